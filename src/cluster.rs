@@ -1,0 +1,16 @@
+//! All that speaks to the Kubernetes API, up to plain objects with a stamp.
+//!
+//! ```text
+//! client ──► watch (reads and stamps) ──► intake (bounded) ──► frame ──► decode ──► object, event
+//! ```
+
+pub mod client;
+pub mod clock;
+pub mod decode;
+pub mod event;
+pub mod frame;
+pub mod health;
+pub mod intake;
+pub mod object;
+pub mod watch;
+pub mod wire;

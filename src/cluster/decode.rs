@@ -1,0 +1,272 @@
+//! From the bytes of one watch to its events.
+
+use crate::cluster::{
+    event::{Event, Resource, Seen, Stamp},
+    frame::{FrameTooLarge, Framer},
+    object::{self, ObjectError},
+    wire,
+};
+use bytes::Bytes;
+use prost::Message;
+
+/// Annotation of the bookmark that ends a streaming list.
+pub const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+/// Which events of a chunk came late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// All: they may have been there before they were read.
+    All,
+    /// Those up to this resourceVersion, which was current when the watch had been established.
+    UpTo(u64),
+}
+
+/// The watch cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The stream is no sequence of frames.
+    #[error(transparent)]
+    Frame(#[from] FrameTooLarge),
+    /// A frame is no watch event, or a body no list.
+    #[error("malformed {what}: {source}")]
+    Protobuf {
+        /// What was to be decoded.
+        what: &'static str,
+        /// What is wrong with it.
+        source: prost::DecodeError,
+    },
+    /// The answer to a review is none.
+    #[error("malformed review: {0}")]
+    Json(#[from] serde_json::Error),
+    /// An object does not begin as protobuf objects do.
+    #[error("an object does not begin with the magic number of Kubernetes' protobuf")]
+    NoMagic,
+    /// A watch event of a type that does not exist.
+    #[error("unknown type of watch event {0:?}")]
+    UnknownType(String),
+    /// The API server ended the watch.
+    #[error("the API server ended the watch: {reason} ({code}): {message}")]
+    Status {
+        /// HTTP status; 410 asks for a new list.
+        code: i32,
+        /// For machines.
+        reason: String,
+        /// For people.
+        message: String,
+    },
+}
+
+/// What to do with what comes out.
+pub trait Sink {
+    /// An event.
+    fn event(&mut self, seen: Seen, event: Event);
+    /// An object that cannot be used; the watch goes on without it.
+    fn malformed(&mut self, error: ObjectError);
+}
+
+/// A page of a list that is not streamed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Version of the list.
+    pub resource_version: u64,
+    /// Token of the next page, if there is one.
+    pub next: Option<String>,
+}
+
+/// Decodes one watch over all its connections.
+#[derive(Debug)]
+pub struct Decoder {
+    resource: Resource,
+    framer: Framer,
+    listing: bool,
+    resource_version: Option<u64>,
+}
+
+// === impl Decoder ===
+
+impl Decoder {
+    /// For a watch of `resource` that has not begun.
+    pub fn new(resource: Resource) -> Self {
+        Self { resource, framer: Framer::default(), listing: false, resource_version: None }
+    }
+
+    /// A list begins, streamed or in pages. What an earlier list left undone is dropped.
+    pub fn begin_list(&mut self, at: Stamp, sink: &mut impl Sink) {
+        self.framer = Framer::default();
+        self.listing = true;
+        self.resource_version = None;
+        sink.event(Seen::late(at), Event::ListBegan(self.resource));
+    }
+
+    /// The list is complete.
+    pub fn end_list(&mut self, at: Stamp, resource_version: u64, sink: &mut impl Sink) {
+        self.listing = false;
+        self.resource_version = Some(resource_version);
+        sink.event(Seen::late(at), Event::ListEnded(self.resource));
+    }
+
+    /// The connection ended; half a frame is worth nothing. Returns the version to resume from, or `None` where a list did
+    /// not come to its end.
+    pub fn end_connection(&mut self) -> Option<u64> {
+        self.framer = Framer::default();
+        self.resource_version.filter(|_| !self.listing)
+    }
+
+    /// Whether a list is under way.
+    pub fn is_listing(&self) -> bool {
+        self.listing
+    }
+
+    /// A page of a list, as the body of a response.
+    ///
+    /// # Errors
+    /// If it is no list. Single objects that cannot be used go to the sink.
+    pub fn page(&mut self, at: Stamp, body: Bytes, sink: &mut impl Sink) -> Result<Page, DecodeError> {
+        let list = wire::List::decode(unwrap(body)?).map_err(malformed("list"))?;
+        for item in list.items {
+            self.object(Seen::late(at), Late::All, true, item, sink);
+        }
+        let meta = list.metadata.unwrap_or_default();
+        Ok(Page {
+            resource_version: meta.resource_version.parse().unwrap_or_default(),
+            next: Some(meta.r#continue).filter(|token| !token.is_empty()),
+        })
+    }
+
+    /// A chunk of a watch, read at `at`. Returns how many events it completed.
+    ///
+    /// # Errors
+    /// If the watch cannot go on: it must be dropped, and resumed or listed anew.
+    pub fn chunk(&mut self, at: Stamp, chunk: Bytes, late: Late, sink: &mut impl Sink) -> Result<u64, DecodeError> {
+        self.framer.push(chunk);
+        let mut events = 0;
+        while let Some(frame) = self.framer.next_frame()? {
+            events += 1;
+            self.frame(at, frame, late, sink)?;
+        }
+        Ok(events)
+    }
+
+    fn frame(&mut self, at: Stamp, frame: Bytes, late: Late, sink: &mut impl Sink) -> Result<(), DecodeError> {
+        let event = wire::WatchEvent::decode(frame).map_err(malformed("watch event"))?;
+        let object = unwrap(event.object.raw)?;
+        let applied = match &*event.kind {
+            "ADDED" | "MODIFIED" => true,
+            "DELETED" => false,
+            "BOOKMARK" => return self.bookmark(at, object, sink),
+            "ERROR" => {
+                let status = wire::Status::decode(object).map_err(malformed("status"))?;
+                return Err(DecodeError::Status { code: status.code, reason: status.reason, message: status.message });
+            }
+            _ => return Err(DecodeError::UnknownType(event.kind)),
+        };
+        let seen = if self.listing || late == Late::All { Seen::late(at) } else { Seen::live(at) };
+        let version = self.object(seen, late, applied, object, sink);
+        if !self.listing && version.is_some() {
+            self.resource_version = version;
+        }
+        Ok(())
+    }
+
+    fn bookmark(&mut self, at: Stamp, object: Bytes, sink: &mut impl Sink) -> Result<(), DecodeError> {
+        let meta = Bookmark::decode(object).map_err(malformed("bookmark"))?.metadata;
+        let Ok(version) = meta.resource_version.parse() else { return Ok(()) };
+        if !self.listing {
+            self.resource_version = Some(version);
+        } else if meta.annotations.get(INITIAL_EVENTS_END).is_some_and(|value| value == "true") {
+            self.end_list(at, version, sink);
+        }
+        Ok(())
+    }
+
+    /// Hands on one object. Returns its version, if it was one to be used.
+    fn object(&self, seen: Seen, late: Late, applied: bool, bytes: Bytes, sink: &mut impl Sink) -> Option<u64> {
+        match self.read(applied, bytes) {
+            Ok((version, event)) => {
+                let replayed = matches!(late, Late::UpTo(bound) if version <= bound);
+                sink.event(if replayed { Seen::late(seen.at) } else { seen }, event);
+                Some(version)
+            }
+            Err(error) => {
+                sink.malformed(error);
+                None
+            }
+        }
+    }
+
+    fn read(&self, applied: bool, bytes: Bytes) -> Result<(u64, Event), ObjectError> {
+        Ok(match self.resource {
+            Resource::Pods => {
+                let pod = object::Pod::try_from(decode::<wire::Pod>("Pod", bytes)?)?;
+                (pod.resource_version, if applied { Event::Pod(pod) } else { Event::PodDeleted(pod) })
+            }
+            Resource::Services => {
+                let service = object::Service::try_from(decode::<wire::Service>("Service", bytes)?)?;
+                let version = service.resource_version;
+                (version, if applied { Event::Service(service) } else { Event::ServiceDeleted(service) })
+            }
+            Resource::EndpointSlices => {
+                let slice = object::EndpointSlice::try_from(decode::<wire::EndpointSlice>("EndpointSlice", bytes)?)?;
+                let version = slice.resource_version;
+                (version, if applied { Event::EndpointSlice(slice) } else { Event::EndpointSliceDeleted(slice) })
+            }
+        })
+    }
+}
+
+fn decode<T: Message + Default>(kind: &'static str, bytes: Bytes) -> Result<T, ObjectError> {
+    T::decode(bytes).map_err(|source| ObjectError::Undecodable { kind, source })
+}
+
+/// What is read of a bookmark, which is an object of the watched type with little in it.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Bookmark {
+    #[prost(message, required, tag = "1")]
+    metadata: wire::ObjectMeta,
+}
+
+/// The object inside its envelope.
+fn unwrap(mut bytes: Bytes) -> Result<Bytes, DecodeError> {
+    if !bytes.starts_with(wire::MAGIC) {
+        return Err(DecodeError::NoMagic);
+    }
+    let envelope = bytes.split_off(wire::MAGIC.len());
+    Ok(wire::Unknown::decode(envelope).map_err(malformed("envelope"))?.raw)
+}
+
+fn malformed(what: &'static str) -> impl Fn(prost::DecodeError) -> DecodeError {
+    move |source| DecodeError::Protobuf { what, source }
+}
+
+/// The status in the body of a refused request, whichever encoding it came in.
+pub fn status_of(body: &Bytes) -> Option<(String, String)> {
+    if let Ok(object) = unwrap(body.clone()) {
+        return wire::Status::decode(object).ok().map(|status| (status.reason, status.message));
+    }
+    #[derive(serde::Deserialize)]
+    struct Status {
+        #[serde(default)]
+        reason: String,
+        #[serde(default)]
+        message: String,
+    }
+    serde_json::from_slice::<Status>(body).ok().map(|status| (status.reason, status.message))
+}
+
+/// The version of a list, from the body of a response.
+///
+/// # Errors
+/// If it is no list.
+pub fn list_version(body: Bytes) -> Result<u64, DecodeError> {
+    /// A list whose items are not looked at.
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Head {
+        #[prost(message, optional, tag = "1")]
+        metadata: Option<wire::ListMeta>,
+    }
+    let head = Head::decode(unwrap(body)?).map_err(malformed("list"))?;
+    Ok(head.metadata.unwrap_or_default().resource_version.parse().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! How each watch is doing, for whoever asks: readiness, metrics, people.
+
+use crate::cluster::event::{Resource, Stamp};
+use std::{
+    fmt,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+/// Why a watch had to be established anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// The server ended it in good order, as it does every half hour or so.
+    Closed,
+    /// The connection broke.
+    Broken,
+    /// Nothing came for too long.
+    Idle,
+    /// The version to resume from is gone (410): a new list is needed.
+    Expired,
+    /// What came could not be understood: a new list is needed.
+    Malformed,
+    /// The server answered with an error, such as 403.
+    Refused,
+    /// No answer from the server.
+    Unreachable,
+}
+
+/// One watch, as seen from outside. All counters count from the start of the process.
+#[derive(Debug)]
+pub struct WatchHealth {
+    /// What it watches.
+    pub resource: Resource,
+    /// Where; `None` for the whole cluster.
+    pub namespace: Option<String>,
+    synced: AtomicBool,
+    last_byte: AtomicU64,
+    bytes: AtomicU64,
+    events: AtomicU64,
+    malformed: AtomicU64,
+    held_up: AtomicU64,
+    gap_nanos: AtomicU64,
+    connect_nanos: AtomicU64,
+    restarts: [AtomicU64; Restart::ALL.len()],
+    failure: Mutex<Option<(Restart, String)>>,
+}
+
+// === impl Restart ===
+
+impl Restart {
+    /// All reasons.
+    pub const ALL: [Self; 7] =
+        [Self::Closed, Self::Broken, Self::Idle, Self::Expired, Self::Malformed, Self::Refused, Self::Unreachable];
+
+    /// The value of the label `reason`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Broken => "broken",
+            Self::Idle => "idle",
+            Self::Expired => "expired",
+            Self::Malformed => "malformed",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+// === impl WatchHealth ===
+
+impl WatchHealth {
+    /// Of a watch that has not begun.
+    pub fn new(resource: Resource, namespace: Option<String>) -> Self {
+        Self {
+            resource,
+            namespace,
+            synced: AtomicBool::new(false),
+            last_byte: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            malformed: AtomicU64::new(0),
+            held_up: AtomicU64::new(0),
+            gap_nanos: AtomicU64::new(0),
+            connect_nanos: AtomicU64::new(0),
+            restarts: Default::default(),
+            failure: Mutex::new(None),
+        }
+    }
+
+    /// Whether all objects are known, and every change from now on is seen as it happens.
+    pub fn is_synced(&self) -> bool {
+        self.synced.load(Relaxed)
+    }
+
+    /// Bytes came at `at`.
+    pub fn read(&self, at: Stamp, bytes: usize) {
+        self.touch(at);
+        self.bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// The watch is alive at `at`.
+    pub fn touch(&self, at: Stamp) {
+        self.last_byte.store(at.since_origin().as_nanos() as u64, Relaxed);
+    }
+
+    /// When the last byte came; the clock's origin before the first.
+    pub fn last_byte(&self) -> Stamp {
+        Stamp::new(Duration::from_nanos(self.last_byte.load(Relaxed)))
+    }
+
+    /// Bytes read.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// Events came.
+    pub fn count_events(&self, events: u64) {
+        self.events.fetch_add(events, Relaxed);
+    }
+
+    /// Events read, bookmarks included.
+    pub fn events(&self) -> u64 {
+        self.events.load(Relaxed)
+    }
+
+    /// An object or a stream was malformed.
+    pub fn count_malformed(&self) {
+        self.malformed.fetch_add(1, Relaxed);
+    }
+
+    /// Malformed objects and streams.
+    pub fn malformed(&self) -> u64 {
+        self.malformed.load(Relaxed)
+    }
+
+    /// The reader had to wait for the measuring to keep up.
+    pub fn count_held_up(&self) {
+        self.held_up.fetch_add(1, Relaxed);
+    }
+
+    /// Times the reader had to wait.
+    pub fn held_up(&self) -> u64 {
+        self.held_up.load(Relaxed)
+    }
+
+    /// Nothing could be seen for this long.
+    pub fn count_gap(&self, gap: Duration) {
+        self.gap_nanos.fetch_add(gap.as_nanos() as u64, Relaxed);
+    }
+
+    /// How long nothing could be seen, all in all.
+    pub fn gap(&self) -> Duration {
+        Duration::from_nanos(self.gap_nanos.load(Relaxed))
+    }
+
+    /// The server took this long to begin its answer.
+    pub fn set_connect(&self, took: Duration) {
+        self.connect_nanos.store(took.as_nanos() as u64, Relaxed);
+    }
+
+    /// How long the last connection took from asking for the watch to the beginning of the answer. The events of the watch
+    /// come the same way.
+    pub fn connect(&self) -> Duration {
+        Duration::from_nanos(self.connect_nanos.load(Relaxed))
+    }
+
+    /// The watch ended, or could not be established.
+    pub fn count_restart(&self, reason: Restart) {
+        self.restarts[reason as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Restarts for this reason.
+    pub fn restarts(&self, reason: Restart) -> u64 {
+        self.restarts[reason as usize].load(Relaxed)
+    }
+
+    /// All objects are known, and changes are seen as they happen. Logs it if something was wrong before.
+    pub fn set_synced(&self) {
+        self.synced.store(true, Relaxed);
+        if self.replace_failure(None).is_some() {
+            tracing::info!(watch = %self, "recovered");
+        }
+    }
+
+    /// A list is under way, or the watch is lost.
+    pub fn set_unsynced(&self) {
+        self.synced.store(false, Relaxed);
+    }
+
+    /// What is wrong. Logged once a reason, not at every attempt: a server that is away is so in several words.
+    pub fn set_failure(&self, reason: Restart, failure: String) {
+        self.set_unsynced();
+        let before = self.replace_failure(Some((reason, failure.clone())));
+        if before.is_some_and(|(before, _)| before == reason) {
+            tracing::debug!(watch = %self, "{failure}; will retry");
+        } else {
+            tracing::warn!(watch = %self, "{failure}; will retry");
+        }
+    }
+
+    /// What is wrong, if anything.
+    pub fn failure(&self) -> Option<String> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.as_ref().map(|(_, failure)| failure.clone())
+    }
+
+    fn replace_failure(&self, failure: Option<(Restart, String)>) -> Option<(Restart, String)> {
+        std::mem::replace(&mut self.failure.lock().unwrap_or_else(PoisonError::into_inner), failure)
+    }
+}
+
+impl fmt::Display for WatchHealth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{} in {namespace}", self.resource),
+            None => write!(f, "{}", self.resource),
+        }
+    }
+}

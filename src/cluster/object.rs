@@ -1,0 +1,69 @@
+//! Pods, Services and EndpointSlices as the measurement needs them: plain data, nil semantics settled, nothing else kept.
+
+mod family;
+mod pod;
+mod service;
+mod slice;
+mod uid;
+
+pub use self::{
+    family::{Families, Family},
+    pod::{NamedPort, Pod},
+    service::{Annotation, IGNORE_ANNOTATION, OBJECTIVE_ANNOTATION, Service, ServicePort, TargetPort},
+    slice::{CONTROLLER, Endpoint, EndpointPort, EndpointSlice, MANAGED_BY_LABEL, SERVICE_NAME_LABEL, SliceOwner},
+    uid::Uid,
+};
+
+/// Why an object cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ObjectError {
+    /// Without a UID an object has no identity.
+    #[error("{kind} {namespace}/{name} has no UID")]
+    NoUid {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// It is not encoded as its kind is.
+    #[error("malformed {kind}: {source}")]
+    Undecodable {
+        /// Kind of the object.
+        kind: &'static str,
+        /// What is wrong with it.
+        source: prost::DecodeError,
+    },
+    /// resourceVersions are decimal numbers in every API server that stores in etcd, and promised to be since 1.35.
+    #[error("{kind} {namespace}/{name} has the resourceVersion {version:?}, which is no number")]
+    BadVersion {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// What stood there.
+        version: String,
+    },
+}
+
+fn identity(
+    kind: &'static str,
+    namespace: &str,
+    name: &str,
+    uid: &str,
+    version: &str,
+) -> Result<(Uid, u64), ObjectError> {
+    if uid.is_empty() {
+        return Err(ObjectError::NoUid { kind, namespace: namespace.into(), name: name.into() });
+    }
+    let version = version.parse().map_err(|_| ObjectError::BadVersion {
+        kind,
+        namespace: namespace.into(),
+        name: name.into(),
+        version: version.into(),
+    })?;
+    Ok((Uid::from(uid), version))
+}

@@ -1,0 +1,77 @@
+//! Address families.
+
+use std::net::IpAddr;
+
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// A set of address families.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Families(u8);
+
+// === impl Family ===
+
+impl Family {
+    /// Both, in the order in which arrays by family are laid out.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "IPv4" => Some(Self::V4),
+            "IPv6" => Some(Self::V6),
+            _ => None,
+        }
+    }
+
+    pub(super) fn of_address(text: &str) -> Option<Self> {
+        match text.parse::<IpAddr>() {
+            Ok(IpAddr::V4(_)) => Some(Self::V4),
+            Ok(IpAddr::V6(_)) => Some(Self::V6),
+            Err(_) => None,
+        }
+    }
+}
+
+// === impl Families ===
+
+impl Families {
+    /// No family.
+    pub const NONE: Self = Self(0);
+
+    /// Whether none is in it.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether `family` is in it.
+    pub fn contains(self, family: Family) -> bool {
+        self.0 & (1 << family as u8) != 0
+    }
+
+    /// Whether every family of `other` is in it.
+    pub fn contains_all(self, other: Self) -> bool {
+        other.0 & !self.0 == 0
+    }
+
+    /// Those in both.
+    pub fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// The families in it.
+    pub fn iter(self) -> impl Iterator<Item = Family> {
+        Family::ALL.into_iter().filter(move |family| self.contains(*family))
+    }
+}
+
+impl FromIterator<Family> for Families {
+    fn from_iter<I: IntoIterator<Item = Family>>(families: I) -> Self {
+        Self(families.into_iter().fold(0, |bits, family| bits | 1 << family as u8))
+    }
+}

@@ -1,0 +1,339 @@
+//! One watch, kept up for ever: list, watch, resume, list again.
+//!
+//! The task that reads the socket stamps each chunk and hands it on; it decodes nothing, so that a burst does not hold up
+//! the stamps of what follows. What it needs to know of the contents, it is told: how far the decoder has come, when a
+//! connection has ended, and whether the first list is complete.
+
+use crate::cluster::{
+    client::{ApiClient, RequestError, Scope},
+    clock::Clock,
+    decode::Late,
+    event::Stamp,
+    health::{Restart, WatchHealth},
+    intake::{Intake, IntakeClosed, Progress, Step},
+};
+use backon::{BackoffBuilder, ExponentialBuilder};
+use futures::{FutureExt, Stream, StreamExt};
+use http::StatusCode;
+use http_body_util::BodyExt;
+use kube::client::Body;
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::{Notify, oneshot, watch};
+
+/// How long the server is asked to keep a watch. Long, since each new one is a gap; not for ever, so that watches spread over
+/// API servers again after one of them was away.
+const WATCH_SECONDS: std::ops::Range<u64> = 30 * 60..60 * 60;
+
+/// What lasted this long before it ended was in order, and is tried again at once.
+const SOUND: Duration = Duration::from_secs(5);
+
+/// Between two attempts at the most.
+const LONGEST_DELAY: Duration = Duration::from_secs(30);
+
+/// One watch.
+pub struct Watch {
+    /// Its number in the intake.
+    pub id: usize,
+    /// What to watch.
+    pub scope: Scope,
+    /// Where from.
+    pub client: ApiClient,
+    /// The clock of the stamps.
+    pub clock: Clock,
+    /// Where what is read goes.
+    pub intake: Intake,
+    /// How it is doing.
+    pub health: Arc<WatchHealth>,
+    /// What the decoder tells it.
+    pub signals: Arc<Signals>,
+    /// A watch that brings nothing for this long, not even a bookmark, is dropped.
+    pub idle_timeout: Duration,
+}
+
+/// What the decoder tells a watch while it runs.
+#[derive(Debug)]
+pub struct Signals {
+    /// Whether the list is complete.
+    listed: watch::Sender<bool>,
+    /// The stream makes no sense any more.
+    abort: Notify,
+}
+
+/// Why a connection ended.
+enum End {
+    Stream(Restart),
+    Request(RequestError),
+}
+
+/// Nobody takes what the watch reads.
+struct Stop;
+
+// === impl Signals ===
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self { listed: watch::Sender::new(false), abort: Notify::new() }
+    }
+}
+
+impl Signals {
+    /// The list is complete.
+    pub fn set_listed(&self) {
+        self.listed.send_replace(true);
+    }
+
+    /// The stream makes no sense any more: drop it.
+    pub fn abort(&self) {
+        self.abort.notify_one();
+    }
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// Keeps the watch up until nobody takes what it reads.
+    pub async fn run(self) {
+        // Ends only with the process.
+        let Err(Stop) = self.keep_up().await;
+    }
+
+    async fn keep_up(&self) -> Result<std::convert::Infallible, Stop> {
+        let retries = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(250))
+            .with_max_delay(LONGEST_DELAY)
+            .without_max_times()
+            .with_jitter();
+        let mut delays = retries.build();
+        let mut resume: Option<u64> = None;
+        let mut streams_lists = true;
+        let mut blind_since: Option<Stamp> = None;
+        loop {
+            let began = self.clock.now();
+            let resumes = resume.is_some();
+            let opened = self.open(&mut resume, &mut streams_lists).await?;
+            let end = match opened {
+                Err(error) => End::Request(error),
+                Ok(body) => {
+                    let now = self.clock.now();
+                    if let Some(since) = blind_since.take() {
+                        self.health.count_gap(now.since(since));
+                    }
+                    self.health.touch(now);
+                    let restart = self.read(body).await?;
+                    blind_since = Some(match restart {
+                        Restart::Idle => self.health.last_byte(),
+                        _ => self.clock.now(),
+                    });
+                    End::Stream(restart)
+                }
+            };
+            let progress = self.ask_progress().await?;
+            resume = progress.resume;
+            let restart = self.account(end, &progress, &mut resume);
+            if self.clock.now().since(began) >= SOUND {
+                delays = retries.build();
+            } else if restart == Restart::Expired && resumes {
+                // The server is there and asks for a list. To wait for that as long as for a server that is away would only
+                // make the gap longer; and a list that is refused in turn was no resumption, and waits.
+            } else {
+                tokio::time::sleep(delays.next().unwrap_or(LONGEST_DELAY)).await;
+            }
+        }
+    }
+
+    /// Counts why the connection ended, and says it where something is wrong. Decides whether a list is needed.
+    fn account(&self, end: End, progress: &Progress, resume: &mut Option<u64>) -> Restart {
+        let (restart, failure) = match (end, &progress.failure) {
+            (_, Some(failure)) => {
+                *resume = None;
+                let restart = if failure.expired { Restart::Expired } else { Restart::Malformed };
+                (restart, Some(failure.message.clone()))
+            }
+            (End::Stream(restart), None) => {
+                let failure = (restart != Restart::Closed).then(|| match restart {
+                    Restart::Idle => format!("nothing came for {} s", self.idle_timeout.as_secs_f64()),
+                    _ => "the connection broke".to_owned(),
+                });
+                (restart, failure)
+            }
+            (End::Request(error), None) => {
+                let restart = match &error {
+                    RequestError::Refused { status, message } if cannot_resume(*status, message) => {
+                        *resume = None;
+                        Restart::Expired
+                    }
+                    RequestError::Refused { .. } => Restart::Refused,
+                    RequestError::Malformed(_) => Restart::Malformed,
+                    RequestError::Unreachable { .. } => Restart::Unreachable,
+                };
+                (restart, Some(error.to_string()))
+            }
+        };
+        self.health.count_restart(restart);
+        if let Some(failure) = failure {
+            self.health.set_failure(restart, failure);
+        }
+        restart
+    }
+
+    /// Opens a watch that resumes, or one that lists first.
+    async fn open(
+        &self,
+        resume: &mut Option<u64>,
+        streams_lists: &mut bool,
+    ) -> Result<Result<Body, RequestError>, Stop> {
+        if resume.is_none() {
+            self.health.set_unsynced();
+            self.signals.listed.send_replace(false);
+            self.hand_over(Step::ListBegan(self.clock.now()))?;
+            if *streams_lists {
+                match self.ask(None).await {
+                    Err(RequestError::Refused { status, message }) if lacks_streaming(status) => {
+                        tracing::info!(watch = %self.health, %status, message, "lists in pages: no streamed lists here");
+                        *streams_lists = false;
+                    }
+                    answer => return Ok(answer),
+                }
+            }
+            match self.list_in_pages().await? {
+                Ok(version) => *resume = version,
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        Ok(self.ask(*resume).await)
+    }
+
+    async fn ask(&self, from: Option<u64>) -> Result<Body, RequestError> {
+        let began = self.clock.now();
+        let timeout = Duration::from_secs(rand::random_range(WATCH_SECONDS));
+        let body = self.client.watch(&self.scope, from, timeout).await?;
+        self.health.set_connect(self.clock.now().since(began));
+        Ok(body)
+    }
+
+    /// Lists page by page, and returns the version to watch from.
+    async fn list_in_pages(&self) -> Result<Result<Option<u64>, RequestError>, Stop> {
+        let mut token = None;
+        loop {
+            let body = match self.client.page(&self.scope, token.as_deref()).await {
+                Ok(body) => body,
+                Err(error) => return Ok(Err(error)),
+            };
+            let at = self.clock.now();
+            self.health.read(at, body.len());
+            let (reply, answer) = oneshot::channel();
+            self.intake.send_bytes(self.id, body.len(), Step::Page { at, body, reply }).await?;
+            match answer.await.map_err(|_| Stop)? {
+                Ok(Some(next)) => token = Some(next),
+                // A list that made no sense is told by the progress, which then has nothing to resume from.
+                Ok(None) | Err(_) => return Ok(Ok(self.ask_progress().await?.resume)),
+            }
+        }
+    }
+
+    /// Reads the stream to its end.
+    async fn read(&self, body: Body) -> Result<Restart, Stop> {
+        // All that came through the last connection is decoded, so a call to abort that is still there was for that.
+        let _ = self.signals.abort.notified().now_or_never();
+        let mut stream = pin!(body.into_data_stream());
+        let mut bound = pin!(self.version_after_connecting());
+        // Until it is known which version was current when all was set up, anything may be a replay.
+        let mut replayed = Late::All;
+        let mut held_up = false;
+        loop {
+            let mut drained = false;
+            let next = tokio::select! {
+                biased;
+                () = self.signals.abort.notified() => return Ok(Restart::Malformed),
+                version = &mut bound, if replayed == Late::All => {
+                    replayed = Late::UpTo(version);
+                    // Not before: what changed until now is censored, and a person who sees it synced would not expect that.
+                    self.health.set_synced();
+                    continue;
+                }
+                next = tokio::time::timeout(self.idle_timeout, next_chunk(stream.as_mut(), &mut drained)) => next,
+            };
+            let at = self.clock.now();
+            // The socket had nothing more: what was stamped late while we were held up has all been read.
+            held_up &= !drained;
+            let bytes = match next {
+                Err(_) => return Ok(Restart::Idle),
+                Ok(None) => return Ok(Restart::Closed),
+                Ok(Some(Err(error))) => {
+                    tracing::debug!(watch = %self.health, %error, "the connection broke");
+                    return Ok(Restart::Broken);
+                }
+                Ok(Some(Ok(bytes))) => bytes,
+            };
+            self.health.read(at, bytes.len());
+            let late = if held_up { Late::All } else { replayed };
+            let size = bytes.len();
+            if self.intake.send_bytes(self.id, size, Step::Chunk { at, bytes, late }).await? {
+                held_up = true;
+                if *self.signals.listed.borrow() {
+                    self.health.count_held_up();
+                }
+            }
+        }
+    }
+
+    /// The version that was current once the watch was established and its list, if it began with one, complete. Whatever is
+    /// newer came through the watch as it happened.
+    async fn version_after_connecting(&self) -> u64 {
+        let mut listed = self.signals.listed.subscribe();
+        // The sender lives as long as `self`.
+        let _ = listed.wait_for(|listed| *listed).await;
+        loop {
+            match self.client.current_version(&self.scope).await {
+                Ok(version) => return version,
+                Err(error) => tracing::debug!(watch = %self.health, %error, "the current version is not known yet"),
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn ask_progress(&self) -> Result<Progress, Stop> {
+        let (reply, answer) = oneshot::channel();
+        self.hand_over(Step::Ended(reply))?;
+        answer.await.map_err(|_| Stop)
+    }
+
+    fn hand_over(&self, step: Step) -> Result<(), Stop> {
+        Ok(self.intake.send(self.id, step)?)
+    }
+}
+
+// === impl Stop ===
+
+impl From<IntakeClosed> for Stop {
+    fn from(_: IntakeClosed) -> Self {
+        Self
+    }
+}
+
+/// The next chunk. Notes if the stream had none ready, so that the wait for it was a true one.
+async fn next_chunk<S: Stream + ?Sized>(mut stream: Pin<&mut S>, drained: &mut bool) -> Option<S::Item> {
+    std::future::poll_fn(|context| {
+        let next = stream.poll_next_unpin(context);
+        if next.is_pending() {
+            *drained = true;
+        }
+        next
+    })
+    .await
+}
+
+/// Whether an answer says that the version to resume from is too old, or, as after a restored backup, too new to ever come.
+fn cannot_resume(status: StatusCode, message: &str) -> bool {
+    let too_new = status == StatusCode::GATEWAY_TIMEOUT && message.contains("Too large resource version");
+    status == StatusCode::GONE || too_new
+}
+
+/// Whether an answer says that the server does not know streamed lists, or has them turned off.
+fn lacks_streaming(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::NOT_ACCEPTABLE)
+}

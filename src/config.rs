@@ -1,0 +1,428 @@
+//! What a user can choose: flags, each with a variable of the environment, checked and turned into [`Settings`].
+
+use crate::{
+    exposition::{hdr_log, metrics::Histograms, samples::Target},
+    propagation,
+    server::{self, Auth, TlsFiles},
+    stats::{Bounds, Limits},
+};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::{fmt, net::AddrParseError, path::PathBuf, str::FromStr, time::Duration};
+use tracing_subscriber::EnvFilter;
+
+/// Measures how long Kubernetes takes to carry a pod's readiness into a Service's endpoints, and how long a pod that is going
+/// away stays there.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+The cluster is found as kubectl finds it: KUBECONFIG, then ~/.kube/config, then the ServiceAccount of the pod.
+It needs the right to list and watch pods, services and endpointslices.
+
+  endpointlag demo                          look at it without a cluster
+  endpointlag                               measure the cluster of the current context
+  endpointlag --namespace shop --samples -  measure one namespace and name each pod
+  curl -s localhost:10911/metrics           what Prometheus sees")]
+pub struct Cli {
+    /// What to do; measures if nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to measure.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Measure a cluster (the default).
+    Run(RunArgs),
+    /// Measure a simulated cluster, to look at this program without a real one.
+    Demo(DemoArgs),
+}
+
+/// Flags of `run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// Flags of every way to measure.
+    #[command(flatten)]
+    pub common: CommonArgs,
+
+    /// Namespace to measure; repeat for several. None is the whole cluster. With some, a Role in each is enough.
+    #[arg(
+        long = "namespace",
+        short = 'n',
+        value_name = "NAMESPACE",
+        env = "ENDPOINTLAG_NAMESPACE",
+        value_delimiter = ','
+    )]
+    namespaces: Vec<String>,
+
+    /// Namespace to leave out of the whole cluster; repeat for several.
+    #[arg(
+        long = "exclude-namespace",
+        value_name = "NAMESPACE",
+        env = "ENDPOINTLAG_EXCLUDE_NAMESPACE",
+        value_delimiter = ','
+    )]
+    excluded: Vec<String>,
+
+    /// Who may read: everybody, or whom the API server allows to, by TokenReview and SubjectAccessReview. The latter needs
+    /// TLS, and the rights of deploy/kubernetes/rbac-auth.yaml.
+    #[arg(long, value_name = "KIND", env = "ENDPOINTLAG_AUTH", default_value = "none")]
+    auth: Auth,
+}
+
+/// Flags of `demo`.
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    /// Flags of every way to measure.
+    #[command(flatten)]
+    pub common: CommonArgs,
+
+    /// Seed of the simulated cluster: the same seed gives the same cluster.
+    #[arg(long, value_name = "NUMBER", env = "ENDPOINTLAG_SEED", default_value_t = 1)]
+    pub seed: u64,
+
+    /// How often the table is printed.
+    #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_EVERY", default_value = "5s")]
+    every: String,
+}
+
+/// Flags of every way to measure.
+#[derive(Args, Clone, Debug)]
+pub struct CommonArgs {
+    /// Address and port of /metrics, /healthz and /readyz. Port 0 takes a free one and logs it.
+    #[arg(long, value_name = "ADDRESS", env = "ENDPOINTLAG_LISTEN", default_value = "0.0.0.0:10911")]
+    listen: String,
+
+    /// Serve TLS with the certificate chain in this PEM file. It is read again when it changes.
+    #[arg(long, value_name = "FILE", env = "ENDPOINTLAG_TLS_CERT_FILE")]
+    tls_cert_file: Option<PathBuf>,
+
+    /// Private key of the certificate, in PEM.
+    #[arg(long, value_name = "FILE", env = "ENDPOINTLAG_TLS_KEY_FILE")]
+    tls_key_file: Option<PathBuf>,
+
+    /// Address and port of /healthz and /readyz alone, without TLS and for everybody. Without it they are at --listen, for
+    /// everybody too.
+    #[arg(long, value_name = "ADDRESS", env = "ENDPOINTLAG_PROBE_LISTEN")]
+    probe_listen: Option<String>,
+
+    /// Delay within which a change should be shown, such as 5s or 500ms. A Service overrides it by the annotation
+    /// endpointlag.io/objective.
+    #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_OBJECTIVE", default_value = "5s")]
+    objective: String,
+
+    /// Age at which a change that is not shown is given up.
+    #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_EXPIRY", default_value = "10m")]
+    expiry: String,
+
+    /// Upper bounds of the histogram's buckets in seconds, ascending.
+    #[arg(long, value_name = "SECONDS,...", env = "ENDPOINTLAG_BUCKETS", default_value = Bounds::DEFAULT)]
+    buckets: String,
+
+    /// Which histograms of delays are shown: per Service with classic buckets, native ones, both, or both for the cluster as a
+    /// whole. Native buckets go to scrapers that ask for protobuf.
+    #[arg(long, value_name = "KIND", env = "ENDPOINTLAG_HISTOGRAM", default_value = "both")]
+    histogram: Histograms,
+
+    /// Services with series of their own. The others share those of _other/_other.
+    #[arg(long, value_name = "NUMBER", env = "ENDPOINTLAG_MAX_SERVICES", default_value_t = 10_000)]
+    max_services: usize,
+
+    /// A Service without a change for this long loses its series until the next one.
+    #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_SERIES_IDLE", default_value = "24h")]
+    series_idle: String,
+
+    /// Write a line of JSON for each change that ended to this file, or to standard output if it is "-".
+    #[arg(long, value_name = "FILE", env = "ENDPOINTLAG_SAMPLES")]
+    samples: Option<String>,
+
+    /// Write an HDR histogram of the cluster's delays for each kind of change and interval to this file, an interval log that
+    /// HdrHistogram's tools open. What is in it stays.
+    #[arg(long, value_name = "FILE", env = "ENDPOINTLAG_HDR_LOG")]
+    hdr_log: Option<PathBuf>,
+
+    /// Length of an interval of --hdr-log.
+    #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_HDR_LOG_INTERVAL", default_value = "10s")]
+    hdr_log_interval: String,
+
+    /// Drop a watch that brings nothing for this long. The API server sends a bookmark about once a minute.
+    #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_WATCH_IDLE", default_value = "3m")]
+    watch_idle: String,
+
+    /// error, warn, info, debug or trace, or a filter such as info,endpointlag::cluster=debug.
+    #[arg(long, value_name = "LEVEL", env = "ENDPOINTLAG_LOG_LEVEL", default_value = "info")]
+    log_level: String,
+
+    /// How log lines look, on standard error.
+    #[arg(long, value_name = "FORMAT", env = "ENDPOINTLAG_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// Everything a user chose, checked.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where to listen, and for whom.
+    pub endpoint: server::Settings,
+    /// Namespaces to measure; none for the whole cluster.
+    pub namespaces: Vec<String>,
+    /// Namespaces to leave out of the whole cluster.
+    pub excluded: Vec<String>,
+    /// Objective and expiry.
+    pub propagation: propagation::Settings,
+    /// Buckets.
+    pub bounds: Bounds,
+    /// Which histograms are shown.
+    pub histograms: Histograms,
+    /// How many Services are counted by themselves, and for how long.
+    pub limits: Limits,
+    /// Where each change goes.
+    pub samples: Option<Target>,
+    /// Where HDR histograms go.
+    pub hdr_log: Option<hdr_log::Target>,
+    /// How long a watch may bring nothing.
+    pub watch_idle: Duration,
+}
+
+/// What is wrong with the flags, a line each.
+#[derive(Debug, Default)]
+pub struct ConfigErrors(pub Vec<String>);
+
+// === impl RunArgs ===
+
+impl RunArgs {
+    /// Checks all flags.
+    ///
+    /// # Errors
+    /// With a line for each that is wrong.
+    pub fn settings(&self) -> Result<Settings, ConfigErrors> {
+        let mut errors = ConfigErrors::default();
+        let settings = self.common.settings(&mut errors);
+        for (flag, names) in [("--namespace", &self.namespaces), ("--exclude-namespace", &self.excluded)] {
+            for name in names.iter().filter(|name| !is_namespace(name)) {
+                errors.add(flag, format!("{name:?} is no name of a namespace"));
+            }
+        }
+        if !self.namespaces.is_empty() && !self.excluded.is_empty() {
+            errors.add("--exclude-namespace", "leaves out of the whole cluster, but --namespace chose some".to_owned());
+        }
+        let mut namespaces = self.namespaces.clone();
+        namespaces.sort_unstable();
+        namespaces.dedup();
+        let auth = self.auth;
+        if auth == Auth::Kubernetes && self.common.tls_cert_file.is_none() && self.common.tls_key_file.is_none() {
+            let needs = "kubernetes needs --tls-cert-file and --tls-key-file, or tokens could be read on their way";
+            errors.add("--auth", needs.to_owned());
+        }
+        errors.or(settings.map(|settings| {
+            let endpoint = server::Settings { auth, ..settings.endpoint };
+            Settings { endpoint, namespaces, excluded: self.excluded.clone(), ..settings }
+        }))
+    }
+}
+
+// === impl DemoArgs ===
+
+impl DemoArgs {
+    /// Checks all flags. The second value is how often the table is printed.
+    ///
+    /// # Errors
+    /// With a line for each that is wrong.
+    pub fn settings(&self) -> Result<(Settings, Duration), ConfigErrors> {
+        let mut errors = ConfigErrors::default();
+        let settings = self.common.settings(&mut errors);
+        let every = errors.duration("--every", &self.every);
+        errors.or(settings.zip(every))
+    }
+}
+
+// === impl CommonArgs ===
+
+impl CommonArgs {
+    fn settings(&self, errors: &mut ConfigErrors) -> Option<Settings> {
+        let endpoint = self.endpoint(errors);
+        let objective = errors.duration("--objective", &self.objective);
+        let expiry = errors.duration("--expiry", &self.expiry);
+        if let (Some(objective), Some(expiry)) = (objective, expiry)
+            && objective >= expiry
+        {
+            errors.add("--objective", format!("{} does not lie below --expiry {}", self.objective, self.expiry));
+        }
+        let bounds = errors.parse("--buckets", &self.buckets, |error: crate::stats::BoundsError| error.to_string());
+        let watch_idle = errors.duration("--watch-idle", &self.watch_idle);
+        let hdr_log_interval = errors.duration("--hdr-log-interval", &self.hdr_log_interval);
+        let series_idle = errors.duration("--series-idle", &self.series_idle);
+        if let Err(error) = EnvFilter::builder().parse(&self.log_level) {
+            errors.add("--log-level", format!("{:?}: {error}", self.log_level));
+        }
+        Some(Settings {
+            endpoint: endpoint?,
+            namespaces: Vec::new(),
+            excluded: Vec::new(),
+            propagation: propagation::Settings { objective: objective?, expiry: expiry? },
+            bounds: bounds?,
+            histograms: self.histogram,
+            limits: Limits { services: self.max_services, idle: series_idle? },
+            samples: self.samples.as_deref().map(Target::parse),
+            hdr_log: self
+                .hdr_log
+                .clone()
+                .zip(hdr_log_interval)
+                .map(|(path, interval)| hdr_log::Target { path, interval }),
+            watch_idle: watch_idle?,
+        })
+    }
+
+    fn endpoint(&self, errors: &mut ConfigErrors) -> Option<server::Settings> {
+        let say = |error: AddrParseError| format!("{error}; write it like 0.0.0.0:10911");
+        let listen = errors.parse("--listen", &self.listen, say);
+        let probe_listen = self.probe_listen.as_deref().map(|text| errors.parse("--probe-listen", text, say));
+        let tls = match (self.tls_cert_file.clone(), self.tls_key_file.clone()) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) => {
+                errors.add("--tls-key-file", "is missing, but --tls-cert-file is given".to_owned());
+                None
+            }
+            (None, Some(_)) => {
+                errors.add("--tls-cert-file", "is missing, but --tls-key-file is given".to_owned());
+                None
+            }
+        };
+        let probe_listen = match probe_listen {
+            None => None,
+            Some(parsed) => Some(parsed?),
+        };
+        Some(server::Settings { listen: listen?, probe_listen, tls, auth: Auth::None })
+    }
+
+    /// What is logged.
+    pub fn log_filter(&self) -> EnvFilter {
+        EnvFilter::builder().parse_lossy(&self.log_level)
+    }
+}
+
+// === impl ConfigErrors ===
+
+impl ConfigErrors {
+    fn add(&mut self, flag: &str, error: String) {
+        self.0.push(format!("{flag}: {error}"));
+    }
+
+    fn parse<T: FromStr>(&mut self, flag: &str, text: &str, say: impl Fn(T::Err) -> String) -> Option<T> {
+        text.parse().map_err(|error| self.add(flag, format!("{text:?}: {}", say(error)))).ok()
+    }
+
+    fn duration(&mut self, flag: &str, text: &str) -> Option<Duration> {
+        match humantime::parse_duration(text) {
+            Ok(duration) if duration >= Duration::from_millis(1) => return Some(duration),
+            Ok(_) => self.add(flag, format!("{text:?} is less than a millisecond")),
+            Err(error) => self.add(flag, format!("{text:?}: {error}; write it like 5s, 500ms or 10m")),
+        }
+        None
+    }
+
+    fn or<T>(self, value: Option<T>) -> Result<T, Self> {
+        match value {
+            Some(value) if self.0.is_empty() => Ok(value),
+            _ => Err(self),
+        }
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|line| writeln!(f, "endpointlag: {line}"))
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// A DNS label, as RFC 1123 has it.
+fn is_namespace(name: &str) -> bool {
+    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = name.as_bytes();
+    (1..=63).contains(&bytes.len())
+        && bytes.iter().all(|byte| alphanumeric(*byte) || *byte == b'-')
+        && bytes.first().is_some_and(|byte| alphanumeric(*byte))
+        && bytes.last().is_some_and(|byte| alphanumeric(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(args: &[&str]) -> Result<Settings, Vec<String>> {
+        let cli = Cli::try_parse_from([&["endpointlag"], args].concat()).expect("known flags");
+        cli.run.settings().map_err(|errors| errors.0)
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        let settings = settings(&[]).expect("valid");
+        assert_eq!(settings.endpoint.listen.port(), 10911);
+        assert_eq!(settings.propagation.objective, Duration::from_secs(5));
+        assert_eq!(settings.propagation.expiry, Duration::from_secs(600));
+        assert!(settings.namespaces.is_empty());
+    }
+
+    #[test]
+    fn every_bad_value_has_its_own_line() {
+        let errors = settings(&[
+            "--listen=nowhere",
+            "--objective=soon",
+            "--buckets=2,1",
+            "--namespace=Shop",
+            "--exclude-namespace=kube-system",
+            "--log-level=a=b=c",
+            "--watch-idle=0s",
+            "--probe-listen=10911",
+            "--tls-key-file=tls.key",
+        ])
+        .expect_err("bad");
+        let flags: Vec<_> = errors.iter().filter_map(|line| line.split(':').next()).collect();
+        let expected = [
+            "--listen",
+            "--probe-listen",
+            "--tls-cert-file",
+            "--objective",
+            "--buckets",
+            "--watch-idle",
+            "--log-level",
+            "--namespace",
+            "--exclude-namespace",
+        ];
+        assert_eq!(flags, expected, "{errors:#?}");
+        assert!(errors.iter().all(|line| line.lines().count() == 1), "{errors:#?}");
+    }
+
+    #[test]
+    fn an_objective_that_never_comes_is_refused() {
+        let errors = settings(&["--objective=10m", "--expiry=10m"]).expect_err("bad");
+        assert_eq!(errors, ["--objective: 10m does not lie below --expiry 10m"]);
+    }
+
+    #[test]
+    fn tokens_do_not_travel_in_the_clear() {
+        let errors = settings(&["--auth=kubernetes"]).expect_err("bad");
+        assert!(errors.len() == 1 && errors[0].starts_with("--auth: kubernetes needs --tls-cert-file"), "{errors:#?}");
+        let settings = settings(&["--auth=kubernetes", "--tls-cert-file=a", "--tls-key-file=b"]).expect("valid");
+        assert_eq!(settings.endpoint.auth, Auth::Kubernetes);
+    }
+
+    #[test]
+    fn namespaces_may_repeat_and_are_watched_once() {
+        let settings = settings(&["--namespace=b", "--namespace=a,b"]).expect("valid");
+        assert_eq!(settings.namespaces, ["a", "b"]);
+    }
+}

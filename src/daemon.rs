@@ -1,0 +1,238 @@
+//! Puts the parts together, and takes them apart again when asked to.
+
+use crate::{
+    cluster::{
+        client::{ApiClient, ConnectError, Scope},
+        clock::Clock,
+        decode::Decoder,
+        event::Resource,
+        health::WatchHealth,
+        intake::Intake,
+        watch::{Signals, Watch},
+    },
+    config::Settings,
+    exposition::{
+        hdr_log::{self, HdrLog, HdrLogError},
+        samples::{self, Samples, SamplesError},
+    },
+    measuring::{Measuring, Questions, Source},
+    propagation::{Ended, Tracker},
+    server::{Auth, BindError, Server, State},
+    stats::Stats,
+};
+use std::{
+    future::pending,
+    io,
+    sync::{Arc, atomic::AtomicU64},
+    thread::JoinHandle,
+    time::Duration,
+};
+use tokio::runtime::{Builder, Runtime};
+
+/// Why the daemon did not start, or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The endpoint is not to be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The API server cannot be asked who may read.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The lines for `--samples` cannot be written.
+    #[error(transparent)]
+    Samples(#[from] SamplesError),
+    /// The file of `--hdr-log` cannot be written.
+    #[error(transparent)]
+    HdrLog(#[from] HdrLogError),
+    /// The system has no threads left.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// A daemon that measures.
+pub struct Daemon {
+    /// Its endpoint.
+    pub server: Server,
+    /// Asks it.
+    pub questions: Questions,
+    /// Says who may read, if not everybody.
+    authority: Option<ApiClient>,
+    state: Arc<State>,
+    readers: Readers,
+    measuring: JoinHandle<()>,
+    samples: Option<samples::Writer>,
+    hdr_log: Option<hdr_log::Writer>,
+}
+
+/// The runtime on which sockets are read and stamped, and nothing else: no request for metrics can hold it up.
+pub struct Readers(Option<Runtime>);
+
+// === impl Readers ===
+
+impl Readers {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If the system has no threads left.
+    pub fn start() -> Result<Self, DaemonError> {
+        let mut builder = Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).thread_name("readers").enable_all().build();
+        Ok(Self(Some(runtime.map_err(DaemonError::Thread)?)))
+    }
+
+    /// Runs a future among the readers: a client's background tasks live where it was made.
+    ///
+    /// # Panics
+    /// If the future does.
+    pub async fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
+        let runtime = self.0.as_ref().expect("taken only when dropped");
+        match runtime.spawn(future).await {
+            Ok(value) => value,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.0.as_ref().expect("taken only when dropped").spawn(future);
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+// === impl Daemon ===
+
+impl Daemon {
+    /// Starts to measure what `client`, made by `readers`, is connected to.
+    ///
+    /// # Errors
+    /// If a port is taken, the certificate not to be served from, or the file of samples or HDR histograms cannot be opened.
+    /// An API server that does not answer is no error: it is
+    /// tried again.
+    pub async fn start(
+        settings: Settings,
+        client: ApiClient,
+        readers: Readers,
+        subject: String,
+    ) -> Result<Self, DaemonError> {
+        let server = Server::bind(&settings.endpoint).await?;
+        // Apart from the watches: what is read here must not be read on the runtime that stamps, nor the other way round.
+        let authority = match settings.endpoint.auth {
+            Auth::None => None,
+            Auth::Kubernetes => Some(client.apart()?),
+        };
+        let clock = Clock::start();
+        let (on_ended, samples) = match settings.samples.clone() {
+            None => (None, None),
+            Some(target) => {
+                let (samples, writer) = Samples::start(target, clock)?;
+                (Some(samples), Some(writer))
+            }
+        };
+        let (log, hdr_log) = settings.hdr_log.clone().map(HdrLog::start).transpose()?.unzip();
+        let on_ended = move |ended: &Ended| {
+            if let Some(samples) = &on_ended {
+                samples.push(ended);
+            }
+            if let Some(log) = &log {
+                log.push(ended);
+            }
+        };
+
+        let (intake, deliveries) = Intake::new();
+        let (mut sources, mut healths, mut trackers) = (Vec::new(), Vec::new(), Vec::new());
+        for namespace in scopes(&settings) {
+            for resource in Resource::ALL {
+                let health = Arc::new(WatchHealth::new(resource, namespace.clone()));
+                let signals = Arc::new(Signals::default());
+                let decoder = Decoder::new(resource);
+                sources.push(Source::new(trackers.len(), decoder, health.clone(), signals.clone()));
+                let field_selector = leave_out(&settings.excluded);
+                let watch = Watch {
+                    id: healths.len(),
+                    scope: Scope { resource, namespace: namespace.clone(), field_selector },
+                    client: client.clone(),
+                    clock,
+                    intake: intake.clone(),
+                    health: health.clone(),
+                    signals,
+                    idle_timeout: settings.watch_idle,
+                };
+                readers.spawn(watch.run());
+                healths.push(health);
+            }
+            trackers.push(Tracker::new(settings.propagation));
+        }
+
+        let (questions, answers) = Questions::new();
+        let stats = Stats::new(settings.bounds, settings.limits, clock.now());
+        let measuring = Measuring::new(clock, sources, trackers, stats, on_ended);
+        let runtime = Builder::new_current_thread().enable_time().build().map_err(DaemonError::Thread)?;
+        let measuring = std::thread::Builder::new()
+            .name("measuring".into())
+            .spawn(move || runtime.block_on(measuring.run(deliveries, answers)))
+            .map_err(DaemonError::Thread)?;
+        let errors = hdr_log.as_ref().map(|writer: &hdr_log::Writer| writer.errors.clone()).unwrap_or_default();
+        let dropped = samples.as_ref().map_or_else(|| Arc::new(AtomicU64::new(0)), |writer| writer.dropped.clone());
+        let state = Arc::new(State::new(questions.clone(), healths, dropped, errors, settings.histograms, subject));
+        Ok(Self { server, questions, authority, state, readers, measuring, samples, hdr_log })
+    }
+
+    /// Serves until `shutdown` completes, then ends in good order.
+    ///
+    /// # Errors
+    /// If samples cannot be written any more.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), DaemonError> {
+        let failed = async {
+            match self.samples.as_mut() {
+                Some(writer) => match (&mut writer.failed).await {
+                    Ok(error) => error,
+                    Err(_) => pending().await,
+                },
+                None => pending().await,
+            }
+        };
+        let mut failure = None;
+        let stop = async {
+            tokio::select! {
+                () = shutdown => {}
+                error = failed => failure = Some(error),
+            }
+        };
+        self.server.serve(self.state.clone(), self.authority, stop).await;
+        tracing::info!("ending");
+        // The measuring ends when nobody is left to ask it, and the samples when nobody is left to measure.
+        drop((self.readers, self.state, self.questions));
+        let measuring = self.measuring;
+        let finish = tokio::task::spawn_blocking(move || {
+            let _ = measuring.join();
+            if let Some(samples) = self.samples {
+                samples.finish();
+            }
+            if let Some(hdr_log) = self.hdr_log {
+                hdr_log.finish();
+            }
+        });
+        // A reader of the samples that has stopped to read, or a disk that hangs, must not keep the process.
+        let _ = tokio::time::timeout(Duration::from_millis(500), finish).await;
+        failure.map_or(Ok(()), |error| Err(error.into()))
+    }
+}
+
+/// Each scope has watches and a tracker of its own: the cluster, or every chosen namespace.
+fn scopes(settings: &Settings) -> Vec<Option<String>> {
+    if settings.namespaces.is_empty() {
+        return vec![None];
+    }
+    settings.namespaces.iter().cloned().map(Some).collect()
+}
+
+fn leave_out(excluded: &[String]) -> Option<String> {
+    let selectors: Vec<_> = excluded.iter().map(|namespace| format!("metadata.namespace!={namespace}")).collect();
+    (!selectors.is_empty()).then(|| selectors.join(","))
+}

@@ -1,0 +1,8 @@
+//! From state to what others read: Prometheus metrics, the JSON of the API, HDR histograms and logs, and a line of JSON for
+//! every change that ended.
+
+pub mod api;
+pub mod hdr;
+pub mod hdr_log;
+pub mod metrics;
+pub mod samples;

@@ -1,0 +1,84 @@
+//! The JSON of `/api/v1/`: what a query asks for, and the answer to it.
+//!
+//! Durations are numbers of seconds, times are RFC 3339 in UTC. A query that cannot be understood is an error: nobody should
+//! take the answer to another question for the answer to theirs.
+
+mod changes;
+mod histogram;
+mod overview;
+mod query;
+mod services;
+
+pub use self::{
+    changes::{ChangesQuery, changes},
+    histogram::{HistogramFormat, HistogramQuery, Histograms},
+    overview::overview,
+    query::QueryError,
+    services::{ServicesQuery, services},
+};
+
+use crate::{
+    cluster::event::Stamp,
+    measuring::Now,
+    stats::{Cut, Window},
+};
+use jiff::Timestamp;
+use serde::Serialize;
+use std::{collections::BTreeMap, time::Duration};
+
+/// The distribution of delays over one window.
+#[derive(Debug, Serialize)]
+pub(crate) struct Quantiles {
+    /// Delays in it.
+    count: u64,
+    p50: Option<f64>,
+    p90: Option<f64>,
+    p99: Option<f64>,
+    p99_9: Option<f64>,
+    /// The longest, exactly.
+    max: Option<f64>,
+}
+
+// === impl Quantiles ===
+
+impl Quantiles {
+    fn of(cut: &Cut) -> Self {
+        let quantile = |q| cut.quantile(q).map(seconds);
+        Self {
+            count: cut.cells.total(),
+            p50: quantile(0.5),
+            p90: quantile(0.9),
+            p99: quantile(0.99),
+            p99_9: quantile(0.999),
+            max: cut.max.map(seconds),
+        }
+    }
+}
+
+/// Distributions by the name of their window.
+type ByWindow = BTreeMap<&'static str, Quantiles>;
+
+/// The windows that are asked for: one, or all.
+fn windows(wanted: Option<Window>) -> impl Iterator<Item = Window> {
+    Window::ALL.into_iter().filter(move |window| wanted.is_none_or(|wanted| wanted == *window))
+}
+
+/// The wall clock's time at `stamp`, as text; a stamp is at most as old as the process.
+fn time<T>(now: &Now<T>, stamp: Stamp) -> String {
+    let ago = now.at.since(stamp);
+    let wall = now.wall.checked_sub(ago).and_then(|wall| Timestamp::try_from(wall).ok());
+    wall.map(|wall| format!("{wall:.6}")).unwrap_or_default()
+}
+
+/// The age of what began at `stamp`, in seconds.
+fn age<T>(now: &Now<T>, stamp: Stamp) -> f64 {
+    seconds(now.at.since(stamp))
+}
+
+/// Seconds, as JSON has them. Rounded once: `Duration::as_secs_f64` adds two numbers, and a last digit that nobody measured.
+fn seconds(duration: Duration) -> f64 {
+    duration.as_nanos() as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests;

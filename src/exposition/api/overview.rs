@@ -1,0 +1,74 @@
+//! `/api/v1/overview`: the cluster as a whole, and how the watches are doing.
+
+use super::{ByWindow, Quantiles, age, seconds, time};
+use crate::{
+    cluster::health::WatchHealth,
+    measuring::Now,
+    stats::{ClusterView, Cut, Window},
+};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// The answer.
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    version: &'static str,
+    revision: &'static str,
+    /// What is measured, in a few words.
+    subject: &'a str,
+    time: String,
+    /// How long counting has gone on.
+    uptime_seconds: f64,
+    services: usize,
+    pending: u64,
+    oldest_pending_seconds: Option<f64>,
+    /// All kinds of change together.
+    windows: ByWindow,
+    watches: Vec<Watch<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Watch<'a> {
+    resource: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+    synced: bool,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+    /// Time since the last byte. Bookmarks come about once a minute.
+    age_seconds: f64,
+}
+
+/// The answer, as JSON.
+///
+/// # Errors
+/// None in practice: all of it can be written as JSON.
+pub fn overview(now: &Now<ClusterView>, subject: &str, watches: &[Arc<WatchHealth>]) -> serde_json::Result<Vec<u8>> {
+    let view = &now.value;
+    let by_window = |window: Window| {
+        let cuts: Vec<_> = view.delays.iter().map(|delays| delays.cut(window, now.at)).collect();
+        // There is one for each kind of change, so that there is one.
+        let all = Cut::merged(&cuts)?;
+        Some((window.as_str(), Quantiles::of(&all)))
+    };
+    let watches = watches.iter().map(|watch| Watch {
+        resource: watch.resource.as_str(),
+        namespace: watch.namespace.as_deref(),
+        synced: watch.is_synced(),
+        failure: watch.failure(),
+        age_seconds: age(now, watch.last_byte()),
+    });
+    serde_json::to_vec(&Answer {
+        version: crate::VERSION,
+        revision: crate::REVISION,
+        subject,
+        time: time(now, now.at),
+        uptime_seconds: seconds(now.at.since_origin()),
+        services: view.services,
+        pending: view.pending,
+        oldest_pending_seconds: view.oldest.map(|oldest| age(now, oldest)),
+        windows: Window::ALL.into_iter().filter_map(by_window).collect(),
+        watches: watches.collect(),
+    })
+}

@@ -1,0 +1,125 @@
+//! Query parameters, each known by name and checked.
+
+use crate::{
+    propagation::Change,
+    stats::{Selection, Window},
+};
+use std::{borrow::Cow, collections::BTreeMap, str::FromStr};
+
+/// What is wrong with a query.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// A parameter that this path does not have.
+    #[error("there is no parameter {0:?} here")]
+    Unknown(String),
+    /// A parameter that stands twice.
+    #[error("the parameter {0:?} stands there twice")]
+    Twice(String),
+    /// A value that is none of those that there are.
+    #[error("{name}={value:?}: write one of {choices}")]
+    Choice {
+        /// The parameter.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What could stand there.
+        choices: String,
+    },
+    /// A value that is no number in the range.
+    #[error("{name}={value:?}: write a whole number from {least} to {most}")]
+    Number {
+        /// The parameter.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// The smallest.
+        least: usize,
+        /// The largest.
+        most: usize,
+    },
+    /// A Service is named by two parameters.
+    #[error("namespace and service name a Service together: write both")]
+    Halved,
+}
+
+/// The parameters of one request, taken out one by one.
+#[derive(Debug)]
+pub(super) struct Query<'a>(BTreeMap<Cow<'a, str>, Cow<'a, str>>);
+
+// === impl Query ===
+
+impl<'a> Query<'a> {
+    /// Takes a query apart.
+    ///
+    /// # Errors
+    /// If a parameter stands twice.
+    pub(super) fn parse(text: &'a str) -> Result<Self, QueryError> {
+        let mut parameters = BTreeMap::new();
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            if parameters.contains_key(&name) {
+                return Err(QueryError::Twice(name.into_owned()));
+            }
+            parameters.insert(name, value);
+        }
+        Ok(Self(parameters))
+    }
+
+    /// The text of a parameter. An empty one counts as none, as the forms of browsers send it.
+    pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
+        self.0.remove(name).filter(|value| !value.is_empty()).map(Cow::into_owned)
+    }
+
+    /// One of several values, each with its name.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        name: &'static str,
+        choices: &[(&'static str, T)],
+    ) -> Result<Option<T>, QueryError> {
+        let Some(value) = self.text(name) else { return Ok(None) };
+        match choices.iter().find(|(choice, _)| *choice == value) {
+            Some((_, chosen)) => Ok(Some(*chosen)),
+            None => {
+                let choices = choices.iter().map(|(choice, _)| *choice).collect::<Vec<_>>().join(", ");
+                Err(QueryError::Choice { name, value, choices })
+            }
+        }
+    }
+
+    /// A number in a range; `default` if there is none.
+    pub(super) fn number(
+        &mut self,
+        name: &'static str,
+        (least, most): (usize, usize),
+        default: usize,
+    ) -> Result<usize, QueryError> {
+        let Some(value) = self.text(name) else { return Ok(default) };
+        match usize::from_str(&value) {
+            Ok(number) if (least..=most).contains(&number) => Ok(number),
+            _ => Err(QueryError::Number { name, value, least, most }),
+        }
+    }
+
+    /// The window, if one is chosen.
+    pub(super) fn window(&mut self) -> Result<Option<Window>, QueryError> {
+        self.choice("window", &Window::ALL.map(|window| (window.as_str(), window)))
+    }
+
+    /// Which Services and kinds of change: `namespace`, `service`, `q`, `change`.
+    pub(super) fn selection(&mut self) -> Result<Selection, QueryError> {
+        Ok(Selection {
+            namespace: self.text("namespace"),
+            service: self.text("service"),
+            // Names have no capitals; who searches may.
+            contains: self.text("q").map(|part| part.trim().to_lowercase()),
+            change: self.choice("change", &Change::ALL.map(|change| (change.as_str(), change)))?,
+        })
+    }
+
+    /// Nothing may be left.
+    pub(super) fn end(self) -> Result<(), QueryError> {
+        match self.0.into_iter().next() {
+            None => Ok(()),
+            Some((name, _)) => Err(QueryError::Unknown(name.into_owned())),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+use super::*;
+use crate::{
+    cluster::object::Uid,
+    measuring::Changes,
+    propagation::{Change, Ended, Outcome, PendingChange, PodRef, Report, ServiceName},
+    stats::{Bounds, Limits, Recent, Selection, Stats, Table},
+};
+use serde_json::Value;
+use std::{sync::Arc, time::SystemTime};
+
+/// The moment of all answers: an hour and ten minutes after the start.
+const NOW: Duration = Duration::from_secs(4_200);
+
+fn now<T>(value: T) -> Now<T> {
+    Now { at: Stamp::new(NOW), wall: SystemTime::UNIX_EPOCH + NOW, value }
+}
+
+fn name(namespace: &str, name: &str) -> Arc<ServiceName> {
+    Arc::new(ServiceName { namespace: namespace.into(), name: name.into() })
+}
+
+fn ended(service: &Arc<ServiceName>, change: Change, seconds: u64, millis: u64) -> Ended {
+    let outcome = Outcome::Propagated { delay: Duration::from_millis(millis), reordered: None };
+    let pod = PodRef { name: "a-pod".into(), uid: Uid::from("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0") };
+    let at = Stamp::new(Duration::from_secs(seconds));
+    Ended { service: service.clone(), pod: Some(pod), change, outcome, at }
+}
+
+/// Two Services: `shop/cart` was slow an hour ago and is fast now, `shop/search` the other way round.
+fn all_ended() -> Vec<Ended> {
+    let (cart, search) = (name("shop", "cart"), name("shop", "search"));
+    vec![
+        ended(&cart, Change::Ready, 100, 8_000),
+        ended(&search, Change::Ready, 200, 10),
+        ended(&cart, Change::Removed, 4_100, 20),
+        ended(&cart, Change::Ready, 4_150, 30),
+        ended(&search, Change::Ready, 4_160, 2_000),
+    ]
+}
+
+fn stats() -> Stats {
+    let limits = Limits { services: 100, idle: Duration::from_secs(3600) };
+    let bounds = Bounds::DEFAULT.parse().expect("the default is valid");
+    let mut stats = Stats::new(bounds, limits, Stamp::default());
+    for ended in all_ended() {
+        let at = ended.at;
+        stats.record(&Report::Ended(ended), at);
+    }
+    stats
+}
+
+fn table(selection: &Selection) -> Now<Table> {
+    now(stats().table(&[], selection))
+}
+
+fn ask_services(query: &str) -> Value {
+    let query = ServicesQuery::parse(query).expect("valid");
+    serde_json::from_slice(&services(&table(&query.selection), &query).expect("JSON")).expect("JSON")
+}
+
+fn rows(answer: &Value) -> Vec<String> {
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap_or("-").to_owned();
+    let rows = answer["services"].as_array().expect("rows").iter();
+    rows.map(|row| format!("{} {}", text(row, "service"), text(row, "change"))).collect()
+}
+
+fn about(value: &Value, seconds: f64) -> bool {
+    value.as_f64().is_some_and(|value| (value - seconds).abs() <= seconds * 0.01)
+}
+
+#[test]
+fn each_window_has_its_own_distribution() {
+    let answer = ask_services("service=cart&change=ready");
+    assert_eq!(rows(&answer), ["cart ready"]);
+    let windows = &answer["services"][0]["windows"];
+    for (window, count, max) in [("5m", 1, 0.03), ("1h", 1, 0.03), ("start", 2, 8.0)] {
+        assert_eq!(windows[window]["count"], count, "{window}: {windows}");
+        assert_eq!(windows[window]["max"], max, "{window}: {windows}");
+    }
+    assert!(about(&windows["start"]["p50"], 0.03) && about(&windows["start"]["p99"], 8.0), "{windows}");
+    assert_eq!(answer["services"][0]["outcomes"]["propagated"], 2);
+}
+
+#[test]
+fn rows_are_sorted_by_the_window_that_is_asked_for() {
+    assert_eq!(rows(&ask_services("")), ["cart ready", "cart removed", "search ready"]);
+    assert_eq!(rows(&ask_services("sort=p99")), ["cart ready", "search ready", "cart removed"]);
+    assert_eq!(rows(&ask_services("sort=p99&window=5m")), ["search ready", "cart ready", "cart removed"]);
+    assert_eq!(rows(&ask_services("sort=max&order=asc&window=5m")), ["cart removed", "cart ready", "search ready"]);
+    assert_eq!(rows(&ask_services("sort=name&order=desc"))[0], "search ready");
+    let answer = ask_services("sort=p99&window=5m&limit=1&offset=1");
+    assert_eq!((rows(&answer), &answer["total"]), (vec!["cart ready".to_owned()], &Value::from(3)));
+    assert_eq!(answer["services"][0]["windows"].as_object().map(serde_json::Map::len), Some(1));
+}
+
+#[test]
+fn kinds_of_change_merge_into_their_service() {
+    let answer = ask_services("by=service&sort=count");
+    assert_eq!(rows(&answer), ["cart -", "search -"]);
+    assert_eq!(answer["services"][0]["windows"]["start"]["count"], 3);
+    assert_eq!(rows(&ask_services("by=service&q=SEA")), ["search -"]);
+    assert_eq!(rows(&ask_services("q=shop/c&change=removed")), ["cart removed"]);
+    assert!(rows(&ask_services("namespace=other")).is_empty());
+}
+
+#[test]
+fn what_cannot_be_understood_is_refused() {
+    let error = |query: &str| ServicesQuery::parse(query).expect_err("bad").to_string();
+    assert_eq!(error("sort=size").split(':').next(), Some("sort=\"size\""));
+    assert_eq!(error("window=2m"), "window=\"2m\": write one of 5m, 1h, start");
+    assert_eq!(error("limit=-1"), "limit=\"-1\": write a whole number from 0 to 100000");
+    assert_eq!(error("srot=p99"), "there is no parameter \"srot\" here");
+    assert_eq!(error("q=a&q=b"), "the parameter \"q\" stands there twice");
+    let error = HistogramQuery::parse("namespace=shop").expect_err("bad").to_string();
+    assert_eq!(error, "namespace and service name a Service together: write both");
+    assert!(ChangesQuery::parse("limit=10001").is_err());
+    assert_eq!(ServicesQuery::parse("q=&window="), ServicesQuery::parse(""), "a form sends empty fields");
+}
+
+#[test]
+fn histograms_read_back_with_their_counts() {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let query = HistogramQuery::parse("namespace=shop&service=cart").expect("valid");
+    let histograms = Histograms::of_service(&table(&query.selection), &query).expect("known");
+    let answer: Value = serde_json::from_slice(&histograms.json().expect("JSON")).expect("JSON");
+    let bytes = STANDARD.decode(answer["histograms"][0]["histogram"].as_str().expect("text")).expect("base64");
+    let back: hdrhistogram::Histogram<u64> =
+        hdrhistogram::serialization::Deserializer::new().deserialize(&mut &*bytes).expect("V2");
+    let unit = answer["unit"]["seconds"].as_f64().expect("a number");
+    assert_eq!((back.len(), &answer["histograms"][0]["change"]), (2, &Value::from("ready")));
+    let max = (back.max() + 1) as f64 * unit;
+    assert!((8.0..8.08).contains(&max), "{max}");
+    assert_eq!(answer["merged"]["count"], 3);
+    let last = answer["merged"]["percentiles"].as_array().and_then(|all| all.last()).expect("steps");
+    assert_eq!((&last[1], &last[2]), (&Value::from(1.0), &Value::from(3)));
+    assert!(histograms.text().contains("Total count    =            3]"), "{}", histograms.text());
+
+    let query = HistogramQuery::parse("change=ready&window=5m").expect("valid");
+    let cluster = Histograms::of_cluster(&now(stats().cluster(&[])), &query);
+    let answer: Value = serde_json::from_slice(&cluster.json().expect("JSON")).expect("JSON");
+    assert_eq!((&answer["histograms"][0]["count"], &answer["merged"]["count"]), (&Value::from(2), &Value::from(2)));
+    let query = HistogramQuery::parse("namespace=shop&service=nothing").expect("valid");
+    assert!(Histograms::of_service(&table(&query.selection), &query).is_none());
+}
+
+#[test]
+fn changes_come_newest_or_slowest_first() {
+    let mut recent = Recent::default();
+    all_ended().iter().for_each(|ended| recent.push(ended));
+    let pending = |seconds: u64, exact: bool| PendingChange {
+        service: name("shop", "cart"),
+        pod: None,
+        change: Change::Service,
+        since: Stamp::new(Duration::from_secs(seconds)),
+        exact,
+    };
+    let all = now(Changes { pending: vec![pending(4_000, false), pending(4_199, true)], recent });
+    let ask = |query: &str| -> Value {
+        let query = ChangesQuery::parse(query).expect("valid");
+        serde_json::from_slice(&changes(&all, &query).expect("JSON")).expect("JSON")
+    };
+    let newest = ask("limit=1");
+    assert_eq!((&newest["pending_total"], &newest["pending"][0]["age_seconds"]), (&2.into(), &1.0.into()));
+    assert_eq!((&newest["ended_total"], newest["ended"].as_array().map(Vec::len)), (&5.into(), Some(1)));
+    assert_eq!(newest["ended"][0]["started"], "1970-01-01T01:09:18.000000Z");
+    assert_eq!(newest["ended"][0]["ended"], "1970-01-01T01:09:20.000000Z");
+    let slowest = ask("sort=slowest&namespace=shop&service=cart");
+    assert_eq!(
+        (&slowest["pending"][0]["age_seconds"], &slowest["pending"][0]["exact"]),
+        (&200.0.into(), &false.into())
+    );
+    let delays: Vec<_> = slowest["ended"].as_array().expect("a list").iter().map(|it| &it["delay_seconds"]).collect();
+    assert_eq!(delays, [&Value::from(8.0), &0.03.into(), &0.02.into()]);
+    assert_eq!(slowest["ended"][0]["pod"], "a-pod");
+    assert_eq!(ask("change=removed")["ended_total"], 1);
+}
+
+#[test]
+fn the_overview_merges_all_kinds_of_change() {
+    let answer = overview(&now(stats().cluster(&[])), "simulated cluster", &[]).expect("JSON");
+    let answer: Value = serde_json::from_slice(&answer).expect("JSON");
+    assert_eq!(answer["subject"], "simulated cluster");
+    assert_eq!(answer["time"], "1970-01-01T01:10:00.000000Z");
+    let counts: Vec<_> = ["5m", "1h", "start"].iter().map(|window| &answer["windows"][window]["count"]).collect();
+    assert_eq!(counts, [3, 3, 5]);
+    assert_eq!(answer["windows"]["5m"]["max"], 2.0);
+}

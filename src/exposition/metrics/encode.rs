@@ -1,0 +1,84 @@
+//! Which format a scraper gets, and the bytes of it.
+
+use super::{families::Families, openmetrics};
+use flate2::{Compression, write::GzEncoder};
+use mediatype::{MediaType, MediaTypeList, ReadParams, names};
+use prometheus::{Encoder, PROTOBUF_FORMAT, ProtobufEncoder, TEXT_FORMAT, TextEncoder, proto::MetricFamily};
+use std::io::{self, Write};
+
+/// A format of Prometheus metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Text 0.0.4, which everybody reads.
+    Text,
+    /// OpenMetrics text 1.0.0, which has exemplars.
+    OpenMetrics,
+    /// Delimited protobuf, which has native histograms, exemplars and start timestamps.
+    Protobuf,
+}
+
+// === impl Format ===
+
+impl Format {
+    /// The format that a scraper likes most by its `Accept` header; text if it does not say, or nothing we have.
+    pub fn negotiate(accept: &str) -> Self {
+        let mut best = (0.0, Self::Text);
+        for media in MediaTypeList::new(accept).flatten() {
+            let quality = quality(&media);
+            if let Some(format) = Self::of(&media)
+                && quality > best.0
+            {
+                best = (quality, format);
+            }
+        }
+        best.1
+    }
+
+    fn of(media: &MediaType) -> Option<Self> {
+        let parameter = |name| media.get_param(mediatype::Name::new_unchecked(name));
+        let is = |name, value: &str| parameter(name).is_none_or(|given| given.as_str().eq_ignore_ascii_case(value));
+        match (media.ty.as_str(), media.subty.as_str()) {
+            ("application", "vnd.google.protobuf") => {
+                let ours = is("proto", "io.prometheus.client.MetricFamily") && is("encoding", "delimited");
+                ours.then_some(Self::Protobuf)
+            }
+            ("application", "openmetrics-text") => is("version", "1.0.0").then_some(Self::OpenMetrics),
+            ("text", "plain" | "*") | ("*", "*") => is("version", "0.0.4").then_some(Self::Text),
+            _ => None,
+        }
+    }
+
+    /// What the answer's `Content-Type` says.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => TEXT_FORMAT,
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Protobuf => PROTOBUF_FORMAT,
+        }
+    }
+}
+
+fn quality(media: &MediaType) -> f64 {
+    media.get_param(names::Q).and_then(|value| value.as_str().parse().ok()).unwrap_or(1.0)
+}
+
+pub(super) fn encode(families: &Families, format: Format) -> prometheus::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let all = || families.all().cloned().collect::<Vec<MetricFamily>>();
+    match format {
+        Format::Text => TextEncoder::new().encode(&all(), &mut bytes)?,
+        Format::Protobuf => ProtobufEncoder::new().encode(&all(), &mut bytes)?,
+        Format::OpenMetrics => openmetrics::encode(families, &mut bytes),
+    }
+    Ok(bytes)
+}
+
+/// Compresses an answer. Fast rather than small: the same bytes are made anew at every scrape.
+///
+/// # Errors
+/// None in practice: it writes to memory.
+pub fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8), Compression::fast());
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}

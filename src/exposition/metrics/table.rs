@@ -1,0 +1,114 @@
+//! Every metric there is, but for those of the process: name, kind, labels, meaning. The README's table is held against this one.
+
+use prometheus::proto::MetricType;
+
+/// A metric.
+#[derive(Debug)]
+pub struct Metric {
+    /// Its name, in base units.
+    pub name: &'static str,
+    /// What it counts like.
+    pub kind: Kind,
+    /// Names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it means.
+    pub help: &'static str,
+}
+
+/// How a metric behaves over time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// Counts by size.
+    Histogram,
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// As Prometheus names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+impl From<Kind> for MetricType {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Counter => Self::COUNTER,
+            Kind::Gauge => Self::GAUGE,
+            Kind::Histogram => Self::HISTOGRAM,
+        }
+    }
+}
+
+macro_rules! metrics {
+    ($($id:ident: $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(pub(super) static $id: Metric =
+            Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };)*
+
+        /// All metrics.
+        pub static METRICS: &[&Metric] = &[$(&$id),*];
+    };
+}
+
+metrics! {
+    PROPAGATION: Histogram "endpointlag_propagation_seconds" ["namespace", "service", "change"]
+        "Time from the arrival of a change to the arrival of the EndpointSlice that shows it. Changes that were given up \
+         exceed every bucket.";
+    CHANGES: Counter "endpointlag_changes_total" ["namespace", "service", "change", "outcome"]
+        "Changes that ended, by how: propagated or expired; superseded, censored and withdrawn once there is one.";
+    PENDING: Gauge "endpointlag_pending_changes" ["namespace", "service", "change"]
+        "Changes that the EndpointSlices do not show yet.";
+    OLDEST_PENDING: Gauge "endpointlag_oldest_pending_seconds" ["namespace", "service", "change"]
+        "Age of the oldest pending change, zero if there is none. A lower bound where its start was not seen.";
+    SLO_CHANGES: Counter "endpointlag_slo_changes_total" ["namespace", "service", "change"]
+        "Changes that met or missed their objective.";
+    SLO_MISSED: Counter "endpointlag_slo_missed_total" ["namespace", "service", "change"]
+        "Changes that missed their objective, counted at the moment their age passed it.";
+    OBJECTIVE: Gauge "endpointlag_objective_seconds" ["namespace", "service"]
+        "Delay within which a change of this Service should be shown.";
+    REORDERED: Counter "endpointlag_reordered_total" []
+        "Changes whose EndpointSlice arrived first. Their delay counts as zero.";
+    REORDER: Histogram "endpointlag_reorder_seconds" []
+        "How much earlier the EndpointSlice arrived than the change it shows, where it did.";
+    MALFORMED_ANNOTATIONS: Counter "endpointlag_malformed_annotations_total" []
+        "Annotations of Services that could not be understood; the log names them.";
+    SERVICES_OVERFLOWED: Gauge "endpointlag_services_overflowed" []
+        "Services beyond --max-services, which share the series of _other/_other.";
+    SAMPLES_DROPPED: Counter "endpointlag_samples_dropped_total" []
+        "Lines of --samples that were not written because their reader was too slow.";
+    HDR_LOG_ERRORS: Counter "endpointlag_hdr_log_errors_total" []
+        "Writes of --hdr-log that failed, which the next makes up for, and delays that came faster than it counts.";
+    WATCH_EVENTS: Counter "endpointlag_watch_events_total" ["resource"]
+        "Events read from the watch, bookmarks included.";
+    WATCH_BYTES: Counter "endpointlag_watch_bytes_total" ["resource"]
+        "Bytes read from the watch.";
+    WATCH_MALFORMED: Counter "endpointlag_watch_malformed_total" ["resource"]
+        "Objects and streams that could not be understood.";
+    WATCH_HELD_UP: Counter "endpointlag_watch_held_up_total" ["resource"]
+        "Times the reader had to wait for the measuring to keep up. Changes read then end censored.";
+    WATCH_RESTARTS: Counter "endpointlag_watch_restarts_total" ["resource", "reason"]
+        "Connections that ended or could not be made, by reason.";
+    WATCH_GAP: Counter "endpointlag_watch_gap_seconds_total" ["resource"]
+        "Time between the end of one connection and the next. Changes of that time end censored.";
+    WATCH_AGE: Gauge "endpointlag_watch_age_seconds" ["resource"]
+        "Time since the last byte of the watch. Bookmarks come about once a minute.";
+    WATCH_CONNECT: Gauge "endpointlag_watch_connect_seconds" ["resource"]
+        "Time from asking for the watch to the beginning of the answer, at the last connection. Its events come the same way.";
+    WATCH_SYNCED: Gauge "endpointlag_watch_synced" ["resource"]
+        "1 if all objects are known and changes come in.";
+    HTTP_REQUESTS: Counter "endpointlag_http_requests_total" ["path", "code"]
+        "Requests answered, by path and status; paths that do not exist count as other.";
+    HTTP_DROPPED: Counter "endpointlag_http_connections_dropped_total" ["reason"]
+        "Connections of clients that were dropped, by reason.";
+    BUILD_INFO: Gauge "endpointlag_build_info" ["version", "revision"]
+        "Always 1.";
+}

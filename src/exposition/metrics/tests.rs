@@ -1,0 +1,247 @@
+use super::*;
+use crate::{
+    cluster::object::Uid,
+    propagation::{Change, Ended, PodRef, Report, ServiceName},
+    stats::{Bounds, Limits, Stats},
+};
+use prost::Message;
+use std::time::{Duration, SystemTime};
+
+fn at(seconds: f64) -> Stamp {
+    Stamp::new(Duration::from_secs_f64(seconds))
+}
+
+fn scrape() -> Scrape {
+    let limits = Limits { services: 100, idle: Duration::from_secs(3600) };
+    let mut stats = Stats::new("0.01,0.1,5".parse::<Bounds>().expect("valid"), limits, at(0.5));
+    let service = Arc::new(ServiceName { namespace: "shop".into(), name: "cart".into() });
+    let change = Change::Ready;
+    let outcomes = [
+        Outcome::Propagated { delay: Duration::from_millis(10), reordered: None },
+        Outcome::Propagated { delay: Duration::from_millis(250), reordered: None },
+        Outcome::Propagated { delay: Duration::ZERO, reordered: Some(Duration::from_millis(3)) },
+        Outcome::Expired { age: Duration::from_secs(600) },
+        Outcome::Superseded,
+    ];
+    for outcome in outcomes {
+        let pod = Some(PodRef { name: "cart-0".into(), uid: Uid::from("u") });
+        let ended = Ended { service: service.clone(), pod, change, outcome, at: at(1.0) };
+        stats.record(&Report::Ended(ended), at(1.0));
+    }
+    stats.record(&Report::Judged { service: service.clone(), change, missed: true }, at(1.0));
+    let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let mut snapshot = stats.snapshot(&[], at(9.0), wall);
+    snapshot.objectives.push((service, Duration::from_secs(5)));
+    let pods = WatchHealth::new(Resource::Pods, None);
+    pods.read(at(7.5), 1000);
+    pods.count_events(3);
+    pods.count_restart(Restart::Idle);
+    pods.count_gap(Duration::from_millis(1500));
+    pods.set_synced();
+    let watches = vec![
+        Arc::new(pods),
+        Arc::new(WatchHealth::new(Resource::Services, None)),
+        Arc::new(WatchHealth::new(Resource::EndpointSlices, None)),
+    ];
+    let http = HttpCounts { requests: vec![("/metrics", 200, 7)], dropped: vec![("slow_reader", 2)] };
+    Scrape { snapshot, watches, samples_dropped: 0, hdr_log_errors: 0, histograms: Histograms::Both, http }
+}
+
+fn text(format: Format) -> String {
+    String::from_utf8(scrape().encode(format).expect("encodes")).expect("text")
+}
+
+fn lines_of<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
+    text.lines().filter(|line| line.starts_with(name)).collect()
+}
+
+#[test]
+fn a_histogram_is_cumulative_and_counts_the_expired_beyond_every_bound() {
+    let text = text(Format::Text);
+    let cart = r#"{change="ready",namespace="shop",service="cart""#;
+    assert_eq!(
+        lines_of(&text, "endpointlag_propagation_seconds"),
+        [
+            format!("endpointlag_propagation_seconds_bucket{cart},le=\"0.01\"}} 2"),
+            format!("endpointlag_propagation_seconds_bucket{cart},le=\"0.1\"}} 2"),
+            format!("endpointlag_propagation_seconds_bucket{cart},le=\"5\"}} 3"),
+            format!("endpointlag_propagation_seconds_bucket{cart},le=\"+Inf\"}} 4"),
+            format!("endpointlag_propagation_seconds_sum{cart}}} 600.26"),
+            format!("endpointlag_propagation_seconds_count{cart}}} 4"),
+        ]
+    );
+}
+
+#[test]
+fn counters_gauges_and_watches_show_what_was_counted() {
+    let text = text(Format::Text);
+    for line in [
+        r#"endpointlag_changes_total{change="ready",namespace="shop",outcome="propagated",service="cart"} 3"#,
+        r#"endpointlag_changes_total{change="ready",namespace="shop",outcome="superseded",service="cart"} 1"#,
+        r#"endpointlag_slo_missed_total{change="ready",namespace="shop",service="cart"} 1"#,
+        r#"endpointlag_objective_seconds{namespace="shop",service="cart"} 5"#,
+        "endpointlag_reordered_total 1",
+        r#"endpointlag_watch_age_seconds{resource="pods"} 1.5"#,
+        r#"endpointlag_watch_synced{resource="pods"} 1"#,
+        r#"endpointlag_watch_synced{resource="services"} 0"#,
+        r#"endpointlag_watch_restarts_total{reason="idle",resource="pods"} 1"#,
+        r#"endpointlag_watch_gap_seconds_total{resource="pods"} 1.5"#,
+        r#"endpointlag_http_requests_total{code="200",path="/metrics"} 7"#,
+        r#"endpointlag_http_connections_dropped_total{reason="slow_reader"} 2"#,
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn every_metric_of_the_table_is_shown_and_no_other() {
+    let text = text(Format::Text);
+    let mut shown: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    shown.retain(|line| line.starts_with("endpointlag_"));
+    let mut table: Vec<_> = METRICS.iter().map(|metric| format!("{} {}", metric.name, metric.kind.as_str())).collect();
+    table.sort_unstable();
+    shown.sort_unstable();
+    assert_eq!(shown, table);
+}
+
+#[test]
+fn openmetrics_shows_the_pod_behind_a_slow_delay_and_ends() {
+    let text = text(Format::OpenMetrics);
+    let cart = r#"{change="ready",namespace="shop",service="cart""#;
+    assert_eq!(
+        lines_of(&text, "endpointlag_propagation_seconds_bucket"),
+        [
+            format!("endpointlag_propagation_seconds_bucket{cart},le=\"0.01\"}} 2"),
+            format!("endpointlag_propagation_seconds_bucket{cart},le=\"0.1\"}} 2"),
+            format!("endpointlag_propagation_seconds_bucket{cart},le=\"5\"}} 3"),
+            format!(
+                "endpointlag_propagation_seconds_bucket{cart},le=\"+Inf\"}} 4 # {{pod=\"cart-0\",uid=\"u\"}} 600 \
+                 1699999992.000"
+            ),
+        ]
+    );
+    assert!(text.contains("# TYPE endpointlag_changes counter\n"), "{text}");
+    assert!(text.ends_with("# EOF\n"));
+}
+
+/// `io.prometheus.client` as its readers have it, with the fields that the prometheus crate does not know.
+mod client_model {
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct MetricFamily {
+        #[prost(string, tag = "1")]
+        pub name: String,
+        #[prost(message, repeated, tag = "4")]
+        pub metric: Vec<Metric>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct Metric {
+        #[prost(message, optional, tag = "7")]
+        pub histogram: Option<Histogram>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct Histogram {
+        #[prost(uint64, tag = "1")]
+        pub sample_count: u64,
+        #[prost(message, repeated, tag = "3")]
+        pub bucket: Vec<Bucket>,
+        #[prost(sint32, tag = "5")]
+        pub schema: i32,
+        #[prost(double, tag = "6")]
+        pub zero_threshold: f64,
+        #[prost(uint64, tag = "7")]
+        pub zero_count: u64,
+        #[prost(message, repeated, tag = "12")]
+        pub positive_span: Vec<Span>,
+        #[prost(sint64, repeated, packed = "false", tag = "13")]
+        pub positive_delta: Vec<i64>,
+        #[prost(message, optional, tag = "15")]
+        pub start_timestamp: Option<Timestamp>,
+        #[prost(message, repeated, tag = "16")]
+        pub exemplars: Vec<Exemplar>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct Bucket {
+        #[prost(uint64, tag = "1")]
+        pub cumulative_count: u64,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct Span {
+        #[prost(sint32, tag = "1")]
+        pub offset: i32,
+        #[prost(uint32, tag = "2")]
+        pub length: u32,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct Timestamp {
+        #[prost(int64, tag = "1")]
+        pub seconds: i64,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct Exemplar {
+        #[prost(double, tag = "2")]
+        pub value: f64,
+    }
+}
+
+fn propagation_in_protobuf(histograms: Histograms) -> Vec<client_model::Histogram> {
+    let bytes = Scrape { histograms, ..scrape() }.encode(Format::Protobuf).expect("encodes");
+    let (mut rest, mut histograms) = (&bytes[..], Vec::new());
+    while !rest.is_empty() {
+        let family = client_model::MetricFamily::decode_length_delimited(&mut rest).expect("a family");
+        if family.name == "endpointlag_propagation_seconds" {
+            histograms.extend(family.metric.into_iter().filter_map(|metric| metric.histogram));
+        }
+    }
+    histograms
+}
+
+#[test]
+fn protobuf_carries_native_buckets_beside_classic_ones_with_equal_counts() {
+    let [histogram] = &propagation_in_protobuf(Histograms::Both)[..] else { panic!("one histogram") };
+    assert_eq!((histogram.schema, histogram.sample_count, histogram.zero_count), (3, 4, 1));
+    assert_eq!(histogram.bucket.last().map(|bucket| bucket.cumulative_count), Some(3), "one beyond every bound");
+    // 10 ms, 250 ms and 600 s: buckets -53, -16 and 74 of schema 3.
+    let spans: Vec<_> = histogram.positive_span.iter().map(|span| (span.offset, span.length)).collect();
+    assert_eq!(spans, [(-53, 1), (36, 1), (89, 1)]);
+    assert_eq!(histogram.positive_delta, [1, 0, 0]);
+    assert_eq!(histogram.start_timestamp.as_ref().map(|start| start.seconds), Some(1_699_999_992));
+    assert_eq!(histogram.exemplars.iter().map(|exemplar| exemplar.value).collect::<Vec<_>>(), [600.0]);
+}
+
+#[test]
+fn the_choice_of_histograms_is_kept() {
+    let [classic] = &propagation_in_protobuf(Histograms::Classic)[..] else { panic!("one histogram") };
+    assert!(classic.positive_span.is_empty() && !classic.bucket.is_empty());
+    let [native] = &propagation_in_protobuf(Histograms::Native)[..] else { panic!("one histogram") };
+    assert!(!native.positive_span.is_empty() && native.bucket.is_empty());
+    let cluster = propagation_in_protobuf(Histograms::ClusterOnly);
+    assert_eq!(cluster.len(), 5, "one for each kind of change, whatever the number of Services");
+    assert_eq!(cluster[0].sample_count, 4);
+}
+
+#[test]
+fn a_scraper_gets_the_format_it_likes_most() {
+    let prometheus = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
+                      application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+                      text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+    let cases = [
+        (prometheus, Format::Protobuf),
+        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.6", Format::Text),
+        ("application/openmetrics-text; version=1.0.0", Format::OpenMetrics),
+        ("application/openmetrics-text;version=0.0.1,*/*;q=0.1", Format::Text),
+        ("application/vnd.google.protobuf;encoding=text", Format::Text),
+        ("application/vnd.google.protobuf;q=0", Format::Text),
+        ("text/html", Format::Text),
+        (";;q=,", Format::Text),
+        ("", Format::Text),
+    ];
+    for (accept, format) in cases {
+        assert_eq!(Format::negotiate(accept), format, "{accept}");
+    }
+}

@@ -1,0 +1,37 @@
+//! endpointlag measures how long Kubernetes takes to carry a pod's readiness into a Service's endpoints, and how long a pod
+//! that is going away stays there.
+//!
+//! Data goes one way:
+//!
+//! ```text
+//! cluster ──► propagation ──► stats ──► exposition ──► server
+//! stamps      changes and     delays    Prometheus     HTTP
+//! and         their           and       text, JSON
+//! objects     outcomes        counts    lines
+//! ```
+//!
+//! [`cluster`] reads the watches of the API server and stamps what it reads. [`propagation`] finds the changes in it and how
+//! they end; it is pure. [`stats`] counts. [`exposition`] turns counts into what others read, and [`server`] lets them read it.
+//! [`measuring`] is the thread on which everything between socket and histogram happens, [`daemon`] puts the parts together,
+//! [`config`] is what a user can choose. [`simulator`] is a simulated cluster that speaks the same protocol, and [`demo`] shows
+//! the daemon beside it.
+
+#![deny(missing_docs)]
+#![forbid(unsafe_code)]
+
+pub mod cluster;
+pub mod config;
+pub mod daemon;
+pub mod demo;
+pub mod exposition;
+pub mod measuring;
+pub mod propagation;
+pub mod server;
+pub mod simulator;
+pub mod stats;
+
+/// Version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Revision of the source of this build.
+pub const REVISION: &str = env!("ENDPOINTLAG_BUILD_REVISION");

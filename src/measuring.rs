@@ -1,0 +1,363 @@
+//! The one owner of what is measured: takes what the watches deliver, decodes it, feeds the trackers, keeps the statistics.
+//!
+//! It runs on a thread of its own and shares nothing. Whoever wants to read asks, and is answered between two deliveries, so
+//! that every answer is consistent and nothing on the way from socket to histogram waits for a lock.
+
+use crate::{
+    cluster::{
+        clock::Clock,
+        decode::{DecodeError, Decoder, Sink},
+        event::{Event, Seen, Stamp},
+        health::WatchHealth,
+        intake::{Delivery, Progress, Step, StreamFailure},
+        object::{Annotation, IGNORE_ANNOTATION, OBJECTIVE_ANNOTATION, ObjectError, Service},
+        watch::Signals,
+    },
+    propagation::{Ended, PendingChange, Report, Tracker},
+    stats::{ClusterView, Overview, Recent, Selection, Snapshot, Stats, Table},
+};
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    sync::{
+        mpsc::{UnboundedReceiver, UnboundedSender},
+        oneshot,
+    },
+    time::MissedTickBehavior,
+};
+
+/// How often time passes for the trackers while nothing comes: how exactly the moment of an SLO miss is counted.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How often Services that are gone are looked for.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// Malformed annotations that are remembered, so as to be logged once.
+const REMEMBERED_ANNOTATIONS: usize = 10_000;
+
+/// A watch, as the measuring sees it.
+#[derive(Debug)]
+pub struct Source {
+    /// Which tracker it feeds.
+    pub tracker: usize,
+    /// Decodes it.
+    pub decoder: Decoder,
+    /// Where its events are counted.
+    pub health: Arc<WatchHealth>,
+    /// How to reach its reader.
+    pub signals: Arc<Signals>,
+    /// Why its stream makes no sense any more; what is still on its way is not looked at.
+    failure: Option<StreamFailure>,
+}
+
+/// The owner.
+pub struct Measuring {
+    clock: Clock,
+    sources: Vec<Source>,
+    trackers: Vec<Tracker>,
+    stats: Stats,
+    recent: Recent,
+    annotations: Annotations,
+    on_ended: Box<dyn FnMut(&Ended) + Send>,
+    swept: Stamp,
+}
+
+/// Asks the owner.
+#[derive(Clone, Debug)]
+pub struct Questions(UnboundedSender<Question>);
+
+/// A question to the owner.
+#[derive(Debug)]
+enum Question {
+    Snapshot(oneshot::Sender<Snapshot>),
+    Overview(oneshot::Sender<Overview>),
+    Cluster(oneshot::Sender<Now<ClusterView>>),
+    Table(Selection, oneshot::Sender<Now<Table>>),
+    Changes(oneshot::Sender<Now<Changes>>),
+}
+
+/// An answer, and when it was true.
+#[derive(Clone, Debug)]
+pub struct Now<T> {
+    /// The moment.
+    pub at: Stamp,
+    /// The same moment on the wall clock.
+    pub wall: SystemTime,
+    /// The answer.
+    pub value: T,
+}
+
+/// Single changes.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    /// All that are pending, in no order.
+    pub pending: Vec<PendingChange>,
+    /// The last that ended.
+    pub recent: Recent,
+}
+
+/// The owner's end of [`Questions`].
+#[derive(Debug)]
+pub struct Answers(UnboundedReceiver<Question>);
+
+/// Annotations that could not be understood: each is logged once and counted.
+#[derive(Debug, Default)]
+struct Annotations {
+    seen: HashSet<String>,
+    malformed: u64,
+}
+
+/// Takes the events of one source to its tracker.
+struct Feed<'a> {
+    tracker: &'a mut Tracker,
+    health: &'a WatchHealth,
+    signals: &'a Signals,
+    annotations: &'a mut Annotations,
+}
+
+// === impl Source ===
+
+impl Source {
+    /// A watch that has delivered nothing yet.
+    pub fn new(tracker: usize, decoder: Decoder, health: Arc<WatchHealth>, signals: Arc<Signals>) -> Self {
+        Self { tracker, decoder, health, signals, failure: None }
+    }
+
+    fn fail(&mut self, error: &DecodeError) {
+        let expired = matches!(error, DecodeError::Status { code: 410, .. });
+        if !expired {
+            self.health.count_malformed();
+        }
+        self.failure = Some(StreamFailure { expired, message: error.to_string() });
+        self.signals.abort();
+    }
+}
+
+// === impl Questions ===
+
+impl Questions {
+    /// Both ends.
+    pub fn new() -> (Self, Answers) {
+        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+        (Self(sender), Answers(receiver))
+    }
+
+    /// All numbers as they are now; `None` when the process is ending.
+    pub async fn snapshot(&self) -> Option<Snapshot> {
+        self.ask(Question::Snapshot).await
+    }
+
+    /// All Services at a glance; `None` when the process is ending.
+    pub async fn overview(&self) -> Option<Overview> {
+        self.ask(Question::Overview).await
+    }
+
+    /// The cluster as a whole; `None` when the process is ending.
+    pub async fn cluster(&self) -> Option<Now<ClusterView>> {
+        self.ask(Question::Cluster).await
+    }
+
+    /// The selected Services; `None` when the process is ending.
+    pub async fn table(&self, selection: Selection) -> Option<Now<Table>> {
+        self.ask(|reply| Question::Table(selection, reply)).await
+    }
+
+    /// Single changes; `None` when the process is ending.
+    pub async fn changes(&self) -> Option<Now<Changes>> {
+        self.ask(Question::Changes).await
+    }
+
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(question(reply)).ok()?;
+        answer.await.ok()
+    }
+}
+
+// === impl Measuring ===
+
+impl Measuring {
+    /// Over these sources and trackers. `on_ended` is called for each change that ends, and must not block.
+    pub fn new(
+        clock: Clock,
+        sources: Vec<Source>,
+        trackers: Vec<Tracker>,
+        stats: Stats,
+        on_ended: impl FnMut(&Ended) + Send + 'static,
+    ) -> Self {
+        let on_ended = Box::new(on_ended);
+        Self {
+            clock,
+            sources,
+            trackers,
+            stats,
+            recent: Recent::default(),
+            annotations: Annotations::default(),
+            on_ended,
+            swept: clock.now(),
+        }
+    }
+
+    /// Runs until nobody can ask any more.
+    pub async fn run(mut self, mut deliveries: UnboundedReceiver<Delivery>, mut questions: Answers) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                question = questions.0.recv() => match question {
+                    Some(question) => self.answer(question),
+                    None => return,
+                },
+                _ = ticks.tick() => self.pass_time(),
+                Some(delivery) = deliveries.recv() => self.take(delivery),
+            }
+        }
+    }
+
+    fn answer(&mut self, question: Question) {
+        self.pass_time();
+        let now = self.clock.now();
+        // Whoever asked may be gone by now.
+        match question {
+            Question::Snapshot(reply) => {
+                let mut snapshot = self.stats.snapshot(&self.trackers, now, self.clock.wall(now));
+                snapshot.malformed_annotations = self.annotations.malformed;
+                let _ = reply.send(snapshot);
+            }
+            Question::Overview(reply) => {
+                let _ = reply.send(self.stats.overview(&self.trackers, now));
+            }
+            Question::Cluster(reply) => {
+                let _ = reply.send(self.at(now, self.stats.cluster(&self.trackers)));
+            }
+            Question::Table(selection, reply) => {
+                let _ = reply.send(self.at(now, self.stats.table(&self.trackers, &selection)));
+            }
+            Question::Changes(reply) => {
+                let pending = self.trackers.iter().flat_map(Tracker::pending_changes).collect();
+                let _ = reply.send(self.at(now, Changes { pending, recent: self.recent.clone() }));
+            }
+        }
+    }
+
+    fn at<T>(&self, at: Stamp, value: T) -> Now<T> {
+        Now { at, wall: self.clock.wall(at), value }
+    }
+
+    fn pass_time(&mut self) {
+        let now = self.clock.now();
+        for tracker in 0..self.trackers.len() {
+            self.trackers[tracker].advance(now);
+            self.record(tracker, now);
+        }
+        if now.since(self.swept) >= SWEEP {
+            self.swept = now;
+            self.stats.sweep(&self.trackers, now);
+        }
+    }
+
+    fn record(&mut self, tracker: usize, now: Stamp) {
+        for report in self.trackers[tracker].reports() {
+            self.stats.record(&report, now);
+            if let Report::Ended(ended) = &report {
+                self.recent.push(ended);
+                (self.on_ended)(ended);
+            }
+        }
+    }
+
+    /// Takes what a watch delivers.
+    pub fn take(&mut self, delivery: Delivery) {
+        let now = self.clock.now();
+        let Some(source) = self.sources.get_mut(delivery.watch) else { return };
+        let tracker = source.tracker;
+        let mut feed = Feed {
+            tracker: &mut self.trackers[tracker],
+            health: &source.health,
+            signals: &source.signals,
+            annotations: &mut self.annotations,
+        };
+        match delivery.step {
+            Step::ListBegan(at) => source.decoder.begin_list(at, &mut feed),
+            Step::Chunk { .. } if source.failure.is_some() => {}
+            Step::Chunk { at, bytes, late } => match source.decoder.chunk(at, bytes, late, &mut feed) {
+                Ok(events) => source.health.count_events(events),
+                Err(error) => source.fail(&error),
+            },
+            Step::Page { at, body, reply } => {
+                let page = source.decoder.page(at, body, &mut feed);
+                if let Ok(page) = &page
+                    && page.next.is_none()
+                {
+                    source.decoder.end_list(at, page.resource_version, &mut feed);
+                }
+                if let Err(error) = &page {
+                    source.fail(error);
+                }
+                let _ = reply.send(page.map(|page| page.next).map_err(|error| error.to_string()));
+            }
+            Step::Ended(reply) => {
+                let resume = source.decoder.end_connection();
+                let _ = reply.send(Progress { resume, failure: source.failure.take() });
+            }
+        }
+        self.record(tracker, now);
+    }
+}
+
+// === impl Feed ===
+
+impl Sink for Feed<'_> {
+    fn event(&mut self, seen: Seen, event: Event) {
+        match &event {
+            Event::ListEnded(_) => {
+                self.signals.set_listed();
+                tracing::info!(watch = %self.health, "listed");
+            }
+            Event::Service(service) => self.annotations.check(service),
+            _ => {}
+        }
+        self.tracker.apply(seen, event);
+    }
+
+    fn malformed(&mut self, error: ObjectError) {
+        self.health.count_malformed();
+        tracing::warn!(watch = %self.health, %error, "an object cannot be used; going on without it");
+    }
+}
+
+// === impl Annotations ===
+
+impl Annotations {
+    fn check(&mut self, service: &Service) {
+        if let Annotation::Malformed(text) = &service.objective {
+            self.complain(
+                service,
+                OBJECTIVE_ANNOTATION,
+                text,
+                "the default objective holds; write it like 2s or 500ms",
+            );
+        }
+        if let Annotation::Malformed(text) = &service.ignore {
+            self.complain(service, IGNORE_ANNOTATION, text, "the Service is measured; write \"true\" or \"false\"");
+        }
+    }
+
+    fn complain(&mut self, service: &Service, annotation: &str, text: &str, consequence: impl fmt::Display) {
+        let Service { namespace, name, .. } = service;
+        let complaint = format!("{namespace}/{name} {annotation}={text}");
+        if self.seen.contains(&complaint) {
+            return;
+        }
+        self.malformed += 1;
+        tracing::warn!(%namespace, service = %name, annotation, value = text, "malformed annotation: {consequence}");
+        if self.seen.len() < REMEMBERED_ANNOTATIONS {
+            self.seen.insert(complaint);
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! One pod in one Service, from two sides: what the pod watch says it should be, and what the slices show.
+
+use super::{change::Change, pending::PendingId};
+use crate::cluster::{
+    event::Seen,
+    object::{Families, Family},
+};
+
+/// What a pod should be in a Service's endpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Desired {
+    /// Not listed: not selected, without an address, ended, or gone.
+    #[default]
+    Out,
+    /// Listed, and not ready.
+    Unready,
+    /// Listed, and ready.
+    Ready,
+    /// Listed, and going away.
+    Terminating,
+}
+
+/// One pod in one Service.
+#[derive(Debug, Default)]
+pub(super) struct Pair {
+    /// As the pod watch and the Service's selector have it.
+    pub(super) desired: Desired,
+    /// Families in which it is expected: the pod's and the Service's. Empty exactly when `desired` is `Out`.
+    pub(super) expected: Families,
+    /// As the union of the Service's slices has it, by family.
+    shown: [Shown; 2],
+    /// Changes of this pod that the slices do not show yet, one a kind at most.
+    pending: PendingChanges,
+}
+
+/// How often the slices of one family name the pod, and how. An endpoint that moves between slices is for a moment in
+/// two of them, which is why these are counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Shown {
+    entries: u16,
+    /// Entries that get new connections; where unready pods are published, entries whose pod is ready.
+    ready: u16,
+    terminating: u16,
+}
+
+/// How one entry of a slice shows a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entry {
+    pub(super) ready: bool,
+    pub(super) serving: bool,
+    pub(super) terminating: bool,
+}
+
+/// Changes of a pod, by kind.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PendingChanges([u32; 4]);
+
+/// What the slices show of a pod: that it is ready in each family, then unready, terminating, removed.
+pub(super) type Facts = [bool; 5];
+
+/// The change that each of [`Facts`] shows.
+const FACTS: [Change; 5] = [Change::Ready, Change::Ready, Change::Unready, Change::Terminating, Change::Removed];
+
+/// When the slices came to show each fact while the pod watch still said otherwise: the slice event may arrive before the
+/// pod event that caused it, and only the marks tell that from a state that was shown all along. Ready is marked by family,
+/// since of a pod that is not known yet nobody knows in which families it is expected.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Marks([Option<Seen>; 5]);
+
+/// Kinds of change of a pod.
+pub(super) const POD_CHANGES: [Change; 4] = [Change::Ready, Change::Unready, Change::Terminating, Change::Removed];
+
+// === impl Desired ===
+
+impl Desired {
+    /// The change that a move to this state is.
+    pub(super) fn change(self) -> Change {
+        match self {
+            Self::Out => Change::Removed,
+            Self::Unready => Change::Unready,
+            Self::Ready => Change::Ready,
+            Self::Terminating => Change::Terminating,
+        }
+    }
+
+    /// Whether a move to this state is the opposite of `change`, so that waiting for it has lost its sense. A pod on its
+    /// way out passes unready, terminating and removed, and each is shown by what shows the next: those stay.
+    pub(super) fn opposes(self, change: Change) -> bool {
+        match change {
+            Change::Ready => self != Self::Ready,
+            Change::Unready => self == Self::Ready,
+            Change::Terminating => matches!(self, Self::Ready | Self::Unready),
+            Change::Removed => self != Self::Out,
+            Change::Service => false,
+        }
+    }
+}
+
+// === impl Pair ===
+
+impl Pair {
+    /// Whether the slices show `change`. `published` says that the Service publishes its pods whatever their readiness, so
+    /// that an endpoint on its way out stays ready.
+    pub(super) fn shows(&self, change: Change, published: bool) -> bool {
+        match change {
+            Change::Ready => {
+                !self.expected.is_empty() && self.expected.iter().all(|family| self.shown[family as usize].ready > 0)
+            }
+            Change::Unready => self.shown.iter().all(|shown| shown.ready == 0),
+            Change::Terminating => {
+                let leaving = |shown: &Shown| shown.terminating == shown.entries && (published || shown.ready == 0);
+                self.shown.iter().all(leaving)
+            }
+            Change::Removed => !self.is_listed(),
+            Change::Service => false,
+        }
+    }
+
+    /// All that the slices show of it.
+    pub(super) fn facts(&self, published: bool) -> Facts {
+        let [v4, v6] = self.shown.map(|shown| shown.ready > 0);
+        let shows = |change| self.shows(change, published);
+        [v4, v6, shows(Change::Unready), shows(Change::Terminating), shows(Change::Removed)]
+    }
+
+    /// Whether any slice names the pod.
+    pub(super) fn is_listed(&self) -> bool {
+        self.shown.iter().any(|shown| shown.entries > 0)
+    }
+
+    /// Whether a slice of each expected family names the pod.
+    pub(super) fn is_listed_everywhere(&self) -> bool {
+        self.expected.iter().all(|family| self.shown[family as usize].entries > 0)
+    }
+
+    /// An entry appeared in a slice.
+    pub(super) fn show(&mut self, family: Family, entry: Entry, published: bool) {
+        let shown = &mut self.shown[family as usize];
+        shown.entries = shown.entries.saturating_add(1);
+        shown.ready = shown.ready.saturating_add(entry.counts_as_ready(published).into());
+        shown.terminating = shown.terminating.saturating_add(entry.terminating.into());
+    }
+
+    /// An entry left a slice.
+    pub(super) fn hide(&mut self, family: Family, entry: Entry, published: bool) {
+        let shown = &mut self.shown[family as usize];
+        shown.entries = shown.entries.saturating_sub(1);
+        shown.ready = shown.ready.saturating_sub(entry.counts_as_ready(published).into());
+        shown.terminating = shown.terminating.saturating_sub(entry.terminating.into());
+    }
+
+    /// Forgets what is shown, to count it anew.
+    pub(super) fn hide_all(&mut self) {
+        self.shown = Default::default();
+    }
+
+    /// The pending change of this kind.
+    pub(super) fn pending(&self, change: Change) -> Option<PendingId> {
+        self.pending.get(change)
+    }
+
+    /// Remembers or forgets the pending change of this kind.
+    pub(super) fn set_pending(&mut self, change: Change, id: Option<PendingId>) {
+        self.pending.0[change.index()] = id.map_or(u32::MAX, |id| id.0);
+    }
+
+    /// All pending changes.
+    pub(super) fn all_pending(&self) -> impl Iterator<Item = (Change, PendingId)> + use<> {
+        let pending = self.pending;
+        POD_CHANGES.into_iter().filter_map(move |change| Some((change, pending.get(change)?)))
+    }
+
+    /// Whether nothing of it is worth keeping.
+    pub(super) fn is_empty(&self) -> bool {
+        self.desired == Desired::Out && !self.is_listed() && self.all_pending().next().is_none()
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    fn counts_as_ready(self, published: bool) -> bool {
+        if published { self.serving } else { self.ready }
+    }
+}
+
+// === impl PendingChanges ===
+
+impl Default for PendingChanges {
+    fn default() -> Self {
+        Self([u32::MAX; 4])
+    }
+}
+
+impl PendingChanges {
+    fn get(self, change: Change) -> Option<PendingId> {
+        self.0.get(change.index()).copied().filter(|id| *id != u32::MAX).map(PendingId)
+    }
+}
+
+// === impl Marks ===
+
+impl Marks {
+    /// When the slices came to show `change` of a pod that is expected in these families.
+    pub(super) fn get(&self, change: Change, expected: Families) -> Option<Seen> {
+        match change {
+            // With the last family.
+            Change::Ready => expected.iter().filter_map(|family| self.0[family as usize]).max_by_key(|seen| seen.at),
+            Change::Unready => self.0[2],
+            Change::Terminating => self.0[3],
+            Change::Removed => self.0[4],
+            Change::Service => None,
+        }
+    }
+
+    /// Forgets when the slices came to show `change`.
+    pub(super) fn clear(&mut self, change: Change) {
+        let facts = FACTS.iter().zip(&mut self.0).filter(|(fact, _)| **fact == change);
+        facts.for_each(|(_, mark)| *mark = None);
+    }
+
+    /// Notes what changed from `before` to `after`, but for what is as the pod watch has it.
+    pub(super) fn update(&mut self, before: Facts, after: Facts, current: Change, seen: Seen) {
+        for (at, change) in FACTS.into_iter().enumerate() {
+            if change != current && before[at] != after[at] {
+                self.0[at] = after[at].then_some(seen);
+            }
+        }
+    }
+
+    /// Whether no mark is set.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+}

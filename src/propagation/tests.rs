@@ -1,0 +1,218 @@
+//! The rules, one by one, on a scene of one namespace. Times are milliseconds.
+
+mod gaps;
+mod pods;
+mod services;
+mod slo;
+
+use super::*;
+use crate::cluster::{
+    event::{Arrival, Event, Resource, Seen, Stamp},
+    object::{
+        Annotation, Endpoint, EndpointPort, EndpointSlice, Families, Family, Pod, Service, ServicePort, SliceOwner,
+        TargetPort, Uid,
+    },
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// A tracker, and the version counter of the cluster it watches.
+struct Scene {
+    tracker: Tracker,
+    version: u64,
+}
+
+fn at(millis: u64) -> Stamp {
+    Stamp::new(Duration::from_millis(millis))
+}
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn families(families: &[Family]) -> Families {
+    families.iter().copied().collect()
+}
+
+/// A ready pod of the app `web`, of IPv4.
+fn pod(uid: &str) -> Pod {
+    Pod {
+        uid: Uid::from(uid),
+        namespace: "shop".into(),
+        name: format!("web-{uid}"),
+        resource_version: 0,
+        labels: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
+        ready: true,
+        terminating: false,
+        terminal: false,
+        families: families(&[Family::V4]),
+        ports: Vec::new(),
+    }
+}
+
+fn unready(uid: &str) -> Pod {
+    Pod { ready: false, ..pod(uid) }
+}
+
+fn terminating(uid: &str) -> Pod {
+    Pod { terminating: true, ..pod(uid) }
+}
+
+/// The Service `web`, of the app `web`.
+fn service() -> Service {
+    Service {
+        uid: Uid::from("service"),
+        namespace: "shop".into(),
+        name: "web".into(),
+        resource_version: 0,
+        selector: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
+        external_name: false,
+        families: families(&[Family::V4]),
+        ports: vec![port(8080)],
+        publish_not_ready_addresses: false,
+        objective: Annotation::Absent,
+        ignore: Annotation::Absent,
+    }
+}
+
+fn port(number: i32) -> ServicePort {
+    ServicePort { name: String::new(), protocol: "TCP".into(), target: TargetPort::Number(number), app_protocol: None }
+}
+
+/// A slice of the Service `web`.
+fn slice(uid: &str, endpoints: Vec<Endpoint>) -> EndpointSlice {
+    let port = EndpointPort { name: String::new(), protocol: "TCP".into(), number: Some(8080), app_protocol: None };
+    EndpointSlice {
+        uid: Uid::from(uid),
+        namespace: "shop".into(),
+        name: format!("web-{uid}"),
+        resource_version: 0,
+        owner: Some(SliceOwner { service: "web".into(), family: Family::V4 }),
+        ports: if endpoints.is_empty() { Vec::new() } else { vec![port] },
+        endpoints,
+    }
+}
+
+fn shown(pod: &str, ready: bool, serving: bool, terminating: bool) -> Endpoint {
+    Endpoint { pod: Uid::from(pod), name: format!("web-{pod}"), ready, serving, terminating }
+}
+
+fn shown_ready(pod: &str) -> Endpoint {
+    shown(pod, true, true, false)
+}
+
+fn shown_unready(pod: &str) -> Endpoint {
+    shown(pod, false, false, false)
+}
+
+fn shown_terminating(pod: &str) -> Endpoint {
+    shown(pod, false, true, true)
+}
+
+impl Scene {
+    /// Nothing is known.
+    fn blank() -> Self {
+        let settings = Settings { objective: millis(5000), expiry: millis(60_000) };
+        Self { tracker: Tracker::new(settings), version: 0 }
+    }
+
+    /// All three watches have listed these objects.
+    fn listed(pods: Vec<Pod>, services: Vec<Service>, slices: Vec<EndpointSlice>) -> Self {
+        let mut scene = Self::blank();
+        scene.list(0, Resource::Pods, pods.into_iter().map(Event::Pod));
+        scene.list(0, Resource::Services, services.into_iter().map(Event::Service));
+        scene.list(0, Resource::EndpointSlices, slices.into_iter().map(Event::EndpointSlice));
+        scene
+    }
+
+    /// The Service `web` with its empty slice `s`, long ago.
+    fn with_service() -> Self {
+        Self::listed(vec![], vec![service()], vec![slice("s", vec![])])
+    }
+
+    /// The same, with the pod `p` that is ready and shown as such.
+    fn with_pod() -> Self {
+        Self::listed(vec![pod("p")], vec![service()], vec![slice("s", vec![shown_ready("p")])])
+    }
+
+    fn list(&mut self, millis: u64, resource: Resource, objects: impl Iterator<Item = Event>) {
+        self.tracker.apply(Seen::late(at(millis)), Event::ListBegan(resource));
+        for object in objects {
+            self.apply(millis, Arrival::Late, object);
+        }
+        self.tracker.apply(Seen::late(at(millis)), Event::ListEnded(resource));
+    }
+
+    fn apply(&mut self, millis: u64, arrival: Arrival, mut event: Event) {
+        self.version += 1;
+        match &mut event {
+            Event::Pod(pod) | Event::PodDeleted(pod) => pod.resource_version = self.version,
+            Event::Service(service) | Event::ServiceDeleted(service) => service.resource_version = self.version,
+            Event::EndpointSlice(slice) | Event::EndpointSliceDeleted(slice) => slice.resource_version = self.version,
+            Event::ListBegan(_) | Event::ListEnded(_) => {}
+        }
+        self.tracker.apply(Seen { at: at(millis), arrival }, event);
+    }
+
+    fn pod(&mut self, millis: u64, pod: Pod) {
+        self.apply(millis, Arrival::Live, Event::Pod(pod));
+    }
+
+    fn delete_pod(&mut self, millis: u64, uid: &str) {
+        self.apply(millis, Arrival::Live, Event::PodDeleted(terminating(uid)));
+    }
+
+    fn service(&mut self, millis: u64, service: Service) {
+        self.apply(millis, Arrival::Live, Event::Service(service));
+    }
+
+    fn slice(&mut self, millis: u64, slice: EndpointSlice) {
+        self.apply(millis, Arrival::Live, Event::EndpointSlice(slice));
+    }
+
+    /// The one slice `s` now shows these endpoints.
+    fn shows(&mut self, millis: u64, endpoints: Vec<Endpoint>) {
+        self.slice(millis, slice("s", endpoints));
+    }
+
+    /// What ended since the last call, as text: `ready p propagated 25`.
+    fn ended(&mut self) -> Vec<String> {
+        let describe = |ended: Ended| {
+            let pod = ended.pod.map_or_else(|| "-".to_owned(), |pod| pod.uid.to_string());
+            let (change, outcome) = (ended.change, ended.outcome);
+            let delay = outcome.delay().map_or_else(String::new, |delay| format!(" {}", delay.as_millis()));
+            let lead = match outcome {
+                Outcome::Propagated { reordered: Some(lead), .. } => format!(" early by {}", lead.as_millis()),
+                _ => String::new(),
+            };
+            format!("{change} {pod} {}{delay}{lead}", outcome.as_str())
+        };
+        self.tracker
+            .reports()
+            .filter_map(|report| match report {
+                Report::Ended(ended) => Some(describe(ended)),
+                Report::Judged { .. } => None,
+            })
+            .collect()
+    }
+
+    /// Changes judged since the last call: those in time, and those that missed.
+    fn judged(&mut self) -> (usize, usize) {
+        let missed: Vec<bool> = self
+            .tracker
+            .reports()
+            .filter_map(|report| match report {
+                Report::Judged { missed, .. } => Some(missed),
+                Report::Ended(_) => None,
+            })
+            .collect();
+        let misses = missed.iter().filter(|missed| **missed).count();
+        (missed.len() - misses, misses)
+    }
+
+    /// What is pending, as text: `ready 2`.
+    fn pending(&self) -> Vec<String> {
+        let mut pending: Vec<_> = self.tracker.pending();
+        pending.sort_unstable_by_key(|view| (view.service.clone(), view.change));
+        pending.iter().map(|view| format!("{} {}", view.change, view.count)).collect()
+    }
+}

@@ -1,0 +1,93 @@
+//! What was not seen is not guessed.
+
+use super::*;
+
+#[test]
+fn the_objects_of_the_first_list_are_no_changes() {
+    let mut scene = Scene::blank();
+    scene.list(0, Resource::Pods, [Event::Pod(pod("p"))].into_iter());
+    scene.list(0, Resource::EndpointSlices, [Event::EndpointSlice(slice("s", vec![shown_ready("p")]))].into_iter());
+    // A watch that is through with its list brings changes while another still lists: not measured either.
+    scene.pod(10, unready("p"));
+    scene.pod(20, pod("p"));
+    assert!(!scene.tracker.is_measuring());
+    scene.list(30, Resource::Services, [Event::Service(service())].into_iter());
+    assert!(scene.tracker.is_measuring());
+    assert_eq!((scene.ended(), scene.pending()), (vec![], vec![]));
+}
+
+#[test]
+fn where_the_first_lists_disagree_something_is_pending_and_ends_censored() {
+    let pods = vec![pod("missing"), unready("still-shown")];
+    let endpoints = vec![shown_ready("still-shown"), shown_ready("gone")];
+    let mut scene = Scene::listed(pods, vec![service()], vec![slice("s", endpoints)]);
+    assert_eq!(scene.pending(), ["ready 1", "unready 1", "removed 1"]);
+    scene.shows(1000, vec![shown_ready("missing"), shown_unready("still-shown")]);
+    let mut ended = scene.ended();
+    ended.sort_unstable();
+    assert_eq!(ended, ["ready missing censored", "removed gone censored", "unready still-shown censored"]);
+}
+
+#[test]
+fn a_change_or_a_reflection_from_a_replay_has_no_delay() {
+    let mut scene = Scene::with_service();
+    scene.apply(1000, Arrival::Late, Event::Pod(pod("p")));
+    scene.shows(1010, vec![shown_ready("p")]);
+    scene.pod(2000, unready("p"));
+    scene.apply(2010, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_unready("p")])));
+    assert_eq!(scene.ended(), ["ready p censored", "unready p censored"]);
+    // Both orders.
+    scene.apply(3000, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_ready("p")])));
+    scene.pod(3001, pod("p"));
+    scene.shows(4000, vec![shown_unready("p")]);
+    scene.apply(50_000, Arrival::Late, Event::Pod(unready("p")));
+    assert_eq!(scene.ended(), ["ready p censored", "unready p censored"]);
+}
+
+#[test]
+fn a_change_pending_across_a_gap_keeps_its_time_if_a_live_event_shows_it() {
+    let mut scene = Scene::with_service();
+    scene.pod(1000, pod("p"));
+    scene.apply(9000, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_unready("p")])));
+    scene.shows(9500, vec![shown_ready("p")]);
+    assert_eq!(scene.ended(), ["ready p propagated 8500"]);
+}
+
+#[test]
+fn a_new_list_finds_missed_deletions_and_invents_nothing() {
+    let listed = vec![pod("p"), pod("q")];
+    let mut scene = Scene::listed(listed, vec![service()], vec![slice("s", vec![shown_ready("p"), shown_ready("q")])]);
+    scene.list(1000, Resource::Pods, [Event::Pod(pod("q"))].into_iter());
+    assert_eq!((scene.ended(), scene.pending()), (vec![], vec!["removed 1".to_owned()]));
+    scene.list(1100, Resource::Services, [Event::Service(service())].into_iter());
+    scene.list(1200, Resource::EndpointSlices, [Event::EndpointSlice(slice("s", vec![shown_ready("q")]))].into_iter());
+    assert_eq!((scene.ended(), scene.pending()), (vec!["removed p censored".to_owned()], vec![]));
+}
+
+#[test]
+fn slices_and_services_missing_from_a_new_list_are_gone() {
+    let mut scene = Scene::with_pod();
+    scene.list(1000, Resource::EndpointSlices, std::iter::empty());
+    scene.pod(2000, unready("p"));
+    assert_eq!(scene.ended(), ["unready p censored"], "it went unlisted, and nobody saw when");
+    scene.pod(3000, pod("p"));
+    scene.list(4000, Resource::Services, std::iter::empty());
+    assert_eq!(scene.ended(), ["ready p withdrawn"]);
+    assert_eq!(scene.tracker.measured_services().count(), 0);
+}
+
+#[test]
+fn a_pending_change_of_a_pod_that_changed_in_the_gap_has_lost_its_start() {
+    let mut scene = Scene::with_service();
+    scene.pod(1000, pod("p"));
+    let unchanged = Pod { resource_version: scene.version, ..pod("p") };
+    // A list that shows the same version keeps the start; `list` would give a new version.
+    scene.tracker.apply(Seen::late(at(1500)), Event::ListBegan(Resource::Pods));
+    scene.tracker.apply(Seen::late(at(1500)), Event::Pod(unchanged));
+    scene.tracker.apply(Seen::late(at(1500)), Event::ListEnded(Resource::Pods));
+    scene.shows(1600, vec![shown_ready("p")]);
+    scene.pod(2000, unready("p"));
+    scene.list(3000, Resource::Pods, [Event::Pod(unready("p"))].into_iter());
+    scene.shows(3100, vec![shown_unready("p")]);
+    assert_eq!(scene.ended(), ["ready p propagated 600", "unready p censored"]);
+}

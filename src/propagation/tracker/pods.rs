@@ -1,0 +1,204 @@
+//! What the pod watch says.
+
+use super::Tracker;
+use crate::{
+    cluster::{
+        event::{Resource, Seen},
+        object::{Families, NamedPort, Pod, Uid},
+    },
+    propagation::{
+        change::Change,
+        intern::Interner,
+        membership::{PodId, ServiceId, SetId},
+        pair::Desired,
+    },
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// All pods that the pod watch or a slice has named.
+#[derive(Debug, Default)]
+pub(super) struct Pods {
+    slots: slab::Slab<Slot>,
+    by_uid: HashMap<Uid, PodId>,
+    ports: Interner<[NamedPort]>,
+    /// While a list is under way: Services that wait for a pod to leave which they do not select any more.
+    left: HashMap<PodId, Vec<ServiceId>>,
+}
+
+/// One pod. It stays as long as the pod watch, an endpoint or an edit that excluded it knows it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) uid: Uid,
+    pub(super) name: Arc<str>,
+    /// What the pod watch said last; `None` before it said anything and after the pod was deleted.
+    pub(super) known: Option<Known>,
+    /// Entries of slices and pending edits that name it.
+    holders: u32,
+}
+
+/// A pod as the pod watch has it.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// What it should be in the endpoints of a Service that selects it.
+    pub(super) desired: Desired,
+    pub(super) families: Families,
+    pub(super) ports: Arc<[NamedPort]>,
+    pub(super) set: SetId,
+    resource_version: u64,
+    /// The list in which it was seen last.
+    list: u32,
+}
+
+// === impl Pods ===
+
+impl Pods {
+    /// The index of a pod, which it is given now if it has none.
+    pub(super) fn intern(&mut self, uid: &Uid, name: &str) -> PodId {
+        if let Some(id) = self.by_uid.get(uid) {
+            return *id;
+        }
+        let slot = Slot { uid: uid.clone(), name: name.into(), known: None, holders: 0 };
+        let id = self.slots.insert(slot);
+        self.by_uid.insert(uid.clone(), id);
+        id
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn slot(&self, id: PodId) -> &Slot {
+        &self.slots[id]
+    }
+
+    /// What the pod watch says of it.
+    pub(super) fn known(&self, id: PodId) -> Option<&Known> {
+        self.slots[id].known.as_ref()
+    }
+
+    /// An endpoint or an edit names it.
+    pub(super) fn hold(&mut self, id: PodId) {
+        self.slots[id].holders += 1;
+    }
+
+    /// An endpoint or an edit names it no longer.
+    pub(super) fn release(&mut self, id: PodId) {
+        self.slots[id].holders -= 1;
+        self.drop_if_unknown(id);
+    }
+
+    fn drop_if_unknown(&mut self, id: PodId) {
+        let slot = &self.slots[id];
+        if slot.known.is_none() && slot.holders == 0 {
+            let Slot { uid, .. } = self.slots.remove(id);
+            self.by_uid.remove(&uid);
+        }
+    }
+}
+
+// === impl Desired ===
+
+impl From<&Pod> for Desired {
+    /// As `ShouldPodBeInEndpoints` and `podToEndpoint` of k8s.io/endpointslice decide.
+    fn from(pod: &Pod) -> Self {
+        if pod.terminal || pod.families.is_empty() {
+            Self::Out
+        } else if pod.terminating {
+            Self::Terminating
+        } else if pod.ready {
+            Self::Ready
+        } else {
+            Self::Unready
+        }
+    }
+}
+
+// === impl Tracker ===
+
+impl Tracker {
+    /// A pod was created or changed, or stands in a list.
+    pub(super) fn pod_seen(&mut self, seen: Seen, pod: Pod) {
+        let id = self.pods.intern(&pod.uid, &pod.name);
+        let listing = self.listing(Resource::Pods);
+        let list = listing.unwrap_or(self.lists[Resource::Pods as usize].number);
+        let ports = self.pods.ports.intern(&pod.ports);
+        let old = self.pods.slots[id].known.take();
+        if let Some(old) = &old
+            && listing.is_some()
+            && old.resource_version != pod.resource_version
+        {
+            // What happened between the two versions is lost, an unready and a ready perhaps.
+            self.taint_pod(id, old.set);
+        }
+        let set = match &old {
+            Some(old) if self.membership.is_set_of(old.set, &pod.labels) => old.set,
+            _ => self.membership.join(id, &pod.namespace, &pod.labels),
+        };
+        let desired = Desired::from(&pod);
+        let resource_version = pod.resource_version;
+        self.pods.slots[id].known = Some(Known { desired, families: pod.families, ports, set, resource_version, list });
+        let unchanged = |old: &Known| old.set == set && old.desired == desired && old.families == pod.families;
+        if old.as_ref().is_some_and(unchanged) {
+            return;
+        }
+        for service in self.membership.services(set).to_vec() {
+            self.move_pair(service, id, desired, pod.families, seen);
+        }
+        if let Some(old) = old.filter(|old| old.set != set) {
+            for service in self.membership.services(old.set).to_vec() {
+                if !self.membership.services(set).contains(&service) {
+                    self.move_pair(service, id, Desired::Out, Families::NONE, seen);
+                }
+            }
+            self.membership.leave(id, old.set);
+        }
+    }
+
+    /// A pod was deleted.
+    pub(super) fn pod_gone(&mut self, seen: Seen, uid: &Uid) {
+        let Some(id) = self.pods.by_uid.get(uid).copied() else { return };
+        // What its removal ends may be the last to know it.
+        self.pods.hold(id);
+        if let Some(old) = self.pods.slots[id].known.take() {
+            for service in self.membership.services(old.set).to_vec() {
+                self.move_pair(service, id, Desired::Out, Families::NONE, seen);
+            }
+            self.membership.leave(id, old.set);
+        }
+        self.pods.release(id);
+    }
+
+    /// Pods that a complete list did not name were deleted while nobody looked.
+    pub(super) fn drop_unlisted_pods(&mut self, list: u32, seen: Seen) {
+        let unlisted = |slot: &Slot| slot.known.as_ref().is_some_and(|known| known.list != list);
+        let gone: Vec<Uid> =
+            self.pods.slots.iter().filter(|(_, slot)| unlisted(slot)).map(|(_, slot)| slot.uid.clone()).collect();
+        for uid in gone {
+            self.pod_gone(seen, &uid);
+        }
+        self.pods.left = HashMap::new();
+    }
+
+    /// Notes what a list of pods is going to need: the Services that wait for a pod to leave which they do not select any
+    /// more, and which [`Membership`](crate::propagation::membership::Membership) therefore does not lead to.
+    pub(super) fn begin_pod_list(&mut self) {
+        let mut left: HashMap<PodId, Vec<ServiceId>> = HashMap::new();
+        for pending in self.pendings.iter().filter(|pending| pending.change == Change::Removed) {
+            if let Some(pod) = pending.pod.filter(|pod| self.pods.known(*pod).is_some()) {
+                left.entry(pod).or_default().push(pending.service);
+            }
+        }
+        self.pods.left = left;
+    }
+
+    fn taint_pod(&mut self, pod: PodId, set: SetId) {
+        let left = self.pods.left.get(&pod).into_iter().flatten();
+        for service in self.membership.services(set).iter().chain(left) {
+            let Some(pair) = self.services.find_state(*service).and_then(|state| state.pair(pod)) else { continue };
+            for (_, id) in pair.all_pending() {
+                self.pendings.taint(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! What the Service watch says.
+
+use super::{Ending, Tracker, edits::Edit, slices::SliceId};
+use crate::{
+    cluster::{
+        event::{Resource, Seen},
+        object::{Families, Service},
+    },
+    propagation::{
+        change::{Change, ServiceName},
+        membership::{PodId, ServiceId},
+        pair::{Desired, Facts, Marks, Pair},
+    },
+};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+/// All Services that the Service watch or a slice has named.
+#[derive(Debug, Default)]
+pub(super) struct Services {
+    states: slab::Slab<State>,
+    by_name: HashMap<Arc<ServiceName>, ServiceId>,
+}
+
+/// One Service. It stays as long as the Service watch or a slice knows it.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) name: Arc<ServiceName>,
+    /// What the Service watch said last; `None` while only slices are known.
+    spec: Option<Service>,
+    /// The list in which it was seen last.
+    list: u32,
+    pub(super) slices: Vec<SliceId>,
+    /// When a slice last changed in what it shows, if that was after the Service watch last spoke of it.
+    pub(super) last_slice: Option<Seen>,
+    pairs: HashMap<PodId, Pair>,
+    /// Few: only of pods whose slices ran ahead of the pod watch.
+    pub(super) marks: HashMap<PodId, Marks>,
+    /// The pending change of the Service itself.
+    pub(super) edit: Option<Edit>,
+}
+
+// === impl Services ===
+
+impl Services {
+    /// The index of a Service, which it is given now if it has none.
+    pub(super) fn intern(&mut self, namespace: &str, name: &str) -> ServiceId {
+        let name = ServiceName { namespace: namespace.into(), name: name.into() };
+        if let Some(id) = self.by_name.get(&name) {
+            return *id;
+        }
+        let name = Arc::new(name);
+        let id = self.states.insert(State::new(name.clone()));
+        self.by_name.insert(name, id);
+        id
+    }
+
+    fn find(&self, namespace: &str, name: &str) -> Option<ServiceId> {
+        self.by_name.get(&ServiceName { namespace: namespace.into(), name: name.into() }).copied()
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    pub(super) fn get(&self, id: ServiceId) -> &State {
+        &self.states[id]
+    }
+
+    /// The Service that was given `id`, if it still exists.
+    pub(super) fn find_state(&self, id: ServiceId) -> Option<&State> {
+        self.states.get(id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ServiceId) -> &mut State {
+        &mut self.states[id]
+    }
+
+    /// Forgets a Service that neither the Service watch nor a slice knows.
+    pub(super) fn drop_if_unknown(&mut self, id: ServiceId) {
+        if self.states[id].spec.is_none() && self.states[id].slices.is_empty() {
+            let State { name, .. } = self.states.remove(id);
+            self.by_name.remove(&name);
+        }
+    }
+
+    /// The objective that the Service itself sets.
+    pub(super) fn objective(&self, id: ServiceId) -> Option<Duration> {
+        self.states[id].spec.as_ref().and_then(|spec| spec.objective.value())
+    }
+
+    pub(super) fn measured(&self) -> impl Iterator<Item = (&Arc<ServiceName>, Option<Duration>)> {
+        let measured = self.states.iter().filter(|(_, state)| state.is_measured());
+        measured.map(|(id, state)| (&state.name, self.objective(id)))
+    }
+
+    pub(super) fn measured_ids(&self) -> Vec<ServiceId> {
+        self.states.iter().filter(|(_, state)| state.is_measured()).map(|(id, _)| id).collect()
+    }
+
+    pub(super) fn is_measured(&self, name: &ServiceName) -> bool {
+        self.by_name.get(name).is_some_and(|id| self.states[*id].is_measured())
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn new(name: Arc<ServiceName>) -> Self {
+        Self {
+            name,
+            spec: None,
+            list: 0,
+            slices: Vec::new(),
+            last_slice: None,
+            pairs: HashMap::new(),
+            marks: HashMap::new(),
+            edit: None,
+        }
+    }
+
+    pub(super) fn spec(&self) -> Option<&Service> {
+        self.spec.as_ref()
+    }
+
+    /// Whether its endpoints are the controller's to write, and wanted.
+    pub(super) fn is_measured(&self) -> bool {
+        self.spec.as_ref().is_some_and(is_measured)
+    }
+
+    /// Whether it publishes its pods whatever their readiness.
+    pub(super) fn publishes(&self) -> bool {
+        self.spec.as_ref().is_some_and(|spec| spec.publish_not_ready_addresses)
+    }
+
+    /// What a pod that it selects should be in its endpoints, and in which families.
+    pub(super) fn expectation(&self, desired: Desired, families: Families) -> (Desired, Families) {
+        let wanted = self.spec.as_ref().filter(|spec| is_measured(spec)).map_or(Families::NONE, |spec| spec.families);
+        let expected = families.intersection(wanted);
+        if desired == Desired::Out || expected.is_empty() {
+            (Desired::Out, Families::NONE)
+        } else {
+            (desired, expected)
+        }
+    }
+
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (PodId, &Pair)> {
+        self.pairs.iter().map(|(pod, pair)| (*pod, pair))
+    }
+
+    pub(super) fn pair(&self, pod: PodId) -> Option<&Pair> {
+        self.pairs.get(&pod)
+    }
+
+    /// The pair of this pod, made now if there is none.
+    pub(super) fn pair_mut(&mut self, pod: PodId) -> &mut Pair {
+        self.pairs.entry(pod).or_default()
+    }
+
+    pub(super) fn drop_pair_if_empty(&mut self, pod: PodId) {
+        if self.pairs.get(&pod).is_some_and(Pair::is_empty) {
+            self.pairs.remove(&pod);
+            self.marks.remove(&pod);
+        }
+    }
+
+    /// The marks of a pod that moves to what `change` leads to. The one for `change` is used up by that; the others stay, since
+    /// the slices may be several steps ahead.
+    pub(super) fn take_marks(&mut self, pod: PodId, change: Change) -> Marks {
+        let Some(marks) = self.marks.get_mut(&pod) else { return Marks::default() };
+        let taken = *marks;
+        marks.clear(change);
+        if marks.is_empty() {
+            self.marks.remove(&pod);
+        }
+        taken
+    }
+
+    /// Notes when the slices came to show something of a pod ahead of the pod watch, or that they show it no longer.
+    pub(super) fn mark(&mut self, pod: PodId, before: Facts, after: Facts, current: Change, seen: Seen) {
+        let marks = self.marks.entry(pod).or_default();
+        marks.update(before, after, current, seen);
+        if marks.is_empty() {
+            self.marks.remove(&pod);
+        }
+    }
+}
+
+fn is_measured(spec: &Service) -> bool {
+    !spec.selector.is_empty() && !spec.external_name && !is_ignored(spec)
+}
+
+fn is_ignored(spec: &Service) -> bool {
+    spec.ignore.value() == Some(true)
+}
+
+// === impl Tracker ===
+
+impl Tracker {
+    /// A Service was created or changed, or stands in a list.
+    pub(super) fn service_seen(&mut self, seen: Seen, new: Service) {
+        let id = self.services.intern(&new.namespace, &new.name);
+        if self.services.get(id).spec.as_ref().is_some_and(|old| old.uid != new.uid) {
+            // Deleted and made anew while nobody looked.
+            self.forget_service(id, seen);
+        }
+        let listing = self.listing(Resource::Services);
+        let list = listing.unwrap_or(self.lists[Resource::Services as usize].number);
+        let state = self.services.get_mut(id);
+        state.list = list;
+        let ahead = state.last_slice.take();
+        let old = state.spec.replace(new);
+        let (now, new) = (state.is_measured(), state.spec.clone());
+        let Some(new) = new else { return };
+        if let (Some(old), Some(_), Some(edit)) = (&old, listing, &state.edit)
+            && old.resource_version != new.resource_version
+        {
+            self.pendings.taint(edit.pending());
+        }
+        match old {
+            Some(old) if is_measured(&old) && now => self.edit_service(id, &old, &new, seen, ahead),
+            Some(old) if is_measured(&old) => {
+                self.withdraw_all(id, seen);
+                self.membership.unselect(id);
+                self.rebase_all(id, seen);
+            }
+            old if now => {
+                self.membership.select(id, &new.namespace, &new.selector);
+                self.recount(id);
+                self.rebase_all(id, seen);
+                // Taking the annotation away makes nothing new.
+                if !old.is_some_and(|old| is_ignored(&old)) {
+                    self.start_edit(id, HashSet::new(), seen, ahead);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Both before and now the Service's endpoints are measured.
+    fn edit_service(&mut self, id: ServiceId, old: &Service, new: &Service, seen: Seen, ahead: Option<Seen>) {
+        let before: HashMap<PodId, Families> = self.expected_pods(id);
+        if old.selector != new.selector {
+            self.membership.select(id, &new.namespace, &new.selector);
+        }
+        if old.publish_not_ready_addresses != new.publish_not_ready_addresses {
+            self.recount(id);
+        }
+        let same_pods = old.selector == new.selector && old.families == new.families;
+        if same_pods && old.publish_not_ready_addresses == new.publish_not_ready_addresses && old.ports == new.ports {
+            return;
+        }
+        let excluded = self.rebase_all(id, seen);
+        let moved = old.families != new.families || self.expected_pods(id) != before;
+        if moved || self.ports_differ(id, old, new) {
+            self.start_edit(id, excluded, seen, ahead);
+        } else {
+            self.check_edit(id, seen, false);
+        }
+    }
+
+    /// A Service was deleted.
+    pub(super) fn service_gone(&mut self, seen: Seen, gone: &Service) {
+        let Some(id) = self.services.find(&gone.namespace, &gone.name) else { return };
+        if self.services.get(id).spec.as_ref().is_some_and(|spec| spec.uid == gone.uid) {
+            self.forget_service(id, seen);
+            self.services.drop_if_unknown(id);
+        }
+    }
+
+    /// Services that a complete list did not name were deleted while nobody looked.
+    pub(super) fn drop_unlisted_services(&mut self, list: u32, seen: Seen) {
+        let unlisted = |state: &State| state.spec.is_some() && state.list != list;
+        let gone: Vec<_> = self.services.states.iter().filter(|(_, state)| unlisted(state)).map(|(id, _)| id).collect();
+        for id in gone {
+            self.forget_service(id, seen);
+            self.services.drop_if_unknown(id);
+        }
+    }
+
+    fn forget_service(&mut self, id: ServiceId, seen: Seen) {
+        self.withdraw_all(id, seen);
+        self.membership.unselect(id);
+        let state = self.services.get_mut(id);
+        (state.spec, state.last_slice) = (None, None);
+        self.rebase_all(id, seen);
+    }
+
+    fn withdraw_all(&mut self, id: ServiceId, seen: Seen) {
+        let state = self.services.get(id);
+        let of_pods = state.pairs().flat_map(|(_, pair)| pair.all_pending()).map(|(_, pending)| pending);
+        let pending: Vec<_> = of_pods.chain(state.edit.as_ref().map(Edit::pending)).collect();
+        for pending in pending {
+            self.end(pending, seen.at, Ending::Withdrawn);
+        }
+    }
+
+    /// Brings every pair in line with the Service as it is now. Returns the pods that it expected and expects no longer.
+    fn rebase_all(&mut self, id: ServiceId, seen: Seen) -> HashSet<PodId> {
+        let mut pods: HashSet<PodId> = self.services.get(id).pairs.keys().copied().collect();
+        pods.extend(self.membership.pods(id));
+        pods.into_iter().filter(|pod| self.rebase_pair(id, *pod, seen)).collect()
+    }
+
+    fn expected_pods(&self, id: ServiceId) -> HashMap<PodId, Families> {
+        let expected = self.services.get(id).pairs().filter(|(_, pair)| pair.desired != Desired::Out);
+        expected.map(|(pod, pair)| (pod, pair.expected)).collect()
+    }
+}

@@ -1,0 +1,220 @@
+//! Who may read: asks the API server, as the components of Kubernetes do for their own metrics.
+
+mod cache;
+
+use self::cache::Cache;
+use crate::cluster::client::{ApiClient, RequestError};
+use http::{HeaderMap, Method, header};
+use k8s_openapi::api::{
+    authentication::v1::{TokenReview, TokenReviewSpec, UserInfo},
+    authorization::v1::{NonResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
+};
+use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::{sync::Semaphore, time::Instant};
+
+/// How long an answer of the API server holds. As the components of Kubernetes and controller-runtime have it.
+const AUTHENTICATED: Duration = Duration::from_secs(60);
+const ALLOWED: Duration = Duration::from_secs(300);
+const DENIED: Duration = Duration::from_secs(30);
+
+/// Answers of each kind that are kept. Few ask for metrics; who tries tokens must not fill the memory.
+const KEPT: usize = 1024;
+
+/// Requests that ask the API server at a time: whoever tries tokens must not turn this into an attack on it.
+const ASKING: usize = 8;
+
+/// How long asking may take: less than the 10 s that Prometheus waits for a scrape.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Decides who may read what.
+pub(super) struct Authorizer {
+    client: ApiClient,
+    patience: Duration,
+    /// Whose a token is.
+    users: Mutex<Cache<Token, UserInfo>>,
+    /// Tokens that are nobody's. Apart, so that trying tokens pushes no user out.
+    strangers: Mutex<Cache<Token, ()>>,
+    /// What a token may do.
+    rights: Mutex<Cache<Question, bool>>,
+    asking: Semaphore,
+    /// The last question was not answered, which is logged once.
+    unanswered: AtomicBool,
+}
+
+/// Why a request is turned away.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    /// It does not say who asks.
+    #[error("needs a bearer token")]
+    NoToken,
+    /// The token is nobody's.
+    #[error("the bearer token is not valid")]
+    BadToken,
+    /// The user lacks the right.
+    #[error("{user} may not {verb} {path}")]
+    Forbidden {
+        /// Name of the user.
+        user: String,
+        /// The request's method in lower case.
+        verb: String,
+        /// The request's path.
+        path: String,
+    },
+    /// The API server was not to be asked.
+    #[error("the API server cannot be asked who may read this; the log says why")]
+    Unanswered,
+}
+
+/// A hash of a token. The token itself is not kept.
+type Token = [u8; SHA256_OUTPUT_LEN];
+
+/// Whether a token may do this.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Question {
+    token: Token,
+    verb: String,
+    path: String,
+}
+
+// === impl Authorizer ===
+
+impl Authorizer {
+    pub(super) fn new(client: ApiClient) -> Self {
+        let (users, strangers, rights) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let (asking, unanswered) = (Semaphore::new(ASKING), AtomicBool::new(false));
+        Self { client, patience: PATIENCE, users, strangers, rights, asking, unanswered }
+    }
+
+    /// Whether the sender of these headers may do this.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) async fn check(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let secret = bearer(headers).ok_or(Refusal::NoToken)?;
+        let mut token = Token::default();
+        token.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
+        let question = Question { token, verb: method.as_str().to_lowercase(), path: path.to_owned() };
+        if let Some(known) = self.known(&question, now) {
+            return known;
+        }
+        let asked = tokio::time::timeout(self.patience, self.ask(secret, &question, now)).await;
+        let cause = match asked {
+            Ok(Ok(result)) => {
+                self.unanswered.store(false, Relaxed);
+                return result;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} s", self.patience.as_secs()),
+        };
+        if !self.unanswered.swap(true, Relaxed) {
+            tracing::warn!(cause, "the API server cannot be asked who may read the metrics");
+        }
+        Err(Refusal::Unanswered)
+    }
+
+    /// What earlier answers say.
+    fn known(&self, question: &Question, now: Instant) -> Option<Result<(), Refusal>> {
+        if lock(&self.strangers).get(&question.token, now).is_some() {
+            return Some(Err(Refusal::BadToken));
+        }
+        let user = lock(&self.users).get(&question.token, now)?;
+        let allowed = lock(&self.rights).get(question, now)?;
+        Some(question.verdict(&user, allowed))
+    }
+
+    /// Asks for what is not known.
+    async fn ask(&self, secret: &str, question: &Question, now: Instant) -> Result<Result<(), Refusal>, RequestError> {
+        // It is never closed.
+        let _turn = self.asking.acquire().await;
+        // Of several who ask the same at once, the first have the answer.
+        if let Some(known) = self.known(question, now) {
+            return Ok(known);
+        }
+        let known = lock(&self.users).get(&question.token, now);
+        let user = match known {
+            Some(user) => user,
+            None => match self.user_of(secret).await? {
+                Some(user) => {
+                    lock(&self.users).put(question.token, user.clone(), now, AUTHENTICATED);
+                    user
+                }
+                None => {
+                    lock(&self.strangers).put(question.token, (), now, DENIED);
+                    return Ok(Err(Refusal::BadToken));
+                }
+            },
+        };
+        let known = lock(&self.rights).get(question, now);
+        let allowed = match known {
+            Some(allowed) => allowed,
+            None => {
+                let allowed = self.may(&user, question).await?;
+                lock(&self.rights).put(question.clone(), allowed, now, if allowed { ALLOWED } else { DENIED });
+                allowed
+            }
+        };
+        Ok(question.verdict(&user, allowed))
+    }
+
+    async fn user_of(&self, secret: &str) -> Result<Option<UserInfo>, RequestError> {
+        let spec = TokenReviewSpec { token: secret.to_owned(), ..TokenReviewSpec::default() };
+        let review = self.client.review(&TokenReview { spec, ..TokenReview::default() }).await?;
+        let status = review.status.unwrap_or_default();
+        Ok(status.user.filter(|_| status.authenticated == Some(true)))
+    }
+
+    async fn may(&self, user: &UserInfo, question: &Question) -> Result<bool, RequestError> {
+        let UserInfo { extra, groups, uid, username } = user.clone();
+        let Question { verb, path, .. } = question.clone();
+        let spec = SubjectAccessReviewSpec {
+            extra,
+            groups,
+            uid,
+            user: username,
+            non_resource_attributes: Some(NonResourceAttributes { path: Some(path), verb: Some(verb) }),
+            ..SubjectAccessReviewSpec::default()
+        };
+        let review = self.client.review(&SubjectAccessReview { spec, ..SubjectAccessReview::default() }).await?;
+        Ok(review.status.is_some_and(|status| status.allowed))
+    }
+}
+
+// === impl Question ===
+
+impl Question {
+    fn verdict(&self, user: &UserInfo, allowed: bool) -> Result<(), Refusal> {
+        if allowed {
+            return Ok(());
+        }
+        let user = user.username.clone().unwrap_or_default();
+        Err(Refusal::Forbidden { user, verb: self.verb.clone(), path: self.path.clone() })
+    }
+}
+
+/// The token of an `Authorization: Bearer` header.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it is locked.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

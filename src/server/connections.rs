@@ -1,0 +1,249 @@
+//! The connections of a port: no more than a bound, and room for each new one.
+
+use super::traffic::{Dropped, Traffic};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::{sync::Notify, time::Instant};
+
+/// The open connections of a port.
+///
+/// A new one always gets in, so that a probe is answered whoever else is connected: where there is no room, the connection
+/// that has waited longest for a request makes some, and if all are being answered, the one that has been for longest.
+#[derive(Debug)]
+pub(super) struct Connections {
+    bound: usize,
+    traffic: Arc<Traffic>,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    /// Number of the next.
+    next: u64,
+    connections: BTreeMap<u64, Arc<Connection>>,
+}
+
+/// An open connection, as its parts tell each other about it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    progress: Mutex<Progress>,
+    /// Told when it has to make room.
+    leave: Notify,
+}
+
+#[derive(Debug)]
+struct Progress {
+    phase: Phase,
+    /// When the phase began.
+    since: Instant,
+    /// Bytes were read since the last answer.
+    heard: bool,
+    /// At least one request was answered.
+    answered: bool,
+    /// Its peer did not take the answer in time.
+    slow_reader: bool,
+}
+
+/// What a connection is at. In the order in which connections make room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// Waits for the TLS handshake, or for a request.
+    Waiting,
+    /// A request is being answered.
+    Answering,
+    /// The answer is being sent.
+    Sending,
+}
+
+/// A place among the connections, given back when dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    connections: Arc<Connections>,
+    number: u64,
+    /// Whose it is.
+    pub(super) connection: Arc<Connection>,
+}
+
+// === impl Connections ===
+
+impl Connections {
+    pub(super) fn new(bound: usize, traffic: Arc<Traffic>) -> Arc<Self> {
+        Arc::new(Self { bound, traffic, open: Mutex::default() })
+    }
+
+    /// Lets a connection in.
+    pub(super) fn enter(self: &Arc<Self>) -> Seat {
+        let connection = Arc::new(Connection::new());
+        let mut open = self.open();
+        if open.connections.len() >= self.bound
+            && let Some(number) = open.dispensable()
+            && let Some(dispensable) = open.connections.remove(&number)
+        {
+            dispensable.leave.notify_one();
+            self.traffic.count_dropped(Dropped::MadeRoom);
+        }
+        let number = open.next;
+        open.next += 1;
+        open.connections.insert(number, connection.clone());
+        Seat { connections: self.clone(), number, connection }
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        // Nothing panics while it is locked.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    /// The connection that makes room. Whether an answer is made or sent does not matter: either may be stuck.
+    fn dispensable(&self) -> Option<u64> {
+        let rank = |(number, connection): (&u64, &Arc<Connection>)| {
+            let progress = connection.progress();
+            (progress.phase != Phase::Waiting, progress.since, *number)
+        };
+        self.connections.iter().map(rank).min().map(|(_, _, number)| number)
+    }
+}
+
+// === impl Connection ===
+
+impl Connection {
+    fn new() -> Self {
+        let progress = Progress {
+            phase: Phase::Waiting,
+            since: Instant::now(),
+            heard: false,
+            answered: false,
+            slow_reader: false,
+        };
+        Self { progress: Mutex::new(progress), leave: Notify::new() }
+    }
+
+    /// Completes when it has to make room.
+    pub(super) async fn must_leave(&self) {
+        self.leave.notified().await;
+    }
+
+    /// A request came.
+    pub(super) fn note_request(&self) {
+        self.progress().enter(Phase::Answering);
+    }
+
+    /// Its answer is there.
+    pub(super) fn note_answer(&self) {
+        let mut progress = self.progress();
+        // Not a new begin: what counts is how long the request has been at it.
+        progress.phase = Phase::Sending;
+        progress.answered = true;
+    }
+
+    /// All that was to be sent is.
+    pub(super) fn note_flushed(&self) {
+        let mut progress = self.progress();
+        if progress.phase == Phase::Sending {
+            progress.enter(Phase::Waiting);
+            progress.heard = false;
+        }
+    }
+
+    /// Bytes were read.
+    pub(super) fn note_heard(&self) {
+        self.progress().heard = true;
+    }
+
+    /// Its peer did not take the answer in time.
+    pub(super) fn note_slow_reader(&self) {
+        self.progress().slow_reader = true;
+    }
+
+    /// Whether bytes were read since the last answer.
+    pub(super) fn was_heard(&self) -> bool {
+        self.progress().heard
+    }
+
+    /// Why it ended with this error, unless the peer just left, or stayed idle between requests.
+    pub(super) fn reason(&self, error: &hyper::Error) -> Option<Dropped> {
+        let progress = self.progress();
+        if progress.slow_reader {
+            Some(Dropped::SlowReader)
+        } else if error.is_timeout() {
+            (progress.heard || !progress.answered).then_some(Dropped::SlowRequest)
+        } else if error.is_parse_too_large() {
+            Some(Dropped::LargeRequest)
+        } else {
+            error.is_parse().then_some(Dropped::MalformedRequest)
+        }
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        // Nothing panics while it is locked.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Progress ===
+
+impl Progress {
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.since = Instant::now();
+    }
+}
+
+// === impl Seat ===
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.connections.open().connections.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    fn leaves(seat: &Seat) -> bool {
+        seat.connection.must_leave().now_or_never().is_some()
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_longest_for_a_request_makes_room() {
+        let connections = Connections::new(3, Arc::default());
+        let [first, second, third] = [(); 3].map(|()| connections.enter());
+        first.connection.note_request();
+        let fourth = connections.enter();
+        assert_eq!([&first, &second, &third, &fourth].map(leaves), [false, true, false, false]);
+        drop((third, second));
+        let _room = connections.enter();
+        assert!(!leaves(&first) && !leaves(&fourth), "there was room");
+    }
+
+    #[tokio::test]
+    async fn if_all_are_answered_the_longest_makes_room() {
+        let connections = Connections::new(2, Arc::default());
+        let [first, second] = [(); 2].map(|()| connections.enter());
+        second.connection.note_request();
+        first.connection.note_request();
+        second.connection.note_answer();
+        let third = connections.enter();
+        assert_eq!([&first, &second, &third].map(leaves), [false, true, false]);
+    }
+
+    #[tokio::test]
+    async fn after_its_answer_a_connection_waits_again() {
+        let connections = Connections::new(2, Arc::default());
+        let [first, second] = [(); 2].map(|()| connections.enter());
+        for seat in [&first, &second] {
+            seat.connection.note_request();
+            seat.connection.note_answer();
+        }
+        first.connection.note_flushed();
+        let _third = connections.enter();
+        assert_eq!([&first, &second].map(leaves), [true, false]);
+    }
+}

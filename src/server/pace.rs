@@ -1,0 +1,156 @@
+//! A socket whose peer must take what it asked for.
+
+use super::connections::Connection;
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
+
+/// How slow a reader may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// It must take something of the answer within this time.
+    pub(super) stall: Duration,
+    /// And all of it within this.
+    pub(super) answer: Duration,
+}
+
+/// A stream that fails once its peer reads slower than the [`Pace`]. It stands below TLS, where bytes meet the socket.
+pub(super) struct Paced<S> {
+    stream: S,
+    pace: Pace,
+    connection: Arc<Connection>,
+    /// Runs while nothing can be written.
+    stall: Option<Pin<Box<Sleep>>>,
+    /// Runs from the first time that nothing could be written until all is.
+    answer: Option<Pin<Box<Sleep>>>,
+}
+
+// === impl Paced ===
+
+impl<S> Paced<S> {
+    pub(super) fn new(stream: S, pace: Pace, connection: Arc<Connection>) -> Self {
+        Self { stream, pace, connection, stall: None, answer: None }
+    }
+
+    /// What a write gave, or an error if the peer has been waited for too long.
+    fn paced<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stall = None;
+            return written;
+        }
+        let Pace { stall, answer } = self.pace;
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(stall))).as_mut().poll(cx);
+        let answer = self.answer.get_or_insert_with(|| Box::pin(sleep(answer))).as_mut().poll(cx);
+        if stall.is_pending() && answer.is_pending() {
+            return Poll::Pending;
+        }
+        self.connection.note_slow_reader();
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if buffer.filled().len() > before {
+            self.connection.note_heard();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buffer);
+        self.paced(written, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
+        self.paced(written, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// Called when nothing is left to write.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.answer = None;
+        self.connection.note_flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::connections::Connections, *};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        time::Instant,
+    };
+
+    const PACE: Pace = Pace { stall: Duration::from_secs(10), answer: Duration::from_secs(60) };
+    const BUFFER: usize = 100;
+
+    fn paced() -> (Paced<DuplexStream>, DuplexStream) {
+        let (server, client) = duplex(BUFFER);
+        let seat = Connections::new(1, Arc::default()).enter();
+        (Paced::new(server, PACE, seat.connection.clone()), client)
+    }
+
+    /// Reads a byte every so often, for ever.
+    fn read_slowly(mut client: DuplexStream, every: Duration) {
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(every).await;
+                let _ = client.read_u8().await;
+            }
+        });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_stops_is_given_up() {
+        let ((mut server, _client), started) = (paced(), Instant::now());
+        let error = server.write_all(&[0; BUFFER + 1]).await.expect_err("nobody reads");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(started.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_goes_on_and_on_is_given_up() {
+        let ((mut server, client), started) = (paced(), Instant::now());
+        read_slowly(client, Duration::from_secs(1));
+        let error = server.write_all(&[0; BUFFER + 70]).await.expect_err("too slow");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(started.elapsed().as_secs(), 60);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_answer_has_its_time() {
+        let (mut server, client) = paced();
+        read_slowly(client, Duration::from_secs(9));
+        for size in [BUFFER + 6, 6, 6] {
+            server.write_all(&vec![0; size]).await.expect("54 s each");
+            server.flush().await.expect("in time");
+        }
+    }
+}

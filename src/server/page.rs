@@ -1,0 +1,73 @@
+//! The page for people: files that are part of the binary.
+//!
+//! It asks `/api/v1/` and nobody else. Its policy lets the browser run the files below and nothing that a name from a cluster
+//! could smuggle in.
+
+use super::routes::{Answer, answer};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+
+/// A file: its path, its type, and what is in it.
+type Asset = (&'static str, &'static str, &'static str);
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+
+static ASSETS: [Asset; 10] = [
+    ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
+    ("/page/page.js", SCRIPT, include_str!("page/page.js")),
+    ("/page/dom.js", SCRIPT, include_str!("page/dom.js")),
+    ("/page/plot.js", SCRIPT, include_str!("page/plot.js")),
+    ("/page/services.js", SCRIPT, include_str!("page/services.js")),
+    ("/page/service.js", SCRIPT, include_str!("page/service.js")),
+    ("/page/style.css", STYLE, include_str!("page/style.css")),
+    ("/page/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
+    ("/page/vendor/uPlot.js", SCRIPT, include_str!("page/vendor/uPlot.iife.min.js")),
+    ("/page/vendor/uPlot.css", STYLE, include_str!("page/vendor/uPlot.min.css")),
+];
+
+/// What the browser may do with them: ask and load from here, and nothing else.
+const HEADERS: [(HeaderName, &str); 4] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    // The next version of the daemon has other files under the same names.
+    (header::CACHE_CONTROL, "no-cache"),
+];
+
+/// The file at `path`.
+pub(super) fn asset(path: &str) -> Option<Answer> {
+    let (_, content_type, content) = ASSETS.iter().find(|(name, ..)| *name == path)?;
+    let mut answer = answer(StatusCode::OK, content_type, *content);
+    for (name, value) in HEADERS {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    Some(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_asks_for_files_that_are_there_and_for_nothing_elsewhere() {
+        let (_, _, html) = ASSETS[0];
+        let asked: Vec<_> = html.split(['"', '\'']).filter(|text| text.starts_with("page/")).collect();
+        assert!(asked.len() >= 4, "{asked:?}");
+        for path in asked {
+            assert!(asset(&format!("/{path}")).is_some(), "{path}");
+        }
+        for (name, _, content) in ASSETS.iter().filter(|(name, ..)| !name.contains("vendor")) {
+            let elsewhere = content.match_indices("//").filter(|(at, _)| content[..*at].ends_with(':')).count();
+            let known = content.matches("http://www.w3.org/2000/svg").count();
+            assert_eq!(elsewhere, known, "{name} names another server");
+            for forbidden in ["innerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+                assert!(!content.contains(forbidden), "{name} has {forbidden}");
+            }
+        }
+        assert!(asset("/page/vendor/../page.js").is_none());
+    }
+}

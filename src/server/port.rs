@@ -1,0 +1,150 @@
+//! A port: accepts connections, and speaks TLS and HTTP on them within bounds.
+
+use super::{
+    connections::{Connections, Seat},
+    gate::Gate,
+    pace::{Pace, Paced},
+    traffic::{Dropped, Traffic},
+};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsAcceptor;
+
+/// Bounds on what clients may do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Connections at a time: 200 scrapes, and some.
+    pub(super) connections: usize,
+    /// Time for the TLS handshake.
+    pub(super) handshake: Duration,
+    /// Time for the head of a request, from the end of the one before; so it bounds idle connections too.
+    pub(super) head: Duration,
+    /// Largest head of a request.
+    pub(super) head_bytes: usize,
+    /// How slowly answers may be read. Prometheus gives up after 10 s.
+    pub(super) pace: Pace,
+    /// Time for requests under way once the process is to end.
+    pub(super) drain: Duration,
+}
+
+/// A port that is served.
+pub(super) struct Port {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    gate: Gate,
+    limits: Limits,
+    traffic: Arc<Traffic>,
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(30),
+            head_bytes: 16 << 10,
+            pace: Pace { stall: Duration::from_secs(10), answer: Duration::from_secs(60) },
+            drain: Duration::from_secs(1),
+        }
+    }
+}
+
+// === impl Port ===
+
+impl Port {
+    pub(super) fn new(
+        listener: TcpListener,
+        tls: Option<TlsAcceptor>,
+        gate: Gate,
+        limits: Limits,
+        traffic: Arc<Traffic>,
+    ) -> Self {
+        Self { listener, tls, gate, limits, traffic }
+    }
+
+    /// Serves until `stopped` completes, then ends the requests under way.
+    pub(super) async fn serve(self, stopped: impl Future<Output = ()>) {
+        let connections = Connections::new(self.limits.connections, self.traffic.clone());
+        let graceful = GracefulShutdown::new();
+        let drain = self.limits.drain;
+        let port = Arc::new(self);
+        tokio::pin!(stopped);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut stopped => break,
+                accepted = port.listener.accept() => accepted,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Most often: no file descriptors left. They come back as connections end.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let (port, seat, watcher) = (port.clone(), connections.enter(), graceful.watcher());
+            tokio::spawn(async move {
+                let connection = seat.connection.clone();
+                tokio::select! {
+                    () = connection.must_leave() => {}
+                    () = port.converse(stream, &seat, watcher) => {}
+                }
+            });
+        }
+        if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+            tracing::debug!("requests were still under way");
+        }
+    }
+
+    async fn converse(&self, stream: TcpStream, seat: &Seat, watcher: hyper_util::server::graceful::Watcher) {
+        let _ = stream.set_nodelay(true);
+        let stream = Paced::new(stream, self.limits.pace, seat.connection.clone());
+        let Some(tls) = &self.tls else { return self.answer(stream, seat, watcher).await };
+        match tokio::time::timeout(self.limits.handshake, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.answer(stream, seat, watcher).await,
+            Ok(Err(error)) => {
+                // Who connects and leaves without a word, as load balancers do to see whether it is there, was not dropped.
+                if seat.connection.was_heard() {
+                    self.traffic.count_dropped(Dropped::TlsHandshake);
+                }
+                tracing::debug!(%error, "no TLS handshake");
+            }
+            Err(_) => self.traffic.count_dropped(Dropped::TlsHandshake),
+        }
+    }
+
+    async fn answer<S>(&self, stream: S, seat: &Seat, watcher: hyper_util::server::graceful::Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let answer = service_fn(|request| async move {
+            seat.connection.note_request();
+            let answer = self.gate.answer(&request).await;
+            seat.connection.note_answer();
+            Ok::<_, Infallible>(answer)
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head)
+            .max_buf_size(self.limits.head_bytes)
+            .serve_connection(TokioIo::new(stream), answer);
+        if let Err(error) = watcher.watch(connection).await {
+            if let Some(reason) = seat.connection.reason(&error) {
+                self.traffic.count_dropped(reason);
+            }
+            tracing::debug!(%error, "a connection ended in disorder");
+        }
+    }
+}

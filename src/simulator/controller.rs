@@ -1,0 +1,349 @@
+//! The simulated EndpointSlice controller.
+//!
+//! Like the real one it learns of changes from the event log, puts the Services they touch into a queue, looks at each
+//! after a delay, at the state as it is then, and writes through a client with a bounded rate. Several changes of one
+//! Service within the delay therefore end in one write, and a change that is undone within it in none.
+
+mod reconcile;
+mod tempo;
+
+pub use self::tempo::{Delay, WriteRate};
+
+use self::reconcile::{MANAGED_BY, SERVICE_NAME, Write, has_endpoint, is_managed, reconcile};
+use self::tempo::{Bucket, Tempo};
+use super::frame::EventKind;
+use super::object::{is_ready, selects};
+use super::store::{Event, Key, Store, Stored};
+use crate::cluster::wire::{EndpointSlice, Pod, Service};
+use rand::{SeedableRng, rngs::StdRng};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+/// Events read from the log at once.
+const BATCH: usize = 1024;
+
+/// How the controller is set up. What can change while it runs is in [`Controller`].
+#[derive(Clone, Copy, Debug)]
+pub struct ControllerSettings {
+    /// Time between a change and the look at its Service.
+    pub delay: Delay,
+    /// Bound on writes.
+    pub rate: WriteRate,
+    /// Most endpoints in a slice; 0 counts as 1.
+    pub max_endpoints_per_slice: usize,
+}
+
+/// A handle on the running controller; clones share it.
+#[derive(Clone, Debug)]
+pub struct Controller {
+    tempo: Arc<watch::Sender<Tempo>>,
+}
+
+/// The controller's only worker.
+///
+/// The real one has five (`--concurrent-service-endpoint-syncs`), which differ from one where a write takes long.
+/// Here none does.
+pub(super) struct Worker {
+    store: Store,
+    settings: ControllerSettings,
+    /// All events up to here are in the queue or were of no interest.
+    pods_seen: u64,
+    services_seen: u64,
+    queue: Queue,
+    /// Writes of the Service looked at last, held back by the rate.
+    writes: VecDeque<Write>,
+    bucket: Bucket,
+    tempo: watch::Receiver<Tempo>,
+    rng: StdRng,
+}
+
+/// Services to be looked at, each once, with the time it is due.
+#[derive(Debug, Default)]
+struct Queue {
+    due: BTreeMap<Key, Instant>,
+    /// The same entries, by time.
+    order: BTreeSet<(Instant, Key)>,
+}
+
+// === impl ControllerSettings ===
+
+impl Default for ControllerSettings {
+    fn default() -> Self {
+        Self {
+            delay: Delay::default(),
+            rate: WriteRate::default(),
+            // The default of kube-controller-manager's --max-endpoints-per-slice.
+            max_endpoints_per_slice: 100,
+        }
+    }
+}
+
+// === impl Controller ===
+
+impl Controller {
+    /// The worker of a store, and the handle on it. Slices are brought up to date at once, before anything runs.
+    pub(super) fn new(store: Store, settings: ControllerSettings, seed: u64) -> (Self, Worker) {
+        let (sender, tempo) = watch::channel(Tempo { delay: settings.delay, paused: false });
+        let mut worker = Worker {
+            settings,
+            pods_seen: 0,
+            services_seen: 0,
+            queue: Queue::default(),
+            writes: VecDeque::new(),
+            bucket: Bucket::new(settings.rate, Instant::now()),
+            tempo,
+            rng: StdRng::seed_from_u64(seed),
+            store,
+        };
+        worker.settle();
+        let tempo = Arc::new(sender);
+        (Self { tempo }, worker)
+    }
+
+    /// Changes the delay. What waits already waits no longer than the new delay would have it.
+    pub fn set_delay(&self, delay: Delay) {
+        self.tempo.send_modify(|tempo| tempo.delay = delay);
+    }
+
+    /// The delay that is in force, paused or not.
+    pub fn delay(&self) -> Delay {
+        self.tempo.borrow().delay
+    }
+
+    /// Stops all writes until [`resume`](Self::resume), as a controller without a leader does.
+    pub fn pause(&self) {
+        self.tempo.send_modify(|tempo| tempo.paused = true);
+    }
+
+    /// Goes on after [`pause`](Self::pause). What has become due is written at once, as fast as the rate allows.
+    pub fn resume(&self) {
+        self.tempo.send_modify(|tempo| tempo.paused = false);
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    /// Works until `stop` turns true.
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut pods = self.store.subscribe::<Pod>();
+        let mut services = self.store.subscribe::<Service>();
+        let mut tempo = self.tempo.clone();
+        loop {
+            // Marked before the state is read: a change in between wakes once too often, never too seldom.
+            pods.mark_unchanged();
+            services.mark_unchanged();
+            let next = self.step(Instant::now());
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                _ = pods.changed() => {}
+                _ = services.changed() => {}
+                // Where no handle is left this never comes, and the tempo stays as it is.
+                Ok(()) = tempo.changed() => self.hasten(Instant::now()),
+                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
+            }
+        }
+    }
+
+    /// Does what is due. Returns when there is more, as far as is known now.
+    fn step(&mut self, now: Instant) -> Option<Instant> {
+        self.observe(now);
+        if self.tempo.borrow().paused {
+            return None;
+        }
+        loop {
+            while let Some(write) = self.writes.pop_front() {
+                if let Err(next) = self.bucket.take(now) {
+                    self.writes.push_front(write);
+                    return Some(next);
+                }
+                self.perform(write);
+            }
+            match self.queue.pop(now) {
+                Some(key) => self.writes = self.look_at(&key).into(),
+                None => return self.queue.next(),
+            }
+        }
+    }
+
+    /// Brings every Service's slices up to date, without delay or bound.
+    fn settle(&mut self) {
+        let version = self.store.version();
+        (self.pods_seen, self.services_seen) = (version, version);
+        for key in self.every_service() {
+            for write in self.look_at(&key) {
+                self.perform(write);
+            }
+        }
+    }
+
+    /// Reads the log on and queues the Services that the events touch.
+    fn observe(&mut self, now: Instant) {
+        let services = self.read::<Service>(self.services_seen);
+        let pods = self.read::<Pod>(self.pods_seen);
+        let mut touched = BTreeSet::new();
+        match (services, pods) {
+            (Some((services, services_seen)), Some((pods, pods_seen))) => {
+                (self.services_seen, self.pods_seen) = (services_seen, pods_seen);
+                for event in services {
+                    let metadata = &event.object.metadata;
+                    touched.insert((metadata.namespace.clone(), metadata.name.clone()));
+                }
+                for event in pods.iter().filter(|event| matters(event)) {
+                    touched.extend(self.services_of(event));
+                }
+            }
+            // Too far behind, as after a long pause.
+            _ => {
+                let version = self.store.version();
+                (self.services_seen, self.pods_seen) = (version, version);
+                touched = self.every_service();
+            }
+        }
+        let delay = self.tempo.borrow().delay;
+        for key in touched {
+            self.queue.add(key, now + delay.sample(&mut self.rng));
+        }
+    }
+
+    /// All events after `version`, and the version read to. None where history does not go back so far.
+    fn read<O: Stored>(&self, version: u64) -> Option<(Vec<Event<O>>, u64)> {
+        let (mut events, mut version) = (Vec::new(), version);
+        loop {
+            let batch = self.store.since::<O>(version, BATCH).ok()?;
+            version = batch.version;
+            if batch.events.is_empty() {
+                return Some((events, version));
+            }
+            events.extend(batch.events);
+        }
+    }
+
+    /// The Services that select the pod, or did before the event.
+    fn services_of(&self, event: &Event<Pod>) -> Vec<Key> {
+        let pod = &event.object.metadata;
+        let before = event.previous.as_ref().map(|pod| &pod.metadata.labels);
+        let selecting = self.store.select::<Service>(Some(&pod.namespace), |service| {
+            let selector = service.spec.as_ref().map(|s| &s.selector);
+            selector.is_some_and(|s| selects(s, &pod.labels) || before.is_some_and(|labels| selects(s, labels)))
+        });
+        selecting.iter().map(|s| key_of(s)).collect()
+    }
+
+    /// Every Service there is, and every one that only its slices are left of.
+    fn every_service(&self) -> BTreeSet<Key> {
+        let services = self.store.select::<Service>(None, |_| true);
+        let slices = self.store.select::<EndpointSlice>(None, is_own);
+        let left = slices.iter().filter_map(|slice| {
+            let service = slice.metadata.labels.get(SERVICE_NAME)?;
+            Some((slice.metadata.namespace.clone(), service.clone()))
+        });
+        services.iter().map(|s| key_of(s)).chain(left).collect()
+    }
+
+    /// Decides the writes for a Service.
+    fn look_at(&mut self, (namespace, name): &Key) -> Vec<Write> {
+        let service = self.store.get::<Service>(namespace, name);
+        let existing = self.store.select::<EndpointSlice>(Some(namespace), |slice| {
+            is_own(slice) && slice.metadata.labels.get(SERVICE_NAME) == Some(name)
+        });
+        match service {
+            Some(service) if is_managed(&service) => {
+                let selector = service.spec.as_ref().map(|s| &s.selector);
+                let pods = self
+                    .store
+                    .select::<Pod>(Some(namespace), |pod| selector.is_some_and(|s| selects(s, &pod.metadata.labels)));
+                let most = self.settings.max_endpoints_per_slice.max(1);
+                reconcile(&service, &pods, &existing, most, &mut self.rng)
+            }
+            // Its slices are somebody else's matter now.
+            Some(_) => Vec::new(),
+            // The garbage collector does this in a real cluster.
+            None => existing.iter().map(|slice| Write::delete(slice)).collect(),
+        }
+    }
+
+    fn perform(&self, write: Write) {
+        match write {
+            Write::Put(slice) => {
+                self.store.apply(slice);
+            }
+            Write::Delete(namespace, name) => {
+                self.store.delete::<EndpointSlice>(&namespace, &name);
+            }
+        }
+    }
+
+    /// Draws the delays of what waits anew, for a tempo that may be faster.
+    fn hasten(&mut self, now: Instant) {
+        let delay = self.tempo.borrow().delay;
+        for (key, due) in std::mem::take(&mut self.queue).due {
+            let drawn = now + delay.sample(&mut self.rng);
+            self.queue.add(key, due.min(drawn));
+        }
+    }
+}
+
+/// Whether the event can change an endpoint, as `podEndpointsChanged` has it, and a terminal phase beside.
+fn matters(event: &Event<Pod>) -> bool {
+    let Some(before) = &event.previous else {
+        return true;
+    };
+    let shown = |pod: &Pod| {
+        let deleting = pod.metadata.deletion_timestamp.is_some();
+        (is_ready(pod), deleting, has_endpoint(pod))
+    };
+    let ips = |pod: &Pod| pod.status.as_ref().map(|s| s.pod_ips.clone());
+    event.kind == EventKind::Deleted
+        || shown(before) != shown(&event.object)
+        || before.metadata.labels != event.object.metadata.labels
+        || before.metadata.uid != event.object.metadata.uid
+        || ips(before) != ips(&event.object)
+}
+
+/// Whether this controller writes the slice.
+fn is_own(slice: &EndpointSlice) -> bool {
+    let manager = slice.metadata.labels.get(MANAGED_BY);
+    manager.is_some_and(|m| m == reconcile::CONTROLLER)
+}
+
+fn key_of(service: &Service) -> Key {
+    let metadata = &service.metadata;
+    (metadata.namespace.clone(), metadata.name.clone())
+}
+
+// === impl Queue ===
+
+impl Queue {
+    /// Adds a Service. One that waits already keeps its time.
+    fn add(&mut self, key: Key, due: Instant) {
+        if !self.due.contains_key(&key) {
+            self.order.insert((due, key.clone()));
+            self.due.insert(key, due);
+        }
+    }
+
+    /// Takes the first Service whose time has come.
+    fn pop(&mut self, now: Instant) -> Option<Key> {
+        if self.next()? > now {
+            return None;
+        }
+        let (_, key) = self.order.pop_first()?;
+        self.due.remove(&key);
+        Some(key)
+    }
+
+    /// When the first Service is due.
+    fn next(&self) -> Option<Instant> {
+        self.order.first().map(|(due, _)| *due)
+    }
+}
+
+#[cfg(test)]
+mod tests;

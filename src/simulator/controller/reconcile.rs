@@ -1,0 +1,368 @@
+//! What the EndpointSlice controller decides: from a Service, its pods and its slices to the writes that are due.
+//!
+//! The semantics follow `k8s.io/endpointslice` v0.37 (`reconciler.go`, `utils.go`, `util/controller_utils.go`), the
+//! way endpoints are packed into slices included. Left out is what the slim messages do not carry: node names, zones
+//! and hints, and owner references. A slice belongs to the Service that its label names; an endpoint is known again by
+//! its pod's UID, where the real controller goes by address and pod name. A pod that comes back under the same name and
+//! address is therefore a new endpoint here, and an update of the old one there.
+
+use crate::cluster::wire::{
+    Endpoint, EndpointConditions, EndpointPort, EndpointSlice, ObjectReference, Pod, Service, ServicePort,
+};
+use crate::simulator::object::{addresses, fresh_uid, is_ready, name_suffix};
+use rand::Rng;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+/// Label of a slice that names its Service.
+pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
+/// Label of a slice that names who writes it.
+pub(super) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+/// Who that is.
+pub(super) const CONTROLLER: &str = "endpointslice-controller.k8s.io";
+/// Label of the slices of a headless Service.
+const HEADLESS: &str = "service.kubernetes.io/headless";
+
+/// A write that brings the slices nearer to the pods.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Write {
+    /// Create or update.
+    Put(EndpointSlice),
+    /// Delete the slice of this namespace and name.
+    Delete(String, String),
+}
+
+/// An address family of slices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Family {
+    V4,
+    V6,
+}
+
+/// Endpoints of a slice, or of a Service, by pod UID.
+type Endpoints = BTreeMap<String, Endpoint>;
+
+/// The slices to write, before it is settled how.
+#[derive(Default)]
+struct Changes {
+    /// Without name and UID.
+    create: Vec<EndpointSlice>,
+    update: Vec<EndpointSlice>,
+    delete: Vec<Arc<EndpointSlice>>,
+}
+
+/// One address family of one Service.
+struct Packing<'a> {
+    service: &'a Service,
+    family: Family,
+    /// Most endpoints in one slice.
+    max_endpoints: usize,
+}
+
+/// Whether this controller writes slices for the Service.
+pub(super) fn is_managed(service: &Service) -> bool {
+    let spec = service.spec.as_ref();
+    spec.is_some_and(|s| s.kind != "ExternalName" && !s.selector.is_empty())
+}
+
+/// Whether the pod has a place in slices at all.
+pub(super) fn has_endpoint(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().map(|s| s.phase.as_str());
+    !matches!(phase, Some("Succeeded" | "Failed")) && addresses(pod).next().is_some()
+}
+
+/// The writes that make `existing`, all slices of the Service, show `pods`, all that its selector matches.
+///
+/// In the order of the real controller: create, update, delete. New slices get a name and a UID from `rng`.
+pub(super) fn reconcile(
+    service: &Service,
+    pods: &[Arc<Pod>],
+    existing: &[Arc<EndpointSlice>],
+    max_endpoints: usize,
+    rng: &mut impl Rng,
+) -> Vec<Write> {
+    let families = families(service);
+    let mut writes = Vec::new();
+    for &family in &families {
+        let of_family = existing.iter().filter(|s| s.address_type == family.name());
+        let packing = Packing { service, family, max_endpoints };
+        let changes = packing.changes(pods, of_family.cloned().collect());
+        writes.extend(changes.into_writes(rng));
+    }
+    // A family that the Service has given up.
+    let kept: Vec<_> = families.iter().map(|f| f.name()).collect();
+    let stray = existing.iter().filter(|s| !kept.contains(&s.address_type.as_str()));
+    writes.extend(stray.map(|s| Write::delete(s)));
+    writes
+}
+
+/// The families a Service wants slices of, as `getAddressTypesForService` has it.
+fn families(service: &Service) -> BTreeSet<Family> {
+    let Some(spec) = &service.spec else {
+        return BTreeSet::new();
+    };
+    let named: BTreeSet<_> =
+        [Family::V4, Family::V6].into_iter().filter(|f| spec.ip_families.iter().any(|name| name == f.name())).collect();
+    if !named.is_empty() {
+        return named;
+    }
+    if is_headless(service) {
+        return BTreeSet::from([Family::V4, Family::V6]);
+    }
+    match spec.cluster_ip.parse() {
+        Ok(IpAddr::V6(_)) => BTreeSet::from([Family::V6]),
+        _ => BTreeSet::from([Family::V4]),
+    }
+}
+
+fn is_headless(service: &Service) -> bool {
+    let cluster_ip = service.spec.as_ref().map(|s| s.cluster_ip.as_str());
+    matches!(cluster_ip.unwrap_or_default(), "" | "None")
+}
+
+/// Labels of the Service's slices: the Service's own, with the reserved ones over them.
+fn labels(service: &Service) -> BTreeMap<String, String> {
+    let mut labels = service.metadata.labels.clone();
+    labels.remove(HEADLESS);
+    if is_headless(service) {
+        labels.insert(HEADLESS.to_owned(), String::new());
+    }
+    labels.insert(SERVICE_NAME.to_owned(), service.metadata.name.clone());
+    labels.insert(MANAGED_BY.to_owned(), CONTROLLER.to_owned());
+    labels
+}
+
+fn endpoint(pod: &Pod, service: &Service) -> Endpoint {
+    let spec = service.spec.as_ref();
+    let published = spec.is_some_and(|s| s.publish_not_ready_addresses);
+    let serving = is_ready(pod);
+    let terminating = pod.metadata.deletion_timestamp.is_some();
+    Endpoint {
+        conditions: Some(EndpointConditions {
+            ready: Some(published || (serving && !terminating)),
+            serving: Some(serving),
+            terminating: Some(terminating),
+        }),
+        target_ref: Some(ObjectReference {
+            kind: "Pod".to_owned(),
+            name: pod.metadata.name.clone(),
+            uid: pod.metadata.uid.clone(),
+        }),
+    }
+}
+
+/// The ports of the Service at this pod, in order. One whose name the pod does not know is left out.
+fn endpoint_ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
+    let ports = service.spec.as_ref().map(|s| s.ports.as_slice());
+    let mut ports: Vec<_> = ports
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|port| {
+            Some(EndpointPort {
+                name: Some(port.name.clone()),
+                protocol: Some(port.protocol.clone()),
+                port: Some(target_port(port, pod)?),
+                app_protocol: port.app_protocol.clone(),
+            })
+        })
+        .collect();
+    ports.sort();
+    ports
+}
+
+fn target_port(port: &ServicePort, pod: &Pod) -> Option<i32> {
+    // The API server sets a target port where there is none; a store written by hand may not.
+    let Some(target) = &port.target_port else {
+        return Some(port.port);
+    };
+    if target.kind == 0 {
+        return Some(target.int);
+    }
+    let spec = pod.spec.as_ref()?;
+    let sidecars = spec.init_containers.iter().filter(|c| c.restart_policy.as_deref() == Some("Always"));
+    let mut declared = spec.containers.iter().chain(sidecars).flat_map(|c| &c.ports);
+    let found = declared.find(|p| p.name == target.string && p.protocol == port.protocol);
+    found.map(|p| p.container_port)
+}
+
+fn uid_of(endpoint: &Endpoint) -> &str {
+    endpoint.target_ref.as_ref().map_or("", |t| t.uid.as_str())
+}
+
+// === impl Family ===
+
+impl Family {
+    /// As in a Service's `ipFamilies` and a slice's `addressType`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+
+    fn holds(self, address: IpAddr) -> bool {
+        match self {
+            Self::V4 => address.is_ipv4(),
+            Self::V6 => address.is_ipv6(),
+        }
+    }
+}
+
+// === impl Write ===
+
+impl Write {
+    /// Deletes a slice.
+    pub(super) fn delete(slice: &EndpointSlice) -> Self {
+        let metadata = &slice.metadata;
+        Self::Delete(metadata.namespace.clone(), metadata.name.clone())
+    }
+}
+
+// === impl Packing ===
+
+impl Packing<'_> {
+    fn changes(&self, pods: &[Arc<Pod>], existing: Vec<Arc<EndpointSlice>>) -> Changes {
+        // Endpoints whose ports differ cannot share a slice.
+        let mut desired: BTreeMap<Vec<EndpointPort>, Endpoints> = BTreeMap::new();
+        for pod in pods.iter().filter(|pod| has_endpoint(pod)) {
+            let group = desired.entry(endpoint_ports(self.service, pod)).or_default();
+            if addresses(pod).any(|address| self.family.holds(address)) {
+                group.insert(pod.metadata.uid.clone(), endpoint(pod, self.service));
+            }
+        }
+        let count = existing.len();
+        let mut by_ports: BTreeMap<Vec<EndpointPort>, Vec<_>> = BTreeMap::new();
+        for slice in existing {
+            let mut ports = slice.ports.clone();
+            ports.sort();
+            by_ports.entry(ports).or_default().push(slice);
+        }
+
+        let mut changes = Changes::default();
+        for (ports, endpoints) in desired {
+            let existing = by_ports.remove(&ports).unwrap_or_default();
+            self.pack(ports, endpoints, existing, &mut changes);
+        }
+        changes.delete.extend(by_ports.into_values().flatten());
+
+        // A Service always has a slice, so that watchers can tell "no endpoints" from "not seen yet".
+        if changes.delete.len() == count && changes.create.is_empty() {
+            let placeholder = self.new_slice(Vec::new());
+            match changes.delete.as_slice() {
+                [only] if is_same_but_for_identity(only, &placeholder) => changes.delete.clear(),
+                _ => changes.create.push(placeholder),
+            }
+        }
+        changes
+    }
+
+    /// Packs the endpoints of one set of ports: first into the slices they stand in, then into those that are
+    /// rewritten anyway, then into one that has room for the rest, and into new ones at last.
+    fn pack(
+        &self,
+        ports: Vec<EndpointPort>,
+        mut desired: Endpoints,
+        existing: Vec<Arc<EndpointSlice>>,
+        changes: &mut Changes,
+    ) {
+        let labels = labels(self.service);
+        let mut rewritten = Vec::new();
+        let mut unchanged = Vec::new();
+        for slice in existing {
+            let kept: Vec<_> = slice.endpoints.iter().filter_map(|e| desired.remove(uid_of(e))).collect();
+            if kept.is_empty() && !slice.endpoints.is_empty() {
+                changes.delete.push(slice);
+            } else if kept != slice.endpoints || slice.metadata.labels != labels {
+                let mut slice = EndpointSlice::clone(&slice);
+                slice.endpoints = kept;
+                slice.metadata.labels.clone_from(&labels);
+                rewritten.push(slice);
+            } else {
+                unchanged.push(slice);
+            }
+        }
+
+        rewritten.sort_by_key(|slice| std::cmp::Reverse(slice.endpoints.len()));
+        for slice in &mut rewritten {
+            self.fill(slice, &mut desired);
+        }
+        while !desired.is_empty() {
+            match self.closest_fit(&unchanged, desired.len()) {
+                Some(index) => {
+                    let mut slice = EndpointSlice::clone(&unchanged.swap_remove(index));
+                    self.fill(&mut slice, &mut desired);
+                    rewritten.push(slice);
+                }
+                None => {
+                    let mut slice = self.new_slice(ports.clone());
+                    self.fill(&mut slice, &mut desired);
+                    changes.create.push(slice);
+                }
+            }
+        }
+        changes.update.append(&mut rewritten);
+    }
+
+    fn fill(&self, slice: &mut EndpointSlice, desired: &mut Endpoints) {
+        while slice.endpoints.len() < self.max_endpoints {
+            let Some((_, endpoint)) = desired.pop_first() else {
+                return;
+            };
+            slice.endpoints.push(endpoint);
+        }
+    }
+
+    /// The slice that `count` more endpoints would leave fullest. None where they do not fit into any.
+    fn closest_fit(&self, slices: &[Arc<EndpointSlice>], count: usize) -> Option<usize> {
+        let fits = slices
+            .iter()
+            .enumerate()
+            .filter(|(_, slice)| count < self.max_endpoints && slice.endpoints.len() + count <= self.max_endpoints);
+        let fullest = fits.max_by_key(|(_, slice)| slice.endpoints.len());
+        fullest.map(|(index, _)| index)
+    }
+
+    fn new_slice(&self, ports: Vec<EndpointPort>) -> EndpointSlice {
+        let mut slice =
+            EndpointSlice { ports, address_type: self.family.name().to_owned(), ..EndpointSlice::default() };
+        let service = &self.service.metadata;
+        slice.metadata.namespace.clone_from(&service.namespace);
+        slice.metadata.labels = labels(self.service);
+        // Completed once it is clear that this is a slice of its own.
+        slice.metadata.name = format!("{}-", service.name);
+        slice
+    }
+}
+
+fn is_same_but_for_identity(a: &EndpointSlice, b: &EndpointSlice) -> bool {
+    a.metadata.labels == b.metadata.labels && a.endpoints == b.endpoints && a.ports == b.ports
+}
+
+// === impl Changes ===
+
+impl Changes {
+    /// Names the new slices. A slice to be deleted becomes the new one instead, where there are both.
+    fn into_writes(mut self, rng: &mut impl Rng) -> Vec<Write> {
+        while !self.create.is_empty() && !self.delete.is_empty() {
+            let old = self.delete.remove(0);
+            if let Some(mut slice) = self.create.pop() {
+                slice.metadata.name.clone_from(&old.metadata.name);
+                slice.metadata.uid.clone_from(&old.metadata.uid);
+                self.update.push(slice);
+            }
+        }
+        for slice in &mut self.create {
+            slice.metadata.name += &name_suffix(rng, 5);
+            slice.metadata.uid = fresh_uid(rng);
+        }
+        let puts = self.create.into_iter().chain(self.update).map(Write::Put);
+        let deletes = self.delete.iter().map(|slice| Write::delete(slice));
+        puts.chain(deletes).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

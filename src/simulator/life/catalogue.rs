@@ -1,0 +1,128 @@
+//! What runs in the simulated cluster: the Services of a made-up shop.
+
+use crate::cluster::wire::{IntOrString, ObjectMeta, Service, ServicePort, ServiceSpec};
+use crate::simulator::object::fresh_uid;
+use rand::Rng;
+use std::collections::BTreeMap;
+
+/// A Service and the workload behind it.
+#[derive(Debug)]
+pub(super) struct Application {
+    pub(super) namespace: &'static str,
+    pub(super) name: &'static str,
+    pub(super) replicas: usize,
+    pub(super) controller: WorkloadKind,
+    pub(super) exposure: Exposure,
+}
+
+/// Who makes the pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WorkloadKind {
+    /// A new pod is Ready before an old one goes.
+    Deployment,
+    /// A pod goes before its successor of the same name comes.
+    StatefulSet,
+}
+
+/// What kind of Service it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exposure {
+    /// Has an address of its own.
+    ClusterIp,
+    /// Is resolved to its pods' addresses.
+    Headless,
+    /// Publishes pods before they are Ready, as a clustered store does that finds its members by the Service.
+    NotReadyToo,
+}
+
+use Exposure::{ClusterIp, Headless, NotReadyToo};
+use WorkloadKind::{Deployment, StatefulSet};
+
+/// The name of the port that every container declares and every Service targets.
+pub(super) const PORT_NAME: &str = "http";
+/// Its number.
+pub(super) const PORT: i32 = 8080;
+/// A second port, which a Service carries at times.
+pub(super) const METRICS_PORT_NAME: &str = "metrics";
+
+/// About 140 pods.
+pub(super) const APPLICATIONS: &[Application] = &[
+    app("shop", "frontend", 40, Deployment, ClusterIp),
+    app("shop", "catalog", 24, Deployment, ClusterIp),
+    app("shop", "cart", 12, Deployment, ClusterIp),
+    app("shop", "checkout", 8, Deployment, ClusterIp),
+    app("payments", "gateway", 10, Deployment, ClusterIp),
+    app("payments", "ledger", 6, Deployment, ClusterIp),
+    app("payments", "fraud-check", 5, Deployment, ClusterIp),
+    app("accounts", "profiles", 14, Deployment, ClusterIp),
+    app("accounts", "login", 9, Deployment, ClusterIp),
+    app("data", "orders-db", 3, StatefulSet, ClusterIp),
+    app("data", "session-cache", 7, Deployment, Headless),
+    app("data", "event-broker", 5, Deployment, NotReadyToo),
+];
+
+const fn app(
+    namespace: &'static str,
+    name: &'static str,
+    replicas: usize,
+    controller: WorkloadKind,
+    exposure: Exposure,
+) -> Application {
+    Application { namespace, name, replicas, controller, exposure }
+}
+
+// === impl Application ===
+
+impl Application {
+    /// Labels that all pods of the application have and its Service selects.
+    pub(super) fn selector(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([("app".to_owned(), self.name.to_owned())])
+    }
+
+    /// The Service as it is first created. `number` is unique among the applications.
+    pub(super) fn service(&self, number: usize, rng: &mut impl Rng) -> Service {
+        let cluster_ip = match self.exposure {
+            Headless => "None".to_owned(),
+            // 10.96.0.0/12 is where kubeadm puts Services; the first addresses are taken by the cluster itself.
+            ClusterIp | NotReadyToo => format!("10.96.0.{}", 20 + number),
+        };
+        Service {
+            metadata: ObjectMeta {
+                name: self.name.to_owned(),
+                namespace: self.namespace.to_owned(),
+                uid: fresh_uid(rng),
+                labels: self.selector(),
+                ..ObjectMeta::default()
+            },
+            spec: Some(ServiceSpec {
+                ports: vec![port(PORT_NAME, 80)],
+                selector: self.selector(),
+                cluster_ip,
+                kind: "ClusterIP".to_owned(),
+                publish_not_ready_addresses: self.exposure == NotReadyToo,
+                ip_families: vec!["IPv4".to_owned()],
+            }),
+        }
+    }
+}
+
+/// Adds the second port to a Service, or takes it away.
+pub(super) fn toggle_metrics_port(service: &mut Service) {
+    let ports = &mut service.spec.get_or_insert_default().ports;
+    let before = ports.len();
+    ports.retain(|p| p.name != METRICS_PORT_NAME);
+    if ports.len() == before {
+        ports.push(port(METRICS_PORT_NAME, 9090));
+    }
+}
+
+/// A Service port that targets the container port of the same name.
+fn port(name: &str, number: i32) -> ServicePort {
+    ServicePort {
+        name: name.to_owned(),
+        protocol: "TCP".to_owned(),
+        port: number,
+        target_port: Some(IntOrString { kind: 1, int: 0, string: name.to_owned() }),
+        app_protocol: None,
+    }
+}

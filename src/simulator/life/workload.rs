@@ -1,0 +1,314 @@
+//! The pods of one application: how they are made, replaced and removed.
+//!
+//! A workload writes pods as kubelet and the workload controllers do, and says what comes next and when. It has no
+//! clock: [`Life`](super::Life) keeps the schedule.
+
+use super::catalogue::{APPLICATIONS, Application, METRICS_PORT_NAME, PORT, PORT_NAME, WorkloadKind};
+use crate::cluster::wire::{Container, ContainerPort, Pod, PodIp, PodMeta, PodSpec, PodStatus, Time};
+use crate::simulator::object::{fresh_uid, name_suffix, set_ready};
+use crate::simulator::store::Store;
+use rand::{RngExt, rngs::StdRng};
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// Milliseconds from a pod's creation to its address: scheduling, sandbox, network.
+const TO_ADDRESS: RangeInclusive<u64> = 300..=1_500;
+/// Milliseconds from there to Ready: start-up and the first probe.
+const TO_READY: RangeInclusive<u64> = 1_000..=6_000;
+/// Milliseconds from the deletion to the end of the pod, within its grace period.
+const TO_GONE: RangeInclusive<u64> = 2_000..=8_000;
+/// The grace period of a pod that sets none, in seconds. deletionTimestamp lies that far in the future.
+const GRACE_SECONDS: i64 = 30;
+
+/// The pods of one application.
+#[derive(Debug)]
+pub(super) struct Workload {
+    application: &'static Application,
+    /// The pod template's hash, new with every rolling update.
+    revision: String,
+    pods: Vec<Member>,
+    updating: bool,
+}
+
+/// A pod of the workload.
+#[derive(Debug)]
+struct Member {
+    /// A StatefulSet's pod has the name of its predecessor, but never while that one is still there.
+    name: String,
+    revision: String,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Starting,
+    Ready,
+    /// Was Ready, and its probe fails.
+    Unready,
+    Terminating,
+}
+
+/// What happens to a pod next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    /// It gets an address and runs.
+    Start,
+    /// It is Ready: for the first time, or again.
+    BecomeReady,
+    /// It is being deleted and its containers have stopped.
+    Stop,
+    /// It is no more.
+    Vanish,
+}
+
+/// A step that is to come: what, of which pod, after how long.
+pub(super) type Next = (Step, String, Duration);
+
+/// What all workloads of a cluster draw from.
+pub(super) struct Cluster {
+    pub(super) store: Store,
+    pub(super) rng: StdRng,
+    /// Addresses given out so far.
+    pub(super) addresses: u32,
+}
+
+// === impl Workload ===
+
+impl Workload {
+    /// The workload of the application, with all its pods Ready.
+    pub(super) fn new(application: &'static Application, cluster: &mut Cluster) -> Self {
+        let mut workload =
+            Self { application, revision: name_suffix(&mut cluster.rng, 9), pods: Vec::new(), updating: false };
+        for ordinal in 0..application.replicas {
+            let name = workload.create(ordinal, cluster);
+            workload.start(&name, cluster);
+            workload.become_ready(&name, cluster);
+        }
+        workload
+    }
+
+    /// Whether a rolling update is under way.
+    pub(super) fn is_updating(&self) -> bool {
+        self.updating
+    }
+
+    /// Begins a rolling update.
+    pub(super) fn update(&mut self, cluster: &mut Cluster) -> Vec<Next> {
+        self.revision = name_suffix(&mut cluster.rng, 9);
+        self.updating = true;
+        self.advance(cluster)
+    }
+
+    /// Lets a Ready pod's probe fail. Returns its name, if there is one.
+    pub(super) fn flap(&mut self, cluster: &mut Cluster) -> Option<String> {
+        let ready: Vec<_> = (0..self.pods.len()).filter(|i| self.pods[*i].state == State::Ready).collect();
+        if ready.is_empty() {
+            return None;
+        }
+        let member = &mut self.pods[ready[cluster.rng.random_range(0..ready.len())]];
+        member.state = State::Unready;
+        let name = member.name.clone();
+        self.write(&name, cluster, |pod| set_ready(pod, false));
+        Some(name)
+    }
+
+    /// Takes a step of one pod, and what the rolling update makes of it.
+    pub(super) fn take(&mut self, step: Step, name: &str, cluster: &mut Cluster) -> Vec<Next> {
+        let mut next = Vec::new();
+        match step {
+            Step::Start => next.push(self.start(name, cluster)),
+            Step::BecomeReady => self.become_ready(name, cluster),
+            Step::Stop => self.write(name, cluster, |pod| set_ready(pod, false)),
+            Step::Vanish => self.vanish(name, cluster),
+        }
+        if self.updating {
+            next.extend(self.advance(cluster));
+        }
+        next
+    }
+
+    fn advance(&mut self, cluster: &mut Cluster) -> Vec<Next> {
+        match self.application.controller {
+            WorkloadKind::Deployment => self.advance_deployment(cluster),
+            WorkloadKind::StatefulSet => self.advance_stateful_set(cluster),
+        }
+    }
+
+    /// As with maxUnavailable 0: an old pod goes only where enough are Ready without it.
+    fn advance_deployment(&mut self, cluster: &mut Cluster) -> Vec<Next> {
+        let replicas = self.application.replicas;
+        // A tenth, and not the default of a quarter, so that updates last and overlap.
+        let surge = replicas.div_ceil(10);
+        let mut next = Vec::new();
+        while self.count(|m| m.state != State::Terminating) < replicas + surge
+            && self.count(|m| m.revision == self.revision) < replicas
+        {
+            let name = self.create(0, cluster);
+            next.push((Step::Start, name, millis(TO_ADDRESS, cluster)));
+        }
+        while let Some(name) = self.dispensable(replicas) {
+            next.extend(self.terminate(&name, cluster));
+        }
+        self.updating =
+            self.count(|m| m.revision != self.revision) > 0 || self.count(|m| m.state == State::Starting) > 0;
+        next
+    }
+
+    /// An old pod that is not Ready, or is not needed for `replicas` Ready ones.
+    fn dispensable(&self, replicas: usize) -> Option<String> {
+        let old = |m: &&Member| m.revision != self.revision && m.state != State::Terminating;
+        if self.count(|m| m.state != State::Terminating) <= replicas {
+            return None;
+        }
+        let spare = self.count(|m| m.state == State::Ready) > replicas;
+        let mut candidates = self.pods.iter().filter(old);
+        let unready = candidates.clone().find(|m| m.state != State::Ready);
+        let chosen = unready.or_else(|| candidates.next().filter(|_| spare));
+        chosen.map(|m| m.name.clone())
+    }
+
+    /// One pod at a time, from the highest ordinal down.
+    fn advance_stateful_set(&mut self, cluster: &mut Cluster) -> Vec<Next> {
+        if let Some(missing) = (0..self.application.replicas).find(|n| !self.has_ordinal(*n)) {
+            let name = self.create(missing, cluster);
+            return vec![(Step::Start, name, millis(TO_ADDRESS, cluster))];
+        }
+        if self.count(|m| m.state != State::Ready) > 0 {
+            return Vec::new();
+        }
+        let old = self.pods.iter().filter(|m| m.revision != self.revision);
+        let Some(highest) = old.map(|m| m.name.clone()).max() else {
+            self.updating = false;
+            return Vec::new();
+        };
+        self.terminate(&highest, cluster).into()
+    }
+
+    fn has_ordinal(&self, ordinal: usize) -> bool {
+        let name = self.ordinal_name(ordinal);
+        self.pods.iter().any(|m| m.name == name)
+    }
+
+    fn ordinal_name(&self, ordinal: usize) -> String {
+        format!("{}-{ordinal}", self.application.name)
+    }
+
+    /// Creates a pod and returns its name. Only a StatefulSet's has an ordinal.
+    fn create(&mut self, ordinal: usize, cluster: &mut Cluster) -> String {
+        let name = match self.application.controller {
+            WorkloadKind::StatefulSet => self.ordinal_name(ordinal),
+            WorkloadKind::Deployment => {
+                let suffix = name_suffix(&mut cluster.rng, 5);
+                format!("{}-{}-{suffix}", self.application.name, self.revision)
+            }
+        };
+        let mut labels = self.application.selector();
+        labels.insert("pod-template-hash".to_owned(), self.revision.clone());
+        cluster.store.apply(Pod {
+            metadata: PodMeta {
+                name: name.clone(),
+                namespace: self.application.namespace.to_owned(),
+                uid: fresh_uid(&mut cluster.rng),
+                labels,
+                ..PodMeta::default()
+            },
+            spec: Some(PodSpec {
+                containers: vec![Container {
+                    ports: vec![container_port(PORT_NAME, PORT), container_port(METRICS_PORT_NAME, PORT + 1)],
+                    restart_policy: None,
+                }],
+                init_containers: Vec::new(),
+            }),
+            status: Some(PodStatus { phase: "Pending".to_owned(), ..PodStatus::default() }),
+        });
+        self.pods.push(Member { name: name.clone(), revision: self.revision.clone(), state: State::Starting });
+        name
+    }
+
+    fn start(&mut self, name: &str, cluster: &mut Cluster) -> Next {
+        let address = cluster.next_address();
+        self.write(name, cluster, |pod| {
+            let status = pod.status.get_or_insert_default();
+            status.phase = "Running".to_owned();
+            status.pod_ips = vec![PodIp { ip: address.clone() }];
+            status.pod_ip = address;
+            set_ready(pod, false);
+        });
+        (Step::BecomeReady, name.to_owned(), millis(TO_READY, cluster))
+    }
+
+    fn become_ready(&mut self, name: &str, cluster: &mut Cluster) {
+        let waits = |state| matches!(state, State::Starting | State::Unready);
+        // A pod that flapped may be on its way out by the time its probe would have succeeded again. Its name is not
+        // its successor's by then: a StatefulSet deletes only pods that are Ready.
+        if let Some(member) = self.member(name).filter(|m| waits(m.state)) {
+            member.state = State::Ready;
+            self.write(name, cluster, |pod| set_ready(pod, true));
+        }
+    }
+
+    fn terminate(&mut self, name: &str, cluster: &mut Cluster) -> [Next; 2] {
+        if let Some(member) = self.member(name) {
+            member.state = State::Terminating;
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let seconds = now.map_or(0, |now| now.as_secs().cast_signed());
+        self.write(name, cluster, |pod| {
+            pod.metadata.deletion_timestamp = Some(Time { seconds: seconds + GRACE_SECONDS });
+        });
+        let gone = millis(TO_GONE, cluster);
+        let stopped = gone.mul_f64(cluster.rng.random_range(0.4..0.9));
+        [(Step::Stop, name.to_owned(), stopped), (Step::Vanish, name.to_owned(), gone)]
+    }
+
+    fn vanish(&mut self, name: &str, cluster: &mut Cluster) {
+        self.pods.retain(|m| m.name != name);
+        cluster.store.delete::<Pod>(self.application.namespace, name);
+    }
+
+    fn write(&self, name: &str, cluster: &Cluster, change: impl FnOnce(&mut Pod)) {
+        // A pod that somebody else deleted is left deleted.
+        cluster.store.update(self.application.namespace, name, change);
+    }
+
+    fn member(&mut self, name: &str) -> Option<&mut Member> {
+        self.pods.iter_mut().find(|m| m.name == name)
+    }
+
+    fn count(&self, wanted: impl Fn(&Member) -> bool) -> usize {
+        self.pods.iter().filter(|m| wanted(m)).count()
+    }
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// Puts every application's Service and pods into the store.
+    pub(super) fn populate(&mut self) -> Vec<Workload> {
+        let applications = APPLICATIONS.iter().enumerate();
+        applications
+            .map(|(number, application)| {
+                let service = application.service(number, &mut self.rng);
+                self.store.apply(service);
+                Workload::new(application, self)
+            })
+            .collect()
+    }
+
+    /// The next of the 65,000 addresses of a /16, over and over: an address comes back long after its pod has gone.
+    fn next_address(&mut self) -> String {
+        self.addresses = (self.addresses + 1) % 0xfffe;
+        let [_, _, high, low] = self.addresses.to_be_bytes();
+        format!("10.244.{high}.{low}")
+    }
+}
+
+fn container_port(name: &str, number: i32) -> ContainerPort {
+    ContainerPort { name: name.to_owned(), container_port: number, protocol: "TCP".to_owned() }
+}
+
+fn millis(range: RangeInclusive<u64>, cluster: &mut Cluster) -> Duration {
+    Duration::from_millis(cluster.rng.random_range(range))
+}

@@ -1,0 +1,344 @@
+//! What has been measured so far: per Service and kind of change, and for the cluster.
+//!
+//! One owner writes, without locks; whoever wants to read gets a [`Snapshot`] made between two writes.
+
+mod bounds;
+mod cells;
+mod delays;
+mod native;
+mod recent;
+mod table;
+mod windows;
+
+pub use self::{
+    bounds::{Bounds, BoundsError},
+    cells::{Cells, MAX_UNITS, Precision, UNITS_PER_SECOND, duration, empty_histogram, units},
+    delays::{Buckets, Cut, Delays, Distribution, Exemplar},
+    native::{NativeBuckets, SCHEMA, ZERO_THRESHOLD},
+    recent::{KEPT, Recent},
+    table::{ClusterView, Measured, Row, Selection, Table},
+    windows::Window,
+};
+use crate::{
+    cluster::event::Stamp,
+    propagation::{Change, Outcome, PendingView, Report, ServiceName, Tracker},
+};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// How long the numbers of a Service stay after it is gone. Some scrapes, so that its last changes are not lost.
+pub const RETENTION: Duration = Duration::from_secs(15 * 60);
+
+/// Namespace and name under which Services beyond the limit are counted together. No object can have such a name.
+pub const OTHER: &str = "_other";
+
+/// How many Services are counted by themselves, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Services with numbers of their own; the others share those of [`OTHER`].
+    pub services: usize,
+    /// A Service without a change for this long loses its numbers until the next.
+    pub idle: Duration,
+}
+
+/// Everything that is counted.
+#[derive(Debug)]
+pub struct Stats {
+    bounds: Arc<Bounds>,
+    limits: Limits,
+    services: HashMap<Arc<ServiceName>, ServiceStats>,
+    /// Counted under [`OTHER`], and not forgotten before they are gone.
+    overflowed: HashSet<Arc<ServiceName>>,
+    other: Arc<ServiceName>,
+    /// Delays of all Services, by kind of change.
+    cluster: [Delays; Change::ALL.len()],
+    reordered: Delays,
+}
+
+/// One Service.
+#[derive(Debug)]
+struct ServiceStats {
+    changes: [Option<Box<ChangeStats>>; Change::ALL.len()],
+    /// When it was last seen to be measured.
+    alive: Stamp,
+    /// When something was last counted.
+    counted: Stamp,
+}
+
+/// One kind of change of one Service.
+#[derive(Debug, Default)]
+struct ChangeStats {
+    /// By [`Outcome::index`].
+    outcomes: [u64; Outcome::NAMES.len()],
+    judged: u64,
+    missed: u64,
+    /// Made at the first delay: most Services see few kinds of change.
+    delays: Option<Delays>,
+}
+
+/// All numbers at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The moment.
+    pub at: Stamp,
+    /// The same moment on the wall clock.
+    pub wall: SystemTime,
+    /// Upper bounds of the buckets.
+    pub bounds: Arc<Bounds>,
+    /// By Service and kind of change, sorted.
+    pub series: Vec<Series>,
+    /// Measured Services, sorted, with their objectives.
+    pub objectives: Vec<(Arc<ServiceName>, Duration)>,
+    /// Delays of all Services, by kind of change.
+    pub cluster: [Buckets; Change::ALL.len()],
+    /// How much earlier slices came than the changes they show, where they did.
+    pub reordered: Buckets,
+    /// Services that are counted under [`OTHER`].
+    pub overflowed: usize,
+    /// Annotations of Services that could not be understood.
+    pub malformed_annotations: u64,
+}
+
+/// The numbers of one kind of change of one Service.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// The Service.
+    pub service: Arc<ServiceName>,
+    /// Kind of change.
+    pub change: Change,
+    /// Ended changes, by [`Outcome::index`].
+    pub outcomes: [u64; Outcome::NAMES.len()],
+    /// Changes that met or missed their objective.
+    pub judged: u64,
+    /// Those that missed it.
+    pub missed: u64,
+    /// Delays, where any is known.
+    pub delays: Option<Buckets>,
+    /// Pending changes.
+    pub pending: u64,
+    /// When the oldest of them started.
+    pub oldest: Option<Stamp>,
+}
+
+/// One Service at a glance, all kinds of change together.
+#[derive(Clone, Debug, Default)]
+pub struct Glance {
+    /// Ended changes.
+    pub changes: u64,
+    /// Median delay.
+    pub p50: Option<Duration>,
+    /// Delay that one in a hundred exceeds.
+    pub p99: Option<Duration>,
+    /// Longest delay.
+    pub max: Option<Duration>,
+    /// Pending changes.
+    pub pending: u64,
+    /// Age of the oldest.
+    pub oldest: Option<Duration>,
+}
+
+/// All Services at a glance.
+#[derive(Clone, Debug, Default)]
+pub struct Overview {
+    /// The whole cluster.
+    pub cluster: Glance,
+    /// Each Service that is measured or was lately.
+    pub services: BTreeMap<Arc<ServiceName>, Glance>,
+}
+
+// === impl Stats ===
+
+impl Stats {
+    /// Nothing counted yet; counting begins at `created`.
+    pub fn new(bounds: Bounds, limits: Limits, created: Stamp) -> Self {
+        let bounds = Arc::new(bounds);
+        let delays = || Delays::new(bounds.clone(), Precision::Cluster, created);
+        Self {
+            cluster: std::array::from_fn(|_| delays()),
+            reordered: delays(),
+            services: HashMap::new(),
+            overflowed: HashSet::new(),
+            other: Arc::new(ServiceName { namespace: OTHER.into(), name: OTHER.into() }),
+            limits,
+            bounds,
+        }
+    }
+
+    /// Counts what the tracker reports.
+    pub fn record(&mut self, report: &Report, now: Stamp) {
+        match report {
+            Report::Judged { service, change, missed } => {
+                let name = self.counted_as(service);
+                let stats = change_of(&mut self.services, name, *change, now);
+                stats.judged += 1;
+                stats.missed += u64::from(*missed);
+            }
+            Report::Ended(ended) => {
+                let bounds = self.bounds.clone();
+                let name = self.counted_as(&ended.service);
+                let stats = change_of(&mut self.services, name, ended.change, now);
+                stats.outcomes[ended.outcome.index()] += 1;
+                let Some(delay) = ended.outcome.delay() else { return };
+                let expired = matches!(ended.outcome, Outcome::Expired { .. });
+                let of_service = stats.delays.get_or_insert_with(|| Delays::new(bounds, Precision::Service, now));
+                if let Some(pod) = &ended.pod {
+                    of_service.exemplify(pod, delay, ended.at);
+                }
+                for delays in [of_service, &mut self.cluster[ended.change.index()]] {
+                    if expired { delays.record_expired(delay, ended.at) } else { delays.record(delay, ended.at) }
+                }
+                if let Outcome::Propagated { reordered: Some(lead), .. } = ended.outcome {
+                    self.reordered.record(lead, ended.at);
+                }
+            }
+        }
+    }
+
+    /// The name under which a Service is counted.
+    fn counted_as(&mut self, service: &Arc<ServiceName>) -> Arc<ServiceName> {
+        if self.has_own(service) {
+            return service.clone();
+        }
+        if self.overflowed.is_empty() {
+            tracing::warn!(limit = self.limits.services, first = %service, "more Services than --max-services change: the others are counted as _other/_other");
+        }
+        self.overflowed.insert(service.clone());
+        self.other.clone()
+    }
+
+    /// Whether a Service has numbers of its own, or would have from its first change on.
+    fn has_own(&self, service: &Arc<ServiceName>) -> bool {
+        self.services.contains_key(service)
+            || (self.services.len() < self.limits.services && !self.overflowed.contains(service))
+    }
+
+    /// Forgets Services that no tracker has measured for [`RETENTION`], and numbers that have not changed for long.
+    pub fn sweep(&mut self, trackers: &[Tracker], now: Stamp) {
+        let measured = |name: &ServiceName| trackers.iter().any(|tracker| tracker.measures(name));
+        self.overflowed.retain(|name| measured(name));
+        let (other, shares) = (self.other.clone(), !self.overflowed.is_empty());
+        self.services.retain(|name, stats| {
+            if measured(name) || (*name == other && shares) {
+                stats.alive = now;
+            }
+            for delays in stats.changes.iter_mut().flatten().filter_map(|change| change.delays.as_mut()) {
+                delays.forget(now);
+            }
+            now.since(stats.alive) < RETENTION && now.since(stats.counted) < self.limits.idle
+        });
+        for delays in self.cluster.iter_mut().chain([&mut self.reordered]) {
+            delays.forget(now);
+        }
+    }
+
+    /// All numbers as they are now.
+    pub fn snapshot(&self, trackers: &[Tracker], now: Stamp, wall: SystemTime) -> Snapshot {
+        let mut series: BTreeMap<(Arc<ServiceName>, Change), Series> = BTreeMap::new();
+        for (service, stats) in &self.services {
+            for change in Change::ALL {
+                let Some(stats) = &stats.changes[change.index()] else { continue };
+                let mut row = Series::new(service.clone(), change);
+                (row.outcomes, row.judged, row.missed) = (stats.outcomes, stats.judged, stats.missed);
+                row.delays = stats.delays.as_ref().map(Delays::buckets);
+                series.insert((service.clone(), change), row);
+            }
+        }
+        for PendingView { service, change, count, oldest } in trackers.iter().flat_map(Tracker::pending) {
+            let service = if self.has_own(&service) { service } else { self.other.clone() };
+            let key = (service.clone(), change);
+            let row = series.entry(key).or_insert_with(|| Series::new(service, change));
+            row.pending += count;
+            row.oldest = Some(row.oldest.map_or(oldest, |other| other.min(oldest)));
+        }
+        let measured = trackers.iter().flat_map(Tracker::measured_services);
+        let mut objectives: Vec<_> = measured
+            .filter(|(name, _)| self.has_own(name))
+            .map(|(name, objective)| (name.clone(), objective))
+            .collect();
+        objectives.sort_unstable();
+        objectives.truncate(self.limits.services);
+        Snapshot {
+            at: now,
+            wall,
+            bounds: self.bounds.clone(),
+            series: series.into_values().collect(),
+            objectives,
+            cluster: std::array::from_fn(|change| self.cluster[change].buckets()),
+            reordered: self.reordered.buckets(),
+            overflowed: self.overflowed.len(),
+            malformed_annotations: 0,
+        }
+    }
+
+    /// All Services at a glance, as they are now.
+    pub fn overview(&self, trackers: &[Tracker], now: Stamp) -> Overview {
+        let mut overview = Overview::default();
+        for (name, _) in trackers.iter().flat_map(Tracker::measured_services) {
+            overview.services.entry(name.clone()).or_default();
+        }
+        for (name, stats) in &self.services {
+            let changes = || stats.changes.iter().flatten();
+            let delays = changes().filter_map(|change| change.delays.as_ref());
+            let mut glance = Glance::of(delays, now);
+            glance.changes = changes().map(|change| change.outcomes.iter().sum::<u64>()).sum();
+            overview.services.insert(name.clone(), glance);
+        }
+        let mut cluster = Glance::of(self.cluster.iter(), now);
+        cluster.changes = overview.services.values().map(|glance| glance.changes).sum();
+        for pending in trackers.iter().flat_map(Tracker::pending) {
+            let age = now.since(pending.oldest);
+            for glance in [overview.services.entry(pending.service.clone()).or_default(), &mut cluster] {
+                glance.pending += pending.count;
+                glance.oldest = glance.oldest.max(Some(age));
+            }
+        }
+        overview.cluster = cluster;
+        overview
+    }
+}
+
+/// The numbers of one kind of change of one Service, made now if there are none.
+fn change_of(
+    services: &mut HashMap<Arc<ServiceName>, ServiceStats>,
+    name: Arc<ServiceName>,
+    change: Change,
+    now: Stamp,
+) -> &mut ChangeStats {
+    let new = || ServiceStats { changes: Default::default(), alive: now, counted: now };
+    let stats = services.entry(name).or_insert_with(new);
+    (stats.alive, stats.counted) = (now, now);
+    stats.changes[change.index()].get_or_insert_default()
+}
+
+// === impl Series ===
+
+impl Series {
+    fn new(service: Arc<ServiceName>, change: Change) -> Self {
+        Self {
+            service,
+            change,
+            outcomes: Default::default(),
+            judged: 0,
+            missed: 0,
+            delays: None,
+            pending: 0,
+            oldest: None,
+        }
+    }
+}
+
+// === impl Glance ===
+
+impl Glance {
+    fn of<'a>(parts: impl Iterator<Item = &'a Delays>, now: Stamp) -> Self {
+        let cuts: Vec<_> = parts.map(|delays| delays.distribution().cut(Window::Start, now)).collect();
+        let Some(all) = Cut::merged(&cuts) else { return Self::default() };
+        Self { p50: all.quantile(0.5), p99: all.quantile(0.99), max: all.max, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

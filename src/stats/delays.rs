@@ -1,0 +1,168 @@
+//! One distribution of delays, counted twice: exactly for Prometheus' buckets, and in HDR cells for quantiles.
+
+use super::{
+    Bounds, NativeBuckets,
+    cells::{Cells, MAX_UNITS, Precision, units},
+    windows::{Slices, Window},
+};
+use crate::{cluster::event::Stamp, propagation::PodRef};
+use std::{sync::Arc, time::Duration};
+
+/// A distribution of delays.
+#[derive(Clone, Debug)]
+pub struct Delays {
+    bounds: Arc<Bounds>,
+    buckets: Buckets,
+    distribution: Distribution,
+}
+
+/// HDR cells of a distribution, since counting began and in the windows before now.
+#[derive(Clone, Debug)]
+pub struct Distribution {
+    cells: Cells,
+    slices: Slices,
+    max: Duration,
+    /// Delays that were too long for the cells, and stand in the last one.
+    clamped: u64,
+}
+
+/// A distribution over one window.
+#[derive(Clone, Debug)]
+pub struct Cut {
+    /// The cells.
+    pub cells: Cells,
+    /// The longest delay, exactly; `None` if there is none.
+    pub max: Option<Duration>,
+}
+
+/// What Prometheus is shown of a distribution.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Buckets {
+    /// Counts by bucket, not cumulated: one for each bound, and one for what exceeds them.
+    pub counts: Box<[u64]>,
+    /// The same delays in the buckets of a native histogram. A change that was given up stands at its age.
+    pub native: NativeBuckets,
+    /// Of all delays, in seconds.
+    pub sum: f64,
+    /// When counting began.
+    pub created: Stamp,
+    /// A slow one.
+    pub exemplar: Option<Exemplar>,
+}
+
+/// The change behind a slow delay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exemplar {
+    /// The pod.
+    pub pod: PodRef,
+    /// The delay.
+    pub delay: Duration,
+    /// When it ended.
+    pub at: Stamp,
+}
+
+/// How long a slow delay is shown as the exemplar before any other takes its place.
+const EXEMPLAR_AGE: Duration = Duration::from_secs(300);
+
+// === impl Delays ===
+
+impl Delays {
+    /// No delays yet; counting begins at `created`.
+    pub fn new(bounds: Arc<Bounds>, precision: Precision, created: Stamp) -> Self {
+        let counts = vec![0; bounds.buckets()].into_boxed_slice();
+        let buckets = Buckets { counts, native: NativeBuckets::default(), sum: 0.0, created, exemplar: None };
+        Self { bounds, buckets, distribution: Distribution::new(precision) }
+    }
+
+    /// Counts a delay that was known at `at`.
+    pub fn record(&mut self, delay: Duration, at: Stamp) {
+        let bucket = self.bounds.bucket(delay);
+        self.count(bucket, delay, at);
+    }
+
+    /// Counts a change that was given up at `age`: it exceeds every bound, since nobody knows how long it would have taken.
+    pub fn record_expired(&mut self, age: Duration, at: Stamp) {
+        self.count(self.bounds.buckets() - 1, age, at);
+    }
+
+    fn count(&mut self, bucket: usize, delay: Duration, at: Stamp) {
+        self.buckets.counts[bucket] += 1;
+        self.buckets.native.record(delay);
+        self.buckets.sum += delay.as_secs_f64();
+        self.distribution.record(delay, at);
+    }
+
+    /// Shows `pod` as the exemplar, if its delay is the slowest of the last five minutes.
+    pub fn exemplify(&mut self, pod: &PodRef, delay: Duration, at: Stamp) {
+        let stands = |shown: &Exemplar| shown.delay > delay && at.since(shown.at) < EXEMPLAR_AGE;
+        if !self.buckets.exemplar.as_ref().is_some_and(stands) {
+            self.buckets.exemplar = Some(Exemplar { pod: pod.clone(), delay, at });
+        }
+    }
+
+    /// What Prometheus is shown.
+    pub fn buckets(&self) -> Buckets {
+        self.buckets.clone()
+    }
+
+    /// The HDR cells.
+    pub fn distribution(&self) -> &Distribution {
+        &self.distribution
+    }
+
+    /// Drops what no window reaches any more.
+    pub fn forget(&mut self, now: Stamp) {
+        self.distribution.slices.forget(now);
+    }
+}
+
+// === impl Distribution ===
+
+impl Distribution {
+    fn new(precision: Precision) -> Self {
+        Self { cells: Cells::new(precision), slices: Slices::default(), max: Duration::ZERO, clamped: 0 }
+    }
+
+    fn record(&mut self, delay: Duration, at: Stamp) {
+        let units = units(delay);
+        let cell = self.cells.precision().cell(units);
+        self.cells.record(cell);
+        self.slices.record(at, cell, delay);
+        self.max = self.max.max(delay);
+        self.clamped += u64::from(units > MAX_UNITS);
+    }
+
+    /// Delays since counting began that were longer than an hour, and stand in the last cell.
+    pub fn clamped(&self) -> u64 {
+        self.clamped
+    }
+
+    /// What was counted in a window that ends now.
+    pub fn cut(&self, window: Window, now: Stamp) -> Cut {
+        let precision = self.cells.precision();
+        match window {
+            Window::Start => Cut { max: (self.cells.total() > 0).then_some(self.max), cells: self.cells.clone() },
+            window => Cut { max: self.slices.longest(window, now), cells: self.slices.cells(window, now, precision) },
+        }
+    }
+}
+
+// === impl Cut ===
+
+impl Cut {
+    /// Nothing counted.
+    pub fn empty(precision: Precision) -> Self {
+        Self { cells: Cells::new(precision), max: None }
+    }
+
+    /// Several of one precision as one.
+    pub fn merged(parts: &[Self]) -> Option<Self> {
+        let cells = Cells::merged(parts.iter().map(|part| &part.cells))?;
+        Some(Self { cells, max: parts.iter().filter_map(|part| part.max).max() })
+    }
+
+    /// The delay that a share `q` of all delays does not exceed, within the precision; `None` if there is none.
+    pub fn quantile(&self, q: f64) -> Option<Duration> {
+        Some(self.cells.quantile(q)?.min(self.max?))
+    }
+}

@@ -1,0 +1,143 @@
+//! The numbers behind the JSON API and the page: copies that whoever asks works on, off the measuring thread.
+
+use super::{ChangeStats, Delays, Distribution, Stats};
+use crate::{
+    cluster::event::Stamp,
+    propagation::{Change, Outcome, PendingView, ServiceName, Tracker},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// Which Services and kinds of change are asked for; the default is all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Of this namespace.
+    pub namespace: Option<String>,
+    /// Of this name.
+    pub service: Option<String>,
+    /// With this in `namespace/name`.
+    pub contains: Option<String>,
+    /// Of this kind.
+    pub change: Option<Change>,
+}
+
+/// One kind of change of one Service.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The Service.
+    pub service: Arc<ServiceName>,
+    /// Kind of change.
+    pub change: Change,
+    /// Changes that ended, by [`Outcome::index`].
+    pub outcomes: [u64; Outcome::NAMES.len()],
+    /// Changes that missed their objective.
+    pub missed: u64,
+    /// Delays, where any is known.
+    pub delays: Option<Distribution>,
+    /// Pending changes.
+    pub pending: u64,
+    /// When the oldest of them started.
+    pub oldest: Option<Stamp>,
+}
+
+/// A Service that is measured, whether anything has changed or not.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// The Service.
+    pub service: Arc<ServiceName>,
+    /// Its objective.
+    pub objective: Duration,
+}
+
+/// All selected rows at one moment.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// By Service and kind of change.
+    pub rows: Vec<Row>,
+    /// By Service.
+    pub measured: Vec<Measured>,
+}
+
+/// The cluster as a whole at one moment.
+#[derive(Clone, Debug)]
+pub struct ClusterView {
+    /// Delays of all Services, by kind of change.
+    pub delays: [Distribution; Change::ALL.len()],
+    /// Services that are measured.
+    pub services: usize,
+    /// Pending changes.
+    pub pending: u64,
+    /// When the oldest of them started.
+    pub oldest: Option<Stamp>,
+}
+
+// === impl Selection ===
+
+impl Selection {
+    /// Whether it takes in this Service, for some kind of change.
+    pub fn takes(&self, name: &ServiceName) -> bool {
+        let is = |wanted: &Option<String>, text: &str| wanted.as_ref().is_none_or(|wanted| wanted == text);
+        is(&self.namespace, &name.namespace)
+            && is(&self.service, &name.name)
+            && self.contains.as_ref().is_none_or(|part| name.to_string().contains(part.as_str()))
+    }
+
+    /// Whether it takes in this kind of change of this Service.
+    pub fn matches(&self, name: &ServiceName, change: Change) -> bool {
+        self.change.is_none_or(|wanted| wanted == change) && self.takes(name)
+    }
+}
+
+// === impl Row ===
+
+impl Row {
+    fn new(service: Arc<ServiceName>, change: Change) -> Self {
+        Self { service, change, outcomes: Default::default(), missed: 0, delays: None, pending: 0, oldest: None }
+    }
+
+    fn take(&mut self, stats: &ChangeStats) {
+        (self.outcomes, self.missed) = (stats.outcomes, stats.missed);
+        self.delays = stats.delays.as_ref().map(|delays| delays.distribution().clone());
+    }
+}
+
+// === impl Stats ===
+
+impl Stats {
+    /// The selected Services as they are now. Copies the sparse cells and works nothing out, so as to be brief: whoever asks
+    /// works on the copy elsewhere.
+    pub fn table(&self, trackers: &[Tracker], selection: &Selection) -> Table {
+        let mut rows: BTreeMap<(Arc<ServiceName>, Change), Row> = BTreeMap::new();
+        let new = |key: &(Arc<ServiceName>, Change)| Row::new(key.0.clone(), key.1);
+        for (service, stats) in self.services.iter().filter(|(service, _)| selection.takes(service)) {
+            for (change, stats) in Change::ALL.into_iter().zip(&stats.changes) {
+                let Some(stats) = stats.as_ref().filter(|_| selection.matches(service, change)) else { continue };
+                rows.entry((service.clone(), change)).or_insert_with_key(new).take(stats);
+            }
+        }
+        for PendingView { service, change, count, oldest } in trackers.iter().flat_map(Tracker::pending) {
+            let service = if self.has_own(&service) { service } else { self.other.clone() };
+            if selection.matches(&service, change) {
+                let row = rows.entry((service, change)).or_insert_with_key(new);
+                row.pending += count;
+                row.oldest = Some(row.oldest.map_or(oldest, |other| other.min(oldest)));
+            }
+        }
+        let measured = trackers.iter().flat_map(Tracker::measured_services);
+        let selected = measured.filter(|(name, _)| selection.takes(name) && self.has_own(name));
+        let mut measured: Vec<_> =
+            selected.map(|(name, objective)| Measured { service: name.clone(), objective }).collect();
+        measured.sort_unstable_by(|a, b| a.service.cmp(&b.service));
+        Table { rows: rows.into_values().collect(), measured }
+    }
+
+    /// The cluster as a whole as it is now.
+    pub fn cluster(&self, trackers: &[Tracker]) -> ClusterView {
+        let pending: Vec<_> = trackers.iter().flat_map(Tracker::pending).collect();
+        ClusterView {
+            delays: self.cluster.each_ref().map(Delays::distribution).map(Clone::clone),
+            services: trackers.iter().map(|tracker| tracker.measured_services().count()).sum(),
+            pending: pending.iter().map(|view| view.count).sum(),
+            oldest: pending.iter().map(|view| view.oldest).min(),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! End-to-end tests: the daemon as a process against a real control plane, held against the truth of its audit log.
+
+mod controlplane;
+mod daemon;
+mod scene;
+mod truth;
+
+/// The tests by topic.
+mod e2e {
+    mod access;
+    mod changes;
+    mod plane;
+    mod process;
+    mod scale;
+    mod services;
+    mod truth;
+
+    use crate::controlplane::plane::{ControlPlane, Options};
+    use anyhow::Result;
+    use tokio::sync::OnceCell;
+
+    /// The control plane that the tests share, each in a namespace of its own. The first that needs it starts it.
+    async fn shared_plane() -> Result<&'static ControlPlane> {
+        static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
+        PLANE.get_or_try_init(|| ControlPlane::start(Options::default())).await
+    }
+}

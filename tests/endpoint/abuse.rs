@@ -1,0 +1,155 @@
+//! Clients that mean no good, all at once, beside those that do.
+
+use super::client::Client;
+use super::demo::{Demo, SOON, changes};
+use crate::controlplane::workspace::Workspace;
+use crate::daemon::metrics::Metrics;
+use anyhow::{Context, Result, ensure};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+
+/// Scrapes at a time.
+const SCRAPES: usize = 200;
+
+/// How often that many scrape, and the pause between. Something happens in the simulated cluster every two seconds or so.
+const ROUNDS: u32 = 6;
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// How much more memory than before it may need: each connection's buffers, and answers under way.
+const GROWTH: u64 = 64 << 20;
+
+/// The longest that a probe may take while all of them are at it, on a machine that does the scraping too. The kubelet would
+/// wait for as long as it is told to, one second by default.
+const PROBE: Duration = Duration::from_secs(5);
+
+/// Connects, sends something, and stays until the connection is ended from the other side.
+async fn stay(address: String, sent: Vec<u8>) {
+    let Ok(mut stream) = TcpStream::connect(address).await else { return };
+    let _ = stream.write_all(&sent).await;
+    let mut sink = Vec::new();
+    let _ = stream.read_to_end(&mut sink).await;
+}
+
+/// Asks for a lot and reads a byte a second, into a buffer that holds next to nothing.
+async fn read_slowly(address: String) -> Result<()> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(4096)?;
+    let stream = socket.connect(address.parse()?).await?;
+    let (mut reader, mut writer) = stream.into_split();
+    let asking = async {
+        // It ends when the daemon drops the connection.
+        while writer.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n").await.is_ok() {}
+    };
+    let reading = async {
+        while reader.read_u8().await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::join!(asking, reading);
+    Ok(())
+}
+
+/// Starts 200 clients that say half of what they should, and some of each other kind.
+fn abuse(address: &str) -> JoinSet<()> {
+    let mut clients = JoinSet::new();
+    let huge = format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(1 << 20)).into_bytes();
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(500)).into_bytes();
+    let body = b"POST /metrics HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000000\r\n\r\nhello".to_vec();
+    let garbage: Vec<u8> = (0..=255).cycle().take(64 << 10).collect();
+    for number in 0..SCRAPES {
+        clients.spawn(stay(address.to_owned(), b"GET /met"[..number % 9].to_vec()));
+    }
+    for _ in 0..20 {
+        for sent in [&huge, &many, &body, &garbage] {
+            clients.spawn(stay(address.to_owned(), sent.clone()));
+        }
+    }
+    for _ in 0..10 {
+        let address = address.to_owned();
+        clients.spawn(async move {
+            let _ = read_slowly(address).await;
+        });
+    }
+    clients
+}
+
+/// Probes until it is dropped; gives the longest that one took.
+async fn probe(client: Client, until: Instant) -> Result<Duration> {
+    let mut longest = Duration::ZERO;
+    while Instant::now() < until {
+        let started = Instant::now();
+        let answer = client.get("/healthz").await.context("a probe")?;
+        ensure!(answer.status == 200, "a probe is answered {} {}", answer.status, answer.body);
+        longest = longest.max(started.elapsed());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(longest)
+}
+
+/// All at once; gives what each got.
+async fn scrape_all(client: &Client) -> Result<Vec<String>> {
+    let scrapes = (0..SCRAPES).map(|_| client.get("/metrics"));
+    let answers = futures::future::try_join_all(scrapes).await.context("a scrape")?;
+    answers
+        .into_iter()
+        .map(|answer| {
+            ensure!(answer.status == 200, "a scrape is answered {} {}", answer.status, answer.body);
+            Ok(answer.body)
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn measuring_goes_on_whatever_clients_do() -> Result<()> {
+    let workspace = Workspace::create("abuse")?;
+    let demo = Demo::start(&workspace, &[]).await?;
+    let client = Client::plain(&demo.address);
+    let started = Instant::now();
+    let mut counted = 0.0;
+    while counted == 0.0 {
+        ensure!(started.elapsed() < SOON, "the demo counts nothing");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        counted = changes(&client.get("/metrics").await?.body)?;
+    }
+    // The first scrapes at once grow what is kept for the next.
+    scrape_all(&client).await?;
+    let before = demo.memory()?;
+
+    let clients = abuse(&demo.address);
+    let probes = tokio::spawn(probe(client.clone(), Instant::now() + Duration::from_secs(20)));
+    let mut most = before;
+    for round in 0..ROUNDS {
+        scrape_all(&client).await.with_context(|| format!("round {round}"))?;
+        most = most.max(demo.memory()?);
+        tokio::time::sleep(PAUSE).await;
+    }
+    let now = changes(&client.get("/metrics").await?.body)?;
+    ensure!(now >= counted + 5.0, "measuring stood still: {counted} changes, then {now}");
+    let longest = probes.await??;
+    assert!(longest < PROBE, "a probe took {longest:?}");
+
+    let started = Instant::now();
+    let metrics = loop {
+        let metrics = Metrics::parse(&client.get("/metrics").await?.body)?;
+        if dropped(&metrics, "slow_reader") > 0.0 {
+            break metrics;
+        }
+        ensure!(started.elapsed() < SOON, "no slow reader was dropped");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    most = most.max(demo.memory()?);
+    eprintln!("memory {} MiB, then at most {} MiB; a probe took at most {longest:?}", before >> 20, most >> 20);
+    assert!(most < before + GROWTH, "from {before} to {most} bytes");
+    for reason in ["made_room", "malformed_request", "large_request"] {
+        assert!(dropped(&metrics, reason) > 0.0, "{reason} is not counted");
+    }
+    assert!(metrics.sum("endpointlag_http_requests_total", &[("path", "/metrics"), ("code", "413")]) >= 20.0);
+    drop(clients);
+    Ok(())
+}
+
+fn dropped(metrics: &Metrics, reason: &str) -> f64 {
+    metrics.sum("endpointlag_http_connections_dropped_total", &[("reason", reason)])
+}

@@ -1,0 +1,116 @@
+//! `--auth kubernetes` against a real API server.
+
+use super::client::Client;
+use super::pair::{Files, Pair};
+use crate::controlplane::access::{self, ACCOUNT};
+use crate::controlplane::plane::{ControlPlane, Options};
+use crate::controlplane::workspace::{Workspace, free_port};
+use crate::daemon::{Daemon, address_of};
+use anyhow::{Context, Result, ensure};
+use std::time::{Duration, Instant};
+use tokio::sync::OnceCell;
+
+/// Ample time for watches to sync.
+const SOON: Duration = Duration::from_secs(60);
+
+async fn shared_plane() -> Result<&'static ControlPlane> {
+    static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
+    PLANE.get_or_try_init(|| ControlPlane::start(Options::default())).await
+}
+
+/// A daemon that asks who may read, and the way to it.
+struct Guarded {
+    daemon: Daemon,
+    client: Client,
+    _workspace: Workspace,
+}
+
+impl Guarded {
+    /// Under an account of the control plane, which is looked for at `server`.
+    async fn start(plane: &ControlPlane, account: &str, server: &str, flags: &[&str]) -> Result<Self> {
+        let workspace = Workspace::create(account)?;
+        let (files, pair) = (Files::inside(workspace.path()), Pair::make()?);
+        pair.write(&files)?;
+        let admin = plane.admin().await?;
+        let config = access::account_kubeconfig(&admin, account, server, &plane.authority(), &workspace).await?;
+        let mut all = files.flags();
+        all.extend(["--auth", "kubernetes"].iter().chain(flags).map(|flag| (*flag).to_owned()));
+        let daemon = Daemon::start(&config, workspace.path(), &all).await?;
+        let client = Client::tls(daemon.address(), pair.certificate());
+        Ok(Self { daemon, client, _workspace: workspace })
+    }
+}
+
+/// A token of a new account.
+async fn newcomer(plane: &ControlPlane, name: &str, may_read: bool) -> Result<String> {
+    let admin = plane.admin().await?;
+    access::create_account(&admin, name).await?;
+    if may_read {
+        access::grant_metrics_to(&admin, name).await?;
+    }
+    access::account_token(&admin, name).await
+}
+
+#[tokio::test]
+async fn only_who_has_the_right_may_read() -> Result<()> {
+    let plane = shared_plane().await?;
+    access::grant_reviews_to(&plane.admin().await?, ACCOUNT).await?;
+    let stranger = newcomer(plane, "no-reader", false).await?;
+    let reader = newcomer(plane, "reader", true).await?;
+    let Guarded { daemon, client, _workspace } = Guarded::start(plane, ACCOUNT, &plane.server(), &[]).await?;
+
+    let answer = client.get("/metrics").await?;
+    assert_eq!((answer.status, &*answer.body), (401, "needs a bearer token\n"));
+    let answer = client.get_as("no-token-of-anybody", "/metrics").await?;
+    assert_eq!((answer.status, &*answer.body), (401, "the bearer token is not valid\n"));
+    let answer = client.get_as(&stranger, "/metrics").await?;
+    let expected = "system:serviceaccount:endpointlag:no-reader may not get /metrics\n";
+    assert_eq!((answer.status, &*answer.body), (403, expected));
+    assert_eq!(client.get_as(&reader, "/").await?.status, 403, "the role is for /metrics");
+    assert_eq!(client.get_as(&reader, "/metrics").await?.status, 200);
+
+    let started = Instant::now();
+    while client.get("/readyz").await?.status != 200 {
+        ensure!(started.elapsed() < SOON, "not ready:\n{}", daemon.log_tail());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(client.get("/healthz").await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn probes_have_a_port_of_their_own() -> Result<()> {
+    let plane = shared_plane().await?;
+    access::grant_reviews_to(&plane.admin().await?, ACCOUNT).await?;
+    let flags = ["--probe-listen", "127.0.0.1:0"];
+    let Guarded { daemon, client, _workspace } = Guarded::start(plane, ACCOUNT, &plane.server(), &flags).await?;
+    let address = address_of(daemon.log_file(), "listening for probes")?.context("it says where")?;
+    let probe = Client::plain(&address);
+    for (path, on_its_own, beside) in [("/healthz", 200, 401), ("/metrics", 404, 401), ("/", 404, 401)] {
+        let statuses = (probe.get(path).await?.status, client.get(path).await?.status);
+        assert_eq!(statuses, (on_its_own, beside), "{path}");
+    }
+    Ok(())
+}
+
+/// Neither a daemon that may not ask nor one that cannot lets anybody in, and both say so.
+#[tokio::test]
+async fn without_an_answer_nobody_gets_in() -> Result<()> {
+    let plane = shared_plane().await?;
+    let reader = newcomer(plane, "late-reader", true).await?;
+    access::create_account(&plane.admin().await?, "may-not-ask").await?;
+    let nowhere = format!("https://127.0.0.1:{}", free_port()?);
+    for server in [plane.server(), nowhere] {
+        let Guarded { daemon, client, _workspace } = Guarded::start(plane, "may-not-ask", &server, &[]).await?;
+        let answer = client.get_as(&reader, "/metrics").await?;
+        assert_eq!(answer.status, 503, "{}", answer.body);
+        assert!(answer.body.contains("the API server cannot be asked"), "{}", answer.body);
+        assert_eq!(client.get("/metrics").await?.status, 401);
+        assert_eq!(client.get("/healthz").await?.status, 200);
+        client.get_as(&reader, "/metrics").await?;
+        let lines = daemon.log()?;
+        let said = lines.iter().filter(|line| line.field("message").contains("cannot be asked who may read")).count();
+        assert_eq!(said, 1, "once, not for each request:\n{}", daemon.log_tail());
+    }
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! Fault tests: what breaks, and that no number is wrong for it. Each test has a control plane of its own, since most of
+//! them break it.
+
+mod controlplane;
+mod daemon;
+mod scene;
+mod truth;
+
+/// The tests by what breaks, and what they break it with.
+mod faults {
+    mod access;
+    mod compaction;
+    mod controller;
+    mod crash;
+    mod gateway;
+    mod identity;
+    mod one_sided;
+    mod reckoning;
+    mod relay;
+    mod restart;
+    mod silence;
+    mod slices;
+    mod slowness;
+    mod teardown;
+
+    use crate::controlplane::plane::{ControlPlane, Options};
+    use anyhow::Result;
+    use serde_json::{Value, json};
+    use tokio::sync::{Semaphore, SemaphorePermit};
+
+    /// Control planes at the same time. Each takes half a gigabyte and most of a core while it starts.
+    const AT_ONCE: usize = 2;
+
+    /// A control plane, and the permit to run it: to be kept in variables of this order, so that the plane goes first.
+    async fn start_plane(options: Options) -> Result<(SemaphorePermit<'static>, ControlPlane)> {
+        static PERMITS: Semaphore = Semaphore::const_new(AT_ONCE);
+        let permit = PERMITS.acquire().await?;
+        Ok((permit, ControlPlane::start(options).await?))
+    }
+
+    /// The spec of an ordinary Service.
+    fn selecting(app: &str) -> Value {
+        json!({ "selector": { "app": app }, "ports": [{ "port": 80, "targetPort": 8080 }] })
+    }
+}

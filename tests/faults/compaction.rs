@@ -1,0 +1,133 @@
+//! The version to resume from is gone.
+
+use super::reckoning::{Gap, reckon};
+use super::relay::Relay;
+use super::{selecting, start_plane};
+use crate::controlplane::http;
+use crate::controlplane::plane::{ControlPlane, Options};
+use crate::daemon::samples::Outcome;
+use crate::scene::{Scene, Setup};
+use crate::truth::Change;
+use anyhow::{Context, Result, ensure};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+const RESOURCES: [&str; 3] = ["pods", "services", "endpointslices"];
+
+/// Ample time for a list, and less than the pause between two tries has grown to by then.
+const LISTED: SignedDuration = SignedDuration::from_millis(1500);
+
+/// Compacts etcd up to its current revision, over the JSON API that it has beside gRPC.
+async fn compact(plane: &ControlPlane) -> Result<()> {
+    let call = async |path: &str, body: Value| -> Result<Value> {
+        let answer = http::post(&plane.etcd_address(), path, body.to_string()).await?;
+        ensure!(answer.status.is_success(), "etcd's {path} answers {}: {}", answer.status, answer.body);
+        serde_json::from_str(&answer.body).context("etcd's answer")
+    };
+    // Keys are in base64: this is `/`.
+    let head = call("/v3/kv/range", json!({ "key": "Lw==" })).await?;
+    call("/v3/kv/compaction", json!({ "revision": head["header"]["revision"], "physical": true })).await?;
+    Ok(())
+}
+
+/// A watch that cannot be resumed lists at once, however long it had to wait for the server before.
+fn check_log(scene: &Scene) -> Result<()> {
+    let log = scene.daemon.log()?;
+    for resource in RESOURCES {
+        let mut of_watch = log.iter().filter(|line| line.field("watch").starts_with(resource));
+        let expired = of_watch.find(|line| line.field("message").contains("410")).context("no line about the 410")?;
+        let listed = of_watch.find(|line| line.field("message") == "listed").context("no list after the 410")?;
+        let took = listed.written()?.duration_since(expired.written()?);
+        ensure!(took < LISTED, "{resource}: {took:?} from the 410 to the list");
+    }
+    Ok(())
+}
+
+/// The watches are cut, pods and Services come and go, and etcd forgets how. A running API server would still resume them
+/// from its memory; one that starts after the compaction answers 410.
+#[tokio::test(flavor = "multi_thread")]
+async fn compacted_while_the_watches_are_cut() -> Result<()> {
+    let (_permit, mut plane) = start_plane(Options::default()).await?;
+    let relay = Relay::start(&plane.server()).await?;
+    let setup = Setup { server: relay.server(), ..Setup::cluster(&plane) };
+    let mut scene = Scene::prepare(&plane, "compacted", setup.with(&["--namespace", "compacted"])).await?;
+    scene.daemon.wait_until_ready().await?;
+    let objects = &scene.objects;
+    // Of an app of its own: the lists come one by one, and while the Service is not known to be gone, a pod that it would
+    // select is found to be a change of it.
+    for service in ["web", "doomed"] {
+        objects.create_service(service, selecting(service)).await?;
+    }
+    let [stays, flaps, fails, leaves] = ["stays", "flaps", "fails", "leaves"];
+    let mut pods = Vec::new();
+    for name in [stays, flaps, fails, leaves] {
+        let pod = objects.create_pod(name, "web").await?;
+        objects.report(&pod, true).await?;
+        pods.push(pod);
+    }
+    scene.settle().await?;
+
+    let from = Timestamp::now();
+    relay.refuse();
+    let objects = &scene.objects;
+    for ready in [false, true] {
+        objects.report(&pods[1], ready).await?;
+        objects
+            .wait_for_slices("web", |slices| {
+                let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
+                let conditions = endpoints.filter_map(|endpoint| endpoint.conditions.as_ref());
+                conditions.into_iter().all(|it| it.ready == Some(true)) == ready
+            })
+            .await?;
+    }
+    objects.report(&pods[2], false).await?;
+    objects.terminate(&pods[3]).await?;
+    objects.finish(&pods[3]).await?;
+    objects.delete_service("doomed").await?;
+    objects.create_service("new", selecting("web")).await?;
+    let arrives = objects.create_pod("arrives", "web").await?;
+    objects.report(&arrives, true).await?;
+    scene.settle().await?;
+    compact(&plane).await?;
+    plane.kill_api_server();
+    plane.start_api_server().await?;
+
+    let dark_until = Timestamp::now();
+    relay.accept();
+    scene.daemon.wait_until_ready().await?;
+    let until = Timestamp::now();
+    // Each watch, not only one: what follows would be resumed as well by one that was not cut.
+    let metrics = scene.daemon.metrics().await?;
+    for resource in RESOURCES {
+        let expired = [("resource", resource), ("reason", "expired")];
+        assert_eq!(metrics.sum("endpointlag_watch_restarts_total", &expired), 1.0, "410 for {resource}");
+    }
+    let last = scene.objects.create_pod("last", "web").await?;
+    scene.objects.report(&last, true).await?;
+    let tally = reckon(&mut scene, Gap { from, dark_until, until, relisted: true, crashed: false }).await?;
+
+    let told: Vec<_> = scene
+        .daemon
+        .samples()?
+        .into_iter()
+        .map(|it| (it.pod.unwrap_or_default(), it.service, it.change, it.outcome))
+        .collect();
+    let count = |pod: &str, service: &str, change, outcome| {
+        told.iter().filter(|it| **it == (pod.to_owned(), service.to_owned(), change, outcome)).count()
+    };
+    // Found by comparing states; not a word of the pod that is as it was, nor of the one that is so again.
+    assert_eq!(count(leaves, "web", Change::Removed, Outcome::Censored), 1, "{told:?}");
+    assert_eq!(count(fails, "web", Change::Unready, Outcome::Censored), 1, "{told:?}");
+    assert_eq!(count("arrives", "web", Change::Ready, Outcome::Censored), 1, "{told:?}");
+    assert_eq!(count("", "new", Change::Service, Outcome::Censored), 1, "{told:?}");
+    for pod in [stays, flaps] {
+        assert_eq!(told.iter().filter(|it| it.0 == pod && it.1 == "web").count(), 1, "{pod}: {told:?}");
+    }
+    assert_eq!(count("last", "web", Change::Ready, Outcome::Propagated), 1, "{told:?}");
+    assert!(tally.unseen >= 2, "the flap came and went: {tally:?}");
+    check_log(&scene)?;
+    let objectives = scene.daemon.metrics().await?;
+    let doomed = [("service", "doomed")];
+    assert_eq!(objectives.matching("endpointlag_objective_seconds", &doomed).count(), 0, "a deleted Service was found");
+    scene.finish().await
+}

@@ -1,0 +1,145 @@
+//! The controller manager is away: nothing is reflected, and nothing is forgotten.
+
+use super::{selecting, start_plane};
+use crate::controlplane::plane::{Controllers, Options};
+use crate::scene::agreement::Pair;
+use crate::scene::{Scene, Setup};
+use crate::truth::{Change, Outcome};
+use anyhow::{Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+const PODS: usize = 50;
+
+/// Writes under way at the same time.
+const AT_ONCE: usize = 8;
+
+/// Longer than the pods' writes take on a busy machine, so that none has missed it when all are made.
+const OBJECTIVE: Duration = Duration::from_secs(4);
+
+/// Ample time for what the daemon should show at the next scrape.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Sums of the daemon's `ready` in one scrape.
+#[derive(Debug)]
+struct Scrape {
+    pending: f64,
+    oldest: f64,
+    ended: f64,
+    judged: f64,
+    missed: f64,
+}
+
+async fn scrape(scene: &Scene) -> Result<Scrape> {
+    let metrics = scene.daemon.metrics().await?;
+    let sum = |name| metrics.sum(name, &[("change", "ready")]);
+    Ok(Scrape {
+        pending: sum("endpointlag_pending_changes"),
+        oldest: sum("endpointlag_oldest_pending_seconds"),
+        ended: sum("endpointlag_changes_total"),
+        judged: sum("endpointlag_slo_changes_total"),
+        missed: sum("endpointlag_slo_missed_total"),
+    })
+}
+
+async fn wait_for_scrape(scene: &Scene, expected: impl Fn(&Scrape) -> bool) -> Result<Scrape> {
+    let started = Instant::now();
+    loop {
+        let found = scrape(scene).await?;
+        if expected(&found) {
+            return Ok(found);
+        }
+        ensure!(started.elapsed() < SOON, "still {found:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// While the controller is away, delays are not short: there are none, and pending, age and SLO say why.
+#[tokio::test]
+async fn stopped_while_pods_turn_ready() -> Result<()> {
+    let (_permit, mut plane) = start_plane(Options::default()).await?;
+    let setup = Setup::cluster(&plane).with(&["--namespace", "away", "--objective", "4s"]);
+    let mut scene = Scene::prepare(&plane, "away", setup).await?;
+    scene.daemon.wait_until_ready().await?;
+    scene.objects.create_service("web", selecting("web")).await?;
+    let objects = &scene.objects;
+    let pods: Vec<_> = stream::iter(0..PODS)
+        .map(|number| async move { objects.create_pod(&format!("web-{number}"), "web").await })
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    scene.settle().await?;
+
+    plane.stop_controllers().await?;
+    let objects = &scene.objects;
+    stream::iter(&pods).map(Ok).try_for_each_concurrent(AT_ONCE, |pod| objects.report(pod, true)).await?;
+    let all = PODS as f64;
+    let first = wait_for_scrape(&scene, |it| it.pending == all).await?;
+    assert_eq!((first.ended, first.judged), (0.0, 0.0), "nothing has resolved, nothing is late: {first:?}");
+    assert!(first.oldest > 0.0 && first.oldest < OBJECTIVE.as_secs_f64(), "{first:?}");
+    let pause = Duration::from_millis(300);
+    tokio::time::sleep(pause).await;
+    let second = scrape(&scene).await?;
+    assert!(second.oldest >= first.oldest + pause.as_secs_f64(), "the age stands still: {first:?}, {second:?}");
+
+    let missed = wait_for_scrape(&scene, |it| it.missed == all).await?;
+    assert_eq!((missed.pending, missed.ended, missed.judged), (all, 0.0, all), "missed before it resolves: {missed:?}");
+    assert!(missed.oldest >= OBJECTIVE.as_secs_f64(), "{missed:?}");
+
+    plane.start_controllers(Controllers::default()).await?;
+    let pairs = scene.agree().await?;
+    let delays: Vec<_> =
+        pairs.iter().filter(|it| it.record.change == Change::Ready).map(|it| it.sample.delay()).collect();
+    assert_eq!(delays.len(), PODS);
+    assert!(delays.iter().all(|delay| delay.is_some_and(|delay| delay > OBJECTIVE)), "{delays:?}");
+    let end = scrape(&scene).await?;
+    assert_eq!((end.pending, end.oldest, end.judged, end.missed), (0.0, 0.0, all, all), "each is judged once: {end:?}");
+    scene.finish().await
+}
+
+/// Services are made, edited and deleted before the controller has followed what came before.
+#[tokio::test]
+async fn services_edited_while_changes_are_pending() -> Result<()> {
+    let (_permit, mut plane) = start_plane(Options::default()).await?;
+    let mut scene = Scene::start(&plane, "edited").await?;
+    let objects = &scene.objects;
+    for service in ["selector", "ports", "doomed"] {
+        objects.create_service(service, selecting("blue")).await?;
+    }
+    for (name, app) in [("blue-0", "blue"), ("green-0", "green")] {
+        let pod = objects.create_pod(name, app).await?;
+        objects.report(&pod, true).await?;
+    }
+    let pod = objects.create_pod("blue-1", "blue").await?;
+    scene.settle().await?;
+
+    plane.stop_controllers().await?;
+    let objects = &scene.objects;
+    // Pending in all three.
+    objects.report(&pod, true).await?;
+    objects.create_service("late", selecting("blue")).await?;
+    objects.edit_service("selector", json!({ "selector": { "app": "green" } })).await?;
+    let ports = json!({ "ports": [{ "port": 80, "targetPort": 9090 }] });
+    objects.edit_service("ports", ports.clone()).await?;
+    objects.edit_service("doomed", ports).await?;
+    objects.delete_service("doomed").await?;
+    plane.start_controllers(Controllers::default()).await?;
+
+    let pairs = scene.agree().await?;
+    let ended = |service: &str, change, outcome: &str| {
+        let is = |pair: &&Pair| pair.record.service == service && pair.record.change == change;
+        let by = |pair: &&Pair| pair.record.outcome.map(Outcome::label) == Some(outcome);
+        pairs.iter().filter(is).filter(by).count()
+    };
+    // The first pod's `ready` of each, and the Service itself; then what was pending.
+    assert_eq!(ended("ports", Change::Ready, "propagated"), 2);
+    assert_eq!(ended("ports", Change::Service, "propagated"), 2);
+    assert_eq!(ended("selector", Change::Ready, "withdrawn"), 1, "the edit excludes the pod");
+    assert_eq!(ended("selector", Change::Service, "propagated"), 2);
+    assert_eq!(ended("doomed", Change::Ready, "withdrawn"), 1);
+    assert_eq!(ended("doomed", Change::Service, "withdrawn"), 1);
+    assert_eq!(ended("late", Change::Service, "propagated"), 1);
+    assert_eq!(ended("late", Change::Ready, "propagated"), 0, "its pods did not change");
+    scene.finish().await
+}

@@ -1,0 +1,71 @@
+//! One watch is lost, and the others go on.
+
+use super::gateway::{Gateway, Odd};
+use super::reckoning::{Gap, Tally, reckon};
+use super::{selecting, start_plane};
+use crate::controlplane::plane::Options;
+use crate::scene::{Scene, Setup};
+use anyhow::Result;
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// How much later events come through the watch in question. That puts the replay after the moment at which the daemon
+/// knows which version was current when it connected, so that nothing but the version tells it from what follows.
+const REPLAY: Duration = Duration::from_millis(200);
+
+/// A pod turns Ready before the gap, others turn Ready, unready and go in it, and one turns Ready after it.
+async fn changes_without(resource: &'static str, namespace: &str) -> Result<Tally> {
+    let (_permit, plane) = start_plane(Options::default()).await?;
+    let odd = Odd { resource, begins_late_by: Duration::ZERO, late_by: REPLAY };
+    let gateway = Gateway::start(&plane, odd).await?;
+    let setup = Setup { server: gateway.server(), ..Setup::cluster(&plane) };
+    let mut scene = Scene::prepare(&plane, namespace, setup.with(&["--namespace", namespace])).await?;
+    scene.daemon.wait_until_ready().await?;
+    scene.objects.create_service("web", selecting("web")).await?;
+    let mut pods = Vec::new();
+    for name in ["starts", "fails", "leaves", "last"] {
+        pods.push(scene.objects.create_pod(name, "web").await?);
+    }
+    for pod in &pods[1..3] {
+        scene.objects.report(pod, true).await?;
+    }
+    scene.agree().await?;
+
+    let from = Timestamp::now();
+    gateway.keep_away(true);
+    scene.daemon.wait_for_page("/readyz", |page| page.body.contains(resource)).await?;
+    scene.objects.report(&pods[0], true).await?;
+    scene.objects.report(&pods[1], false).await?;
+    scene.objects.terminate(&pods[2]).await?;
+    scene.settle().await?;
+    let dark_until = Timestamp::now();
+    gateway.keep_away(false);
+    scene.daemon.wait_until_ready().await?;
+    let until = Timestamp::now();
+    scene.objects.report(&pods[3], true).await?;
+    let tally = reckon(&mut scene, Gap { from, dark_until, until, relisted: false, crashed: false }).await?;
+    let metrics = scene.daemon.metrics().await?;
+    for other in ["pods", "services", "endpointslices"] {
+        let restarts = metrics.sum("endpointlag_watch_restarts_total", &[("resource", other)]);
+        assert_eq!(restarts > 0.0, other == resource, "{restarts} restarts of {other}");
+    }
+    scene.finish().await?;
+    Ok(tally)
+}
+
+/// The Service and two pods before, one after; three in the gap.
+const EXPECTED: Tally = Tally { timed: 4, censored: 3, other: 0, unseen: 0 };
+
+/// The changes are seen as they happen, and what shows them comes when it can: that delay would be ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn slices_replayed_to_changes_that_were_seen() -> Result<()> {
+    assert_eq!(changes_without("endpointslices", "without-slices").await?, EXPECTED);
+    Ok(())
+}
+
+/// What shows the changes is seen as it happens, and they come after it: as fast as nothing, if one believed it.
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_replayed_to_slices_that_were_seen() -> Result<()> {
+    assert_eq!(changes_without("pods", "without-pods").await?, EXPECTED);
+    Ok(())
+}

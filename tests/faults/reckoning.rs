@@ -1,0 +1,181 @@
+//! The daemon's outcomes held against the truth where the daemon could not see all of it.
+//!
+//! The agreement of the other tests asks for the same outcome of each change. Across a gap that would be asking for
+//! guesses. What is asked for here: no delay that is not true, no change that did not happen, none told twice, and nothing
+//! excused by the gap that lies outside it.
+
+use crate::daemon::metrics::Metrics;
+use crate::daemon::samples::{Outcome as Told, Sample};
+use crate::scene::Scene;
+use crate::scene::agreement::histories;
+use crate::truth::{Outcome, Record};
+use anyhow::{Result, ensure};
+use jiff::Timestamp;
+use std::time::{Duration, Instant};
+
+/// How far a delay may be from the truth; as loose as in the other tests, since machines may be busy. The gaps of these
+/// tests are far longer.
+const BOUND: Duration = Duration::from_millis(500);
+
+/// How long before a gap a slice may have been written that was lost in it on its way to the daemon.
+const ON_THE_WAY: Duration = Duration::from_millis(200);
+
+/// How long controller and daemon may take until all is told.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long nothing may be added once all agrees.
+const QUIET: Duration = Duration::from_millis(400);
+
+/// Pause between two looks.
+const POLL: Duration = Duration::from_millis(50);
+
+/// A time in which the daemon did not see all.
+#[derive(Clone, Copy, Debug)]
+pub struct Gap {
+    /// No later than its end of sight.
+    pub from: Timestamp,
+    /// Until here at least it saw nothing: no delay of a change that started before can be known.
+    pub dark_until: Timestamp,
+    /// No earlier than it saw all again.
+    pub until: Timestamp,
+    /// It had to list anew: what came and went in the gap it cannot know of.
+    pub relisted: bool,
+    /// The API server died at `from`, maybe between a write and its line in the audit log. The truth then knows of the
+    /// next write only, and a change may have ended earlier than it says.
+    pub crashed: bool,
+}
+
+/// How many changes ended how, as the daemon told it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// With a true delay.
+    pub timed: usize,
+    /// Without one.
+    pub censored: usize,
+    /// Superseded or withdrawn.
+    pub other: usize,
+    /// Not told, and not to be known.
+    pub unseen: usize,
+}
+
+/// Waits until all is reflected and told, and holds the daemon against the truth.
+///
+/// # Errors
+/// What differs.
+pub async fn reckon(scene: &mut Scene, gap: Gap) -> Result<Tally> {
+    let started = Instant::now();
+    let mut agreed = None;
+    loop {
+        let records = scene.settle().await?;
+        let namespace = scene.objects.namespace();
+        let metrics = scene.daemon.metrics().await?;
+        let samples: Vec<_> =
+            scene.daemon.samples()?.into_iter().filter(|sample| sample.namespace == namespace).collect();
+        match compare(&records, &samples, gap).and_then(|tally| add_up(namespace, &metrics, &samples).map(|()| tally)) {
+            Ok(tally) => {
+                if agreed.get_or_insert_with(Instant::now).elapsed() > QUIET {
+                    return Ok(tally);
+                }
+            }
+            Err(differences) => {
+                ensure!(agreed.is_none(), "the daemon added to what was already right:\n{differences}");
+                ensure!(started.elapsed() < PATIENCE, "with {gap:?} the daemon differs from the truth:\n{differences}");
+            }
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Holds the metrics against the samples: every change is counted once, and none is pending any more.
+///
+/// # Errors
+/// What differs.
+pub fn add_up(namespace: &str, metrics: &Metrics, samples: &[Sample]) -> Result<(), String> {
+    let of_namespace = [("namespace", namespace)];
+    let counted = metrics.sum("endpointlag_changes_total", &of_namespace);
+    let timed = metrics.sum("endpointlag_propagation_seconds_count", &of_namespace);
+    let pending = metrics.sum("endpointlag_pending_changes", &of_namespace);
+    let told = samples.len() as f64;
+    let told_timed = samples.iter().filter(|sample| sample.delay().is_some()).count() as f64;
+    if (counted, timed, pending) == (told, told_timed, 0.0) {
+        return Ok(());
+    }
+    Err(format!(
+        "  metrics: {counted} changes, {timed} timed, {pending} pending; samples: {told}, {told_timed} timed\n"
+    ))
+}
+
+/// What differs by Service, pod and kind; the tally if nothing does.
+fn compare(records: &[Record], samples: &[Sample], gap: Gap) -> Result<Tally, String> {
+    let histories = histories(records, samples);
+    let mut differences = String::new();
+    for ((service, uid, change), (records, samples)) in &histories {
+        if !explains(records, samples, gap) {
+            let truth: Vec<_> =
+                records.iter().map(|record| format!("{:?} at {}", record.outcome, record.started)).collect();
+            let told: Vec<_> = samples.iter().map(|sample| (sample.outcome, sample.delay())).collect();
+            let pod = uid.as_deref().unwrap_or_default();
+            differences += &format!("  {service} {} {pod}: truth {truth:?}, daemon {told:?}\n", change.label());
+        }
+    }
+    if !differences.is_empty() {
+        return Err(differences);
+    }
+    let count = |wanted: &[Told]| samples.iter().filter(|sample| wanted.contains(&sample.outcome)).count();
+    Ok(Tally {
+        timed: count(&[Told::Propagated]),
+        censored: count(&[Told::Censored]),
+        other: count(&[Told::Superseded, Told::Withdrawn, Told::Expired]),
+        unseen: records.len() - samples.len(),
+    })
+}
+
+/// Whether the changes of one kind, one after the other, account for the samples in their order.
+fn explains(records: &[&Record], samples: &[&Sample], gap: Gap) -> bool {
+    match (records, samples) {
+        ([], []) => true,
+        ([], _) => false,
+        ([record, later @ ..], _) => {
+            samples.split_first().is_some_and(|(sample, rest)| gap.allows(record, sample) && explains(later, rest, gap))
+                || (gap.hides(record) && explains(later, samples, gap))
+        }
+    }
+}
+
+impl Gap {
+    /// Whether a sample may be what the daemon says of a change.
+    fn allows(self, record: &Record, sample: &Sample) -> bool {
+        match (record.outcome, sample.outcome, sample.delay()) {
+            (Some(Outcome::Propagated(truth)), Told::Propagated, Some(delay)) => {
+                let known = record.started < self.from || record.started > self.dark_until;
+                known && (delay.abs_diff(truth) < BOUND || (self.crashed && self.ended_before(record, delay)))
+            }
+            (Some(Outcome::Superseded), Told::Superseded, None) | (Some(Outcome::Withdrawn), Told::Withdrawn, None) => {
+                true
+            }
+            // Its opposite was seen, and the slices between the two were not.
+            (Some(Outcome::Propagated(_)), Told::Superseded | Told::Censored, None) => self.touches(record),
+            (Some(Outcome::Superseded | Outcome::Withdrawn), Told::Censored, None) => self.touches(record),
+            _ => false,
+        }
+    }
+
+    /// Whether a change that lasted on into the gap would, with this delay, have ended before it.
+    fn ended_before(self, record: &Record, delay: Duration) -> bool {
+        self.touches(record) && record.started + delay <= self.from
+    }
+
+    /// Whether some of the change's time lies in the gap. When an overtaken one ended is not known.
+    fn touches(self, record: &Record) -> bool {
+        let ended_before = match record.outcome {
+            Some(Outcome::Propagated(delay)) => record.started + delay + ON_THE_WAY < self.from,
+            _ => false,
+        };
+        record.started <= self.until && !ended_before
+    }
+
+    /// Whether the daemon cannot know of the change.
+    fn hides(self, record: &Record) -> bool {
+        self.relisted && (self.from..=self.until).contains(&record.started)
+    }
+}

@@ -1,0 +1,114 @@
+//! The page for people in a real browser: what it shows is what the API says, and it asks nobody else. The pictures that are
+//! taken on the way stay in `target/tmp/page`.
+
+mod controlplane;
+mod demo;
+
+/// Where the browser comes from.
+#[path = "page/tools.rs"]
+mod tools;
+
+use anyhow::{Context, Result, ensure};
+use controlplane::progress::say;
+use controlplane::workspace::Workspace;
+use demo::Demo;
+use endpointlag::cluster::clock::Clock;
+use endpointlag::cluster::event::Stamp;
+use endpointlag::cluster::intake::Intake;
+use endpointlag::exposition::metrics::Histograms;
+use endpointlag::measuring::{Measuring, Questions};
+use endpointlag::propagation::{Change, Ended, Outcome, Report, ServiceName};
+use endpointlag::server::{Auth, Server, Settings, State};
+use endpointlag::stats::{Bounds, Limits, Stats};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::process::Command;
+use tools::Tools;
+
+/// How long a drive may take. That of the demo waits half a minute for the controller to turn slow.
+const LIMIT: Duration = Duration::from_secs(300);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_shows_what_the_api_says() -> Result<()> {
+    let workspace = Workspace::create("page")?;
+    let tools = tools().await?;
+    let demo = Demo::start(workspace.path(), &[]).await?;
+    drive(&tools, "demo.mjs", &demo.address).await?;
+    demo.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_services_are_searched_sorted_and_paged() -> Result<()> {
+    let tools = tools().await?;
+    let (questions, answers) = Questions::new();
+    let (_intake, deliveries) = Intake::new();
+    let measuring = Measuring::new(Clock::start(), Vec::new(), Vec::new(), synthetic()?, |_| {});
+    tokio::spawn(measuring.run(deliveries, answers));
+    let settings = Settings { listen: "127.0.0.1:0".parse()?, probe_listen: None, tls: None, auth: Auth::None };
+    let server = Server::bind(&settings).await?;
+    let address = server.address.to_string();
+    let subject = "10,000 synthetic Services".to_owned();
+    let state = State::new(questions, Vec::new(), Arc::default(), Arc::default(), Histograms::Both, subject);
+    tokio::spawn(server.serve(Arc::new(state), None, std::future::pending()));
+    drive(&tools, "many.mjs", &address).await
+}
+
+/// 10,000 Services in 100 namespaces, of which `service-N` is slower the higher its number, up to `N` milliseconds; and one
+/// whose name no cluster would allow.
+fn synthetic() -> Result<Stats> {
+    let limits = Limits { services: 20_000, idle: Duration::from_secs(24 * 3600) };
+    let mut stats = Stats::new(Bounds::DEFAULT.parse()?, limits, Stamp::default());
+    let mut record = |namespace: String, name: String, change, millis| {
+        let service = Arc::new(ServiceName { namespace: namespace.into(), name: name.into() });
+        let outcome = Outcome::Propagated { delay: Duration::from_millis(millis), reordered: None };
+        let at = Stamp::default();
+        stats.record(&Report::Ended(Ended { service, pod: None, change, outcome, at }), at);
+    };
+    for number in 0..10_000u64 {
+        for part in 1..=10 {
+            let change = if part % 2 == 0 { Change::Ready } else { Change::Removed };
+            record(format!("team-{:02}", number % 100), format!("service-{number}"), change, number * part / 10);
+        }
+    }
+    record("team-x".into(), "<img src=x onerror=alert(1)>".into(), Change::Ready, 1);
+    Ok(stats)
+}
+
+/// Runs a script that drives the browser. It fails with what the script says.
+async fn drive(tools: &Tools, script: &str, address: &str) -> Result<()> {
+    let pictures = pictures()?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page").join(script);
+    let mut command = Command::new("node");
+    command
+        .arg(&script)
+        .arg(format!("http://{address}/"))
+        .arg(&pictures)
+        .env("CHROMIUM", &tools.chromium)
+        .env("PLAYWRIGHT", &tools.playwright)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let output = tokio::time::timeout(LIMIT, command.output()).await;
+    let output = output.with_context(|| format!("{} takes longer than {LIMIT:?}", script.display()))??;
+    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    said.lines().for_each(|line| say("page", line));
+    ensure!(
+        output.status.success(),
+        "{} failed; pictures are in {}\n{complained}",
+        script.display(),
+        pictures.display()
+    );
+    Ok(())
+}
+
+async fn tools() -> Result<Tools> {
+    tokio::task::spawn_blocking(Tools::get).await?
+}
+
+fn pictures() -> Result<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
+    fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    Ok(folder)
+}

@@ -1,0 +1,90 @@
+//! Chromium, from the machine or its package manager, and the library that drives it, from npm into the cache.
+
+use crate::controlplane::gobuild::cache_folder;
+use crate::controlplane::progress::say;
+use anyhow::{Context, Result, bail, ensure};
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Names the library and its version.
+const PACKAGE: &str = include_str!("package.json");
+
+/// Names of Chromium's program.
+const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+
+/// What a drive needs.
+#[derive(Debug)]
+pub struct Tools {
+    /// The browser.
+    pub chromium: PathBuf,
+    /// The folder that `playwright-core` is found from.
+    pub playwright: PathBuf,
+}
+
+impl Tools {
+    /// Finds them, and installs what is missing.
+    ///
+    /// # Errors
+    /// With what a person would have to install.
+    pub fn get() -> Result<Self> {
+        let folder = cache_folder()?.join("page");
+        fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        // Tests may run side by side; the second finds what the first has installed.
+        let lock = File::create(folder.join(".lock")).context("creating the lock of the cache folder")?;
+        lock.lock().context("locking the cache folder")?;
+        ensure!(found(&["node"]).is_some(), "the page's test drives a browser by Node.js: no `node` was found on PATH");
+        Ok(Self { chromium: chromium()?, playwright: playwright(&folder)? })
+    }
+}
+
+fn chromium() -> Result<PathBuf> {
+    if let Some(program) = found(&CHROMIUM) {
+        return Ok(program);
+    }
+    let advice = "the page's test needs Chromium: install it, on Debian by `apt-get install chromium`";
+    if !rustix::process::geteuid().is_root() || found(&["apt-get"]).is_none() {
+        bail!("{advice}");
+    }
+    say("page", "installing chromium by apt-get");
+    let install = ["install", "--yes", "--no-install-recommends", "chromium", "fonts-dejavu-core"];
+    if run(Command::new("apt-get").args(install).env("DEBIAN_FRONTEND", "noninteractive")).is_err() {
+        // The package lists may be missing or old.
+        run(Command::new("apt-get").arg("update"))
+            .and_then(|()| run(Command::new("apt-get").args(install).env("DEBIAN_FRONTEND", "noninteractive")))
+            .context(advice)?;
+    }
+    found(&CHROMIUM).context(advice)
+}
+
+/// Installs the library into a folder of its own and moves it into place when it is whole.
+fn playwright(cache: &Path) -> Result<PathBuf> {
+    let package: serde_json::Value = serde_json::from_str(PACKAGE).context("tests/page/package.json")?;
+    let version = package["dependencies"]["playwright-core"].as_str().context("tests/page/package.json: no version")?;
+    let folder = cache.join(format!("playwright-core-{version}"));
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    say("page", &format!("installing playwright-core {version} by npm"));
+    let scratch = tempfile::Builder::new().prefix(".npm-").tempdir_in(cache).context("creating a folder for npm")?;
+    fs::write(scratch.path().join("package.json"), PACKAGE).context("writing package.json")?;
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(scratch.path());
+    run(&mut npm).context("the page's test needs playwright-core from npm")?;
+    fs::rename(scratch.path(), &folder).context("moving playwright-core into the cache")?;
+    Ok(folder)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("starting {command:?}"))?;
+    ensure!(output.status.success(), "{command:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// The first of these programs that is on the path.
+fn found(names: &[&str]) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let folders: Vec<_> = env::split_paths(&path).collect();
+    names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))).find(|file| file.is_file())
+}

@@ -1,0 +1,300 @@
+//! The cluster itself: objects as they are at this moment, and the log of how they came to be so.
+
+use endpointlag::cluster::{
+    event::{Event, Resource},
+    object::{
+        Annotation, EndpointSlice, Families, Family, NamedPort, Pod, Service, ServicePort, SliceOwner, TargetPort, Uid,
+    },
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// A namespace and a name in it, both by number, so that names are few and collide.
+pub type Slot = (u8, u8);
+
+/// The truth. Whoever changes it leaves an event for every watcher.
+#[derive(Clone, Debug, Default)]
+pub struct Cluster {
+    pub pods: BTreeMap<Slot, Pod>,
+    pub services: BTreeMap<Slot, Service>,
+    pub slices: BTreeMap<Uid, EndpointSlice>,
+    version: u64,
+    born: u64,
+    /// What happened and was not yet taken by the watches.
+    log: Vec<(Resource, Event)>,
+}
+
+/// What befalls a pod.
+#[derive(Clone, Debug)]
+pub enum PodStep {
+    Create {
+        labels: u8,
+        families: u8,
+        ready: bool,
+    },
+    Address(u8),
+    Ready(bool),
+    Terminate,
+    Finish,
+    Relabel(u8),
+    Touch,
+    Delete,
+    /// Deleted, and another of the same name made, as a StatefulSet does.
+    Replace,
+}
+
+/// What its owner does to a Service.
+#[derive(Clone, Debug)]
+pub enum ServiceStep {
+    Create {
+        selector: u8,
+        families: u8,
+        ports: u8,
+    },
+    Select(u8),
+    Families(u8),
+    Ports(u8),
+    PublishNotReady(bool),
+    ExternalName(bool),
+    Ignore(bool),
+    Objective(u8),
+    Touch,
+    Delete,
+    /// Deleted, and another of the same name made.
+    Replace,
+}
+
+impl Cluster {
+    pub fn take_log(&mut self) -> Vec<(Resource, Event)> {
+        std::mem::take(&mut self.log)
+    }
+
+    pub fn version(&mut self) -> u64 {
+        self.version += 1;
+        self.version
+    }
+
+    pub fn uid(&mut self) -> Uid {
+        self.born += 1;
+        Uid::from(&*format!("uid-{}", self.born))
+    }
+
+    /// Where there is no pod, most steps make one.
+    pub fn pod(&mut self, slot: Slot, step: &PodStep) {
+        match step {
+            PodStep::Create { labels: of, families: addresses, ready } => {
+                if !self.pods.contains_key(&slot) {
+                    let pod = Pod {
+                        uid: self.uid(),
+                        namespace: format!("ns-{}", slot.0),
+                        name: format!("pod-{}", slot.1),
+                        resource_version: 0,
+                        labels: labels(*of),
+                        ready: *ready,
+                        terminating: false,
+                        terminal: false,
+                        families: families(*addresses),
+                        ports: vec![NamedPort {
+                            name: "web".into(),
+                            protocol: "TCP".into(),
+                            number: 8080 + i32::from(slot.1 % 2),
+                        }],
+                    };
+                    self.write_pod(slot, pod);
+                }
+            }
+            PodStep::Replace => {
+                if let Some(old) = self.pods.get(&slot).cloned() {
+                    self.pod(slot, &PodStep::Delete);
+                    let born = Pod { uid: self.uid(), ready: false, terminating: false, terminal: false, ..old };
+                    self.write_pod(slot, born);
+                }
+            }
+            PodStep::Delete => {
+                if let Some(mut pod) = self.pods.remove(&slot) {
+                    pod.resource_version = self.version();
+                    self.log.push((Resource::Pods, Event::PodDeleted(pod)));
+                }
+            }
+            step => {
+                let Some(old) = self.pods.get(&slot) else {
+                    let ready = matches!(step, PodStep::Ready(true));
+                    return self.pod(slot, &PodStep::Create { labels: 0, families: slot.1, ready });
+                };
+                let mut pod = old.clone();
+                match step {
+                    PodStep::Address(addresses) => pod.families = families(*addresses),
+                    PodStep::Ready(ready) => pod.ready = *ready,
+                    PodStep::Terminate => pod.terminating = true,
+                    PodStep::Finish => pod.terminal = true,
+                    PodStep::Relabel(of) => pod.labels = labels(*of),
+                    _ => {}
+                }
+                self.write_pod(slot, pod);
+            }
+        }
+    }
+
+    fn write_pod(&mut self, slot: Slot, mut pod: Pod) {
+        pod.resource_version = self.version();
+        self.pods.insert(slot, pod.clone());
+        self.log.push((Resource::Pods, Event::Pod(pod)));
+    }
+
+    /// Where there is no Service, most steps make one.
+    pub fn service(&mut self, slot: Slot, step: &ServiceStep) {
+        match step {
+            ServiceStep::Create { selector: labels, families: wanted, ports: of } => {
+                if !self.services.contains_key(&slot) {
+                    let service = Service {
+                        uid: self.uid(),
+                        namespace: format!("ns-{}", slot.0),
+                        name: format!("svc-{}", slot.1),
+                        resource_version: 0,
+                        selector: selector(*labels),
+                        external_name: false,
+                        families: some_family(*wanted),
+                        ports: ports(*of),
+                        publish_not_ready_addresses: false,
+                        objective: Annotation::Absent,
+                        ignore: Annotation::Absent,
+                    };
+                    self.write_service(slot, service);
+                }
+            }
+            ServiceStep::Replace => {
+                if let Some(old) = self.services.get(&slot).cloned() {
+                    self.service(slot, &ServiceStep::Delete);
+                    let born = Service { uid: self.uid(), ..old };
+                    self.write_service(slot, born);
+                }
+            }
+            ServiceStep::Delete => {
+                if let Some(mut service) = self.services.remove(&slot) {
+                    service.resource_version = self.version();
+                    self.log.push((Resource::Services, Event::ServiceDeleted(service)));
+                }
+            }
+            step => {
+                let Some(old) = self.services.get(&slot) else {
+                    return self.service(slot, &ServiceStep::Create { selector: 0, families: slot.1 + 2, ports: 0 });
+                };
+                let mut service = old.clone();
+                match step {
+                    ServiceStep::Select(labels) => service.selector = selector(*labels),
+                    ServiceStep::Families(wanted) => service.families = some_family(*wanted),
+                    ServiceStep::Ports(of) => service.ports = ports(*of),
+                    ServiceStep::PublishNotReady(on) => service.publish_not_ready_addresses = *on,
+                    ServiceStep::ExternalName(on) => service.external_name = *on,
+                    ServiceStep::Ignore(on) => service.ignore = Annotation::Set(*on),
+                    ServiceStep::Objective(of) => service.objective = objective(*of),
+                    _ => {}
+                }
+                self.write_service(slot, service);
+            }
+        }
+    }
+
+    fn write_service(&mut self, slot: Slot, mut service: Service) {
+        service.resource_version = self.version();
+        self.services.insert(slot, service.clone());
+        self.log.push((Resource::Services, Event::Service(service)));
+    }
+
+    pub fn write_slice(&mut self, mut slice: EndpointSlice) {
+        slice.resource_version = self.version();
+        self.slices.insert(slice.uid.clone(), slice.clone());
+        self.log.push((Resource::EndpointSlices, Event::EndpointSlice(slice)));
+    }
+
+    pub fn delete_slice(&mut self, uid: &Uid) {
+        if let Some(mut slice) = self.slices.remove(uid) {
+            slice.resource_version = self.version();
+            self.log.push((Resource::EndpointSlices, Event::EndpointSliceDeleted(slice)));
+        }
+    }
+
+    /// A slice that lists the pod at `slot`, written by hand, as the EndpointSlice controller's own or as another's.
+    pub fn forge_slice(&mut self, service: Slot, pod: Slot, owned: bool) {
+        let endpoints = self.pods.get(&pod).map(|pod| super::controller::endpoint(pod, false)).into_iter().collect();
+        let owner = owned.then(|| SliceOwner { service: format!("svc-{}", service.1), family: Family::V4 });
+        let uid = self.uid();
+        self.write_slice(EndpointSlice {
+            name: format!("forged-{uid}"),
+            uid,
+            namespace: format!("ns-{}", service.0),
+            resource_version: 0,
+            owner,
+            ports: Vec::new(),
+            endpoints,
+        });
+    }
+
+    /// The labels of a slice are edited: it is a part of this Service now, or nobody's.
+    pub fn assign_slice(&mut self, uid: &Uid, service: Option<Slot>) {
+        let mut slice = self.slices[uid].clone();
+        let family = slice.owner.as_ref().map_or(Family::V4, |owner| owner.family);
+        slice.owner = service.map(|slot| SliceOwner { service: format!("svc-{}", slot.1), family });
+        self.write_slice(slice);
+    }
+
+    /// Everything as a list of `resource` names it.
+    pub fn list(&self, resource: Resource) -> Vec<Event> {
+        match resource {
+            Resource::Pods => self.pods.values().cloned().map(Event::Pod).collect(),
+            Resource::Services => self.services.values().cloned().map(Event::Service).collect(),
+            Resource::EndpointSlices => self.slices.values().cloned().map(Event::EndpointSlice).collect(),
+        }
+    }
+}
+
+/// Two applications in two tiers, so that selectors overlap. One of them has the most pods.
+fn labels(of: u8) -> BTreeMap<String, String> {
+    let app = if of & 3 != 3 { "a" } else { "b" };
+    let tier = if of & 4 == 0 { "x" } else { "y" };
+    BTreeMap::from([("app".into(), app.into()), ("tier".into(), tier.into())])
+}
+
+fn selector(of: u8) -> BTreeMap<String, String> {
+    let (app, tier) = (|value: &str| ("app".into(), value.into()), |value: &str| ("tier".into(), value.into()));
+    match of % 6 {
+        0 | 1 => BTreeMap::from([app("a")]),
+        2 => BTreeMap::from([app("b")]),
+        3 => BTreeMap::from([tier("x")]),
+        4 => BTreeMap::from([app("a"), tier("x")]),
+        _ => BTreeMap::new(),
+    }
+}
+
+fn families(of: u8) -> Families {
+    match of % 8 {
+        6 => Families::NONE,
+        7 => [Family::V6].into_iter().collect(),
+        0 | 1 => Family::ALL.into_iter().collect(),
+        _ => [Family::V4].into_iter().collect(),
+    }
+}
+
+/// Families of a Service, which has at least one.
+fn some_family(of: u8) -> Families {
+    if of % 8 == 6 { families(5) } else { families(of) }
+}
+
+fn ports(of: u8) -> Vec<ServicePort> {
+    let port =
+        |name: &str, target| ServicePort { name: name.into(), protocol: "TCP".into(), target, app_protocol: None };
+    match of % 5 {
+        0 | 1 => vec![port("", TargetPort::Number(80))],
+        2 => vec![port("", TargetPort::Name("web".into()))],
+        3 => vec![port("web", TargetPort::Name("web".into())), port("admin", TargetPort::Name("none".into()))],
+        _ => Vec::new(),
+    }
+}
+
+fn objective(of: u8) -> Annotation<Duration> {
+    match of % 4 {
+        0 => Annotation::Absent,
+        1 => Annotation::Set(Duration::from_millis(500)),
+        2 => Annotation::Set(Duration::from_secs(120)),
+        _ => Annotation::Malformed("soon".into()),
+    }
+}

@@ -1,0 +1,78 @@
+//! A history in words, for whoever has to find out what went wrong in it.
+
+use super::streams::Step;
+use endpointlag::cluster::{
+    event::Event,
+    object::{EndpointSlice, Families, Pod, Service},
+};
+use std::fmt;
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Advance(now) => write!(f, "{:?} time passes", now.since_origin()),
+            Self::Event(seen, event) => {
+                write!(f, "{:?} {:?} ", seen.at.since_origin(), seen.arrival)?;
+                match event {
+                    Event::ListBegan(resource) => write!(f, "a list of {resource} begins"),
+                    Event::ListEnded(resource) => write!(f, "the list of {resource} is complete"),
+                    Event::Pod(it) => pod(f, it),
+                    Event::PodDeleted(it) => write!(f, "pod {} deleted", it.uid),
+                    Event::Service(it) => service(f, it),
+                    Event::ServiceDeleted(it) => write!(f, "Service {}/{} {} deleted", it.namespace, it.name, it.uid),
+                    Event::EndpointSlice(it) => slice(f, it),
+                    Event::EndpointSliceDeleted(it) => write!(f, "slice {} deleted", it.uid),
+                }
+            }
+        }
+    }
+}
+
+/// The steps, one a line.
+pub fn tell(steps: &[Step]) -> String {
+    steps.iter().map(|step| format!("  {step}\n")).collect()
+}
+
+fn pod(f: &mut fmt::Formatter<'_>, pod: &Pod) -> fmt::Result {
+    let Pod { uid, namespace, name, resource_version, ready, terminating, terminal, .. } = pod;
+    write!(f, "pod {namespace}/{name} {uid} v{resource_version}")?;
+    write!(f, " {:?} {}", pod.labels, families(pod.families))?;
+    for (is, word) in [(*ready, "ready"), (*terminating, "terminating"), (*terminal, "ended")] {
+        if is {
+            write!(f, " {word}")?;
+        }
+    }
+    Ok(())
+}
+
+fn service(f: &mut fmt::Formatter<'_>, service: &Service) -> fmt::Result {
+    let Service { uid, namespace, name, resource_version, selector, objective, ignore, .. } = service;
+    write!(f, "Service {namespace}/{name} {uid} v{resource_version}")?;
+    write!(f, " {selector:?} {} {:?} {objective:?} {ignore:?}", families(service.families), service.ports)?;
+    for (is, word) in [(service.external_name, "ExternalName"), (service.publish_not_ready_addresses, "publishes")] {
+        if is {
+            write!(f, " {word}")?;
+        }
+    }
+    Ok(())
+}
+
+fn slice(f: &mut fmt::Formatter<'_>, slice: &EndpointSlice) -> fmt::Result {
+    let EndpointSlice { uid, namespace, owner, ports, .. } = slice;
+    write!(f, "slice {uid} of {namespace}/{owner:?} {ports:?}:")?;
+    for endpoint in &slice.endpoints {
+        write!(f, " {}", endpoint.pod)?;
+        for (is, word) in
+            [(endpoint.ready, "ready"), (endpoint.serving, "serving"), (endpoint.terminating, "terminating")]
+        {
+            if is {
+                write!(f, "+{word}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn families(families: Families) -> String {
+    families.iter().map(|family| format!("{family:?}")).collect::<Vec<_>>().join("+")
+}

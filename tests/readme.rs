@@ -1,0 +1,50 @@
+//! The README's tables say what the code does.
+
+use clap::CommandFactory;
+use endpointlag::{config::Cli, exposition::metrics::METRICS};
+use std::fmt::Write;
+
+/// Fails with the text that should stand in the README if it does not.
+fn assert_in_readme(expected: &str) {
+    let readme = include_str!("../README.md");
+    assert!(readme.contains(expected), "README.md should contain:\n\n{expected}");
+}
+
+#[test]
+fn every_metric_is_in_the_table_and_no_other() {
+    let mut table = String::new();
+    for metric in METRICS {
+        let labels = metric.labels.join(", ");
+        writeln!(table, "| `{}` | {} | {labels} | {} |", metric.name, metric.kind.as_str(), metric.help).expect("text");
+    }
+    assert_in_readme(&format!("| name | type | labels | meaning |\n| --- | --- | --- | --- |\n{table}\n"));
+}
+
+#[test]
+fn every_flag_is_in_the_table_with_its_default() {
+    let mut table = String::new();
+    let mut command = Cli::command();
+    command.build();
+    let run = command.find_subcommand("run").expect("exists");
+    for flag in run.get_arguments().filter(|flag| flag.get_env().is_some()) {
+        let name = flag.get_long().expect("each has one");
+        let default: Vec<_> = flag.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+        let default = if default.is_empty() { "none".to_owned() } else { format!("`{}`", default.join(",")) };
+        let help = flag.get_help().expect("each has one");
+        writeln!(table, "| `--{name}` | {default} | {help} |").expect("text");
+    }
+    assert_in_readme(&format!("| flag | default | meaning |\n| --- | --- | --- |\n{table}\n"));
+}
+
+#[test]
+fn every_flag_has_a_variable_of_its_name() {
+    let mut command = Cli::command();
+    command.build();
+    for subcommand in command.get_subcommands() {
+        for flag in subcommand.get_arguments().filter(|flag| !["help", "version"].contains(&flag.get_id().as_str())) {
+            let name = flag.get_long().expect("each has one").replace('-', "_").to_uppercase();
+            let variable = flag.get_env().map(|variable| variable.to_string_lossy().into_owned());
+            assert_eq!(variable, Some(format!("ENDPOINTLAG_{name}")));
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What a real Prometheus makes of what the daemon shows: the same counts in classic and native histograms, and the quantiles
+//! that the samples have.
+
+mod controlplane;
+mod daemon;
+mod prometheus;
+mod scene;
+mod truth;
+
+use anyhow::{Context, Result, ensure};
+use controlplane::http;
+use controlplane::objects::Objects;
+use controlplane::plane::{ControlPlane, Options};
+use daemon::samples::Sample;
+use prometheus::{Prometheus, promtool};
+use scene::Scene;
+use serde_json::json;
+use std::io::Write;
+use truth::Change;
+
+const NAMESPACE: &str = "scrape";
+const SERVICE: &str = "web";
+const PODS: usize = 40;
+
+/// A bucket of schema 3 is nine percent wide, and Prometheus interpolates within it.
+const SCHEMA_ERROR: f64 = 0.09;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_reads_native_and_classic_histograms_that_agree_with_the_samples() -> Result<()> {
+    let plane = ControlPlane::start(Options::default()).await?;
+    let mut scene = Scene::start(&plane, NAMESPACE).await?;
+    let prometheus = Prometheus::scraping(scene.daemon.address()).await?;
+    drive(&scene.objects).await?;
+    scene.agree().await?;
+
+    let delays = delays(&scene.daemon.samples()?, Change::Ready);
+    ensure!(delays.len() == PODS, "{} changes to ready", delays.len());
+    let selector = format!("{{namespace=\"{NAMESPACE}\",service=\"{SERVICE}\",change=\"ready\"}}");
+    let native = format!("endpointlag_propagation_seconds{selector}");
+    let complete = format!("histogram_count({native}) == {PODS}");
+    prometheus.until(&complete).await?;
+
+    let classic = prometheus.query(&format!("endpointlag_propagation_seconds_count{selector}")).await?;
+    ensure!(classic.len() == 1 && classic[0].value == PODS as f64, "classic count: {classic:?}");
+    for q in [0.5, 0.9, 0.99] {
+        let shown = prometheus.query(&format!("histogram_quantile({q}, {native})")).await?;
+        let shown = shown.first().context("no quantile")?.value;
+        // Prometheus counts ranks by a rule of its own: the true value lies between the ranks beside it.
+        let rank = q * delays.len() as f64;
+        let (below, above) = (delays[(rank.floor() as usize).max(1) - 1], delays[(rank.ceil() as usize).min(PODS - 1)]);
+        ensure!(
+            shown >= below / (1.0 + SCHEMA_ERROR) && shown <= above * (1.0 + SCHEMA_ERROR),
+            "p{q}: Prometheus says {shown}, the samples say {below} to {above}"
+        );
+    }
+    let sum = prometheus.query(&format!("histogram_sum({native})")).await?[0].value;
+    let truth: f64 = delays.iter().sum();
+    ensure!((sum - truth).abs() < 1e-6, "sum: Prometheus says {sum}, the samples say {truth}");
+
+    let exemplars = prometheus.exemplars(&native).await?;
+    let slowest = delays.last().context("delays")?;
+    let names_slowest = |exemplar: &serde_json::Value| {
+        let value: f64 = exemplar["value"].as_str().and_then(|value| value.parse().ok()).unwrap_or_default();
+        (value - slowest).abs() < 1e-9 && exemplar["labels"]["pod"].as_str().is_some_and(|pod| pod.starts_with("pod-"))
+    };
+    ensure!(exemplars.iter().any(names_slowest), "no exemplar of {slowest} s in {exemplars:?}");
+    scene.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promtool_finds_no_fault_with_the_metrics() -> Result<()> {
+    let plane = ControlPlane::start(Options::default()).await?;
+    let mut scene = Scene::start(&plane, "promtool").await?;
+    drive(&scene.objects).await?;
+    scene.agree().await?;
+    let page = http::get(scene.daemon.address(), "/metrics").await?;
+    let mut file = tempfile::NamedTempFile::new()?;
+    file.write_all(page.body.as_bytes())?;
+    promtool(&["check", "metrics"], file.path())?;
+    scene.finish().await
+}
+
+/// A Service whose pods turn Ready.
+async fn drive(objects: &Objects) -> Result<()> {
+    objects.create_service(SERVICE, json!({"selector": {"app": SERVICE}, "ports": [{"port": 80}]})).await?;
+    for number in 0..PODS {
+        let pod = objects.create_pod(&format!("pod-{number}"), SERVICE).await?;
+        objects.report(&pod, true).await?;
+    }
+    Ok(())
+}
+
+/// Delays of one kind of change in seconds, sorted.
+fn delays(samples: &[Sample], change: Change) -> Vec<f64> {
+    let of_kind = samples.iter().filter(|sample| sample.change == change);
+    let mut delays: Vec<f64> = of_kind.filter_map(Sample::delay).map(|delay| delay.as_secs_f64()).collect();
+    delays.sort_by(f64::total_cmp);
+    delays
+}
