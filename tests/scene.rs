@@ -155,9 +155,26 @@ impl Scene {
     /// # Errors
     /// The audit log cannot be read.
     pub fn records(&mut self) -> Result<Option<Vec<Record>>> {
+        Ok(self.is_audited()?.then(|| truth::records(&self.audit)))
+    }
+
+    /// Waits until the audit log has every write of this test. An API server that is killed before leaves the truth
+    /// without its last one.
+    ///
+    /// # Errors
+    /// The audit log cannot be read, or lacks a write for long.
+    pub async fn audited(&mut self) -> Result<()> {
+        let started = Instant::now();
+        while !self.is_audited()? {
+            ensure!(started.elapsed() < PATIENCE, "the audit log lacks a write");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    }
+
+    fn is_audited(&mut self) -> Result<bool> {
         self.audit.refresh()?;
-        let complete = self.audit.writes_by(ADMIN) as u64 >= self.objects.writes();
-        Ok(complete.then(|| truth::records(&self.audit)))
+        Ok(self.audit.writes_by(ADMIN) as u64 >= self.objects.writes())
     }
 
     /// Waits until all is reflected and holds the daemon against the truth: [`Self::agree_on_outcomes`], and each delay

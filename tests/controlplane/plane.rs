@@ -8,6 +8,8 @@ use super::workspace::{Workspace, free_port};
 use super::{access, http, objects};
 use anyhow::{Context, Result, ensure};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -198,9 +200,16 @@ impl ControlPlane {
         self.api_server.stop().await
     }
 
-    /// Ends the API server at once.
-    pub fn kill_api_server(&mut self) {
+    /// Ends the API server at once, maybe in the middle of a line of the audit log. The next one begins a line of its own.
+    ///
+    /// # Errors
+    /// The audit log cannot be written.
+    pub fn kill_api_server(&mut self) -> Result<()> {
         self.api_server.kill();
+        if !fs::read(self.audit_log())?.ends_with(b"\n") {
+            File::options().append(true).open(self.audit_log())?.write_all(b"\n")?;
+        }
+        Ok(())
     }
 
     /// Starts the controllers and waits until the EndpointSlice controller does its work.

@@ -30,8 +30,13 @@ async fn parts_stop_and_come_back() -> Result<()> {
     assert_eq!(pending.outcome, None, "{pending}");
     plane.start_controllers(Controllers { max_endpoints_per_slice: 1, ..Controllers::default() }).await?;
     objects.wait_for_slices("web", |slices| endpoints(slices) == 2).await?;
+    // A slice can be read before its write is answered and logged.
+    while ready_of(&audit, &first.uid)?.outcome.is_none() {
+        audit.refresh()?;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 
-    plane.kill_api_server();
+    plane.kill_api_server()?;
     plane.kill_etcd();
     plane.start_etcd().await?;
     plane.start_api_server().await?;

@@ -89,7 +89,7 @@ async fn compacted_while_the_watches_are_cut() -> Result<()> {
     objects.report(&arrives, true).await?;
     scene.settle().await?;
     compact(&plane).await?;
-    plane.kill_api_server();
+    plane.kill_api_server()?;
     plane.start_api_server().await?;
 
     let dark_until = Timestamp::now();

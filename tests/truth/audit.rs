@@ -108,7 +108,8 @@ impl AuditLog {
         })
     }
 
-    /// Reads what was written since the last call.
+    /// Reads what was written since the last call. A line without its end is one that a killed API server began; it is
+    /// left out, as the lines are that it did not come to.
     ///
     /// # Errors
     /// A line that the truth cannot be worked out from: better no truth than a wrong one.
@@ -116,8 +117,10 @@ impl AuditLog {
         while self.reader.read_until(b'\n', &mut self.unfinished)? > 0 && self.unfinished.ends_with(b"\n") {
             let line = std::mem::take(&mut self.unfinished);
             let line = std::str::from_utf8(&line).context("the audit log is not UTF-8")?;
-            let write = read_line(line, &self.namespace).with_context(|| format!("in the audit log: {line}"))?;
-            self.writes.extend(write);
+            match read_line(line, &self.namespace) {
+                Err(error) if error.downcast_ref().is_some_and(serde_json::Error::is_eof) => {}
+                write => self.writes.extend(write.with_context(|| format!("in the audit log: {line}"))?),
+            }
         }
         Ok(())
     }
