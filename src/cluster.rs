@@ -12,5 +12,6 @@ pub mod frame;
 pub mod health;
 pub mod intake;
 pub mod object;
+pub mod shard;
 pub mod watch;
 pub mod wire;

@@ -1,6 +1,7 @@
 //! What a user can choose: flags, each with a variable of the environment, checked and turned into [`Settings`].
 
 use crate::{
+    cluster::shard::{Shard, ShardError},
     exposition::{hdr_log, metrics::Histograms, samples::Target},
     propagation,
     server::{self, Auth, TlsFiles},
@@ -65,6 +66,11 @@ pub struct RunArgs {
         value_delimiter = ','
     )]
     excluded: Vec<String>,
+
+    /// Measure only the namespaces that fall to this one of several daemons, such as 0/3 for the first of three. Each reads
+    /// the whole watches all the same.
+    #[arg(long, value_name = "INDEX/NUMBER", env = "ENDPOINTLAG_SHARD", default_value = "0/1")]
+    shard: String,
 
     /// Who may read: everybody, or whom the API server allows to, by TokenReview and SubjectAccessReview. The latter needs
     /// TLS, and the rights of deploy/kubernetes/rbac-auth.yaml.
@@ -178,6 +184,8 @@ pub struct Settings {
     pub namespaces: Vec<String>,
     /// Namespaces to leave out of the whole cluster.
     pub excluded: Vec<String>,
+    /// The part of the cluster to measure.
+    pub shard: Shard,
     /// Objective and expiry.
     pub propagation: propagation::Settings,
     /// Buckets.
@@ -216,6 +224,11 @@ impl RunArgs {
         if !self.namespaces.is_empty() && !self.excluded.is_empty() {
             errors.add("--exclude-namespace", "leaves out of the whole cluster, but --namespace chose some".to_owned());
         }
+        let shard: Shard =
+            errors.parse("--shard", &self.shard, |error: ShardError| error.to_string()).unwrap_or_default();
+        if shard.is_part() && !self.namespaces.is_empty() {
+            errors.add("--shard", "divides the whole cluster, but --namespace chose some".to_owned());
+        }
         let mut namespaces = self.namespaces.clone();
         namespaces.sort_unstable();
         namespaces.dedup();
@@ -226,7 +239,7 @@ impl RunArgs {
         }
         errors.or(settings.map(|settings| {
             let endpoint = server::Settings { auth, ..settings.endpoint };
-            Settings { endpoint, namespaces, excluded: self.excluded.clone(), ..settings }
+            Settings { endpoint, namespaces, excluded: self.excluded.clone(), shard, ..settings }
         }))
     }
 }
@@ -269,6 +282,7 @@ impl CommonArgs {
             endpoint: endpoint?,
             namespaces: Vec::new(),
             excluded: Vec::new(),
+            shard: Shard::WHOLE,
             propagation: propagation::Settings { objective: objective?, expiry: expiry? },
             bounds: bounds?,
             histograms: self.histogram,
@@ -418,6 +432,15 @@ mod tests {
         assert!(errors.len() == 1 && errors[0].starts_with("--auth: kubernetes needs --tls-cert-file"), "{errors:#?}");
         let settings = settings(&["--auth=kubernetes", "--tls-cert-file=a", "--tls-key-file=b"]).expect("valid");
         assert_eq!(settings.endpoint.auth, Auth::Kubernetes);
+    }
+
+    #[test]
+    fn a_shard_is_one_of_the_whole_cluster() {
+        assert!(settings(&["--shard=2/3"]).expect("valid").shard.is_part());
+        let errors = settings(&["--shard=3/3", "--namespace=shop"]).expect_err("bad");
+        assert_eq!(errors, ["--shard: \"3/3\": there is no such shard: the last of 3 is 2/3"]);
+        let errors = settings(&["--shard=2/3", "--namespace=shop"]).expect_err("bad");
+        assert_eq!(errors, ["--shard: divides the whole cluster, but --namespace chose some"]);
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl Daemon {
             for resource in Resource::ALL {
                 let health = Arc::new(WatchHealth::new(resource, namespace.clone()));
                 let signals = Arc::new(Signals::default());
-                let decoder = Decoder::new(resource);
+                let decoder = Decoder::new(resource, settings.shard);
                 sources.push(Source::new(trackers.len(), decoder, health.clone(), signals.clone()));
                 let field_selector = leave_out(&settings.excluded);
                 let watch = Watch {

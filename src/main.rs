@@ -43,6 +43,7 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
     let settings = args.settings()?;
     start_logging(&args.common);
     let subject = match &*settings.namespaces {
+        [] if settings.shard.is_part() => format!("shard {} of the cluster", settings.shard),
         [] => "cluster".to_owned(),
         some => format!("namespace {}", some.join(", ")),
     };

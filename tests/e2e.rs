@@ -13,6 +13,7 @@ mod e2e {
     mod process;
     mod scale;
     mod services;
+    mod shards;
     mod truth;
 
     use crate::controlplane::plane::{ControlPlane, Options};

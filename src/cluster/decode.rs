@@ -4,6 +4,7 @@ use crate::cluster::{
     event::{Event, Resource, Seen, Stamp},
     frame::{FrameTooLarge, Framer},
     object::{self, ObjectError},
+    shard::Shard,
     wire,
 };
 use bytes::Bytes;
@@ -77,6 +78,8 @@ pub struct Page {
 #[derive(Debug)]
 pub struct Decoder {
     resource: Resource,
+    /// Objects of others are read past.
+    shard: Shard,
     framer: Framer,
     listing: bool,
     resource_version: Option<u64>,
@@ -85,9 +88,9 @@ pub struct Decoder {
 // === impl Decoder ===
 
 impl Decoder {
-    /// For a watch of `resource` that has not begun.
-    pub fn new(resource: Resource) -> Self {
-        Self { resource, framer: Framer::default(), listing: false, resource_version: None }
+    /// For a watch of `resource` that has not begun, of which only the objects of `shard` are handed on.
+    pub fn new(resource: Resource, shard: Shard) -> Self {
+        Self { resource, shard, framer: Framer::default(), listing: false, resource_version: None }
     }
 
     /// A list begins, streamed or in pages. What an earlier list left undone is dropped.
@@ -181,6 +184,11 @@ impl Decoder {
 
     /// Hands on one object. Returns its version, if it was one to be used.
     fn object(&self, seen: Seen, late: Late, applied: bool, bytes: Bytes, sink: &mut impl Sink) -> Option<u64> {
+        if self.shard.is_part()
+            && let Some(version) = self.version_of_another(&bytes)
+        {
+            return Some(version);
+        }
         match self.read(applied, bytes) {
             Ok((version, event)) => {
                 let replayed = matches!(late, Late::UpTo(bound) if version <= bound);
@@ -192,6 +200,12 @@ impl Decoder {
                 None
             }
         }
+    }
+
+    /// The version of an object that another daemon measures. No more is read of it: most objects are, in a large cluster.
+    fn version_of_another(&self, bytes: &Bytes) -> Option<u64> {
+        let head = wire::Head::decode(bytes.clone()).ok()?.metadata;
+        if self.shard.holds(&head.namespace) { None } else { head.resource_version.parse().ok() }
     }
 
     fn read(&self, applied: bool, bytes: Bytes) -> Result<(u64, Event), ObjectError> {

@@ -102,6 +102,25 @@ pub struct ObjectMeta {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// An object of any type, for what is asked of each before it is looked at.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Head {
+    /// Where it is.
+    #[prost(message, required, tag = "1")]
+    pub metadata: HeadMeta,
+}
+
+/// [`ObjectMeta`] without what tells the objects of a namespace apart.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct HeadMeta {
+    /// The object's namespace.
+    #[prost(string, tag = "3")]
+    pub namespace: String,
+    /// Changes with every write.
+    #[prost(string, tag = "6")]
+    pub resource_version: String,
+}
+
 /// A point in time, in whole seconds.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Time {

@@ -42,15 +42,32 @@ fn pod(uid: &str, version: &str) -> wire::Pod {
 
 /// A decoder that has listed up to version 10.
 fn synced() -> (Decoder, Collected) {
-    let (mut decoder, mut sink) = (Decoder::new(Resource::Pods), Collected::default());
+    let (mut decoder, mut sink) = (Decoder::new(Resource::Pods, Shard::WHOLE), Collected::default());
     decoder.begin_list(at(), &mut sink);
     decoder.end_list(at(), 10, &mut sink);
     (decoder, Collected::default())
 }
 
 #[test]
+fn objects_of_other_shards_are_read_past() {
+    let mut shards = ["0/2", "1/2"].map(|shard| Decoder::new(Resource::Pods, shard.parse().expect("valid")));
+    let mut sinks = [Collected::default(), Collected::default()];
+    let mut pod = pod("a", "11");
+    pod.metadata.namespace = "shop".into();
+    for (decoder, sink) in shards.iter_mut().zip(&mut sinks) {
+        decoder.begin_list(at(), sink);
+        decoder.end_list(at(), 10, sink);
+        sink.events.clear();
+        decoder.chunk(at(), frame("ADDED", &pod), Late::UpTo(10), sink).expect("whole");
+        assert_eq!(decoder.end_connection(), Some(11), "both resume behind it");
+    }
+    assert_eq!(sinks.each_ref().map(|sink| sink.events.len()).iter().sum::<usize>(), 1, "one hands it on");
+    assert!(sinks.iter().all(|sink| sink.malformed.is_empty()));
+}
+
+#[test]
 fn a_streamed_list_ends_with_its_bookmark_and_not_before() {
-    let (mut decoder, mut sink) = (Decoder::new(Resource::Pods), Collected::default());
+    let (mut decoder, mut sink) = (Decoder::new(Resource::Pods, Shard::WHOLE), Collected::default());
     decoder.begin_list(at(), &mut sink);
     decoder.chunk(at(), frame("ADDED", &pod("a", "3")), Late::All, &mut sink).expect("whole");
     assert!(decoder.is_listing());
@@ -95,7 +112,7 @@ fn an_error_event_ends_the_watch_with_its_status() {
 
 #[test]
 fn a_page_carries_its_version_and_the_next_token() {
-    let (mut decoder, mut sink) = (Decoder::new(Resource::Pods), Collected::default());
+    let (mut decoder, mut sink) = (Decoder::new(Resource::Pods, Shard::WHOLE), Collected::default());
     let items = vec![pod("a", "3").encode_to_vec().into(), pod("b", "4").encode_to_vec().into()];
     let metadata = Some(wire::ListMeta { resource_version: "9".into(), r#continue: "more".into() });
     let body = enveloped(&wire::List { metadata, items });
@@ -122,7 +139,7 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 0..300),
         resource in prop::sample::select(Resource::ALL.to_vec()),
     ) {
-        let (mut decoder, mut sink) = (Decoder::new(resource), Collected::default());
+        let (mut decoder, mut sink) = (Decoder::new(resource, Shard::WHOLE), Collected::default());
         decoder.begin_list(at(), &mut sink);
         let _ = decoder.chunk(at(), bytes.clone().into(), Late::All, &mut sink);
         let _ = decoder.page(at(), bytes.clone().into(), &mut sink);

@@ -1,0 +1,113 @@
+//! Several daemons that divide a cluster between them.
+
+use super::changes::selecting;
+use super::shared_plane;
+use crate::controlplane::access::{ACCOUNT, account_kubeconfig};
+use crate::controlplane::objects::{Objects, PodHandle};
+use crate::controlplane::plane::ControlPlane;
+use crate::controlplane::workspace::Workspace;
+use crate::daemon::Daemon;
+use crate::daemon::samples::Sample;
+use crate::scene::agreement;
+use crate::truth::audit::AuditLog;
+use crate::truth::{self, Record};
+use anyhow::{Result, bail};
+use rustix::process::Signal;
+use std::time::{Duration, Instant};
+
+/// Enough that each of three shards has some: that none is left out has a chance of 1 in 10,000, and the names are fixed.
+const NAMESPACES: usize = 9;
+
+/// How long controller and daemons may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A daemon, and the folder it writes to.
+struct Shard {
+    daemon: Daemon,
+    _workspace: Workspace,
+}
+
+/// Three shards tell each change once, between them; and so do the two that take their place.
+#[tokio::test]
+async fn each_change_is_told_by_one_shard() -> Result<()> {
+    let plane = shared_plane().await?;
+    let mut namespaces = Vec::new();
+    for number in 0..NAMESPACES {
+        let objects = Objects::create(plane.admin().await?, &format!("shard-{number}")).await?;
+        let audit = AuditLog::open(&plane.audit_log(), objects.namespace())?;
+        namespaces.push((objects, audit));
+    }
+
+    let mut shards = start(plane, 3).await?;
+    let mut pods = Vec::new();
+    for (objects, _) in &namespaces {
+        objects.create_service("web", selecting("web")).await?;
+        let pod = objects.create_pod("web-0", "web").await?;
+        objects.report(&pod, true).await?;
+        pods.push(pod);
+    }
+    let told = agree(&mut namespaces, &[], &shards).await?;
+    let busy = shards.iter().filter(|shard| shard.daemon.samples().is_ok_and(|samples| !samples.is_empty())).count();
+    assert_eq!(busy, 3, "each has some of the namespaces");
+    for shard in &mut shards {
+        shard.daemon.stop(Signal::TERM).await?;
+    }
+
+    let mut shards = start(plane, 2).await?;
+    change_back(&namespaces, &pods).await?;
+    agree(&mut namespaces, &told, &shards).await?;
+    for shard in &mut shards {
+        shard.daemon.stop(Signal::TERM).await?;
+    }
+    Ok(())
+}
+
+async fn start(plane: &ControlPlane, number: u32) -> Result<Vec<Shard>> {
+    let mut shards = Vec::new();
+    for index in 0..number {
+        let workspace = Workspace::create("shard")?;
+        let client = plane.admin().await?;
+        let config = account_kubeconfig(&client, ACCOUNT, &plane.server(), &plane.authority(), &workspace).await?;
+        let flags = ["--shard".to_owned(), format!("{index}/{number}")];
+        let daemon = Daemon::start(&config, workspace.path(), &flags).await?;
+        daemon.wait_until_ready().await?;
+        shards.push(Shard { daemon, _workspace: workspace });
+    }
+    Ok(shards)
+}
+
+async fn change_back(namespaces: &[(Objects, AuditLog)], pods: &[PodHandle]) -> Result<()> {
+    for ((objects, _), pod) in namespaces.iter().zip(pods) {
+        objects.report(pod, false).await?;
+    }
+    Ok(())
+}
+
+/// Waits until what the shards told after `before` agrees with the truth in each namespace. Returns all of it.
+async fn agree(namespaces: &mut [(Objects, AuditLog)], before: &[Sample], shards: &[Shard]) -> Result<Vec<Sample>> {
+    let started = Instant::now();
+    loop {
+        let mut told = before.to_vec();
+        for shard in shards {
+            told.extend(shard.daemon.samples()?);
+        }
+        let mut differences = String::new();
+        for (objects, audit) in &mut *namespaces {
+            audit.refresh()?;
+            let records: Vec<Record> = truth::records(audit);
+            let own: Vec<_> = told.iter().filter(|it| it.namespace == objects.namespace()).cloned().collect();
+            if records.iter().any(|record| record.outcome.is_none()) || records.is_empty() {
+                differences += &format!("  {}: not all is reflected\n", objects.namespace());
+            } else if let Err(difference) = agreement::pair(&records, &own) {
+                differences += &format!("{}:\n{difference}", objects.namespace());
+            }
+        }
+        if differences.is_empty() {
+            return Ok(told);
+        }
+        if started.elapsed() > PATIENCE {
+            bail!("the shards differ from the truth:\n{differences}");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
