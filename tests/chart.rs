@@ -1,0 +1,1 @@
+//! The chart and the manifests, held by Helm, by schemas and by a real API server.

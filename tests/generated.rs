@@ -1,0 +1,10 @@
+//! What is generated and committed is what its sources render. With `ENDPOINTLAG_WRITE_GENERATED=1` it is written anew.
+
+mod controlplane;
+mod jsonnet;
+
+/// The tests by what is generated.
+mod generated {
+    mod committed;
+    mod mixin;
+}

@@ -1,0 +1,1 @@
+//! The static binary that the image holds.
