@@ -1,1 +1,270 @@
-{ prometheusAlerts+:: { groups+: [] } }
+// Alerts. Each has its runbook in deploy/runbooks, by its name.
+local duration = import 'duration.libsonnet';
+
+{
+  local config = $._config,
+  local names = $.endpointlag,
+  local cluster = config.clusterLabel,
+  local by(labels) = std.join(', ', labels),
+  local metric(name, matchers='') =
+    '%s{%s}' % [name, std.join(', ', [config.selector] + (if matchers == '' then [] else [matchers]))],
+
+  // Where it is, for texts. No installation needs a cluster label.
+  local inCluster = '{{ with $labels.%s }} in cluster {{ . }}{{ end }}' % cluster,
+  local theService = 'Service {{ $labels.namespace }}/{{ $labels.service }}' + inCluster,
+
+  local dashboards = {
+    local variable(label) = '{{ with $labels.%s }}&var-%s={{ . }}{{ end }}' % [label, label],
+    local inCluster = '{{ with $labels.%s }}&var-cluster={{ . }}{{ end }}' % cluster,
+    overview: config.dashboardUIDs.overview + '?orgId=1' + inCluster,
+    service: config.dashboardUIDs.service + '?orgId=1' + inCluster + variable('namespace') + variable('service'),
+    daemon: config.dashboardUIDs.daemon + '?orgId=1' + inCluster,
+  },
+
+  local alert(name, severity, dashboard, rule) = {
+    alert: name,
+    expr: rule.expr,
+    [if std.objectHas(rule, 'for') then 'for']: rule['for'],
+    labels: { severity: severity } + std.get(rule, 'labels', {}),
+    annotations: {
+      summary: rule.summary,
+      description: rule.description,
+      runbook: 'deploy/runbooks/%s.md' % name,
+      [if config.runbookURLPrefix != '' then 'runbook_url']: config.runbookURLPrefix + name + config.runbookURLSuffix,
+      [if config.grafanaURL != '' then 'dashboard_url']: '%s/d/%s' % [config.grafanaURL, dashboards[dashboard]],
+    },
+  },
+
+  // Both windows burn, and enough was missed to be more than an accident.
+  local burns(level, rate, minimum) =
+    |||
+      (
+        %(long)s > %(factor)g * (1 - %(target)g)
+        and
+        %(short)s > %(factor)g * (1 - %(target)g)
+      )
+      and
+      %(missed)s >= %(minimum)d
+    ||| % {
+      long: names.share(level, rate.long),
+      short: names.share(level, rate.short),
+      factor: rate.factor,
+      target: config.sloTarget,
+      missed: names.events(names.missed(level), rate.long),
+      minimum: minimum,
+    },
+  local burn(name, level, whose, what, dashboard, minimum) = [
+    alert(name, rate.severity, dashboard, {
+      expr: burns(level, rate, minimum),
+      labels: { long: rate.long, short: rate.short },
+      summary: '%s miss their objective too often.' % whose,
+      description: |||
+        {{ $value | humanizePercentage }} of the changes of %(what)s in the last %(long)s, and too many in the last %(short)s, were
+        not in its EndpointSlices within their objective. %(budget)g %% may be over %(days)d days; at %(factor)g times that rate
+        the budget lasts %(lasts).3g days.
+      ||| % rate {
+        what: what,
+        budget: (1 - config.sloTarget) * 100,
+        days: config.sloDays,
+        lasts: config.sloDays / rate.factor,
+      },
+    })
+    for rate in config.burnRates
+  ],
+
+  local oldest(labels) = 'max by (%s) (%s)' % [by(labels), metric('endpointlag_oldest_pending_seconds')],
+  local objective = 'max by (%s) (%s)' % [by(names.serviceLabels), metric('endpointlag_objective_seconds')],
+
+  local budget = [
+    burn(
+      'EndpointLagClusterBudgetBurn',
+      'cluster',
+      'Changes of the cluster',
+      'the cluster{{ with $labels.%s }} {{ . }}{{ end }}' % cluster,
+      'overview',
+      config.minimumMissed.cluster
+    ),
+    burn(
+      'EndpointLagServiceBudgetBurn',
+      'cluster_namespace_service',
+      'Changes of a Service',
+      theService,
+      'service',
+      config.minimumMissed.service
+    ),
+  ],
+
+  local pendingOld = [
+    alert('EndpointLagPendingOld', level.severity, 'service', {
+      expr: |||
+        %(oldest)s
+        > clamp_max(
+          %(factor)g * (
+            %(objective)s
+            or
+            0 * %(oldest)s + %(other)g
+          ),
+          %(most)d
+        )
+      ||| % {
+        oldest: oldest(names.serviceLabels),
+        objective: objective,
+        factor: level.factor,
+        other: config.otherObjective,
+        most: duration.seconds(level.most),
+      },
+      'for': level['for'],
+      summary: 'A change has not come into the EndpointSlices of a Service for long.',
+      description: |||
+        The oldest pending change of %s is {{ $value | humanizeDuration }} old. Until it is reflected a pod that is ready gets no
+        traffic, or one that is gone gets some.
+      ||| % theService,
+    })
+    for level in config.pendingOld
+  ],
+
+  local expired = [
+    alert('EndpointLagExpired', 'critical', 'service', {
+      expr: '%s > 0\n' % names.events(names.expired, config.expiredFor),
+      summary: 'Changes never came into the EndpointSlices of a Service.',
+      description: |||
+        About {{ $value | printf "%%.0f" }} changes of %s were given up in the last %s: they were pending for all of --expiry. They
+        are pending no more, and the slices may still be wrong.
+      ||| % [theService, config.expiredFor],
+    }),
+  ],
+
+  local stalled = [
+    alert('EndpointLagControllerStalled', 'critical', 'overview', {
+      local outcome(name, over) =
+        '%s >= %s' % [names.events('%s{outcome="%s"}' % [names.outcomes, name], over), '%d'],
+      expr: |||
+        (
+          %(oldest)s
+          and on (%(cluster)s) (
+            %(oldest)s > %(pending)d
+            or
+            %(expired)s
+            or
+            %(superseded)s
+          )
+        )
+        unless on (%(cluster)s) (%(outcomes)s{outcome="propagated"} > 0)
+      ||| % {
+        oldest: oldest([cluster]),
+        cluster: cluster,
+        pending: duration.seconds(config.stalled.pending),
+        expired: outcome('expired', config.stalled.expired) % 1,
+        superseded: outcome('superseded', config.stalled.superseded) % config.stalled.minimumSuperseded,
+        outcomes: names.outcomes,
+      },
+      'for': config.stalled['for'],
+      summary: 'No change comes into any EndpointSlice.',
+      description: |||
+        Pods and Services%s change, and for %s no EndpointSlice has shown any of it. The oldest pending change is
+        {{ $value | humanizeDuration }} old. The EndpointSlice controller does not work.
+      ||| % [inCluster, config.rateWindow],
+    }),
+  ],
+
+  local blind = [
+    alert('EndpointLagBlind', 'warning', 'daemon', rule { labels: { cause: rule.cause } })
+    for rule in [
+      {
+        cause: 'unsynced',
+        expr: '%s == 0\n' % metric('endpointlag_watch_synced'),
+        'for': config.blind.unsynced,
+        summary: 'A daemon does not know all objects.',
+        description: |||
+          The watch of {{ $labels.resource }} of {{ $labels.instance }} has not been synced for %s. Meanwhile nothing that this
+          daemon should measure is seen.
+        ||| % config.blind.unsynced,
+      },
+      {
+        cause: 'silent',
+        expr: '%s > %d\n' % [metric('endpointlag_watch_age_seconds'), duration.seconds(config.blind.silent)],
+        summary: 'A daemon hears nothing from the API server.',
+        description: |||
+          The watch of {{ $labels.resource }} of {{ $labels.instance }} has brought nothing for
+          {{ $value | humanizeDuration }}. What changed meanwhile will end censored.
+        |||,
+      },
+      {
+        cause: 'gaps',
+        expr: 'rate(%s[%s]) > %g\n' % [
+          metric('endpointlag_watch_gap_seconds_total'),
+          config.blind.gapWindow,
+          config.blind.gapShare,
+        ],
+        summary: 'The connections of a daemon to the API server do not last.',
+        description: |||
+          The watch of {{ $labels.resource }} of {{ $labels.instance }} was without a connection for
+          {{ $value | humanizePercentage }} of the last %s. The changes of that time end censored.
+        ||| % config.blind.gapWindow,
+      },
+      {
+        local over = config.blind.censoredWindow,
+        local all = 'sum by (%s) (sum_over_time(%s[%s]))' % [cluster, names.outcomes, over],
+        local censored = '%s{outcome="censored"}' % names.outcomes,
+        cause: 'censored',
+        expr: |||
+          sum without (outcome) (sum_over_time(%(censored)s[%(over)s])) / %(all)s > %(share)g
+          and
+          sum without (outcome) (%(events)s) >= %(minimum)d
+        ||| % {
+          censored: censored,
+          over: over,
+          all: all,
+          share: config.blind.censoredShare,
+          events: names.events(censored, over),
+          minimum: config.blind.minimumCensored,
+        },
+        summary: 'Many changes are not measured.',
+        description: |||
+          {{ $value | humanizePercentage }} of the changes of the last %s%s happened while a daemon could not see them: they
+          ended censored, without a delay, and count for no objective.
+        ||| % [over, inCluster],
+      },
+    ]
+  ],
+
+  local down = [
+    alert('EndpointLagDown', 'warning', 'daemon', {
+      expr: |||
+        %(up)s == 0
+        and on (%(cluster)s) %(up)s == 1
+      ||| % { up: metric('up'), cluster: cluster },
+      'for': config.downFor,
+      summary: 'One of several daemons is not scraped.',
+      description: |||
+        Prometheus could not scrape {{ $labels.instance }} for %s. If it is a replica, the others measure the same; if it is a
+        shard, its namespaces are not measured.
+      ||| % config.downFor,
+    }),
+    alert('EndpointLagDown', 'critical', 'daemon', {
+      expr: |||
+        max by (%(cluster)s) (%(up)s) == 0
+        or
+        absent(%(up)s)
+      ||| % { up: metric('up'), cluster: cluster },
+      'for': config.downFor,
+      summary: 'No daemon is scraped.',
+      description: |||
+        For %s Prometheus has scraped no daemon%s. Nothing is measured, and no other alert of endpointlag can come.
+      ||| % [config.downFor, inCluster],
+    }),
+  ],
+
+  // A text of several lines as one.
+  local joined(rule) = rule {
+    annotations+: { description: std.strReplace(std.rstripChars(rule.annotations.description, '\n'), '\n', ' ') },
+  },
+
+  prometheusAlerts+:: {
+    groups+: [
+      { name: 'endpointlag-slo', rules: [joined(rule) for rule in std.flattenArrays(budget)] },
+      { name: 'endpointlag-pending', rules: [joined(rule) for rule in pendingOld + expired + stalled] },
+      { name: 'endpointlag-daemon', rules: [joined(rule) for rule in blind + down] },
+    ],
+  },
+}

@@ -20,11 +20,56 @@
     // whole period. Of the budget of 30 days, 14.4 uses 2 % in an hour, 6 uses 5 % in six, 3 uses 10 % in a day and 1 uses
     // 10 % in three days. See "Alerting on SLOs" in The Site Reliability Workbook.
     burnRates: [
-      { alert: 'Fast', severity: 'critical', factor: 14.4, short: '5m', long: '1h' },
-      { alert: 'Fast', severity: 'critical', factor: 6, short: '30m', long: '6h' },
-      { alert: 'Slow', severity: 'warning', factor: 3, short: '2h', long: '1d' },
-      { alert: 'Slow', severity: 'warning', factor: 1, short: '6h', long: '3d' },
+      { severity: 'critical', factor: 14.4, short: '5m', long: '1h' },
+      { severity: 'critical', factor: 6, short: '30m', long: '6h' },
+      { severity: 'warning', factor: 3, short: '2h', long: '1d' },
+      { severity: 'warning', factor: 1, short: '6h', long: '3d' },
     ],
+
+    // Misses within the long window without which no burn rate alerts: a Service with three changes an hour has a third of
+    // them late when one is. They are counted from averages, so one in five of a single burst may be overlooked.
+    minimumMissed: { service: 5, cluster: 10 },
+
+    // Window of the rates that all others are made from. Four scrape intervals at least, and as short as the shortest above.
+    rateWindow: '5m',
+
+    // How often rules are evaluated; those over more than an hour need it less, and cost the most. Both shorter than the five
+    // minutes for which Prometheus takes a sample to hold.
+    interval: '1m',
+    longInterval: '3m',
+
+    // A change is old when it has been pending for `factor` times the objective of its Service, and in any case at `most`,
+    // which is to be less than --expiry: what has expired is not pending any more.
+    pendingOld: [
+      { severity: 'warning', factor: 6, most: '8m', 'for': '1m' },
+      { severity: 'critical', factor: 60, most: '8m', 'for': '1m' },
+    ],
+
+    // Objective in seconds of the Services beyond --max-services. They share one series, and none says their objective.
+    otherObjective: 5,
+
+    // How long a change that was given up keeps its alert.
+    expiredFor: '30m',
+
+    // The controller stands still if nothing is reflected in the whole cluster for `rateWindow`, while a change is pending for
+    // more than `pending`, has expired within `expired`, or while `minimumSuperseded` are overtaken within `superseded`.
+    stalled: { pending: '1m', expired: '1h', superseded: '10m', minimumSuperseded: 3, 'for': '1m' },
+
+    // What one daemon may leave unseen: how long a watch may be without all objects, or without a byte (bookmarks come each
+    // minute, and --watch-idle ends it after three), and the share of time between connections.
+    blind: {
+      unsynced: '5m',
+      silent: '5m',
+      gapShare: 0.1,
+      gapWindow: '15m',
+      // Share of the changes of a cluster that may end censored, and how many must have before it is looked at.
+      censoredShare: 0.1,
+      minimumCensored: 10,
+      censoredWindow: '30m',
+    },
+
+    // How long a daemon may be away: one of several, or all.
+    downFor: '15m',
 
     // Prefix of the address of a runbook, such as 'https://example.org/runbooks/'. The name of the alert and runbookURLSuffix
     // follow. Without it alerts carry the path in this repository alone.

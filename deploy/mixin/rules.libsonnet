@@ -1,1 +1,122 @@
-{ prometheusRules+:: { groups+: [] } }
+// Recording rules: rates of changes and misses, and the shares that the alerts need.
+//
+// Each daemon measures by itself, so a Service's value is the greatest of all daemons: replicas see the same, and of several
+// shards only one sees it. Only then Services are added up.
+//
+// What it costs. All windows are made from the rates of one short window, so that each evaluation reads a few minutes of the
+// daemons' counters, and not days. Rates of a Service are recorded while it has changes, and shares while it has misses; of
+// 10,000 Services of which 500 change within an hour that is 1,000 series, a share for each window of those that miss, and
+// about twenty for the cluster. Where something is not recorded it is zero, which sums over time take it for.
+local duration = import 'duration.libsonnet';
+
+{
+  local config = $._config,
+  local window = config.rateWindow,
+  local cluster = config.clusterLabel,
+  local service = [cluster, 'namespace', 'service'],
+  local by(labels) = std.join(', ', labels),
+
+  // The rate of a counter by Service and further labels.
+  //
+  // A Service's counters begin to exist with its first change, or when it has had none for a day, and a rate does not see what
+  // a series begins with: the first changes of a rollout. So the value of a series that was not there a window ago counts as
+  // its increase, if its daemon was scraped then; otherwise it is the series of years that was away together with its scrapes.
+  local rate(metric, labels, matchers='') =
+    |||
+      max by (%(labels)s) (
+        (
+          %(series)s
+          unless %(series)s offset %(window)s
+          and on (%(target)s) (up{%(selector)s} offset %(window)s == 1)
+        ) / %(seconds)d
+        or
+        rate(%(series)s[%(window)s])
+      )
+    ||| % {
+      labels: by(service + labels),
+      series: '%s{%s}' % [metric, std.join(', ', [config.selector] + (if matchers == '' then [] else [matchers]))],
+      selector: config.selector,
+      target: by([cluster, 'job', 'instance']),
+      window: window,
+      seconds: duration.seconds(window),
+    },
+  local sum(labels, expression) = 'sum by (%s) (\n%s)\n' % [by(labels), $.endpointlag.indented(expression)],
+
+  local changes = '%s:endpointlag_slo_changes:rate' + window,
+  local missed = '%s:endpointlag_slo_missed:rate' + window,
+
+  // The share of missed changes over a window. Numerator and denominator are sums of the same evaluations, so that what they
+  // are averages of need not be known.
+  local share(level, over) =
+    local operand(name) = if over == window then name % level else 'sum_over_time(%s[%s])' % [name % level, over];
+    {
+      record: $.endpointlag.share(level, over),
+      expr: '%s\n/\n%s\n' % [operand(missed), operand(changes)],
+    },
+
+  local windows = std.set([rate[length] for rate in config.burnRates for length in ['short', 'long']]),
+  local isLong(window) = duration.seconds(window) > 60 * 60,
+  assert std.all([duration.seconds(over) >= duration.seconds(window) for over in windows]) :
+         'a window of burnRates is shorter than rateWindow',
+  local shares(windows) = [
+    share(level, over)
+    for over in std.sort(windows, duration.seconds)
+    for level in ['cluster_namespace_service', 'cluster']
+  ],
+
+  // Names and helpers that alerts and SLOs build on.
+  endpointlag:: {
+    serviceLabels: service,
+    changes(level):: changes % level,
+    missed(level):: missed % level,
+    share(level, over):: '%s:endpointlag_slo_missed_per_change:ratio_rate%s' % [level, over],
+    expired:: 'cluster_namespace_service:endpointlag_changes_expired:rate' + window,
+    outcomes:: 'cluster_outcome:endpointlag_changes:rate' + window,
+    // How many events there were over a window, of a rate that is recorded at each interval.
+    events(rate, over):: 'sum_over_time(%s[%s]) * %d' % [rate, over, duration.seconds(config.interval)],
+    indented(text):: std.join('', ['  %s\n' % line for line in std.split(std.rstripChars(text, '\n'), '\n')]),
+  },
+
+  prometheusRules+:: {
+    groups+: [
+      {
+        name: 'endpointlag-rates',
+        interval: config.interval,
+        rules: [
+          {
+            record: changes % 'cluster_namespace_service',
+            expr: sum(service, rate('endpointlag_slo_changes_total', ['change'])) + '> 0\n',
+          },
+          {
+            record: missed % 'cluster_namespace_service',
+            expr: sum(service, rate('endpointlag_slo_missed_total', ['change'])) + '> 0\n',
+          },
+          {
+            record: $.endpointlag.expired,
+            expr: sum(service, rate('endpointlag_changes_total', ['change'], 'outcome="expired"')) + '> 0\n',
+          },
+          {
+            record: changes % 'cluster',
+            expr: 'sum by (%s) (%s)\n' % [cluster, changes % 'cluster_namespace_service'],
+          },
+          {
+            // Zero where all is well, so that the share is as well.
+            record: missed % 'cluster',
+            expr: 'sum by (%s) (%s)\nor\n0 * %s\n' % [
+              cluster,
+              missed % 'cluster_namespace_service',
+              changes % 'cluster',
+            ],
+          },
+          {
+            record: $.endpointlag.outcomes,
+            expr: sum([cluster, 'outcome'], rate('endpointlag_changes_total', ['change', 'outcome'])),
+          },
+        ] + shares([over for over in windows if !isLong(over)]),
+      },
+    ] + (
+      local long = shares([over for over in windows if isLong(over)]);
+      if long == [] then [] else [{ name: 'endpointlag-long', interval: config.longInterval, rules: long }]
+    ),
+  },
+}
