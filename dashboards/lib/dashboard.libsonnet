@@ -1,0 +1,167 @@
+// A dashboard: its variables, its links, and the places of its panels.
+local panel = import 'panel.libsonnet';
+
+function(config) {
+  local variable(name, label, expression, extra={}) = {
+    name: name,
+    label: label,
+    type: 'query',
+    datasource: panel.datasource,
+    query: { query: expression, refId: name },
+    definition: expression,
+    refresh: 2,
+    sort: 1,
+    hide: 0,
+    regex: '',
+    skipUrlSync: false,
+    multi: false,
+    includeAll: false,
+    options: [],
+  } + extra,
+  local several(all) = {
+    multi: true,
+    includeAll: true,
+    allValue: all,
+    current: { selected: true, text: ['All'], value: ['$__all'] },
+  },
+  local within(matchers) = '%s{%s}' % ['endpointlag_build_info', std.join(', ', [config.selector] + matchers)],
+  local inCluster = '%s=~"$cluster"' % config.clusterLabel,
+  local ofServices(matchers) =
+    'endpointlag_objective_seconds{%s}' % std.join(', ', [config.selector, inCluster, 'job=~"$job"'] + matchers),
+
+  variables:: {
+    datasource: {
+      name: 'datasource',
+      label: 'Data source',
+      type: 'datasource',
+      query: 'prometheus',
+      refresh: 1,
+      regex: '',
+      hide: 0,
+      multi: false,
+      includeAll: false,
+      skipUrlSync: false,
+      options: [],
+      current: {},
+    },
+
+    // Where no series has the label, `.*` matches all the same.
+    cluster: variable(
+      'cluster', 'Cluster', 'label_values(%s, %s)' % [within([]), config.clusterLabel], several('.*')
+    ),
+    job: variable('job', 'Job', 'label_values(%s, job)' % within([inCluster]), several('.+')),
+    instance: variable(
+      'instance', 'Instance', 'label_values(%s, instance)' % within([inCluster, 'job=~"$job"']), several('.+')
+    ),
+    namespaces: variable('namespace', 'Namespace', 'label_values(%s, namespace)' % ofServices([]), several('.+')),
+    services: variable(
+      'service', 'Service', 'label_values(%s, service)' % ofServices(['namespace=~"$namespace"']), several('.+')
+    ),
+    namespace: variable('namespace', 'Namespace', 'label_values(%s, namespace)' % ofServices([])),
+    service: variable('service', 'Service', 'label_values(%s, service)' % ofServices(['namespace=~"$namespace"'])),
+
+    // Classic or native, of what there is: its value completes the name of the metric. Prometheus drops the classic series
+    // once it scrapes native ones, unless it is told to keep both.
+    histogram: variable(
+      'histogram',
+      'Histograms',
+      local found(suffix, matchers) =
+        'count(endpointlag_propagation_%s{%s})' % [suffix, std.join(', ', [config.selector, inCluster] + matchers)];
+      local named(expression, kind, suffix) =
+        'label_replace(label_replace(%s, "kind", "%s", "", ""), "suffix", "%s", "", "")' % [expression, kind, suffix];
+      'query_result(%s or %s)' % [
+        named(found('seconds_bucket', ['le="+Inf"']), 'classic', 'seconds_bucket'),
+        named(found('seconds', []), 'native', 'seconds'),
+      ],
+      {
+        regex: '/kind="(?<text>[^"]+)".*suffix="(?<value>[^"]+)"/',
+        sort: 0,
+        current: { selected: true, text: 'classic', value: 'seconds_bucket' },
+      }
+    ),
+  },
+
+  // Links to the other dashboards, which keep the time and what variables they share.
+  local links(except) = [
+    {
+      type: 'link',
+      title: std.asciiUpper(name[0]) + name[1:],
+      tooltip: 'The dashboard %s of endpointlag' % name,
+      url: '/d/' + config.dashboardUIDs[name],
+      icon: 'dashboard',
+      includeVars: true,
+      keepTime: true,
+      targetBlank: false,
+      asDropdown: false,
+      tags: [],
+    }
+    for name in ['overview', 'service', 'daemon']
+    if name != except
+  ],
+
+  // The address of a Service's own dashboard, from a row or a series that names it.
+  serviceURL(namespace, service)::
+    '/d/%s?${datasource:queryparam}&${cluster:queryparam}&${job:queryparam}&${histogram:queryparam}' %
+    config.dashboardUIDs.service +
+    '&var-namespace=%s&var-service=%s&${__url_time_range}' % [namespace, service],
+
+  // A headline over the rows that follow.
+  section(title):: { section: title },
+
+  // Panels side by side, as wide as `widths` says or else equally wide.
+  row(height, panels, widths=null):: {
+    height: height,
+    panels: panels,
+    widths: if widths != null then widths else [std.floor(24 / std.length(panels)) for _ in panels],
+  },
+
+  // Numbers the panels and gives each its place, from left to right and from top to bottom.
+  local place(rows) = std.foldl(
+    function(done, row)
+      if std.objectHas(row, 'section') then done {
+        y: done.y + 1,
+        panels+: [{
+          type: 'row',
+          title: row.section,
+          id: std.length(done.panels) + 1,
+          gridPos: { x: 0, y: done.y, w: 24, h: 1 },
+          collapsed: false,
+          panels: [],
+        }],
+      } else done {
+        y: done.y + row.height,
+        panels+: [
+          row.panels[number] {
+            id: std.length(done.panels) + number + 1,
+            gridPos: {
+              x: std.foldl(function(x, width) x + width, row.widths[:number], 0),
+              y: done.y,
+              w: row.widths[number],
+              h: row.height,
+            },
+          }
+          for number in std.range(0, std.length(row.panels) - 1)
+        ],
+      },
+    rows,
+    { y: 0, panels: [] }
+  ).panels,
+
+  new(name, description, variables, rows):: {
+    uid: config.dashboardUIDs[name],
+    title: 'endpointlag / ' + std.asciiUpper(name[0]) + name[1:],
+    description: description,
+    tags: config.dashboardTags,
+    schemaVersion: 39,
+    version: 1,
+    editable: false,
+    graphTooltip: 1,
+    refresh: '1m',
+    time: { from: 'now-1h', to: 'now' },
+    timezone: 'browser',
+    links: links(name),
+    templating: { list: variables },
+    annotations: { list: [] },
+    panels: place(rows),
+  },
+}

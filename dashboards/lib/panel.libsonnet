@@ -1,0 +1,196 @@
+// Panels: what all have in common, and what of Grafana's many options is used here.
+local datasource = { type: 'prometheus', uid: '${datasource}' };
+
+// A colour for each kind of change and each outcome, the same everywhere, by the legend of what shows them.
+local colours = {
+  '{{change}}': { ready: 'green', unready: 'orange', terminating: 'purple', removed: 'red', service: 'blue' },
+  '{{outcome}}': {
+    propagated: 'green',
+    superseded: 'light-blue',
+    censored: 'yellow',
+    withdrawn: 'purple',
+    expired: 'red',
+  },
+};
+
+local step(colour, value=null) = { color: colour, value: value };
+
+local base(type, title, description, unit, targets) = {
+  type: type,
+  title: title,
+  description: description,
+  datasource: datasource,
+  pluginVersion: '11.6.0',
+  targets: [
+    { refId: std.char(std.codepoint('A') + number), datasource: datasource, editorMode: 'code' } + targets[number]
+    for number in std.range(0, std.length(targets) - 1)
+  ],
+  fieldConfig: { defaults: { unit: unit }, overrides: [] },
+};
+
+{
+  datasource:: datasource,
+
+  // Thresholds: the first colour holds from the beginning, each of the others from its value on.
+  thresholds(first, steps=[]):: {
+    mode: 'absolute',
+    steps: [step(first)] + [step(entry[0], entry[1]) for entry in steps],
+  },
+
+  // Options of the fields with these names.
+  override(matcher, properties):: {
+    matcher: matcher,
+    properties: [{ id: id, value: properties[id] } for id in std.objectFields(properties)],
+  },
+  byName(name, properties):: $.override({ id: 'byName', options: name }, properties),
+
+  // A number with its recent course.
+  stat(title, description, unit, target, thresholds, extra={})::
+    base('stat', title, description, unit, [target]) + {
+      fieldConfig+: { defaults+: { thresholds: thresholds, color: { mode: 'thresholds' } } },
+      options: {
+        reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
+        colorMode: 'value',
+        graphMode: if target.range then 'area' else 'none',
+        justifyMode: 'center',
+        orientation: 'auto',
+        textMode: 'value',
+      },
+    } + extra,
+
+  // Lines over time.
+  timeseries(title, description, unit, targets, extra={})::
+    base('timeseries', title, description, unit, targets) + {
+      fieldConfig+: {
+        defaults+: {
+          min: 0,
+          color: { mode: 'palette-classic' },
+          custom: {
+            drawStyle: 'line',
+            lineWidth: 2,
+            fillOpacity: 8,
+            gradientMode: 'opacity',
+            lineInterpolation: 'linear',
+            showPoints: 'auto',
+            pointSize: 4,
+            spanNulls: false,
+            axisPlacement: 'auto',
+            stacking: { mode: 'none', group: 'A' },
+            thresholdsStyle: { mode: 'off' },
+          },
+        },
+        overrides: [
+          $.byName(name, { color: { mode: 'fixed', fixedColor: colours[target.legendFormat][name] } })
+          for target in targets
+          if std.objectHas(colours, target.legendFormat)
+          for name in std.objectFields(colours[target.legendFormat])
+        ],
+      },
+      options: {
+        legend: { displayMode: 'list', placement: 'bottom', showLegend: true, calcs: [] },
+        tooltip: { mode: 'multi', sort: 'desc' },
+      },
+    } + extra,
+
+  // Modifiers of lines over time.
+  stacked:: {
+    fieldConfig+: { defaults+: { custom+: {
+      stacking: { mode: 'normal', group: 'A' },
+      fillOpacity: 45,
+      gradientMode: 'none',
+      lineWidth: 1,
+    } } },
+  },
+  // Values that hold until the next: no slope between them.
+  steps:: { fieldConfig+: { defaults+: { custom+: { lineInterpolation: 'stepAfter' } } } },
+  // Orders of magnitude on the axis, where values range from milliseconds to minutes.
+  logarithmic:: {
+    fieldConfig+: { defaults+: { min:: null, custom+: { scaleDistribution: { type: 'log', log: 10 } } } },
+  },
+  // A line at each threshold.
+  limits(thresholds):: {
+    fieldConfig+: { defaults+: { thresholds: thresholds, custom+: { thresholdsStyle: { mode: 'dashed' } } } },
+  },
+  // The series of this name is a limit, and drawn as one.
+  limitSeries(name):: {
+    fieldConfig+: { overrides+: [$.byName(name, {
+      color: { mode: 'fixed', fixedColor: 'dark-red' },
+      'custom.fillOpacity': 0,
+      'custom.lineWidth': 1,
+      'custom.lineStyle': { fill: 'dash', dash: [8, 6] },
+      'custom.showPoints': 'never',
+    })] },
+  },
+  // The last and the greatest value in the legend.
+  legendTable:: {
+    options+: { legend+: { displayMode: 'table', placement: 'right', calcs: ['lastNotNull', 'max'] } },
+  },
+
+  // Bars, the longest first.
+  bars(title, description, unit, targets, thresholds, extra={})::
+    base('bargauge', title, description, unit, targets) + {
+      fieldConfig+: { defaults+: { min: 0, thresholds: thresholds, color: { mode: 'thresholds' } } },
+      options: {
+        reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
+        displayMode: 'basic',
+        orientation: 'horizontal',
+        namePlacement: 'left',
+        showUnfilled: true,
+        valueMode: 'color',
+        sizing: 'auto',
+        minVizHeight: 16,
+        minVizWidth: 8,
+      },
+    } + extra,
+
+  // Counts by size over time.
+  heatmap(title, description, unit, target, extra={})::
+    base('heatmap', title, description, unit, [target]) + {
+      options: {
+        calculate: false,
+        cellGap: 1,
+        cellValues: { unit: unit, decimals: 2 },
+        color: { mode: 'scheme', scheme: 'Oranges', steps: 64, exponent: 0.5, fill: 'dark-orange', reverse: false },
+        filterValues: { le: 1e-9 },
+        legend: { show: true },
+        rowsFrame: { layout: 'auto' },
+        showValue: 'never',
+        tooltip: { mode: 'single', yHistogram: true, showColorScale: true },
+        yAxis: { axisPlacement: 'left', unit: 's', reverse: false },
+      },
+    } + extra,
+
+  // Rows of labels and values. Columns are objects of field, name, and further options of the field; other fields are left out.
+  table(title, description, targets, columns, hidden=[], sort=null, extra={})::
+    base('table', title, description, 'short', targets) + {
+      fieldConfig+: {
+        defaults+: { custom: { align: 'auto', cellOptions: { type: 'auto' }, filterable: false } },
+        overrides: [
+          $.byName(column.name, column.options)
+          for column in columns
+          if std.objectHas(column, 'options')
+        ],
+      },
+      options: {
+        cellHeight: 'sm',
+        showHeader: true,
+        footer: { show: false, reducer: ['sum'], countRows: false, fields: '' },
+        sortBy: if sort == null then [] else [{ displayName: sort, desc: true }],
+      },
+      transformations: [
+        { id: 'merge', options: {} },
+        { id: 'organize', options: {
+          excludeByName: { [field]: true for field in ['Time'] + hidden },
+          indexByName: { [columns[number].field]: number for number in std.range(0, std.length(columns) - 1) },
+          renameByName: { [column.field]: column.name for column in columns },
+        } },
+      ],
+    } + extra,
+
+  // A cell whose background tells its threshold.
+  cell(unit, first, steps):: {
+    unit: unit,
+    thresholds: $.thresholds(first, steps),
+    'custom.cellOptions': { type: 'color-text' },
+  },
+}

@@ -1,0 +1,81 @@
+// Queries that are right for one daemon, for replicas and for shards.
+//
+// Counters and gauges of a Service are the greatest of all daemons, since replicas see the same and of several shards one sees
+// it; only then Services are added up. Histograms are added up at once: quantiles and shares do not change when each
+// delay is there twice.
+function(config) {
+  local query = self,
+
+  // Labels that make a Service one of its kind.
+  serviceLabels:: [config.clusterLabel, 'namespace', 'service'],
+
+  // Matchers of every series of the daemon.
+  daemon:: '%s, job=~"$job", instance=~"$instance", %s=~"$cluster"' % [config.selector, config.clusterLabel],
+
+  // Matchers of the series of Services.
+  service:: query.daemon + ', namespace=~"$namespace", service=~"$service"',
+
+  by(labels):: 'by (%s)' % std.join(', ', labels),
+
+  // A series of the daemon itself.
+  own(metric, matchers=''):: '%s{%s%s}' % [metric, query.daemon, matchers],
+
+  // A series of a Service.
+  of(metric, matchers=''):: '%s{%s%s}' % [metric, query.service, matchers],
+
+  // A gauge or a rate by Service, change and whatever else, once for all daemons.
+  each(expression, labels=['change'])::
+    'max %s (%s)' % [query.by(query.serviceLabels + labels), expression],
+
+  rate(metric, matchers=''):: 'rate(%s[$__rate_interval])' % query.of(metric, matchers),
+  ownRate(metric, matchers=''):: 'rate(%s[$__rate_interval])' % query.own(metric, matchers),
+  increase(metric, over='$__range'):: 'increase(%s[%s])' % [query.of(metric), over],
+
+  // Sums over Services.
+  sum(expression, labels=[], of=['change'])::
+    'sum %s(%s)' % [
+      if labels == [] then '' else query.by(labels) + ' ',
+      query.each(expression, of),
+    ],
+
+  // A quantile of the delays. The variable `histogram` completes the metric's name: with "seconds_bucket" it is the classic
+  // histogram, with "seconds" the native one, which has no label le for `by` to keep.
+  quantile(q, labels=[], over='rate', window='$__rate_interval')::
+    'histogram_quantile(%s, sum %s (%s(%s[%s])))' % [
+      q,
+      query.by(labels + ['le']),
+      over,
+      query.of('endpointlag_propagation_${histogram}'),
+      window,
+    ],
+
+  // Zero as long as there is a daemon, to stand where nothing is counted. Without a daemon nothing stands there.
+  zero:: '0 * max(%s)' % query.own('endpointlag_build_info'),
+  orZero(expression):: '%s or %s' % [expression, query.zero],
+
+  // Share of the changes that missed their objective. Empty where there were no changes.
+  missedShare(increase)::
+    '%s / (%s > 0)' % [
+      query.sum(increase('endpointlag_slo_missed_total')),
+      query.sum(increase('endpointlag_slo_changes_total')),
+    ],
+
+  // A target that is drawn over time.
+  series(expr, legend, extra={}):: {
+    expr: expr,
+    legendFormat: legend,
+    range: true,
+    instant: false,
+  } + extra,
+
+  // A target with the values of this moment.
+  now(expr, legend=''):: {
+    expr: expr,
+    legendFormat: legend,
+    range: false,
+    instant: true,
+  },
+
+  // A target with the values of this moment as columns.
+  table(expr):: query.now(expr) + { format: 'table' },
+}

@@ -1,0 +1,316 @@
+// Is anything lagging right now, where, and which way?
+local panel = import 'lib/panel.libsonnet';
+
+function(config)
+  local query = (import 'lib/query.libsonnet')(config);
+  local dashboard = (import 'lib/dashboard.libsonnet')(config);
+  local budget = 1 - config.sloTarget;
+  local percent(share) = '%g %%' % (std.round(share * 1e6) / 1e4);
+
+  // Bounds of a delay where no single objective holds: a second is slow, five are the daemon's default objective.
+  local delays = panel.thresholds('green', [['yellow', 1], ['red', 5]]);
+  local objectives = query.series(
+    'quantile(0.5, max %s (%s))' %
+    [query.by(query.serviceLabels), query.of('endpointlag_objective_seconds')],
+    'objective (median)'
+  );
+  local oldest = query.of('endpointlag_oldest_pending_seconds');
+  local service = query.by(query.serviceLabels);
+  local range(metric) = query.increase(metric);
+  local perService(metric) =
+    'sum %s (%s)' % [service, query.each(range(metric))];
+  local worst = 'topk(20, %s)' % perService('endpointlag_slo_missed_total');
+  local ofWorst(expression) = '%s and on (%s) %s' % [expression, std.join(', ', query.serviceLabels), worst];
+
+  // As long as the windows of the alerts, but for those that take too long to read without recording rules.
+  local windows = ['5m', '30m', '1h', '6h'];
+
+  dashboard.new(
+    'overview',
+    'How long Kubernetes takes to carry changes of pods and Services into the EndpointSlices: is anything lagging, and where?',
+    [dashboard.variables[name] for name in [
+      'datasource',
+      'cluster',
+      'job',
+      'instance',
+      'namespaces',
+      'services',
+      'histogram',
+    ]],
+    [
+      dashboard.row(4, [
+        panel.stat(
+          'Services lagging',
+          |||
+            Services with a change that has been pending for longer than their objective, right now.
+
+            When this is red: the table below names them. If it is all of them, look at the EndpointSlice controller (is kube-controller-manager up, is its client throttled?) and at the API server; if it is one, open it.
+          |||,
+          'short',
+          query.series(
+            query.orZero('count(max %s (%s) > on (%s) max %s (%s))' % [
+              service,
+              oldest,
+              std.join(', ', query.serviceLabels),
+              service,
+              query.of('endpointlag_objective_seconds'),
+            ]),
+            'Services'
+          ),
+          panel.thresholds('green', [['red', 1]]),
+        ),
+        panel.stat(
+          'Oldest pending',
+          |||
+            Age of the oldest change that the EndpointSlices do not show yet. While the controller stands still, delays look fine, since nothing ends; this grows.
+
+            When this is red: something waits for longer than 5 s, the default objective. See which kind and which Service below.
+          |||,
+          's',
+          query.series('max(%s)' % oldest, 'oldest'),
+          delays,
+        ),
+        panel.stat(
+          'Pending changes',
+          |||
+            Changes that the EndpointSlices do not show yet. A few for a moment are how it works.
+
+            When this is high and stays so: the controller does not keep up. Compare with the oldest age: many young ones are a rollout, old ones are trouble.
+          |||,
+          'short',
+          query.series(query.sum(query.of('endpointlag_pending_changes')), 'pending'),
+          panel.thresholds('blue'),
+        ),
+        panel.stat(
+          'Delay, p99',
+          |||
+            99 of 100 changes were shown within this time, at the end of the shown time.
+
+            When this is red: it is above 5 s, the default objective. See by kind of change below: `ready` late means capacity comes late, `terminating` and `removed` late mean that traffic goes to pods that are gone.
+          |||,
+          's',
+          query.series(query.quantile('0.99'), 'p99'),
+          delays,
+        ),
+        panel.stat(
+          'Within objective',
+          |||
+            Share of the changes of the shown time that were reflected within the objective of their Service. The target is %s.
+
+            When this is red: the error budget of the shown time is spent. The table says on which Services.
+          ||| % percent(config.sloTarget),
+          'percentunit',
+          query.now('1 - ' + query.missedShare(range), 'within'),
+          panel.thresholds('red', [['green', config.sloTarget]]),
+          { fieldConfig+: { defaults+: { decimals: 2, noValue: 'no changes' } } }
+        ),
+        panel.stat(
+          'Blind watches',
+          |||
+            Watches of all daemons that are not synced. What such a watch would have told is counted as censored, not measured.
+
+            When this is red: open the Daemon dashboard, and ask the daemon's /readyz, which says why.
+          |||,
+          'short',
+          query.series(
+            query.orZero('count(%s == 0)' % query.own('endpointlag_watch_synced')),
+            'blind'
+          ),
+          panel.thresholds('green', [['red', 1]]),
+          { fieldConfig+: { defaults+: {
+            noValue: 'no daemon',
+            mappings: [{ type: 'value', options: { '0': { text: 'none', index: 0 } } }],
+          } } }
+        ),
+      ]),
+
+      dashboard.section('Which Services'),
+      dashboard.row(10, [
+        panel.bars(
+          'Slowest Services, p99',
+          |||
+            The ten Services with the highest p99 of the shown time. A click opens the Service.
+
+            When a bar is red: its p99 is above 5 s, the default objective. One alone: look at its size and how often it changes. All alike: it is the controller or the API server.
+          |||,
+          's',
+          [query.now('sort_desc(topk(10, %s > 0))' % query.quantile('0.99', query.serviceLabels, window='$__range'),
+                     '{{namespace}}/{{service}}')],
+          delays,
+          { fieldConfig+: { defaults+: { links: [{
+            title: 'Open ${__field.labels.namespace}/${__field.labels.service}',
+            url: dashboard.serviceURL('${__field.labels.namespace}', '${__field.labels.service}'),
+          }] } } }
+        ),
+        panel.table(
+          'Services by missed objectives',
+          |||
+            The twenty Services with the most changes of the shown time that missed their objective, and what is pending there now.
+
+            When a share is red: that Service spends more than its error budget. Open it to see which kind of change and since when.
+          |||,
+          [
+            query.table(worst),
+            query.table(ofWorst(perService('endpointlag_slo_changes_total'))),
+            query.table(ofWorst('%s / (%s > 0)' % [
+              perService('endpointlag_slo_missed_total'),
+              perService('endpointlag_slo_changes_total'),
+            ])),
+            query.table(ofWorst('sum %s (%s)' % [service, query.each(query.of('endpointlag_pending_changes'))])),
+            query.table(ofWorst('max %s (%s)' % [service, oldest])),
+            query.table(ofWorst('max %s (%s)' % [service, query.of('endpointlag_objective_seconds')])),
+          ],
+          [
+            { field: config.clusterLabel, name: 'Cluster' },
+            { field: 'namespace', name: 'Namespace' },
+            { field: 'service', name: 'Service', options: { links: [{
+              title: 'Open the Service',
+              url: dashboard.serviceURL('${__data.fields.Namespace}', '${__data.fields.Service}'),
+            }] } },
+            { field: 'Value #A', name: 'Missed', options: { unit: 'short', decimals: 0, 'custom.width': 90 } },
+            { field: 'Value #B', name: 'Changes', options: { unit: 'short', decimals: 0, 'custom.width': 90 } },
+            {
+              field: 'Value #C',
+              name: 'Share missed',
+              options: panel.cell('percentunit', 'green', [['red', budget]]) + { decimals: 1, 'custom.width': 120 },
+            },
+            { field: 'Value #D', name: 'Pending', options: { unit: 'short', 'custom.width': 90 } },
+            {
+              field: 'Value #E',
+              name: 'Oldest',
+              options: panel.cell('s', 'green', [['yellow', 1], ['red', 5]]) + { 'custom.width': 100 },
+            },
+            { field: 'Value #F', name: 'Objective', options: { unit: 's', 'custom.width': 100 } },
+          ],
+          sort='Missed',
+        ),
+      ], [8, 16]),
+
+      dashboard.section('Which direction'),
+      dashboard.row(8, [
+        panel.timeseries(
+          'Delay by change, p99',
+          |||
+            The delay that 99 of 100 changes of each kind stay below, and the objective that half of the Services have.
+
+            When a line passes the objective: `ready` alone points to slow additions, `terminating` and `removed` to slow endings (lengthen preStop until it is mended), all of them to the controller.
+          |||,
+          's',
+          [query.series(query.quantile('0.99', ['change']), '{{change}}'), objectives],
+          panel.limitSeries('objective (median)') + panel.logarithmic,
+        ),
+        panel.timeseries(
+          'Delay by change, p50',
+          |||
+            The delay that half of the changes of each kind stay below.
+
+            When this is high: not a few are slow but all. Look for a throttled client or a batch period of the controller (`--kube-api-qps`, `--endpointslice-updates-batch-period`) and for a slow API server.
+          |||,
+          's',
+          [query.series(query.quantile('0.5', ['change']), '{{change}}')],
+          panel.logarithmic,
+        ),
+      ]),
+      dashboard.row(9, [
+        panel.heatmap(
+          'Delays',
+          |||
+            How many changes took how long: each column a moment, each row a range of delays, the darker or brighter the more.
+
+            When a second band stands high above the first: those are retries or throttling, and their height is the pause between tries.
+          |||,
+          'cps',
+          query.series('sum by (le) (%s)' % query.rate('endpointlag_propagation_${histogram}'), '{{le}}', {
+            format: 'heatmap',
+          }),
+        ),
+        panel.timeseries(
+          'Outcomes',
+          |||
+            Changes that ended, by how. Propagated: shown. Superseded: overtaken by their opposite. Withdrawn: the Service no longer expects them. Censored: not seen in order. Expired: given up.
+
+            When expired is there: something is stuck for as long as --expiry. When censored is much: the daemon was blind or behind, see its dashboard.
+          |||,
+          'cps',
+          [query.series(
+            query.sum(query.rate('endpointlag_changes_total'), ['outcome'], ['change', 'outcome']), '{{outcome}}'
+          )],
+          panel.stacked,
+        ),
+      ]),
+
+      dashboard.section('What waits'),
+      dashboard.row(8, [
+        panel.timeseries(
+          'Pending changes',
+          |||
+            Changes that the EndpointSlices do not show yet, by kind.
+
+            When it rises and does not fall: the controller stands still or does not keep up. Check that it runs and leads, and its work queue (`workqueue_depth{name="endpoint_slice"}`).
+          |||,
+          'short',
+          [query.series(query.sum(query.of('endpointlag_pending_changes'), ['change']), '{{change}}')],
+          panel.stacked,
+        ),
+        panel.timeseries(
+          'Oldest pending',
+          |||
+            Age of the oldest change that is not shown yet, by kind.
+
+            When a line rises like a ramp: that change waits and nothing comes. From its foot you read since when.
+          |||,
+          's',
+          [query.series('max by (change) (%s)' % oldest, '{{change}}'), objectives],
+          panel.limitSeries('objective (median)'),
+        ),
+      ]),
+
+      dashboard.section('Objective: %s of the changes in time' % percent(config.sloTarget)),
+      dashboard.row(8, [
+        panel.timeseries(
+          'Share that missed the objective',
+          |||
+            Of the changes that met or missed their objective, the share that missed it. A change misses at the moment its age passes the objective, also if it is never shown. The line is what the target allows.
+
+            When it stays above the line: the error budget shrinks. The Services above say where.
+          |||,
+          'percentunit',
+          [query.series(query.missedShare(function(metric) query.rate(metric)), 'missed')],
+          panel.limits(panel.thresholds('green', [['red', budget]])) +
+          {
+            fieldConfig+: { defaults+: { color: { mode: 'fixed', fixedColor: 'orange' } } },
+            options+: { legend+: { showLegend: false } },
+          },
+        ),
+        panel.bars(
+          'Burn rate',
+          |||
+            How many times faster than the target allows errors came, over windows that end now. 1 spends the budget of 30 days in 30 days, 14.4 in two days.
+
+            When both a short and a long window are red: it goes on, and is worth a page. Only the long one: it is over. Only the short one: wait a moment.
+          |||,
+          'none',
+          [
+            query.now(
+              '(%s) / %g' % [query.missedShare(function(metric) query.increase(metric, window)), budget], window
+            )
+            for window in windows
+          ],
+          panel.thresholds('green', [['yellow', 1], ['orange', 6], ['red', 14.4]]),
+          { fieldConfig+: { defaults+: { max: 20, decimals: 1, noValue: 'no changes' } } },
+        ),
+        panel.stat(
+          'Error budget left',
+          |||
+            What is left of the misses that the target allows for the shown time. Choose 30 days to see the budget of a month.
+
+            When this is red: more was missed than the target allows. Hold back what makes it worse (large rollouts at once) until the cause is mended.
+          |||,
+          'percentunit',
+          query.now('1 - (%s) / %g' % [query.missedShare(range), budget], 'left'),
+          panel.thresholds('red', [['yellow', 0], ['green', 0.25]]),
+          { fieldConfig+: { defaults+: { decimals: 0, noValue: 'no changes' } } },
+        ),
+      ], [12, 8, 4]),
+    ]
+  )

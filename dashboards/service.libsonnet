@@ -1,0 +1,206 @@
+// One Service: how long its changes take, how they end, and what waits.
+local panel = import 'lib/panel.libsonnet';
+
+function(config)
+  local query = (import 'lib/query.libsonnet')(config);
+  local dashboard = (import 'lib/dashboard.libsonnet')(config);
+
+  local delays = panel.thresholds('green', [['yellow', 1], ['red', 5]]);
+  local objective = query.series('max(%s)' % query.of('endpointlag_objective_seconds'), 'objective');
+  local oldest = query.of('endpointlag_oldest_pending_seconds');
+  local range(metric) = query.increase(metric);
+
+  // Quantiles of one kind of change. The exemplars are single pods.
+  local quantiles(change, means, advice) =
+    local of(q) =
+      'histogram_quantile(%s, sum by (le) (%s))' %
+      [q, query.rate('endpointlag_propagation_${histogram}', ', change="%s"' % change)];
+    panel.timeseries(
+      'Delay of `%s`' % change,
+      '%s: p50, p90 and p99 of the delay, with single pods as exemplars.\n\nWhen it passes the objective: %s\n' %
+      [means, advice],
+      's',
+      [query.series(of(q.value), q.name, { exemplar: true }) for q in [
+        { name: 'p50', value: '0.5' },
+        { name: 'p90', value: '0.9' },
+        { name: 'p99', value: '0.99' },
+      ]] + [objective],
+      panel.limitSeries('objective') + panel.logarithmic + {
+        fieldConfig+: { overrides+: [
+          panel.byName(quantile[0], { color: { mode: 'fixed', fixedColor: quantile[1] } })
+          for quantile in [['p50', 'light-blue'], ['p90', 'blue'], ['p99', 'purple']]
+        ] },
+      },
+    );
+
+  dashboard.new(
+    'service',
+    'One Service: how long its changes take to reach its EndpointSlices, how they end, and what waits.',
+    [dashboard.variables[name] for name in [
+      'datasource',
+      'cluster',
+      'job',
+      'instance',
+      'namespace',
+      'service',
+      'histogram',
+    ]],
+    [
+      dashboard.row(4, [
+        panel.stat(
+          'Oldest pending',
+          |||
+            Age of the oldest change of this Service that its EndpointSlices do not show yet.
+
+            When this is red: `kubectl get endpointslices -l kubernetes.io/service-name=SERVICE -o yaml` shows what is there; the daemon's page and its /api/v1/changes name the pods that wait.
+          |||,
+          's',
+          query.series('max(%s)' % oldest, 'oldest'),
+          delays,
+        ),
+        panel.stat(
+          'Pending changes',
+          |||
+            Changes of this Service that are not shown yet.
+
+            When this stays high: either the whole controller is behind (see Overview), or this Service changes faster than its slices are written.
+          |||,
+          'short',
+          query.series(query.sum(query.of('endpointlag_pending_changes')), 'pending'),
+          panel.thresholds('blue'),
+        ),
+        panel.stat(
+          'Delay, p99',
+          |||
+            99 of 100 changes of the shown time took at most this long.
+
+            When this is red: it is above 5 s, the default objective. See below which kind of change it is.
+          |||,
+          's',
+          query.now(query.quantile('0.99', window='$__range'), 'p99'),
+          delays,
+          { fieldConfig+: { defaults+: { noValue: 'no changes' } } },
+        ),
+        panel.stat(
+          'Objective',
+          |||
+            The delay within which a change of this Service should be shown: the daemon's --objective, or the Service's annotation endpointlag.io/objective.
+
+            When this is too high or too low: set the annotation to what the Service's clients and its preStop sleep can stand.
+          |||,
+          's',
+          query.now('max(%s)' % query.of('endpointlag_objective_seconds'), 'objective'),
+          panel.thresholds('text'),
+        ),
+        panel.stat(
+          'Within objective',
+          |||
+            Share of the changes of the shown time that were reflected within the objective.
+
+            When this is red: more changes missed it than the target allows. The misses below say when.
+          |||,
+          'percentunit',
+          query.now('1 - ' + query.missedShare(range), 'within'),
+          panel.thresholds('red', [['green', config.sloTarget]]),
+          { fieldConfig+: { defaults+: { decimals: 2, noValue: 'no changes' } } },
+        ),
+        panel.stat(
+          'Changes',
+          |||
+            Changes of the shown time that met or missed their objective.
+
+            When this is high for a Service that nobody rolls out: its pods flap. Look at their readiness probes.
+          |||,
+          'short',
+          query.now(query.sum(range('endpointlag_slo_changes_total')), 'changes'),
+          panel.thresholds('text'),
+          { fieldConfig+: { defaults+: { decimals: 0 } } },
+        ),
+      ]),
+
+      dashboard.section('How long'),
+      dashboard.row(8, [
+        quantiles('ready', 'Pods that turned ready', 'new pods get traffic late, and rollouts wait for them.'),
+        quantiles(
+          'unready', 'Pods that turned not ready', 'traffic goes on to pods that fail their probes.'
+        ),
+        quantiles(
+          'terminating',
+          'Pods that were asked to end',
+          'new connections go to pods that shut down. A preStop sleep must be longer than this and the nodes take.'
+        ),
+      ]),
+      dashboard.row(8, [
+        quantiles('removed', 'Pods that are gone', 'traffic goes to addresses where nobody is.'),
+        quantiles(
+          'service',
+          'Creation of the Service, and edits of its selector, ports or families',
+          'clients wait for a new Service, or use what an edit took away.'
+        ),
+        panel.heatmap(
+          'Delays',
+          |||
+            How many changes of all kinds took how long.
+
+            When a second band stands high above the first: those are retries or throttling of the controller.
+          |||,
+          'cps',
+          query.series('sum by (le) (%s)' % query.rate('endpointlag_propagation_${histogram}'), '{{le}}', {
+            format: 'heatmap',
+          }),
+        ),
+      ]),
+
+      dashboard.section('How it ended, and what waits'),
+      dashboard.row(8, [
+        panel.timeseries(
+          'Outcomes',
+          |||
+            Changes that ended, by how. Propagated: shown. Superseded: overtaken by their opposite. Withdrawn: the Service no longer expects them. Censored: not seen in order. Expired: given up.
+
+            When superseded is much: pods flap faster than slices are written. When expired is there: something is stuck.
+          |||,
+          'cps',
+          [query.series(
+            query.sum(query.rate('endpointlag_changes_total'), ['outcome'], ['change', 'outcome']), '{{outcome}}'
+          )],
+          panel.stacked,
+        ),
+        panel.timeseries(
+          'Missed objectives',
+          |||
+            Changes that missed the objective, by kind, counted at the moment their age passed it.
+
+            When there are some: compare with the delays above and with Overview, which tells whether other Services missed at the same time.
+          |||,
+          'cps',
+          [query.series(query.sum(query.rate('endpointlag_slo_missed_total'), ['change']), '{{change}}')],
+          panel.stacked,
+        ),
+      ]),
+      dashboard.row(8, [
+        panel.timeseries(
+          'Pending changes',
+          |||
+            Changes that are not shown yet, by kind.
+
+            When it rises and does not fall: nothing is written for this Service. Look for errors of the controller: `kubectl describe service` shows FailedToUpdateEndpointSlices.
+          |||,
+          'short',
+          [query.series(query.sum(query.of('endpointlag_pending_changes'), ['change']), '{{change}}')],
+          panel.stacked,
+        ),
+        panel.timeseries(
+          'Oldest pending',
+          |||
+            Age of the oldest change that is not shown yet, by kind, and the objective.
+
+            When a line rises like a ramp through the objective: that change waits. From its foot you read since when.
+          |||,
+          's',
+          [query.series('max by (change) (%s)' % oldest, '{{change}}'), objective],
+          panel.limitSeries('objective'),
+        ),
+      ]),
+    ]
+  )
