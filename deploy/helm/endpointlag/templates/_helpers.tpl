@@ -1,0 +1,73 @@
+{{/* The name of the objects. */}}
+{{- define "endpointlag.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The name of what is no namespace's: two releases of one name, in two namespaces, must not take it from each other. */}}
+{{- define "endpointlag.clusterName" -}}
+{{- $name := include "endpointlag.fullname" . -}}
+{{- if eq $name .Release.Namespace -}}
+{{- $name -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Namespace $name | trunc 200 -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "endpointlag.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- .Values.serviceAccount.name | default (include "endpointlag.fullname" .) -}}
+{{- else -}}
+{{- .Values.serviceAccount.name | default "default" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The daemon as the subject of a binding. */}}
+{{- define "endpointlag.subject" -}}
+- kind: ServiceAccount
+  name: {{ include "endpointlag.serviceAccount" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end -}}
+
+{{/* What tells the release's pods from others. `name` is fixed: it becomes the label `job` of every series. */}}
+{{- define "endpointlag.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "endpointlag.labels" -}}
+{{ include "endpointlag.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: {{ .Chart.Name }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "endpointlag.image" -}}
+{{- $tag := .Values.image.tag | default .Chart.AppVersion -}}
+{{- with .Values.image.digest -}}
+{{ $.Values.image.repository }}:{{ $tag }}@{{ . }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ $tag }}
+{{- end -}}
+{{- end -}}
+
+{{/* All that the daemon reads. */}}
+{{- define "endpointlag.rules" -}}
+- apiGroups: [""]
+  resources: [pods, services]
+  verbs: [list, watch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
+{{- end -}}
+
+{{/* How many daemons there are. */}}
+{{- define "endpointlag.daemons" -}}
+{{- max (int .Values.replicas) (int .Values.shards) -}}
+{{- end -}}
