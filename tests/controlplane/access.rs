@@ -15,9 +15,12 @@ use std::path::{Path, PathBuf};
 /// The account of the shipped files, and the namespace of all accounts.
 pub const ACCOUNT: &str = "endpointlag";
 
-const CLUSTER_MANIFEST: &str = include_str!("../../deploy/kubernetes/rbac.yaml");
+const CLUSTER_MANIFEST: &str = include_str!("../../deploy/kubernetes/cluster.yaml");
 const AUTH_MANIFEST: &str = include_str!("../../deploy/kubernetes/rbac-auth.yaml");
-const NAMESPACED_MANIFEST: &str = include_str!("../../deploy/kubernetes/rbac-namespaced.yaml");
+const NAMESPACED_MANIFEST: &str = include_str!("../../deploy/kubernetes/namespaced.yaml");
+
+/// What the files grant to whom. The rest of them runs the daemon, as the tests do by themselves.
+const OF_ACCESS: [&str; 5] = ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
 
 /// Who writes, for server-side apply.
 const FIELD_MANAGER: &str = "endpointlag-tests";
@@ -25,7 +28,7 @@ const FIELD_MANAGER: &str = "endpointlag-tests";
 /// Long enough for any test.
 const TOKEN_SECONDS: i64 = 3600;
 
-/// Applies `deploy/kubernetes/rbac.yaml` as it is.
+/// Applies the account and the role of `deploy/kubernetes/cluster.yaml` as they are.
 ///
 /// # Errors
 /// The file does not parse, or the API server refuses an object of it.
@@ -37,7 +40,7 @@ pub async fn grant_cluster_role(client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// Gives an account of a test's own the rules of `deploy/kubernetes/rbac.yaml`.
+/// Gives an account of a test's own the rules of `deploy/kubernetes/cluster.yaml`.
 ///
 /// # Errors
 /// As for [`grant_cluster_role`].
@@ -48,12 +51,15 @@ pub async fn grant_cluster_role_to(client: &Client, account: &str) -> Result<()>
     Ok(())
 }
 
-/// Gives an account the rules of `deploy/kubernetes/rbac-namespaced.yaml` in one namespace.
+/// Gives an account the rules of `deploy/kubernetes/namespaced.yaml` in one namespace.
 ///
 /// # Errors
 /// As for [`grant_cluster_role`].
 pub async fn grant_role_to(client: &Client, account: &str, namespace: &str) -> Result<()> {
-    for object in objects(NAMESPACED_MANIFEST)? {
+    for mut object in objects(NAMESPACED_MANIFEST)? {
+        if object["kind"] != "ServiceAccount" {
+            object["metadata"]["namespace"] = json!(namespace);
+        }
         apply(client, namespace, bound_to(account, object)).await?;
     }
     Ok(())
@@ -153,9 +159,10 @@ pub async fn revoke_cluster_role_of(client: &Client, account: &str) -> Result<()
     deleted.with_context(|| format!("taking the role of account {account} back")).map(drop)
 }
 
-/// The objects of a manifest.
+/// The objects of a manifest that grant something to somebody.
 fn objects(manifest: &str) -> Result<Vec<Value>> {
-    serde_saphyr::from_multiple(manifest).context("reading a file of deploy/kubernetes")
+    let all: Vec<Value> = serde_saphyr::from_multiple(manifest).context("reading a file of deploy/kubernetes")?;
+    Ok(all.into_iter().filter(|it| it["kind"].as_str().is_some_and(|kind| OF_ACCESS.contains(&kind))).collect())
 }
 
 /// Turns a shipped binding into one for another account. The rules stay what they are.

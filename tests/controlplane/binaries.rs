@@ -16,6 +16,8 @@ pub enum Binary {
     ApiServer,
     /// Home of the EndpointSlice controller.
     ControllerManager,
+    /// What a person applies manifests with.
+    Kubectl,
 }
 
 impl Binary {
@@ -29,6 +31,7 @@ impl Binary {
             Self::Etcd => ("etcd", "go.etcd.io/etcd/server/v3"),
             Self::ApiServer => ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
             Self::ControllerManager => ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+            Self::Kubectl => ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
         };
         Program { name, package }
     }

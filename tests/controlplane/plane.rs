@@ -120,6 +120,15 @@ impl ControlPlane {
         client(&self.server(), &self.authority(), &self.credentials.admin_token).await
     }
 
+    /// A kubeconfig of somebody who may do everything, for programs.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn admin_kubeconfig(&self) -> Result<PathBuf> {
+        let token = Token::Inline(&self.credentials.admin_token);
+        self.workspace.write("admin.kubeconfig", kubeconfig(&self.server(), &self.authority(), token))
+    }
+
     /// Starts etcd on its port, with the data it had.
     ///
     /// # Errors
