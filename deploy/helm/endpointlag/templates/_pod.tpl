@@ -4,8 +4,10 @@
 {{- $probes := ternary "probes" "metrics" (gt (int .Values.probePort) 0) -}}
 {{- $probeScheme := ternary "HTTPS" "HTTP" (and (ne .Values.tls.secretName "") (eq $probes "metrics")) -}}
 metadata:
+  # Without the chart's version: a new chart around the same daemon must not start it anew.
   labels:
-    {{- include "endpointlag.labels" . | nindent 4 }}
+    {{- include "endpointlag.selector" . | nindent 4 }}
+    app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
     app.kubernetes.io/component: daemon
     {{- with .Values.podLabels }}
     {{- toYaml . | nindent 4 }}

@@ -1,0 +1,167 @@
+//! Real installations, by Helm and by kubectl, and the daemon under the account that they make.
+
+use super::kubectl::Cluster;
+use super::process::{Container, Running, told_once};
+use super::variants::VARIANTS;
+use crate::controlplane::credentials::{Token, kubeconfig};
+use crate::controlplane::objects::Objects;
+use crate::controlplane::workspace::{Workspace, free_port};
+use crate::helm::{CHART, Helm};
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+/// Questions of `kubectl auth can-i`, and whether the daemon's account should be told yes.
+const RIGHTS: [(&[&str], bool); 14] = [
+    (&["list", "pods"], true),
+    (&["watch", "pods"], true),
+    (&["list", "services"], true),
+    (&["watch", "services"], true),
+    (&["list", "endpointslices.discovery.k8s.io"], true),
+    (&["watch", "endpointslices.discovery.k8s.io"], true),
+    (&["get", "pods"], false),
+    (&["get", "pods", "--subresource=log"], false),
+    (&["create", "pods"], false),
+    (&["delete", "services"], false),
+    (&["patch", "endpointslices.discovery.k8s.io"], false),
+    (&["list", "secrets"], false),
+    (&["list", "configmaps"], false),
+    (&["list", "nodes"], false),
+];
+
+/// Every variant would be taken by the API server, from either Helm.
+#[tokio::test]
+async fn the_api_server_takes_every_variant() -> Result<()> {
+    let cluster = Cluster::shared().await?;
+    for namespace in ["dry", "shop", "bank"] {
+        cluster.create_namespace(namespace)?;
+    }
+    for helm in Helm::ALL {
+        for variant in VARIANTS {
+            let install = ["install", "measure", CHART, "--namespace=dry", "--dry-run=server"];
+            run(helm, cluster, &[&install, variant.flags].concat()).with_context(|| variant.name)?;
+            let workload = variant.objects(helm)?.into_iter().find(|it| it["spec"]["template"].is_object());
+            let template = &workload.context("a workload")?["spec"]["template"];
+            cluster.admit("dry", template).with_context(|| format!("{}: its pod", variant.name))?;
+        }
+    }
+    // The namespace does refuse.
+    let privileged = json!({ "spec": { "containers": [{ "name": "any", "image": "any" }] } });
+    let refused = cluster.admit("dry", &privileged).err().context("an unrestricted pod is let in")?;
+    ensure!(format!("{refused:#}").contains("violates PodSecurity"), "{refused:#}");
+    Ok(())
+}
+
+/// From nothing to a number: installed, upgraded to shards and back, uninstalled.
+#[tokio::test]
+async fn a_release_measures_and_goes_without_a_trace() -> Result<()> {
+    let cluster = Cluster::shared().await?;
+    for helm in Helm::ALL {
+        let namespace = format!("tools-{helm:?}").to_lowercase();
+        cluster.create_namespace(&namespace)?;
+        let (in_it, values) = (format!("--namespace={namespace}"), values()?);
+        run(helm, cluster, &["install", "measure", CHART, &in_it, &values])?;
+        let deployment = cluster.object(&namespace, "deployment", "measure-endpointlag")?;
+        let account = Account::of(cluster, &namespace, "measure-endpointlag")?;
+        let daemon = Container::of(&deployment, 0)?.start(&account.kubeconfig).await?;
+        changes(cluster, &[daemon], &[&format!("{namespace}-one")]).await?;
+
+        run(helm, cluster, &["upgrade", "measure", CHART, &in_it, &values, "--set=shards=3"])?;
+        let set = cluster.object(&namespace, "statefulset", "measure-endpointlag")?;
+        ensure!(set["spec"]["replicas"] == 3, "{set}");
+        let mut shards = Vec::new();
+        for index in 0..3 {
+            // Each pod has an address of its own; the port is the same.
+            let container = Container::of(&set, index)?.at(&format!("127.0.0.{}", index + 1));
+            shards.push(container.start(&account.kubeconfig).await?);
+        }
+        let places: Vec<_> = (0..4).map(|number| format!("{namespace}-shard-{number}")).collect();
+        changes(cluster, &shards, &places.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+
+        run(helm, cluster, &["upgrade", "measure", CHART, &in_it, &values, "--set=namespaces={default}"])?;
+        let who = format!("system:serviceaccount:{namespace}:measure-endpointlag");
+        ensure!(cluster.may(&who, &["list", "pods", "--namespace=default"])?, "the Role is not enough");
+        ensure!(!cluster.may(&who, &["list", "pods", "--namespace=kube-system"])?, "the ClusterRole is still there");
+
+        run(helm, cluster, &["uninstall", "measure", &in_it])?;
+        let kinds = "deployments,statefulsets,services,roles,rolebindings,clusterroles,clusterrolebindings,poddisruptionbudgets";
+        let selector = "--selector=app.kubernetes.io/instance=measure";
+        let left = cluster.kubectl(&["get", kinds, "--all-namespaces", selector, "--output=name"])?;
+        ensure!(left.is_empty(), "left behind:\n{left}");
+    }
+    Ok(())
+}
+
+/// The files of `deploy/kubernetes` as they are, in a cluster that has nothing of them.
+#[tokio::test]
+async fn the_manifests_apply_as_they_are() -> Result<()> {
+    let cluster = Cluster::shared().await?;
+    // The control plane of the tests comes with the daemon's account.
+    cluster.kubectl(&["delete", "namespace", "endpointlag"])?;
+    cluster.kubectl(&["delete", "clusterrole,clusterrolebinding", "endpointlag"])?;
+    let who = "system:serviceaccount:endpointlag:endpointlag";
+    for (file, kind, everywhere) in [
+        ("cluster.yaml", "deployment", true),
+        ("shards.yaml", "statefulset", true),
+        ("namespaced.yaml", "deployment", false),
+    ] {
+        let path = format!("deploy/kubernetes/{file}");
+        for beside in [&path, "deploy/kubernetes/rbac-auth.yaml", "deploy/kubernetes/monitoring.yaml"] {
+            cluster.kubectl(&["apply", "-f", beside])?;
+        }
+        let workload = cluster.object("endpointlag", kind, "endpointlag")?;
+        cluster.admit("endpointlag", &workload["spec"]["template"]).with_context(|| file)?;
+        for (question, expected) in RIGHTS {
+            for (namespace, here) in [("default", true), ("kube-system", everywhere)] {
+                let question = [question, &["--namespace", namespace]].concat();
+                ensure!(cluster.may(who, &question)? == (expected && here), "{file}: {question:?}");
+            }
+        }
+        ensure!(cluster.may(who, &["create", "tokenreviews.authentication.k8s.io"])?, "rbac-auth.yaml");
+        ensure!(!cluster.may(who, &["get", "/metrics"])?, "the daemon is no reader");
+        // Takes the namespace, and all in it, along.
+        cluster.kubectl(&["delete", "-f", &path])?;
+        cluster.kubectl(&["delete", "-f", "deploy/kubernetes/rbac-auth.yaml"])?;
+    }
+    Ok(())
+}
+
+/// The account of a release, as its pods use it.
+struct Account {
+    kubeconfig: std::path::PathBuf,
+    _workspace: Workspace,
+}
+
+impl Account {
+    fn of(cluster: &Cluster, namespace: &str, name: &str) -> Result<Self> {
+        let token = cluster.kubectl(&["create", "token", name, "--namespace", namespace])?;
+        let workspace = Workspace::create(namespace)?;
+        let config = kubeconfig(&cluster.plane.server(), &cluster.plane.authority(), Token::Inline(token.trim()));
+        Ok(Self { kubeconfig: workspace.write("kubeconfig", config)?, _workspace: workspace })
+    }
+}
+
+/// Where the processes may listen, in place of a pod's own address.
+fn values() -> Result<String> {
+    Ok(format!("--set=listenAddress=127.0.0.1,port={}", free_port()?))
+}
+
+/// A pod turns ready in each of new namespaces, and the daemons tell it once.
+async fn changes(cluster: &Cluster, daemons: &[Running], namespaces: &[&str]) -> Result<()> {
+    for namespace in namespaces {
+        let objects = Objects::create(cluster.plane.admin().await?, namespace).await?;
+        objects.create_service("web", json!({ "selector": { "app": "web" }, "ports": [{ "port": 80 }] })).await?;
+        let pod = objects.create_pod("web-0", "web").await?;
+        objects.report(&pod, true).await?;
+    }
+    for namespace in namespaces {
+        told_once(daemons, namespace).await?;
+    }
+    Ok(())
+}
+
+fn run(helm: Helm, cluster: &Cluster, arguments: &[&str]) -> Result<String> {
+    let output = helm.command()?.env("KUBECONFIG", &cluster.kubeconfig).args(arguments).output()?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "helm {helm:?} {}: {complaint}", arguments.join(" "));
+    String::from_utf8(output.stdout).context("not UTF-8")
+}

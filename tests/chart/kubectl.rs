@@ -1,0 +1,133 @@
+//! kubectl against the control plane of the tests, and what a cluster has before a chart comes.
+
+use crate::controlplane::binaries::{Binaries, Binary};
+use crate::controlplane::plane::{ControlPlane, Options};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use tokio::sync::OnceCell;
+
+/// The kinds of the Prometheus Operator, of which the API server need only know that they exist: the operator's own types
+/// judge what is in them.
+const CUSTOM_KINDS: [(&str, &str); 3] =
+    [("ServiceMonitor", "servicemonitors"), ("PodMonitor", "podmonitors"), ("PrometheusRule", "prometheusrules")];
+
+/// The control plane that the tests share, with kubectl.
+pub struct Cluster {
+    /// It.
+    pub plane: ControlPlane,
+    /// Of somebody who may do everything.
+    pub kubeconfig: PathBuf,
+    kubectl: PathBuf,
+}
+
+impl Cluster {
+    /// The first that needs it starts it.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn shared() -> Result<&'static Self> {
+        static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+        CLUSTER.get_or_try_init(Self::start).await
+    }
+
+    async fn start() -> Result<Self> {
+        let binaries = tokio::task::spawn_blocking(|| Binaries::get(&[Binary::Kubectl])).await??;
+        let plane = ControlPlane::start(Options::default()).await?;
+        let kubeconfig = plane.admin_kubeconfig()?;
+        let cluster = Self { plane, kubeconfig, kubectl: binaries.path(Binary::Kubectl) };
+        let kinds: Vec<_> = CUSTOM_KINDS.iter().map(|(kind, plural)| custom_kind(kind, plural)).collect();
+        cluster.kubectl_with(&["apply", "-f", "-"], &kinds.join("---\n"))?;
+        cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"])?;
+        Ok(cluster)
+    }
+
+    /// Runs kubectl in the root of the repository and returns what it prints.
+    ///
+    /// # Errors
+    /// What it complains about.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        self.kubectl_with(arguments, "")
+    }
+
+    /// Runs it with this input.
+    ///
+    /// # Errors
+    /// As for [`Self::kubectl`].
+    pub fn kubectl_with(&self, arguments: &[&str], input: &str) -> Result<String> {
+        let mut command = Command::new(&self.kubectl);
+        command.args(arguments).env("KUBECONFIG", &self.kubeconfig).current_dir(env!("CARGO_MANIFEST_DIR"));
+        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = pipes.spawn().context("starting kubectl")?;
+        child.stdin.take().context("its input")?.write_all(input.as_bytes())?;
+        let output = child.wait_with_output()?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "kubectl {}: {complaint}", arguments.join(" "));
+        String::from_utf8(output.stdout).context("not UTF-8")
+    }
+
+    /// An object as the API server has it.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn object(&self, namespace: &str, kind: &str, name: &str) -> Result<Value> {
+        let text = self.kubectl(&["get", kind, name, "--namespace", namespace, "--output=json"])?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Whether an account may do this.
+    ///
+    /// # Errors
+    /// The API server does not say.
+    pub fn may(&self, account: &str, question: &[&str]) -> Result<bool> {
+        let mut command = Command::new(&self.kubectl);
+        command.args(["auth", "can-i", "--as", account]).args(question).env("KUBECONFIG", &self.kubeconfig);
+        let output = command.output()?;
+        match String::from_utf8_lossy(&output.stdout).trim() {
+            "yes" => Ok(true),
+            no if no.starts_with("no") => Ok(false),
+            _ => anyhow::bail!("may {account} {question:?}? {}", String::from_utf8_lossy(&output.stderr)),
+        }
+    }
+
+    /// Makes a namespace that lets restricted pods in, and no others.
+    ///
+    /// # Errors
+    /// It exists.
+    pub fn create_namespace(&self, name: &str) -> Result<()> {
+        self.kubectl(&["create", "namespace", name])?;
+        self.kubectl(&["label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted"]).map(drop)
+    }
+
+    /// Has the API server judge a pod of a Deployment or StatefulSet, which no controller makes here.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn admit(&self, namespace: &str, template: &Value) -> Result<()> {
+        let mut pod = template.clone();
+        pod["apiVersion"] = "v1".into();
+        pod["kind"] = "Pod".into();
+        pod["metadata"]["name"] = "of-template".into();
+        let arguments = ["create", "--dry-run=server", "--namespace", namespace, "--filename=-"];
+        self.kubectl_with(&arguments, &pod.to_string()).map(drop)
+    }
+}
+
+fn custom_kind(kind: &str, plural: &str) -> String {
+    format!(
+        "apiVersion: apiextensions.k8s.io/v1\n\
+         kind: CustomResourceDefinition\n\
+         metadata: {{name: {plural}.monitoring.coreos.com}}\n\
+         spec:\n  \
+           group: monitoring.coreos.com\n  \
+           scope: Namespaced\n  \
+           names: {{kind: {kind}, plural: {plural}}}\n  \
+           versions:\n  \
+           - name: v1\n    \
+             served: true\n    \
+             storage: true\n    \
+             schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}\n"
+    )
+}

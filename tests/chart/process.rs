@@ -1,0 +1,123 @@
+//! A container of a rendered pod, run as a process: there is no kubelet in the tests.
+
+use crate::controlplane::http::{self, Response};
+use crate::controlplane::process::{Output, Process};
+use crate::controlplane::workspace::Workspace;
+use crate::daemon::metrics::Metrics;
+use crate::daemon::program;
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Ample time to sync watches on a busy machine, or to reflect a change.
+const SOON: Duration = Duration::from_secs(60);
+
+/// What the kubelet would start.
+#[derive(Clone, Debug, Default)]
+pub struct Container {
+    /// The program's arguments.
+    pub arguments: Vec<String>,
+    /// Variables, with the downward API and references resolved.
+    pub variables: Vec<(String, String)>,
+}
+
+impl Container {
+    /// The container of a Deployment's or StatefulSet's pod with this index.
+    ///
+    /// # Errors
+    /// The pod asks for what only a kubelet knows.
+    pub fn of(workload: &Value, index: usize) -> Result<Self> {
+        let container = &workload["spec"]["template"]["spec"]["containers"][0];
+        let mut all = Self::default();
+        for variable in container["env"].as_array().into_iter().flatten() {
+            let value = match (&variable["value"], &variable["valueFrom"]["fieldRef"]["fieldPath"]) {
+                (Value::String(value), _) => all.expand(value),
+                (_, path) if path == "metadata.labels['apps.kubernetes.io/pod-index']" => index.to_string(),
+                _ => anyhow::bail!("a variable from nowhere: {variable}"),
+            };
+            all.variables.push((variable["name"].as_str().context("a name")?.to_owned(), value));
+        }
+        let arguments = container["args"].as_array().context("arguments")?;
+        let arguments: Vec<_> = arguments.iter().filter_map(Value::as_str).map(|text| all.expand(text)).collect();
+        Ok(Self { arguments, ..all })
+    }
+
+    /// Gives it an address of its own, as each pod has one.
+    pub fn at(mut self, address: &str) -> Self {
+        for argument in &mut self.arguments {
+            *argument = argument.replace("127.0.0.1:", &format!("{address}:"));
+        }
+        self
+    }
+
+    /// `$(NAME)` in a text is the variable before it.
+    fn expand(&self, text: &str) -> String {
+        self.variables.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("$({name})"), value))
+    }
+
+    /// Starts it with what a kubeconfig says about the API server, and waits until all its watches are synced.
+    ///
+    /// # Errors
+    /// It ends, or is not ready in time.
+    pub async fn start(&self, kubeconfig: &Path) -> Result<Running> {
+        let listen = self.arguments.iter().find_map(|it| it.strip_prefix("--listen=")).context("--listen")?;
+        let workspace = Workspace::create("container")?;
+        let mut command = program();
+        command.args(&self.arguments).envs(self.variables.iter().cloned()).env("KUBECONFIG", kubeconfig);
+        let process = Process::start("endpointlag", command, Output::Log, &workspace.file("log"))?;
+        let mut running = Running { address: listen.to_owned(), process, _workspace: workspace };
+        let started = Instant::now();
+        while !running.get("/readyz").await.is_ok_and(|page| page.status.is_success()) {
+            ensure!(running.process.ended()?.is_none(), "it ended:\n{}", running.process.log_tail(40));
+            ensure!(started.elapsed() < SOON, "it is not ready:\n{}", running.process.log_tail(40));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(running)
+    }
+}
+
+/// A container that runs.
+#[derive(Debug)]
+pub struct Running {
+    address: String,
+    process: Process,
+    // Last: the process writes into it.
+    _workspace: Workspace,
+}
+
+impl Running {
+    async fn get(&self, path: &str) -> Result<Response> {
+        http::get(&self.address, path).await
+    }
+
+    /// How many `ready` of a namespace it saw reflected.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub async fn reflected(&self, namespace: &str) -> Result<f64> {
+        let metrics = Metrics::parse(&self.get("/metrics").await?.body)?;
+        let labels = [("namespace", namespace), ("change", "ready"), ("outcome", "propagated")];
+        Ok(metrics.sum("endpointlag_changes_total", &labels))
+    }
+}
+
+/// Waits until daemons saw one `ready` of a namespace, all of them together.
+///
+/// # Errors
+/// They see none in time, or more.
+pub async fn told_once(daemons: &[Running], namespace: &str) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let mut sum = 0.0;
+        for daemon in daemons {
+            sum += daemon.reflected(namespace).await?;
+        }
+        if sum > 0.0 {
+            ensure!((sum - 1.0).abs() < 0.5, "{namespace} was told {sum} times");
+            return Ok(());
+        }
+        ensure!(started.elapsed() < SOON, "{namespace} was not told");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,62 @@
+//! Values that make no sense are refused before anything is installed, by words that say which and why.
+
+use crate::helm::{CHART, Helm};
+use anyhow::{Result, ensure};
+
+/// Flags, and what the refusal says.
+const REFUSED: [(&[&str], &str); 24] = [
+    // By the schema.
+    (&["--set=objective=soon"], "'/objective': 'soon' does not match pattern"),
+    (&["--set=expiry=0s"], "'/expiry': '0s' does not match pattern"),
+    (&["--set=histogram=sparse"], "'/histogram': value must be one of 'classic', 'native', 'both', 'cluster-only'"),
+    (&["--set=port=70000"], "'/port': maximum: got 70,000, want 65,535"),
+    (&["--set=probePort=-1"], "'/probePort': minimum"),
+    (&["--set=replica=2"], "additional properties 'replica' not allowed"),
+    (&["--set=serviceMonitor.enable=true"], "additional properties 'enable' not allowed"),
+    (&["--set=shards=0"], "'/shards': minimum: got 0, want 1"),
+    (&["--set-string=replicas=2"], "'/replicas': got string, want integer"),
+    (&["--set=namespaces={Shop}"], "'/namespaces/0': 'Shop' does not match pattern"),
+    (&["--set=namespaces={shop,shop}"], "'/namespaces': items at 0 and 1 are equal"),
+    (&["--set=image.repository=endpointlag:latest"], "'/image/repository'"),
+    (&["--set=image.digest=latest"], "'/image/digest'"),
+    (&["--set=listenAddress=0.0.0.0:80"], "'/listenAddress'"),
+    (&["--set=extraArgs={-n}"], "'/extraArgs/0'"),
+    // By the templates.
+    (&["--set=replicas=2,shards=2"], "replicas and shards: choose one"),
+    (&["--set=shards=2,namespaces={shop}"], "shards divide the whole cluster"),
+    (&["--set=excludeNamespaces={bank},namespaces={shop}"], "excludeNamespaces leaves out of the whole cluster"),
+    (&["--set=auth.kind=kubernetes"], "auth.kind kubernetes needs tls.secretName"),
+    (&["--set=auth.readers[0].namespace=a,auth.readers[0].name=b"], "auth.readers has a meaning with"),
+    (&["--set=probePort=10911"], "probePort is the same as port"),
+    (&["--set=serviceMonitor.enabled=true,podMonitor.enabled=true"], "or each daemon is scraped twice"),
+    (
+        &["--set=auth.kind=kubernetes,tls.secretName=tls,podMonitor.enabled=true"],
+        "podMonitor.authorization has to name a token",
+    ),
+    (&["--set=extraArgs={--listen=0.0.0.0:1}"], "extraArgs: --listen has a value of its own"),
+];
+
+#[test]
+fn what_makes_no_sense_is_refused_in_words() -> Result<()> {
+    for helm in Helm::ALL {
+        for (flags, words) in REFUSED {
+            let arguments = [&["template", "x", CHART, "--kube-version=1.37.2"], flags].concat();
+            let said = helm.run(&arguments).err().map(|error| format!("{error:#}")).unwrap_or_default();
+            ensure!(said.contains(words), "{helm:?} {flags:?}: {said:?} does not say {words:?}");
+        }
+    }
+    Ok(())
+}
+
+/// A parent chart hands its `global` to all its charts.
+#[test]
+fn the_values_of_a_parent_chart_pass() -> Result<()> {
+    Helm::Four.template("x", "x", &["--set=global.anything=1"]).map(drop)
+}
+
+#[test]
+fn an_old_cluster_is_refused() -> Result<()> {
+    let refused = Helm::Four.run(&["template", "x", CHART, "--kube-version=1.27.16"]);
+    ensure!(refused.is_err_and(|error| format!("{error:#}").contains("kubeVersion")), "1.27 is taken");
+    Ok(())
+}
