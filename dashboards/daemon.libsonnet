@@ -7,8 +7,8 @@ function(config)
 
   // Metrics that other programs have as well, for which the job of the daemon is told by the same matchers.
   local own = query.own;
-  local perWatch = 'instance, resource';
-  local watch(fn, metric, by=perWatch) = '%s by (%s) (%s)' % [fn, by, metric];
+  // The worst or the sum of all daemons. The variable `instance` narrows it to one.
+  local watch(fn, metric) = '%s by (resource) (%s)' % [fn, metric];
   local outcomes(matchers) =
     'sum(%s)' % query.each(
       'rate(%s[$__rate_interval])' % own('endpointlag_changes_total', matchers), ['change', 'outcome']
@@ -54,7 +54,7 @@ function(config)
           } } }
         ),
         panel.stat(
-          'Age of the last byte',
+          'Quietest watch',
           |||
             The longest that a watch has brought nothing. The API server sends a bookmark about once a minute.
 
@@ -92,7 +92,7 @@ function(config)
           panel.thresholds('blue'),
         ),
         panel.stat(
-          'Services without own series',
+          'Overflowed Services',
           |||
             Services beyond --max-services, which share the series of _other/_other.
 
@@ -107,28 +107,73 @@ function(config)
         ),
       ]),
 
+      dashboard.row(6, [
+        panel.table(
+          'Daemons',
+          |||
+            Each daemon: what it is, since when it runs.
+
+            When versions differ for long: a rollout is stuck. When one is young and nobody restarted it: see why it ended, for what was pending then is lost.
+          |||,
+          [
+            query.table('max by (%s, job, instance, version, revision) (%s)' % [
+              config.clusterLabel,
+              own('endpointlag_build_info'),
+            ]),
+            query.table('max by (%s, job, instance) (time() - %s)' % [
+              config.clusterLabel,
+              own('process_start_time_seconds'),
+            ]),
+            query.table('min by (%s, job, instance) (%s)' % [
+              config.clusterLabel,
+              own('endpointlag_watch_synced'),
+            ]),
+          ],
+          [
+            { field: config.clusterLabel, name: 'Cluster' },
+            { field: 'job', name: 'Job' },
+            { field: 'instance', name: 'Instance' },
+            { field: 'version', name: 'Version' },
+            { field: 'revision', name: 'Revision' },
+            { field: 'Value #B', name: 'Up for', options: { unit: 's' } },
+            {
+              field: 'Value #C',
+              name: 'Watches',
+              options: panel.cell('none', 'red', [['green', 1]]) + {
+                mappings: [{ type: 'value', options: {
+                  '0': { text: 'blind', index: 0 },
+                  '1': { text: 'synced', index: 1 },
+                } }],
+              },
+            },
+          ],
+          ['Value #A'],
+          'Up for',
+        ),
+      ]),
+
       dashboard.section('What it sees'),
       dashboard.row(8, [
         panel.timeseries(
           'Watches synced',
           |||
-            1 where all objects are known and changes come in, for each daemon and resource.
+            1 where all objects are known and changes come in, on the daemon that does worst.
 
-            When a line is at 0: this daemon is blind for this resource. Changes of that time end censored; see the reasons of the restarts.
+            When a line is at 0: a daemon is blind for this resource; the table above says which. Changes of that time end censored; see the reasons of the restarts.
           |||,
           'none',
-          [query.series(watch('min', own('endpointlag_watch_synced')), '{{instance}} {{resource}}')],
+          [query.series(watch('min', own('endpointlag_watch_synced')), '{{resource}}')],
           panel.steps { fieldConfig+: { defaults+: { max: 1, decimals: 0 } } },
         ),
         panel.timeseries(
           'Age of the last byte',
           |||
-            Time since each watch brought something. It falls with every event, and in a quiet cluster with the bookmark about once a minute. At 3 minutes, --watch-idle, the watch is dropped.
+            Time since each watch brought something, on the daemon that does worst. It falls with every event, and in a quiet cluster with the bookmark about once a minute. At 3 minutes, --watch-idle, the watch is dropped.
 
             When a saw tooth grows past the line: connections die without a word. Look for what lies between the daemon and the API server.
           |||,
           's',
-          [query.series(watch('max', own('endpointlag_watch_age_seconds')), '{{instance}} {{resource}}')],
+          [query.series(watch('max', own('endpointlag_watch_age_seconds')), '{{resource}}')],
           panel.limits(panel.thresholds('transparent', [['red', 180]])),
         ),
         panel.timeseries(
@@ -139,7 +184,7 @@ function(config)
             When this falls to nothing while the cluster works: the daemon sees nothing. When it jumps: a list after a lost watch, or a controller that writes in a loop.
           |||,
           'cps',
-          [query.series(watch('sum', query.ownRate('endpointlag_watch_events_total'), 'resource'), '{{resource}}')],
+          [query.series(watch('sum', query.ownRate('endpointlag_watch_events_total')), '{{resource}}')],
         ),
       ]),
       dashboard.row(8, [
@@ -154,7 +199,7 @@ function(config)
           [query.series(
             'sum by (reason) (increase(%s[$__rate_interval]))' % own('endpointlag_watch_restarts_total'), '{{reason}}'
           )],
-          panel.stacked,
+          panel.stacked + panel.upTo(1),
         ),
         panel.timeseries(
           'Gaps',
@@ -165,8 +210,9 @@ function(config)
           |||,
           'percentunit',
           [query.series(
-            watch('max', query.ownRate('endpointlag_watch_gap_seconds_total')), '{{instance}} {{resource}}'
+            watch('max', query.ownRate('endpointlag_watch_gap_seconds_total')), '{{resource}}'
           )],
+          panel.upTo(0.01),
         ),
         panel.timeseries(
           'Time to connect',
@@ -176,7 +222,7 @@ function(config)
             When one resource is much slower than the others: its events are late, and delays are too long (EndpointSlices) or too short (pods). Look at the API server's load and at proxies.
           |||,
           's',
-          [query.series(watch('max', own('endpointlag_watch_connect_seconds')), '{{instance}} {{resource}}')],
+          [query.series(watch('max', own('endpointlag_watch_connect_seconds')), '{{resource}}')],
         ),
       ]),
 
@@ -231,7 +277,8 @@ function(config)
             When this is not nothing: the daemon needs more CPU (is it throttled by its limit?), or its cluster is to be divided by --shard.
           |||,
           'cps',
-          [query.series(watch('sum', query.ownRate('endpointlag_watch_held_up_total')), '{{instance}} {{resource}}')],
+          [query.series(watch('sum', query.ownRate('endpointlag_watch_held_up_total')), '{{resource}}')],
+          panel.upTo(0.1),
         ),
         panel.timeseries(
           'Not understood',
@@ -242,9 +289,10 @@ function(config)
           |||,
           'cps',
           [
-            query.series(watch('sum', query.ownRate('endpointlag_watch_malformed_total'), 'resource'), '{{resource}}'),
+            query.series(watch('sum', query.ownRate('endpointlag_watch_malformed_total')), '{{resource}}'),
             query.series('sum(%s)' % query.ownRate('endpointlag_malformed_annotations_total'), 'annotations'),
           ],
+          panel.upTo(0.1),
         ),
         panel.timeseries(
           'Output lost',
@@ -258,6 +306,7 @@ function(config)
             query.series('sum(%s)' % query.ownRate('endpointlag_samples_dropped_total'), 'samples'),
             query.series('sum(%s)' % query.ownRate('endpointlag_hdr_log_errors_total'), 'HDR log'),
           ],
+          panel.upTo(0.1),
         ),
       ]),
 
@@ -272,7 +321,8 @@ function(config)
           |||,
           'none',
           [query.series('sum by (instance) (%s)' % query.ownRate('process_cpu_seconds_total'), '{{instance}}')],
-          { fieldConfig+: { defaults+: { decimals: 3 } } },
+          // The metric counts whole seconds: over less time it is a row of spikes.
+          { interval: '2m' } + panel.upTo(0.1),
         ),
         panel.timeseries(
           'Memory',
@@ -292,7 +342,7 @@ function(config)
             When this is much: a shard reads the whole watches, so several cost the API server as many times. Where only some namespaces are of interest, --namespace asks for no more.
           |||,
           'Bps',
-          [query.series(watch('sum', query.ownRate('endpointlag_watch_bytes_total'), 'resource'), '{{resource}}')],
+          [query.series(watch('sum', query.ownRate('endpointlag_watch_bytes_total')), '{{resource}}')],
         ),
       ]),
       dashboard.row(8, [
@@ -319,64 +369,19 @@ function(config)
         panel.timeseries(
           'HTTP requests',
           |||
-            Requests that the daemons answered, by path and status, and connections of clients that they dropped, by reason.
+            Requests that the daemons answered, by status, and connections of clients that they dropped.
 
-            When 401, 403 or 503 are there: a reader has no right, or the API server cannot be asked. When connections are dropped: a client is too slow, or sends what is no request.
+            When 401, 403 or 503 are there: a reader has no right, or the API server cannot be asked. When connections are dropped: a client is too slow, or sends what is no request; endpointlag_http_connections_dropped_total has the reasons.
           |||,
           'reqps',
           [
             query.series(
-              'sum by (path, code) (%s)' % query.ownRate('endpointlag_http_requests_total'), '{{path}} {{code}}'
+              'sum by (code) (%s)' % query.ownRate('endpointlag_http_requests_total'), '{{code}}'
             ),
             query.series(
-              'sum by (reason) (%s) > 0' % query.ownRate('endpointlag_http_connections_dropped_total'),
-              'dropped: {{reason}}'
+              'sum(%s)' % query.ownRate('endpointlag_http_connections_dropped_total'), 'connections dropped'
             ),
           ],
-        ),
-      ]),
-      dashboard.row(6, [
-        panel.table(
-          'Daemons',
-          |||
-            Each daemon: what it is, since when it runs.
-
-            When versions differ for long: a rollout is stuck. When one is young and nobody restarted it: see why it ended, for what was pending then is lost.
-          |||,
-          [
-            query.table('max by (%s, job, instance, version, revision) (%s)' % [
-              config.clusterLabel,
-              own('endpointlag_build_info'),
-            ]),
-            query.table('max by (%s, job, instance) (time() - %s)' % [
-              config.clusterLabel,
-              own('process_start_time_seconds'),
-            ]),
-            query.table('min by (%s, job, instance) (%s)' % [
-              config.clusterLabel,
-              own('endpointlag_watch_synced'),
-            ]),
-          ],
-          [
-            { field: config.clusterLabel, name: 'Cluster' },
-            { field: 'job', name: 'Job' },
-            { field: 'instance', name: 'Instance' },
-            { field: 'version', name: 'Version' },
-            { field: 'revision', name: 'Revision' },
-            { field: 'Value #B', name: 'Up for', options: { unit: 's' } },
-            {
-              field: 'Value #C',
-              name: 'Watches',
-              options: panel.cell('none', 'red', [['green', 1]]) + {
-                mappings: [{ type: 'value', options: {
-                  '0': { text: 'blind', index: 0 },
-                  '1': { text: 'synced', index: 1 },
-                } }],
-              },
-            },
-          ],
-          ['Value #A'],
-          'Up for',
         ),
       ]),
     ]

@@ -13,10 +13,9 @@ function(config)
   // Quantiles of one kind of change. The exemplars are single pods.
   local quantiles(change, means, advice) =
     local of(q) =
-      'histogram_quantile(%s, sum by (le) (%s))' %
-      [q, query.rate('endpointlag_propagation_${histogram}', ', change="%s"' % change)];
+      query.quantile(q, matchers=', change="%s"' % change);
     panel.timeseries(
-      'Delay of `%s`' % change,
+      'Delay, %s' % change,
       '%s: p50, p90 and p99 of the delay, with single pods as exemplars.\n\nWhen it passes the objective: %s\n' %
       [means, advice],
       's',
@@ -48,7 +47,7 @@ function(config)
     [
       dashboard.row(4, [
         panel.stat(
-          'Oldest pending',
+          'Oldest pending now',
           |||
             Age of the oldest change of this Service that its EndpointSlices do not show yet.
 
@@ -59,7 +58,7 @@ function(config)
           delays,
         ),
         panel.stat(
-          'Pending changes',
+          'Pending now',
           |||
             Changes of this Service that are not shown yet.
 

@@ -1,1 +1,16 @@
 //! The dashboards, held by rules of their own and by a real Prometheus that scraped the daemon.
+
+mod controlplane;
+mod daemon;
+mod prometheus;
+mod scene;
+mod truth;
+
+/// The tests by what they need.
+mod dashboards {
+    mod grafana;
+    mod links;
+    mod live;
+    mod promql;
+    mod rules;
+}

@@ -34,6 +34,14 @@ impl Prometheus {
     /// # Errors
     /// If it cannot be built or started.
     pub async fn scraping(target: &str) -> Result<Self> {
+        Self::labelling(target, "").await
+    }
+
+    /// As [`Self::scraping`], where all series get further labels, such as `cluster: east`.
+    ///
+    /// # Errors
+    /// If it cannot be built or started.
+    pub async fn labelling(target: &str, labels: &str) -> Result<Self> {
         let programs = tokio::task::spawn_blocking(programs).await??;
         let folder = tempfile::tempdir()?;
         let config = format!(
@@ -42,7 +50,7 @@ impl Prometheus {
              - job_name: endpointlag\n  \
                scrape_native_histograms: true\n  \
                always_scrape_classic_histograms: true\n  \
-               static_configs: [{{targets: ['{target}']}}]\n"
+               static_configs: [{{targets: ['{target}'], labels: {{{labels}}}}}]\n"
         );
         let file = folder.path().join("prometheus.yml");
         fs::write(&file, config)?;
@@ -81,7 +89,11 @@ impl Prometheus {
         Ok(series.filter_map(|series| series["exemplars"].as_array()).flatten().cloned().collect())
     }
 
-    async fn ask(&self, path: &str) -> Result<Value> {
+    /// What the API answers at a path below `/api/v1/`.
+    ///
+    /// # Errors
+    /// If Prometheus refuses it.
+    pub async fn ask(&self, path: &str) -> Result<Value> {
         let answer = http::get(&self.address, &format!("/api/v1/{path}")).await?.body;
         let mut json: Value = serde_json::from_str(&answer).with_context(|| answer.clone())?;
         ensure!(json["status"] == "success", "{path}: {answer}");
@@ -149,7 +161,8 @@ fn programs() -> Result<PathBuf> {
     module.build(&[PROMETHEUS, PROMTOOL])
 }
 
-fn encode(query: &str) -> String {
+/// A query as part of an address.
+pub fn encode(query: &str) -> String {
     query.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 

@@ -1,7 +1,7 @@
 // Panels: what all have in common, and what of Grafana's many options is used here.
 local datasource = { type: 'prometheus', uid: '${datasource}' };
 
-// A colour for each kind of change and each outcome, the same everywhere, by the legend of what shows them.
+// A colour for each kind of change, each outcome and each resource, the same everywhere, by the legend of what shows them.
 local colours = {
   '{{change}}': { ready: 'green', unready: 'orange', terminating: 'purple', removed: 'red', service: 'blue' },
   '{{outcome}}': {
@@ -11,6 +11,7 @@ local colours = {
     withdrawn: 'purple',
     expired: 'red',
   },
+  '{{resource}}': { pods: 'green', services: 'blue', endpointslices: 'orange' },
 };
 
 local step(colour, value=null) = { color: colour, value: value };
@@ -68,8 +69,8 @@ local base(type, title, description, unit, targets) = {
           custom: {
             drawStyle: 'line',
             lineWidth: 2,
-            fillOpacity: 8,
-            gradientMode: 'opacity',
+            fillOpacity: 0,
+            gradientMode: 'none',
             lineInterpolation: 'linear',
             showPoints: 'auto',
             pointSize: 4,
@@ -97,7 +98,6 @@ local base(type, title, description, unit, targets) = {
     fieldConfig+: { defaults+: { custom+: {
       stacking: { mode: 'normal', group: 'A' },
       fillOpacity: 45,
-      gradientMode: 'none',
       lineWidth: 1,
     } } },
   },
@@ -105,8 +105,13 @@ local base(type, title, description, unit, targets) = {
   steps:: { fieldConfig+: { defaults+: { custom+: { lineInterpolation: 'stepAfter' } } } },
   // Orders of magnitude on the axis, where values range from milliseconds to minutes.
   logarithmic:: {
-    fieldConfig+: { defaults+: { min:: null, custom+: { scaleDistribution: { type: 'log', log: 10 } } } },
+    fieldConfig+: { defaults+: { min:: null, custom+: {
+      scaleDistribution: { type: 'log', log: 10 },
+      axisGridShow: false,
+    } } },
   },
+  // The axis reaches at least this far, so that nothing does not look like something.
+  upTo(value):: { fieldConfig+: { defaults+: { custom+: { axisSoftMax: value } } } },
   // A line at each threshold.
   limits(thresholds):: {
     fieldConfig+: { defaults+: { thresholds: thresholds, custom+: { thresholdsStyle: { mode: 'dashed' } } } },
@@ -121,11 +126,6 @@ local base(type, title, description, unit, targets) = {
       'custom.showPoints': 'never',
     })] },
   },
-  // The last and the greatest value in the legend.
-  legendTable:: {
-    options+: { legend+: { displayMode: 'table', placement: 'right', calcs: ['lastNotNull', 'max'] } },
-  },
-
   // Bars, the longest first.
   bars(title, description, unit, targets, thresholds, extra={})::
     base('bargauge', title, description, unit, targets) + {
@@ -140,6 +140,7 @@ local base(type, title, description, unit, targets) = {
         sizing: 'auto',
         minVizHeight: 16,
         minVizWidth: 8,
+        text: { titleSize: 13, valueSize: 16 },
       },
     } + extra,
 

@@ -38,14 +38,14 @@ function(config) {
       query.each(expression, of),
     ],
 
-  // A quantile of the delays. The variable `histogram` completes the metric's name: with "seconds_bucket" it is the classic
-  // histogram, with "seconds" the native one, which has no label le for `by` to keep.
-  quantile(q, labels=[], over='rate', window='$__rate_interval')::
-    'histogram_quantile(%s, sum %s (%s(%s[%s])))' % [
+  // A quantile of a histogram, and nothing where there were no changes, instead of NaN. The variable `histogram` completes the
+  // name: with "seconds_bucket" it is the classic histogram, with "seconds" the native one, which has no label le to keep.
+  quantile(q, labels=[], window='$__rate_interval', matchers='')::
+    'histogram_quantile(%s, sum %s (%s(%s[%s]))) >= 0' % [
       q,
       query.by(labels + ['le']),
-      over,
-      query.of('endpointlag_propagation_${histogram}'),
+      if window == '$__rate_interval' then 'rate' else 'increase',
+      query.of('endpointlag_propagation_${histogram}', matchers),
       window,
     ],
 

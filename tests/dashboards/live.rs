@@ -1,0 +1,228 @@
+//! Each query of each dashboard, asked of a real Prometheus that scraped the daemon while everything happened that it measures.
+
+use super::grafana::{self, Dashboard, Target, Values, interpolate, list, text};
+use crate::controlplane::objects::{Objects, PodHandle};
+use crate::controlplane::plane::{ControlPlane, Controllers, Options};
+use crate::prometheus::{Prometheus, encode};
+use crate::scene::{Scene, Setup};
+use anyhow::{Context, Result, bail, ensure};
+use futures::{StreamExt, stream};
+use serde_json::{Value, json};
+use std::time::{Duration, SystemTime};
+
+/// Where changes are made. The other is made first.
+const NAMESPACES: [&str; 2] = ["media", "shop"];
+const SERVICES: [&str; 2] = ["cart", "images"];
+
+/// Pods of each Service.
+const PODS: usize = 3;
+
+/// How often everything happens. Counters begin with their first count, which no rate sees.
+const ROUNDS: usize = 3;
+
+/// Two scrapes, and some.
+const BETWEEN: Duration = Duration::from_millis(2500);
+
+/// Queries under way at the same time.
+const AT_ONCE: usize = 4;
+
+/// The interval that Grafana makes of a scrape each second: four scrapes.
+const RATE_INTERVAL: &str = "4s";
+
+/// Seconds before the first change that a query sees.
+const LEAD: u64 = 5;
+
+/// Everything that the dashboards show happens, and each query has an answer, whatever is chosen.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_query_has_data_for_each_choice_of_variables() -> Result<()> {
+    let mut plane = ControlPlane::start(Options::default()).await?;
+    let flags = ["--objective=500ms", "--namespace=media", "--namespace=shop"];
+    let shop = Objects::create(plane.admin().await?, "shop").await?;
+    let scene = Scene::prepare(&plane, "media", Setup::cluster(&plane).with(&flags)).await?;
+    scene.daemon.wait_until_ready().await?;
+    let address = scene.daemon.address();
+    let alone = Prometheus::scraping(address).await?;
+    let one_of_several = Prometheus::labelling(address, "cluster: east").await?;
+
+    let began = now()?;
+    let mut pods = Vec::new();
+    for objects in [&scene.objects, &shop] {
+        for service in SERVICES {
+            objects.create_service(service, json!({"selector": {"app": service}, "ports": [{"port": 80}]})).await?;
+            for number in 0..PODS {
+                let pod = objects.create_pod(&format!("{service}-{number}"), service).await?;
+                objects.report(&pod, true).await?;
+                pods.push((objects, service, pod));
+            }
+        }
+    }
+    tokio::time::sleep(BETWEEN).await;
+    for round in 0..ROUNDS {
+        // The last comes while nobody writes slices, so that changes wait and miss their objective.
+        if round + 1 == ROUNDS {
+            plane.stop_controllers().await?;
+        }
+        for (objects, service, pod) in &mut pods {
+            *pod = change(objects, service, pod, round).await?;
+        }
+        tokio::time::sleep(BETWEEN).await;
+    }
+    plane.start_controllers(Controllers::default()).await?;
+    alone.until("sum(endpointlag_pending_changes) == 0").await?;
+    tokio::time::sleep(BETWEEN).await;
+
+    let span = Span { from: began - LEAD, to: now()? };
+    let mut failures = Vec::new();
+    for dashboard in grafana::all()? {
+        for (prometheus, has_cluster) in [(&alone, false), (&one_of_several, true)] {
+            failures.extend(try_all(prometheus, &dashboard, has_cluster, span).await?);
+        }
+    }
+    ensure!(failures.is_empty(), "{} without data:\n{}", failures.len(), failures.join("\n"));
+    scene.finish().await
+}
+
+/// Every kind of change, of one pod and its Service. Returns the pod that takes its place.
+async fn change(objects: &Objects, service: &str, pod: &PodHandle, round: usize) -> Result<PodHandle> {
+    objects.report(pod, false).await?;
+    let ports = json!({"ports": [{"port": 80, "targetPort": 8000 + round}]});
+    objects.edit_service(service, ports).await?;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    objects.report(pod, true).await?;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    objects.terminate(pod).await?;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    objects.finish(pod).await?;
+    let next = objects.create_pod(&format!("{}-{round}", pod.name), service).await?;
+    objects.report(&next, true).await?;
+    Ok(next)
+}
+
+/// The time that a dashboard shows, in seconds.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    from: u64,
+    to: u64,
+}
+
+fn now() -> Result<u64> {
+    Ok(SystemTime::UNIX_EPOCH.elapsed()?.as_secs())
+}
+
+/// Asks each query of a dashboard for each choice. Returns those without an answer.
+async fn try_all(prometheus: &Prometheus, dashboard: &Dashboard, has_cluster: bool, span: Span) -> Result<Vec<String>> {
+    let targets = dashboard.targets()?;
+    let mut asked = Vec::new();
+    for (choice, values) in choices(prometheus, dashboard, has_cluster, span).await? {
+        asked.extend(targets.iter().map(|target| (choice.clone(), values.clone(), target.clone())));
+    }
+    let answers = stream::iter(asked).map(async |(choice, values, target)| {
+        let query = interpolate(&target.expr, &values)?;
+        let found = ask(prometheus, &target, &query, span).await.with_context(|| target.place.clone())?;
+        anyhow::Ok((!found).then(|| format!("{} [{choice}]: {query}", target.place)))
+    });
+    let answers: Vec<_> = answers.buffer_unordered(AT_ONCE).collect().await;
+    answers.into_iter().filter_map(Result::transpose).collect()
+}
+
+/// Whether a query returns a number, in the way that its panel asks: at the end, or at any moment of the time shown.
+async fn ask(prometheus: &Prometheus, target: &Target, query: &str, Span { from, to }: Span) -> Result<bool> {
+    let path = match target.instant {
+        true => format!("query?query={}&time={to}", encode(query)),
+        false => format!("query_range?query={}&start={from}&end={to}&step=1", encode(query)),
+    };
+    let data = prometheus.ask(&path).await?;
+    Ok(list(&data["result"]).iter().any(|series| {
+        let single = |of: &str| series[of].as_array().map(|_| &series[of]);
+        let many = |of: &'static str| list(&series[of]).iter();
+        let samples = single("value").into_iter().chain(many("values"));
+        let histograms = single("histogram").into_iter().chain(many("histograms"));
+        samples.into_iter().any(|sample| text(&sample[1]) != "NaN")
+            || histograms.into_iter().any(|sample| text(&sample[1]["count"]) != "0")
+    }))
+}
+
+/// The ways in which a person may set the variables: all, each of them to one value by itself, all of them to one value, and
+/// all of them to several; with each kind of histogram.
+async fn choices(
+    prometheus: &Prometheus,
+    dashboard: &Dashboard,
+    has_cluster: bool,
+    Span { from, to }: Span,
+) -> Result<Vec<(String, Values)>> {
+    let mut all = Values::new();
+    let mut one = Values::new();
+    let mut several = Values::new();
+    let mut histograms = Vec::new();
+    for variable in dashboard.variables().iter().filter(|variable| variable["type"] == "query") {
+        let name = text(&variable["name"]);
+        let found = options(prometheus, text(&variable["definition"]), text(&variable["regex"]), &all)
+            .await
+            .with_context(|| format!("{} / ${name}", dashboard.name))?;
+        if name == "cluster" && !has_cluster {
+            ensure!(found.is_empty(), "no series has a cluster, but $cluster has {found:?}");
+        } else {
+            let expected: &[&str] = match name {
+                "cluster" => &["east"],
+                "job" => &["endpointlag"],
+                "namespace" => &NAMESPACES,
+                "service" => &SERVICES,
+                "histogram" => &["seconds_bucket", "seconds"],
+                _ => &[],
+            };
+            let as_expected = if expected.is_empty() { found.len() == 1 } else { found == expected };
+            ensure!(as_expected, "{} / ${name} has {found:?}", dashboard.name);
+        }
+        let first = found.first().cloned();
+        let set = |values: &mut Values, value: &str| values.insert(name.to_owned(), value.to_owned());
+        if name == "histogram" {
+            histograms = found;
+        } else if variable["includeAll"] == true {
+            let any = text(&variable["allValue"]);
+            set(&mut all, any);
+            set(&mut one, first.as_deref().unwrap_or(any));
+            set(&mut several, &if found.is_empty() { any.to_owned() } else { format!("({})", found.join("|")) });
+        } else {
+            let first = first.context("checked above")?;
+            for values in [&mut all, &mut one, &mut several] {
+                set(values, &first);
+            }
+        }
+    }
+    let alone = one.iter().filter(|(name, value)| all[*name] != **value);
+    let alone = alone.map(|(name, value)| {
+        let mut values = all.clone();
+        values.insert(name.clone(), value.clone());
+        (format!("{name} {value}"), values)
+    });
+    let mut choices: Vec<_> = alone.collect();
+    choices.extend([("all", all), ("one", one), ("several", several)].map(|(name, values)| (name.to_owned(), values)));
+    let kinds = histograms.iter().flat_map(|kind| choices.iter().map(move |choice| (kind, choice)));
+    let with_grafanas = kinds.map(|(kind, (choice, values))| {
+        let mut values = values.clone();
+        let own = [
+            ("histogram", kind.clone()),
+            ("__rate_interval", RATE_INTERVAL.into()),
+            ("__range", format!("{}s", to - from)),
+        ];
+        values.extend(own.map(|(name, value)| (name.to_owned(), value)));
+        (format!("{choice}, {kind}"), values)
+    });
+    Ok(with_grafanas.collect())
+}
+
+/// The values that a variable offers, by Grafana's two kinds of variable queries that are used here.
+async fn options(prometheus: &Prometheus, definition: &str, regex: &str, values: &Values) -> Result<Vec<String>> {
+    let query = interpolate(definition, values)?;
+    let inner = |function: &str| query.strip_prefix(function).and_then(|rest| rest.strip_suffix(')'));
+    if let Some((selector, label)) = inner("label_values(").and_then(|inner| inner.rsplit_once(", ")) {
+        let found = prometheus.ask(&format!("label/{label}/values?match[]={}", encode(selector))).await?;
+        return Ok(list(&found).iter().map(|value| text(value).to_owned()).collect());
+    }
+    let Some(inner) = inner("query_result(") else { bail!("{query} is no query of a variable") };
+    // The regular expression takes the value from the label of the name that stands in it.
+    let label = regex.split("=\"(?<value>").next().and_then(|before| before.rsplit("*").next()).context("no value")?;
+    let found = prometheus.ask(&format!("query?query={}", encode(inner))).await?;
+    let value = |row: &Value| row["metric"][label].as_str().map(str::to_owned).context("no value");
+    list(&found["result"]).iter().map(value).collect()
+}
