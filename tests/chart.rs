@@ -3,6 +3,7 @@
 mod controlplane;
 mod daemon;
 mod helm;
+mod prometheus;
 mod pypi;
 mod truth;
 
@@ -12,6 +13,7 @@ mod chart {
     mod kubectl;
     mod linters;
     mod process;
+    mod readme;
     mod refusals;
     mod rendered;
     mod schemas;

@@ -31,12 +31,20 @@ impl Demo {
     /// # Errors
     /// It does not listen in time.
     pub async fn start(folder: &Path, flags: &[&str]) -> Result<Self> {
-        let log = folder.join("demo.log");
-        let _ = fs::remove_file(&log);
         let mut command = Command::new(env!("CARGO_BIN_EXE_endpointlag"));
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ENDPOINTLAG_")) {
             command.env_remove(name);
         }
+        Self::start_program(command, folder, flags).await
+    }
+
+    /// Starts a program that is the daemon, or runs it.
+    ///
+    /// # Errors
+    /// It does not listen in time.
+    pub async fn start_program(mut command: Command, folder: &Path, flags: &[&str]) -> Result<Self> {
+        let log = folder.join("demo.log");
+        let _ = fs::remove_file(&log);
         command.args(["demo", "--listen=127.0.0.1:0", "--log-format=json", "--every=1h"]).args(flags);
         let mut process = Process::start("endpointlag demo", command, Output::Log, &log)?;
         let started = Instant::now();

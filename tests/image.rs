@@ -1,1 +1,14 @@
 //! The static binary that the image holds.
+
+mod controlplane;
+mod demo;
+mod pypi;
+
+/// The tests by what they look at.
+mod image {
+    mod build;
+    mod dockerfile;
+    mod elf;
+    mod root;
+    mod running;
+}

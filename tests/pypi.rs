@@ -19,7 +19,7 @@ pub fn installed(packages: &[&str]) -> Result<PathBuf> {
     // Test binaries may run side by side; the second finds what the first has installed.
     let lock = File::create(cache.join(".lock")).context("creating the lock of the cache folder")?;
     lock.lock().context("locking the cache folder")?;
-    let folder = cache.join(packages.join(","));
+    let folder = cache.join(packages.join("+").replace("==", "-"));
     if folder.is_dir() {
         return Ok(folder);
     }

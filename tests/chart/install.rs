@@ -95,9 +95,7 @@ async fn a_release_measures_and_goes_without_a_trace() -> Result<()> {
 #[tokio::test]
 async fn the_manifests_apply_as_they_are() -> Result<()> {
     let cluster = Cluster::shared().await?;
-    // The control plane of the tests comes with the daemon's account.
-    cluster.kubectl(&["delete", "namespace", "endpointlag"])?;
-    cluster.kubectl(&["delete", "clusterrole,clusterrolebinding", "endpointlag"])?;
+    let _vacancy = cluster.vacate().await?;
     let who = "system:serviceaccount:endpointlag:endpointlag";
     for (file, kind, everywhere) in [
         ("cluster.yaml", "deployment", true),

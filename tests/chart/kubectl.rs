@@ -5,9 +5,9 @@ use crate::controlplane::plane::{ControlPlane, Options};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 /// The kinds of the Prometheus Operator, of which the API server need only know that they exist: the operator's own types
 /// judge what is in them.
@@ -21,6 +21,8 @@ pub struct Cluster {
     /// Of somebody who may do everything.
     pub kubeconfig: PathBuf,
     kubectl: PathBuf,
+    /// Held by who uses the namespace of the manifests.
+    place: Mutex<()>,
 }
 
 impl Cluster {
@@ -37,11 +39,31 @@ impl Cluster {
         let binaries = tokio::task::spawn_blocking(|| Binaries::get(&[Binary::Kubectl])).await??;
         let plane = ControlPlane::start(Options::default()).await?;
         let kubeconfig = plane.admin_kubeconfig()?;
-        let cluster = Self { plane, kubeconfig, kubectl: binaries.path(Binary::Kubectl) };
+        let cluster = Self { plane, kubeconfig, kubectl: binaries.path(Binary::Kubectl), place: Mutex::new(()) };
         let kinds: Vec<_> = CUSTOM_KINDS.iter().map(|(kind, plural)| custom_kind(kind, plural)).collect();
         cluster.kubectl_with(&["apply", "-f", "-"], &kinds.join("---\n"))?;
         cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"])?;
         Ok(cluster)
+    }
+
+    /// A cluster that has nothing of the daemon's, as long as the guard is held. The control plane of the tests comes with the
+    /// daemon's account.
+    ///
+    /// # Errors
+    /// Something cannot be deleted.
+    pub async fn vacate(&self) -> Result<MutexGuard<'_, ()>> {
+        let guard = self.place.lock().await;
+        self.kubectl(&["delete", "--ignore-not-found", "namespace", "endpointlag"])?;
+        let roles = ["endpointlag", "endpointlag-auth", "endpointlag-metrics-reader"];
+        for kind in ["clusterrole", "clusterrolebinding"] {
+            self.kubectl(&[&["delete", "--ignore-not-found", kind][..], &roles].concat())?;
+        }
+        Ok(guard)
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Path {
+        &self.kubectl
     }
 
     /// Runs kubectl in the root of the repository and returns what it prints.
