@@ -215,7 +215,7 @@ function(config)
         panel.heatmap(
           'Delays',
           |||
-            How many changes took how long: each column a moment, each row a range of delays, the darker or brighter the more.
+            How many changes took how long: each column a moment, each row a range of delays, the stronger the colour the more. Each replica of the daemon counts for itself.
 
             When a second band stands high above the first: those are retries or throttling, and their height is the pause between tries.
           |||,

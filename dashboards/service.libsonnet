@@ -139,7 +139,7 @@ function(config)
         panel.heatmap(
           'Delays',
           |||
-            How many changes of all kinds took how long.
+            How many changes of all kinds took how long. Each replica of the daemon counts for itself.
 
             When a second band stands high above the first: those are retries or throttling of the controller.
           |||,

@@ -12,6 +12,8 @@ pub struct Selector {
     pub function: String,
     /// Its range; empty if it has none.
     pub range: String,
+    /// The nearest aggregation around it, such as `max by (job)`; empty if there is none.
+    pub aggregation: String,
 }
 
 /// All selectors of a query that have braces, as all in the dashboards must.
@@ -28,7 +30,9 @@ pub fn selectors(query: &str) -> Vec<Selector> {
         let metric = last_word(&before);
         let around = before[..before.len() - metric.len()].trim_end();
         let function = around.strip_suffix('(').map(last_word).unwrap_or_default().to_owned();
-        found.push(Selector { metric: metric.to_owned(), matchers, function, range });
+        let beyond = if range.is_empty() { around } else { around[..around.len() - 1 - function.len()].trim_end() };
+        let aggregation = beyond.strip_suffix('(').map(aggregation).unwrap_or_default();
+        found.push(Selector { metric: metric.to_owned(), matchers, function, range, aggregation });
         before.push_str("{}");
     }
     found
@@ -48,6 +52,16 @@ fn end_of_matchers(text: &str) -> Option<usize> {
     })
 }
 
+/// The aggregation that a text ends with, with its labels if it has some.
+fn aggregation(text: &str) -> String {
+    let text = text.trim_end();
+    let Some((before, labels)) = text.strip_suffix(')').and_then(|text| text.rsplit_once('(')) else {
+        return last_word(text).to_owned();
+    };
+    let operator = before.trim_end().strip_suffix("by").map(|before| last_word(before.trim_end())).unwrap_or_default();
+    format!("{operator} by ({labels})")
+}
+
 /// The name at the end of a text. A variable in braces may be a part of it.
 fn last_word(text: &str) -> &str {
     let part = |c: char| c.is_ascii_alphanumeric() || "_:${}".contains(c);
@@ -56,19 +70,20 @@ fn last_word(text: &str) -> &str {
 
 #[test]
 fn selectors_are_found_with_what_is_around_them() {
-    let selector = |metric: &str, matchers: &str, function: &str, range: &str| Selector {
+    let selector = |metric: &str, matchers: &str, function: &str, range: &str, aggregation: &str| Selector {
         metric: metric.to_owned(),
         matchers: matchers.to_owned(),
         function: function.to_owned(),
         range: range.to_owned(),
+        aggregation: aggregation.to_owned(),
     };
     let query = "sum by (le) (rate(seen_${kind}{a=~\"${x}\", b=\"}\"}[$__rate_interval])) or max(up{a=\"1\"}) + y{}";
     assert_eq!(
         selectors(query),
         [
-            selector("seen_${kind}", "a=~\"${x}\", b=\"}\"", "rate", "$__rate_interval"),
-            selector("up", "a=\"1\"", "max", ""),
-            selector("y", "", "", ""),
+            selector("seen_${kind}", "a=~\"${x}\", b=\"}\"", "rate", "$__rate_interval", "sum by (le)"),
+            selector("up", "a=\"1\"", "max", "", "max"),
+            selector("y", "", "", "", ""),
         ]
     );
 }

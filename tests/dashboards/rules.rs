@@ -3,7 +3,7 @@
 use super::grafana::{self, Dashboard, list, names, text};
 use super::promql::selectors;
 use anyhow::{Result, ensure};
-use endpointlag::exposition::metrics::METRICS;
+use endpointlag::exposition::metrics::{Kind, METRICS, Metric};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -131,6 +131,25 @@ fn queries_ask_for_the_daemon_and_rate_its_counters() -> Result<()> {
 fn is_known(metric: &str) -> bool {
     let name = metric.replace("${histogram}", "seconds");
     OTHERS.contains(&name.as_str()) || METRICS.iter().any(|metric| metric.name == name)
+}
+
+/// What a Service has is the greatest of all daemons, since each replica has all of it; sums come after. Histograms are summed.
+#[test]
+fn replicas_do_not_count_twice() -> Result<()> {
+    each(|dashboard| {
+        let once = ["max", "max by (change)", "max by (cluster, namespace, service"];
+        for target in dashboard.targets()? {
+            for selector in selectors(&target.expr) {
+                let of_services =
+                    |metric: &&&Metric| metric.name == selector.metric && metric.labels.contains(&"service");
+                if METRICS.iter().find(of_services).is_some_and(|metric| metric.kind != Kind::Histogram) {
+                    let is_once = once.iter().any(|prefix| selector.aggregation.starts_with(prefix));
+                    ensure!(is_once, "{} counts each replica: {} in {}", target.place, selector.metric, target.expr);
+                }
+            }
+        }
+        Ok(())
+    })
 }
 
 /// With 10,000 Services a panel shows the worst, not all.
