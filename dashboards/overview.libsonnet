@@ -84,13 +84,14 @@ function(config)
         panel.stat(
           'Delay, p99',
           |||
-            99 of 100 changes were shown within this time, at the end of the shown time.
+            99 of 100 changes that ended in the shown time took at most this long. What still waits is not in it.
 
             When this is red: it is above 5 s, the default objective. See by kind of change below: `ready` late means capacity comes late, `terminating` and `removed` late mean that traffic goes to pods that are gone.
           |||,
           's',
-          query.series(query.quantile('0.99'), 'p99'),
+          query.now(query.quantile('0.99', window='$__range'), 'p99'),
           delays,
+          { fieldConfig+: { defaults+: { noValue: 'no changes' } } },
         ),
         panel.stat(
           'Within objective',
