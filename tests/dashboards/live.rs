@@ -10,7 +10,7 @@ use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
 
-/// Where changes are made. The other is made first.
+/// Where changes are made, and to what.
 const NAMESPACES: [&str; 2] = ["media", "shop"];
 const SERVICES: [&str; 2] = ["cart", "images"];
 
