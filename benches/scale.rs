@@ -80,6 +80,7 @@ fn measure(pods: usize, processors: Option<&str>) -> Result<Row> {
     let daemon = Daemon::start(&cluster.url().to_string(), &[], processors)?;
     let sync = daemon.wait_until_ready()?;
     let (sync_processor, synced) = (daemon.processor_time()?, daemon.memory()?);
+    eprintln!("  synced in {sync:.1?} with {} MB, {} MB at the peak", synced.0 / 1_000_000, synced.1 / 1_000_000);
 
     // Every Service gets its series and histograms, of two kinds of change.
     let mut told = 0;

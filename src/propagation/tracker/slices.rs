@@ -83,7 +83,7 @@ impl Tracker {
             .endpoints
             .iter()
             .map(|endpoint| {
-                let pod = self.pods.intern(&endpoint.pod, &endpoint.name);
+                let pod = self.pods.intern(&endpoint.pod, || String::from_utf8_lossy(&endpoint.name).into());
                 self.pods.hold(pod);
                 let (ready, serving, terminating) = (endpoint.ready, endpoint.serving, endpoint.terminating);
                 (pod, Entry { ready, serving, terminating })
