@@ -150,11 +150,7 @@ struct Phase {
 }
 
 /// Turns pods unready or ready at a steady rate, each once, and waits for the slices.
-async fn flip(
-    namespaces: &[Namespace],
-    ready: bool,
-    cost: impl Fn() -> daemon::Result<Duration>,
-) -> Result<Phase> {
+async fn flip(namespaces: &[Namespace], ready: bool, cost: impl Fn() -> daemon::Result<Duration>) -> Result<Phase> {
     let all: Vec<_> = namespaces.iter().flat_map(|it| it.pods.iter().map(|pod| (&it.objects, pod))).collect();
     let (started, before) = (Instant::now(), cost().map_err(plain)?);
     let chosen = (0..FLIPS).map(|number| all[number % all.len()]);
@@ -162,7 +158,7 @@ async fn flip(
         .map(|(number, (objects, pod))| async move {
             let due = started + Duration::from_secs_f64(number as f64 / RATE as f64);
             tokio::time::sleep_until(due.into()).await;
-            objects.report(pod, if number / all_pods(namespaces) % 2 == 0 { ready } else { !ready }).await
+            objects.report(pod, ready ^ !(number / all_pods(namespaces)).is_multiple_of(2)).await
         })
         .buffer_unordered(WRITERS)
         .try_collect::<Vec<()>>()

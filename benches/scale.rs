@@ -184,7 +184,9 @@ fn print(rows: &[Row]) {
         println!("| {pods} | {services} | {sync:.1} | {processor:.1} | {now:.0} | {peak:.0} | {used:.0} |");
     }
     println!();
-    println!("| pods | us a change at {STEADY}/s | stamp error p50 | p99 | most changes a second | us a change | scrape |");
+    println!(
+        "| pods | us a change at {STEADY}/s | stamp error p50 | p99 | most changes a second | us a change | scrape |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     for Row { pods, steady, stamps, rates, scrape: (time, bytes), .. } in rows {
         let kept_up = rates.iter().rev().find(|rate| rate.is_kept_up());

@@ -5,8 +5,8 @@ use super::store::Store;
 use crate::cluster::{
     object::{CONTROLLER, MANAGED_BY_LABEL, SERVICE_NAME_LABEL},
     wire::{
-        Endpoint, EndpointConditions, EndpointPort, EndpointSlice, ObjectReference, Pod, PodCondition, PodIp, PodStatus,
-        Service, ServicePort,
+        Endpoint, EndpointConditions, EndpointPort, EndpointSlice, ObjectReference, Pod, PodCondition, PodIp,
+        PodStatus, Service, ServicePort,
     },
 };
 

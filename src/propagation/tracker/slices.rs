@@ -12,6 +12,7 @@ use crate::{
         pair::Entry,
     },
 };
+use foldhash::fast::RandomState;
 use std::{collections::HashMap, sync::Arc};
 
 /// Index of a slice.
@@ -21,7 +22,7 @@ pub(super) type SliceId = usize;
 #[derive(Debug, Default)]
 pub(super) struct Slices {
     slices: slab::Slab<Slice>,
-    by_uid: HashMap<Uid, SliceId>,
+    by_uid: HashMap<Uid, SliceId, RandomState>,
     ports: Interner<[EndpointPort]>,
 }
 
