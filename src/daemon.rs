@@ -27,7 +27,10 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Handle},
+    sync::oneshot,
+};
 
 /// Why the daemon did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +68,11 @@ pub struct Daemon {
 }
 
 /// The runtime on which sockets are read and stamped, and nothing else: no request for metrics can hold it up.
-pub struct Readers(Option<Runtime>);
+pub struct Readers {
+    handle: Handle,
+    /// Ends the thread when it is dropped.
+    _stop: oneshot::Sender<()>,
+}
 
 // === impl Readers ===
 
@@ -75,9 +82,18 @@ impl Readers {
     /// # Errors
     /// If the system has no threads left.
     pub fn start() -> Result<Self, DaemonError> {
-        let mut builder = Builder::new_multi_thread();
-        let runtime = builder.worker_threads(1).thread_name("readers").enable_all().build();
-        Ok(Self(Some(runtime.map_err(DaemonError::Thread)?)))
+        // A runtime of one thread: to look for other threads' work after each wake would cost as much as to read a chunk.
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(DaemonError::Thread)?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("readers".into());
+        let run = move || {
+            // Either way: the other end is dropped.
+            let _ = runtime.block_on(stopped);
+            runtime.shutdown_background();
+        };
+        thread.spawn(run).map_err(DaemonError::Thread)?;
+        Ok(Self { handle, _stop: stop })
     }
 
     /// Runs a future among the readers: a client's background tasks live where it was made.
@@ -85,23 +101,14 @@ impl Readers {
     /// # Panics
     /// If the future does.
     pub async fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
-        let runtime = self.0.as_ref().expect("taken only when dropped");
-        match runtime.spawn(future).await {
+        match self.handle.spawn(future).await {
             Ok(value) => value,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
 
     fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
-        self.0.as_ref().expect("taken only when dropped").spawn(future);
-    }
-}
-
-impl Drop for Readers {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
+        self.handle.spawn(future);
     }
 }
 

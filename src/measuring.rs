@@ -19,6 +19,7 @@ use crate::{
 use std::{
     collections::HashSet,
     fmt,
+    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -27,11 +28,15 @@ use tokio::{
         mpsc::{UnboundedReceiver, UnboundedSender},
         oneshot,
     },
-    time::MissedTickBehavior,
+    time::{Instant, MissedTickBehavior, sleep},
 };
 
 /// How often time passes for the trackers while nothing comes: how exactly the moment of an SLO miss is counted.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How long what comes may lie before it is looked at. Its stamps are made by then, so that nothing is measured worse; but a thread
+/// that wakes up for every event costs more by waking up than by what it does.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// How often Services that are gone are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -206,17 +211,44 @@ impl Measuring {
     pub async fn run(mut self, mut deliveries: UnboundedReceiver<Delivery>, mut questions: Answers) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut gathered = pin!(sleep(Duration::ZERO));
         loop {
             tokio::select! {
                 biased;
                 question = questions.0.recv() => match question {
-                    Some(question) => self.answer(question),
+                    Some(question) => {
+                        self.take_waiting(&mut deliveries);
+                        self.answer(question);
+                    }
                     None => return,
                 },
-                _ = ticks.tick() => self.pass_time(),
-                Some(delivery) = deliveries.recv() => self.take(delivery),
+                _ = ticks.tick() => {
+                    self.take_waiting(&mut deliveries);
+                    self.pass_time();
+                }
+                () = &mut gathered, if !gathered.is_elapsed() => {}
+                Some(delivery) = deliveries.recv(), if gathered.is_elapsed() => {
+                    let is_waited_for = delivery.is_waited_for();
+                    self.take(delivery);
+                    // While a list is read, or more comes than lies still, there is nothing to wait for.
+                    if !self.take_waiting(&mut deliveries) && !is_waited_for && deliveries.is_empty() {
+                        gathered.as_mut().reset(Instant::now() + GATHER);
+                    }
+                }
             }
         }
+    }
+
+    /// Takes what waits now, before time passes: what came in time must not be judged by when it was looked at. Returns whether
+    /// anybody waits for the answer to some of it.
+    fn take_waiting(&mut self, deliveries: &mut UnboundedReceiver<Delivery>) -> bool {
+        let mut is_waited_for = false;
+        for _ in 0..deliveries.len() {
+            let Ok(delivery) = deliveries.try_recv() else { break };
+            is_waited_for |= delivery.is_waited_for();
+            self.take(delivery);
+        }
+        is_waited_for
     }
 
     fn answer(&mut self, question: Question) {

@@ -12,22 +12,28 @@
 //! ```
 
 mod api;
+mod body;
 mod controller;
+mod fleet;
 mod frame;
 mod life;
 mod object;
+mod sent;
 mod store;
 
 pub use self::controller::{Controller, ControllerSettings, Delay, WriteRate};
+pub use self::fleet::{Fleet, FleetSize, Flip};
 pub use self::life::{LifeSettings, Phase};
 pub use self::object::Object;
+pub use self::sent::Sent;
 pub use self::store::{Expired, Store, Stored};
 
-use self::{api::Api, life::Life};
+use self::{api::Api, life::Life, sent::SentLog};
 use http::Uri;
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
+    sync::mpsc,
     time::Duration,
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
@@ -47,6 +53,8 @@ pub struct Settings {
     pub min_watch: Duration,
     /// Events kept of each resource. Who resumes from before them gets `410 Gone`.
     pub history: usize,
+    /// Sends objects as long as real ones are, such as pods of 12.5 KB, instead of what is read of them alone.
+    pub real_size: bool,
 }
 
 /// A running simulated cluster. It ends with [`shutdown`](Self::shutdown), or at once when dropped.
@@ -56,6 +64,7 @@ pub struct Simulator {
     store: Store,
     controller: Controller,
     phase: watch::Receiver<Phase>,
+    sent: SentLog,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -74,6 +83,7 @@ impl Default for Settings {
             min_watch: Duration::from_secs(1800),
             // Minutes of life. The API server's watch cache holds 75 seconds, from 100 events to 100,000.
             history: 1_000,
+            real_size: false,
         }
     }
 }
@@ -95,8 +105,14 @@ impl Simulator {
         let life = settings.life.map(|life| Life::new(store.clone(), life, settings.seed));
         // Another seed than life's: the same UIDs would come out for pods and slices.
         let (controller, worker) = Controller::new(store.clone(), settings.controller, !settings.seed);
-        let api =
-            Api { store: store.clone(), bookmark_interval: settings.bookmark_interval, min_watch: settings.min_watch };
+        let sent = SentLog::default();
+        let api = Api {
+            store: store.clone(),
+            bookmark_interval: settings.bookmark_interval,
+            min_watch: settings.min_watch,
+            bodies: settings.real_size.then(|| &*body::REAL),
+            sent: sent.clone(),
+        };
         let phase = match &life {
             Some(life) => life.phase(),
             None => watch::channel(Phase::Healthy).1,
@@ -107,7 +123,7 @@ impl Simulator {
         if let Some(life) = life {
             tasks.spawn(life.run(controller.clone(), stopped));
         }
-        Ok(Self { address, store, controller, phase, stop, tasks })
+        Ok(Self { address, store, controller, phase, sent, stop, tasks })
     }
 
     /// Where the API is, such as `http://127.0.0.1:40123/`.
@@ -130,6 +146,11 @@ impl Simulator {
     /// How life makes the controller work. Without life, always [`Phase::Healthy`].
     pub fn phase(&self) -> watch::Receiver<Phase> {
         self.phase.clone()
+    }
+
+    /// Every event that a watch hands over from now on, with the time. Only the last caller hears.
+    pub fn sent(&self) -> mpsc::Receiver<Sent> {
+        self.sent.listen()
     }
 
     /// Stops everything: watches end, then connections are closed. Takes a second at most.

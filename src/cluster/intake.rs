@@ -10,7 +10,7 @@ use tokio::sync::{
 };
 
 /// Bytes that may wait to be decoded. Enough for a burst of a few thousand pods; little beside what the pods themselves take.
-const ROOM: usize = 16 << 20;
+const ROOM: usize = 8 << 20;
 
 /// What a watch hands over.
 #[derive(Debug)]
@@ -78,6 +78,15 @@ pub struct Intake {
 #[derive(Debug, thiserror::Error)]
 #[error("the measuring has ended")]
 pub struct IntakeClosed;
+
+// === impl Delivery ===
+
+impl Delivery {
+    /// Whether the reader goes on only when it is answered.
+    pub fn is_waited_for(&self) -> bool {
+        matches!(self.step, Step::Page { .. } | Step::Ended(_))
+    }
+}
 
 // === impl Intake ===
 

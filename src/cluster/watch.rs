@@ -244,6 +244,8 @@ impl Watch {
         // Until it is known which version was current when all was set up, anything may be a replay.
         let mut replayed = Late::All;
         let mut held_up = false;
+        // Set anew when it goes off, not with each chunk.
+        let mut idle = pin!(tokio::time::sleep(self.idle_timeout));
         loop {
             let mut drained = false;
             let next = tokio::select! {
@@ -255,19 +257,27 @@ impl Watch {
                     self.health.set_synced();
                     continue;
                 }
-                next = tokio::time::timeout(self.idle_timeout, next_chunk(stream.as_mut(), &mut drained)) => next,
+                next = next_chunk(stream.as_mut(), &mut drained) => next,
+                () = &mut idle => {
+                    let silence = self.clock.now().since(self.health.last_byte());
+                    if silence >= self.idle_timeout {
+                        return Ok(Restart::Idle);
+                    }
+                    idle.as_mut().reset(tokio::time::Instant::now() + (self.idle_timeout - silence));
+                    held_up &= !drained;
+                    continue;
+                }
             };
             let at = self.clock.now();
             // The socket had nothing more: what was stamped late while we were held up has all been read.
             held_up &= !drained;
             let bytes = match next {
-                Err(_) => return Ok(Restart::Idle),
-                Ok(None) => return Ok(Restart::Closed),
-                Ok(Some(Err(error))) => {
+                None => return Ok(Restart::Closed),
+                Some(Err(error)) => {
                     tracing::debug!(watch = %self.health, %error, "the connection broke");
                     return Ok(Restart::Broken);
                 }
-                Ok(Some(Ok(bytes))) => bytes,
+                Some(Ok(bytes)) => bytes,
             };
             self.health.read(at, bytes.len());
             let late = if held_up { Late::All } else { replayed };

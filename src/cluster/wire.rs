@@ -4,6 +4,8 @@
 //! `k8s.io/apimachinery/pkg/runtime`, `k8s.io/api/core/v1` and `k8s.io/api/discovery/v1`. They are API and never reused.
 //! prost skips every field that is not named here, which is most of a pod.
 
+pub mod listed;
+
 use bytes::Bytes;
 use std::collections::BTreeMap;
 

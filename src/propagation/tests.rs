@@ -93,7 +93,7 @@ fn slice(uid: &str, endpoints: Vec<Endpoint>) -> EndpointSlice {
 }
 
 fn shown(pod: &str, ready: bool, serving: bool, terminating: bool) -> Endpoint {
-    Endpoint { pod: Uid::from(pod), name: format!("web-{pod}"), ready, serving, terminating }
+    Endpoint { pod: Uid::from(pod), name: format!("web-{pod}").into(), ready, serving, terminating }
 }
 
 fn shown_ready(pod: &str) -> Endpoint {

@@ -5,8 +5,10 @@ mod stream;
 
 use self::query::{ListQuery, Query, WatchQuery, continue_token};
 use self::stream::{WatchStream, WatchTerms};
+use super::body::Bodies;
 use super::frame;
 use super::object::Object;
+use super::sent::SentLog;
 use super::store::{Expired, Store, Stored};
 use crate::cluster::wire::{EndpointSlice, ListMeta, Pod, Service, Status};
 use bytes::Bytes;
@@ -54,6 +56,10 @@ pub(super) struct Api {
     pub(super) bookmark_interval: Duration,
     /// Shortest watch for a client that sets no `timeoutSeconds`; the longest is twice that.
     pub(super) min_watch: Duration,
+    /// What every object carries beside the fields that are read.
+    pub(super) bodies: Option<&'static Bodies>,
+    /// Is told of every event that a watch hands over.
+    pub(super) sent: SentLog,
 }
 
 /// A request that fails, with what its client is told.
@@ -147,7 +153,7 @@ impl Api {
             resource_version: page.version.to_string(),
             r#continue: last.map_or_else(String::new, |o| continue_token(page.version, (o.namespace(), o.name()))),
         };
-        let body = frame::list(page.items.iter().map(|o| &**o), metadata);
+        let body = frame::list(page.items.iter().map(|o| &**o), metadata, self.bodies);
         Ok(respond(StatusCode::OK, PROTOBUF, Full::new(body).boxed_unsync()))
     }
 
@@ -162,6 +168,8 @@ impl Api {
             // Spread as the API server spreads it, so that watches begun together do not end together.
             timeout: self.min_watch.mul_f64(1.0 + rand::random::<f64>()),
             stop,
+            bodies: self.bodies,
+            sent: self.sent.clone(),
         };
         let namespace = namespace.map(str::to_owned);
         let watch = WatchStream::<O>::new(self.store.clone(), namespace, query, terms)?;

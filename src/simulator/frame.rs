@@ -1,8 +1,6 @@
 //! Encodes what goes over the wire, the way the API server's protobuf serializer does.
 //!
-//! Nothing else builds bytes, so this is the place where an object can one day be sent larger than it is held.
-
-use super::object::Object;
+use super::{body::Bodies, object::Object};
 use crate::cluster::wire::{List, ListMeta, MAGIC, ObjectMeta, RawExtension, Status, TypeMeta, Unknown, WatchEvent};
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
@@ -31,13 +29,13 @@ struct MetadataOnly {
 pub(super) const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
 /// A watch event about an object, length first.
-pub(super) fn event<O: Object>(kind: EventKind, object: &O) -> Bytes {
+pub(super) fn event<O: Object>(kind: EventKind, object: &O, bodies: Option<&Bodies>) -> Bytes {
     let kind = match kind {
         EventKind::Added => "ADDED",
         EventKind::Modified => "MODIFIED",
         EventKind::Deleted => "DELETED",
     };
-    watch_frame(kind, enveloped(O::API_VERSION, O::KIND, object))
+    watch_frame(kind, enveloped(O::API_VERSION, O::KIND, object.encode_with(bodies)))
 }
 
 /// A bookmark: every event up to `version` was sent.
@@ -48,7 +46,7 @@ pub(super) fn bookmark<O: Object>(version: u64, ends_initial_events: bool) -> By
         let annotations = &mut object.metadata.annotations;
         annotations.insert(INITIAL_EVENTS_END.to_owned(), "true".to_owned());
     }
-    watch_frame("BOOKMARK", enveloped(O::API_VERSION, O::KIND, &object))
+    watch_frame("BOOKMARK", enveloped(O::API_VERSION, O::KIND, object.encode_to_vec()))
 }
 
 /// The watch event that ends a watch which cannot go on.
@@ -58,19 +56,24 @@ pub(super) fn error(error: &Status) -> Bytes {
 
 /// The body of a failed request.
 pub(super) fn status(status: &Status) -> Bytes {
-    enveloped("v1", "Status", status)
+    enveloped("v1", "Status", status.encode_to_vec())
 }
 
 /// The body of a list.
-pub(super) fn list<'a, O: Object>(items: impl Iterator<Item = &'a O>, metadata: ListMeta) -> Bytes {
-    let list = List { metadata: Some(metadata), items: items.map(|o| Bytes::from(o.encode_to_vec())).collect() };
-    enveloped(O::API_VERSION, &format!("{}List", O::KIND), &list)
+pub(super) fn list<'a, O: Object>(
+    items: impl Iterator<Item = &'a O>,
+    metadata: ListMeta,
+    bodies: Option<&Bodies>,
+) -> Bytes {
+    let items = items.map(|object| Bytes::from(object.encode_with(bodies)));
+    let list = List { metadata: Some(metadata), items: items.collect() };
+    enveloped(O::API_VERSION, &format!("{}List", O::KIND), list.encode_to_vec())
 }
 
-fn enveloped(api_version: &str, kind: &str, object: &impl Message) -> Bytes {
+fn enveloped(api_version: &str, kind: &str, object: Vec<u8>) -> Bytes {
     let unknown = Unknown {
         type_meta: Some(TypeMeta { api_version: api_version.to_owned(), kind: kind.to_owned() }),
-        raw: object.encode_to_vec().into(),
+        raw: object.into(),
     };
     let mut out = BytesMut::with_capacity(MAGIC.len() + unknown.encoded_len());
     out.put_slice(MAGIC);

@@ -1,11 +1,12 @@
 //! What the simulated cluster needs to know of the three resources it holds, and names for their objects.
 
+use super::body::Embodied;
 use crate::cluster::wire::{EndpointSlice, Pod, PodCondition, Service};
 use rand::{Rng, RngExt};
 use std::{collections::BTreeMap, net::IpAddr};
 
 /// A namespaced resource of the simulated cluster.
-pub trait Object: prost::Message + Clone + PartialEq + Default + 'static {
+pub trait Object: Embodied + Clone + PartialEq + Default + 'static {
     /// As in a manifest, such as `discovery.k8s.io/v1`.
     const API_VERSION: &'static str;
     /// As in a manifest, such as `EndpointSlice`.

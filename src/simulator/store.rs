@@ -3,10 +3,9 @@
 //! One counter gives every write its resourceVersion, over all resources, as etcd's revision does. Each resource keeps
 //! a log of its latest events, from which watches read at their own pace and older states are put together again.
 
-use super::frame::{self, EventKind};
+use super::frame::EventKind;
 use super::object::Object;
 use crate::cluster::wire::{EndpointSlice, Pod, Service};
-use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,8 +38,6 @@ pub(super) struct Event<O> {
     pub(super) object: Arc<O>,
     /// The state before the write, if there was one.
     pub(super) previous: Option<Arc<O>>,
-    /// The event as it goes over the wire, encoded once for all watchers.
-    pub(super) frame: Bytes,
 }
 
 /// Events in order, and how far one has read with them.
@@ -249,7 +246,7 @@ impl Tables {
         self.version += 1;
         let version = self.version;
         object.set_resource_version(version.to_string());
-        let event = Event { version, kind, frame: frame::event(kind, &object), object: Arc::new(object), previous };
+        let event = Event { version, kind, object: Arc::new(object), previous };
         let object = event.object.clone();
         O::table_mut(self).push(event);
         object

@@ -76,6 +76,11 @@ impl Component {
         self.process = None;
     }
 
+    /// Its process, while it runs.
+    pub fn process(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
     /// Its name.
     pub fn name(&self) -> &'static str {
         self.name

@@ -19,6 +19,9 @@ pub const NODE: &str = "node-0";
 /// Grace period of the pods. Long, since nobody but the test ends them.
 const GRACE_SECONDS: u32 = 300;
 
+/// Variables of a large pod's container. Each stands in the spec and, by its name, in the managed fields.
+const LARGE_ENVIRONMENT: usize = 92;
+
 /// How long the controller may take to write what it should. Its retries after a stale cache take seconds on a busy
 /// machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -183,14 +186,28 @@ impl Objects {
     /// # Errors
     /// The API server refuses it.
     pub async fn create_pod_with_ports(&self, name: &str, app: &str, ports: &[(&str, u16)]) -> Result<PodHandle> {
-        static NEXT_HOST: AtomicU32 = AtomicU32::new(1);
         let ports: Vec<_> = ports.iter().map(|(name, port)| json!({ "name": name, "containerPort": port })).collect();
+        self.create_pod_of(name, app, json!({ "name": "main", "image": "none.invalid/none", "ports": ports })).await
+    }
+
+    /// Creates a pod as long as those of a real cluster: about 15.8 KB as JSON once its status is reported.
+    ///
+    /// # Errors
+    /// The API server refuses it.
+    pub async fn create_large_pod(&self, name: &str, app: &str) -> Result<PodHandle> {
+        let variable = |number: usize| json!({ "name": format!("SETTING_{number:03}"), "value": "v".repeat(60) });
+        let environment: Vec<_> = (0..LARGE_ENVIRONMENT).map(variable).collect();
+        self.create_pod_of(name, app, json!({ "name": "main", "image": "none.invalid/none", "env": environment })).await
+    }
+
+    async fn create_pod_of(&self, name: &str, app: &str, container: Value) -> Result<PodHandle> {
+        static NEXT_HOST: AtomicU32 = AtomicU32::new(1);
         let pod: Pod = object(json!({
             "metadata": { "name": name, "labels": { "app": app } },
             "spec": {
                 "nodeName": NODE,
                 "terminationGracePeriodSeconds": GRACE_SECONDS,
-                "containers": [{ "name": "main", "image": "none.invalid/none", "ports": ports }],
+                "containers": [container],
             },
         }))?;
         let created = self.api::<Pod>().create(&PostParams::default(), &pod).await;

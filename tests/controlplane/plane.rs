@@ -23,6 +23,8 @@ pub struct Options {
     pub controllers: Controllers,
     /// Give Services addresses of both families.
     pub dual_stack: bool,
+    /// Write no audit log: there is no truth then, but the API server costs what it costs elsewhere.
+    pub unaudited: bool,
 }
 
 /// Flags of the controller manager.
@@ -157,6 +159,11 @@ impl ControlPlane {
             .await
     }
 
+    /// The process of the API server, while it runs.
+    pub fn api_server_process(&self) -> Option<u32> {
+        self.api_server.process()
+    }
+
     /// Ends etcd at once.
     pub fn kill_etcd(&mut self) {
         self.etcd.kill();
@@ -183,12 +190,15 @@ impl ControlPlane {
             // It would refuse pods until a controller has made their namespace's default account.
             "--disable-admission-plugins=ServiceAccount".to_owned(),
             "--endpoint-reconciler-type=none".to_owned(),
+        ];
+        let audit = [
             format!("--audit-policy-file={}", path(&self.credentials.audit_policy)),
             format!("--audit-log-path={}", path(&self.audit_log())),
             "--audit-log-mode=blocking".to_owned(),
             // In MB: it must never be rotated, the truth is read from its first line on.
             "--audit-log-maxsize=100000".to_owned(),
         ];
+        let flags: Vec<_> = flags.into_iter().chain(audit.into_iter().filter(|_| !self.options.unaudited)).collect();
         let (server, authority, token) = (self.server(), self.authority(), &self.credentials.admin_token);
         self.api_server
             .start(&flags, || async {

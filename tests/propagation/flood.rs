@@ -145,7 +145,7 @@ fn service(number: usize) -> Service {
 fn slice(number: usize) -> EndpointSlice {
     let endpoints = (0..PODS / 2).skip(number).step_by(SERVICES).map(|pod| {
         let name = format!("pod-{pod}");
-        Endpoint { pod: Uid::from(&*name), name, ready: true, serving: true, terminating: false }
+        Endpoint { pod: Uid::from(&*name), name: name.into(), ready: true, serving: true, terminating: false }
     });
     EndpointSlice {
         uid: Uid::from(&*format!("slice-{number}")),

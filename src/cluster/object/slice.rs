@@ -1,7 +1,8 @@
 //! EndpointSlices.
 
 use super::{Family, ObjectError, Uid, identity};
-use crate::cluster::wire;
+use crate::cluster::wire::{self, listed};
+use bytes::Bytes;
 
 /// Label of a slice that names its Service.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -55,8 +56,8 @@ pub struct EndpointPort {
 pub struct Endpoint {
     /// UID of the pod.
     pub pod: Uid,
-    /// Name of the pod.
-    pub name: String,
+    /// Name of the pod. A part of the bytes that came, since most endpoints name a pod that is known.
+    pub name: Bytes,
     /// Gets new connections. Unset counts as true.
     pub ready: bool,
     /// The pod is ready, terminating or not. Unset follows `ready`.
@@ -67,10 +68,10 @@ pub struct Endpoint {
 
 // === impl EndpointSlice ===
 
-impl TryFrom<wire::EndpointSlice> for EndpointSlice {
+impl TryFrom<listed::EndpointSlice> for EndpointSlice {
     type Error = ObjectError;
 
-    fn try_from(slice: wire::EndpointSlice) -> Result<Self, ObjectError> {
+    fn try_from(slice: listed::EndpointSlice) -> Result<Self, ObjectError> {
         let meta = slice.metadata;
         let (uid, resource_version) =
             identity("EndpointSlice", &meta.namespace, &meta.name, &meta.uid, &meta.resource_version)?;
@@ -105,12 +106,12 @@ impl From<wire::EndpointPort> for EndpointPort {
 }
 
 impl Endpoint {
-    fn of_pod(endpoint: wire::Endpoint) -> Option<Self> {
-        let target = endpoint.target_ref.filter(|target| target.kind == "Pod" && !target.uid.is_empty())?;
+    fn of_pod(endpoint: listed::Endpoint) -> Option<Self> {
+        let target = endpoint.target_ref.filter(|target| *target.kind == *b"Pod" && !target.uid.is_empty())?;
         let conditions = endpoint.conditions.unwrap_or_default();
         let ready = conditions.ready.unwrap_or(true);
         Some(Self {
-            pod: Uid::from(&*target.uid),
+            pod: Uid::from(&*String::from_utf8_lossy(&target.uid)),
             name: target.name,
             ready,
             serving: conditions.serving.unwrap_or(ready),
@@ -126,7 +127,7 @@ mod tests {
     #[test]
     fn only_the_controllers_slices_have_an_owner() {
         let slice = |manager: Option<&str>, address_type: &str| {
-            let mut slice = wire::EndpointSlice { address_type: address_type.into(), ..Default::default() };
+            let mut slice = listed::EndpointSlice { address_type: address_type.into(), ..Default::default() };
             slice.metadata.uid = "u".into();
             slice.metadata.resource_version = "1".into();
             slice.metadata.labels.insert(SERVICE_NAME_LABEL.into(), "web".into());
@@ -144,8 +145,8 @@ mod tests {
     #[test]
     fn unset_conditions_follow_the_api() {
         let endpoint = |conditions| {
-            let target = wire::ObjectReference { kind: "Pod".into(), name: "p".into(), uid: "u".into() };
-            let read = Endpoint::of_pod(wire::Endpoint { conditions, target_ref: Some(target) }).expect("has a pod");
+            let target = listed::ObjectReference { kind: "Pod".into(), name: "p".into(), uid: "u".into() };
+            let read = Endpoint::of_pod(listed::Endpoint { conditions, target_ref: Some(target) }).expect("has a pod");
             (read.ready, read.serving, read.terminating)
         };
         let set = |ready, serving| Some(wire::EndpointConditions { ready, serving, terminating: None });

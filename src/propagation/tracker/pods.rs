@@ -13,13 +13,17 @@ use crate::{
         pair::Desired,
     },
 };
-use std::{collections::HashMap, sync::Arc};
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use std::{collections::HashMap, hash::BuildHasher, sync::Arc};
 
 /// All pods that the pod watch or a slice has named.
 #[derive(Debug, Default)]
 pub(super) struct Pods {
     slots: slab::Slab<Slot>,
-    by_uid: HashMap<Uid, PodId>,
+    /// Indices of `slots`, found by the UID that stands there: most of what is kept of a pod would otherwise be kept twice.
+    by_uid: HashTable<PodId>,
+    hasher: RandomState,
     ports: Interner<[NamedPort]>,
     /// While a list is under way: Services that wait for a pod to leave which they do not select any more.
     left: HashMap<PodId, Vec<ServiceId>>,
@@ -53,14 +57,20 @@ pub(super) struct Known {
 
 impl Pods {
     /// The index of a pod, which it is given now if it has none.
-    pub(super) fn intern(&mut self, uid: &Uid, name: &str) -> PodId {
-        if let Some(id) = self.by_uid.get(uid) {
-            return *id;
+    pub(super) fn intern(&mut self, uid: &Uid, name: impl FnOnce() -> Arc<str>) -> PodId {
+        if let Some(id) = self.find(uid) {
+            return id;
         }
-        let slot = Slot { uid: uid.clone(), name: name.into(), known: None, holders: 0 };
+        let slot = Slot { uid: uid.clone(), name: name(), known: None, holders: 0 };
         let id = self.slots.insert(slot);
-        self.by_uid.insert(uid.clone(), id);
+        let Self { by_uid, slots, hasher, .. } = self;
+        by_uid.insert_unique(hasher.hash_one(uid), id, |id| hasher.hash_one(&slots[*id].uid));
         id
+    }
+
+    /// The index of a pod that has one.
+    fn find(&self, uid: &Uid) -> Option<PodId> {
+        self.by_uid.find(self.hasher.hash_one(uid), |id| self.slots[*id].uid == *uid).copied()
     }
 
     /// How many there are.
@@ -91,8 +101,11 @@ impl Pods {
     fn drop_if_unknown(&mut self, id: PodId) {
         let slot = &self.slots[id];
         if slot.known.is_none() && slot.holders == 0 {
-            let Slot { uid, .. } = self.slots.remove(id);
-            self.by_uid.remove(&uid);
+            let hash = self.hasher.hash_one(&slot.uid);
+            if let Ok(entry) = self.by_uid.find_entry(hash, |other| *other == id) {
+                entry.remove();
+            }
+            self.slots.remove(id);
         }
     }
 }
@@ -119,7 +132,7 @@ impl From<&Pod> for Desired {
 impl Tracker {
     /// A pod was created or changed, or stands in a list.
     pub(super) fn pod_seen(&mut self, seen: Seen, pod: Pod) {
-        let id = self.pods.intern(&pod.uid, &pod.name);
+        let id = self.pods.intern(&pod.uid, || pod.name.as_str().into());
         let listing = self.listing(Resource::Pods);
         let list = listing.unwrap_or(self.lists[Resource::Pods as usize].number);
         let ports = self.pods.ports.intern(&pod.ports);
@@ -157,7 +170,7 @@ impl Tracker {
 
     /// A pod was deleted.
     pub(super) fn pod_gone(&mut self, seen: Seen, uid: &Uid) {
-        let Some(id) = self.pods.by_uid.get(uid).copied() else { return };
+        let Some(id) = self.pods.find(uid) else { return };
         // What its removal ends may be the last to know it.
         self.pods.hold(id);
         if let Some(old) = self.pods.slots[id].known.take() {

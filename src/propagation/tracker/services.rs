@@ -12,6 +12,7 @@ use crate::{
         pair::{Desired, Facts, Marks, Pair},
     },
 };
+use foldhash::fast::RandomState;
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -36,7 +37,7 @@ pub(super) struct State {
     pub(super) slices: Vec<SliceId>,
     /// When a slice last changed in what it shows, if that was after the Service watch last spoke of it.
     pub(super) last_slice: Option<Seen>,
-    pairs: HashMap<PodId, Pair>,
+    pairs: HashMap<PodId, Pair, RandomState>,
     /// Few: only of pods whose slices ran ahead of the pod watch.
     pub(super) marks: HashMap<PodId, Marks>,
     /// The pending change of the Service itself.
@@ -117,7 +118,7 @@ impl State {
             list: 0,
             slices: Vec::new(),
             last_slice: None,
-            pairs: HashMap::new(),
+            pairs: HashMap::default(),
             marks: HashMap::new(),
             edit: None,
         }

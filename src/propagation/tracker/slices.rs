@@ -12,6 +12,7 @@ use crate::{
         pair::Entry,
     },
 };
+use foldhash::fast::RandomState;
 use std::{collections::HashMap, sync::Arc};
 
 /// Index of a slice.
@@ -21,7 +22,7 @@ pub(super) type SliceId = usize;
 #[derive(Debug, Default)]
 pub(super) struct Slices {
     slices: slab::Slab<Slice>,
-    by_uid: HashMap<Uid, SliceId>,
+    by_uid: HashMap<Uid, SliceId, RandomState>,
     ports: Interner<[EndpointPort]>,
 }
 
@@ -83,7 +84,7 @@ impl Tracker {
             .endpoints
             .iter()
             .map(|endpoint| {
-                let pod = self.pods.intern(&endpoint.pod, &endpoint.name);
+                let pod = self.pods.intern(&endpoint.pod, || String::from_utf8_lossy(&endpoint.name).into());
                 self.pods.hold(pod);
                 let (ready, serving, terminating) = (endpoint.ready, endpoint.serving, endpoint.terminating);
                 (pod, Entry { ready, serving, terminating })

@@ -2,7 +2,9 @@
 
 use super::Failure;
 use super::query::{Start, WatchQuery};
+use crate::simulator::body::Bodies;
 use crate::simulator::frame::{self, EventKind};
+use crate::simulator::sent::SentLog;
 use crate::simulator::store::{Store, Stored};
 use bytes::Bytes;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -29,6 +31,8 @@ pub(super) struct WatchStream<O> {
     stop: watch::Receiver<bool>,
     /// An `ERROR` event was sent, which is the last.
     ended: bool,
+    bodies: Option<&'static Bodies>,
+    sent: SentLog,
 }
 
 /// What the stream takes from the server beside the client's wishes.
@@ -39,11 +43,15 @@ pub(super) struct WatchTerms {
     pub(super) timeout: Duration,
     /// Turns true when the server stops.
     pub(super) stop: watch::Receiver<bool>,
+    /// What every object carries beside the fields that are read.
+    pub(super) bodies: Option<&'static Bodies>,
+    /// Is told of every event that is handed over.
+    pub(super) sent: SentLog,
 }
 
 enum Waiting<O> {
-    /// Encoded when its turn comes, so that an initial state of many objects does not stand in memory twice.
-    Initial(Arc<O>),
+    /// Encoded when its turn comes: what waits takes no more memory than the objects do anyway.
+    Event(EventKind, Arc<O>),
     Frame(Bytes),
 }
 
@@ -78,6 +86,8 @@ impl<O: Stored> WatchStream<O> {
             deadline: now + query.timeout.unwrap_or(terms.timeout),
             stop: terms.stop,
             ended: false,
+            bodies: terms.bodies,
+            sent: terms.sent,
             store,
         };
         match query.start {
@@ -93,7 +103,7 @@ impl<O: Stored> WatchStream<O> {
         let page = self.store.page::<O>(namespace, None, None, usize::MAX)?;
         Failure::unless_reached(not_older_than, page.version)?;
         self.cursor = page.version;
-        self.backlog = page.items.into_iter().map(Waiting::Initial).collect();
+        self.backlog = page.items.into_iter().map(|object| Waiting::Event(EventKind::Added, object)).collect();
         if marked {
             let end = frame::bookmark::<O>(page.version, true);
             self.backlog.push_back(Waiting::Frame(end));
@@ -105,7 +115,7 @@ impl<O: Stored> WatchStream<O> {
     pub(super) async fn next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(waiting) = self.backlog.pop_front() {
-                return Some(waiting.into_frame());
+                return Some(self.frame(waiting));
             }
             let now = Instant::now();
             if self.ended || *self.stop.borrow() || now >= self.deadline {
@@ -124,7 +134,8 @@ impl<O: Stored> WatchStream<O> {
             let at_end = batch.events.is_empty();
             let wanted = |key: &str| self.namespace.as_deref().is_none_or(|n| n == key);
             let events = batch.events.into_iter();
-            self.backlog.extend(events.filter(|e| wanted(e.object.namespace())).map(|e| Waiting::Frame(e.frame)));
+            let wanted = events.filter(|e| wanted(e.object.namespace()));
+            self.backlog.extend(wanted.map(|e| Waiting::Event(e.kind, e.object)));
             if !self.backlog.is_empty() {
                 continue;
             }
@@ -138,6 +149,17 @@ impl<O: Stored> WatchStream<O> {
         }
     }
 
+    fn frame(&self, waiting: Waiting<O>) -> Bytes {
+        match waiting {
+            Waiting::Frame(frame) => frame,
+            Waiting::Event(kind, object) => {
+                let frame = frame::event(kind, &*object, self.bodies);
+                self.sent.note(&*object);
+                frame
+            }
+        }
+    }
+
     /// Until there may be something to do.
     async fn wait(&mut self) {
         let bookmark = self.bookmarks.as_ref().map(|b| b.next);
@@ -147,17 +169,6 @@ impl<O: Stored> WatchStream<O> {
             _ = self.wake.changed() => {}
             _ = self.stop.wait_for(|stop| *stop) => self.ended = true,
             () = sleep_until(timer) => {}
-        }
-    }
-}
-
-// === impl Waiting ===
-
-impl<O: Stored> Waiting<O> {
-    fn into_frame(self) -> Bytes {
-        match self {
-            Self::Initial(object) => frame::event(EventKind::Added, &*object),
-            Self::Frame(bytes) => bytes,
         }
     }
 }

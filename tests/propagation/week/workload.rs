@@ -366,7 +366,7 @@ fn port(number: i32) -> ServicePort {
 fn endpoint(pod: &Pod) -> Endpoint {
     Endpoint {
         pod: pod.uid.clone(),
-        name: pod.name.clone(),
+        name: pod.name.clone().into(),
         ready: pod.ready && !pod.terminating,
         serving: pod.ready,
         terminating: pod.terminating,

@@ -1,0 +1,276 @@
+//! What the daemon costs beside others that read the same watches of the same API server: an informer as most people would write
+//! it, and a floor that throws away what it reads.
+//!
+//! All three run side by side beside a real control plane, so that they see the same changes. `cargo bench --bench peers -- 2000`
+//! does it with 2,000 pods instead of 20,000.
+
+/// The parts of the end-to-end tests that are of use here.
+#[path = "../tests"]
+mod parts {
+    pub mod controlplane;
+}
+mod daemon;
+mod floor {
+    //! Drains the three watches over the same TLS and looks at nothing.
+
+    use endpointlag::cluster::{
+        client::{ApiClient, Scope},
+        event::Resource,
+    };
+    use http_body_util::BodyExt;
+    use std::time::Duration;
+
+    /// Runs until it is killed.
+    pub fn run() -> anyhow::Result<()> {
+        // As the daemon reads: one thread for all sockets.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        runtime.block_on(async {
+            let client = runtime.spawn(ApiClient::infer()).await??;
+            let drains = Resource::ALL.map(|resource| {
+                let client = client.clone();
+                runtime.spawn(async move {
+                    let scope = Scope { resource, namespace: None, field_selector: None };
+                    let mut body = client.watch(&scope, None, Duration::from_secs(3600)).await?;
+                    while let Some(frame) = body.frame().await {
+                        frame?;
+                    }
+                    anyhow::Ok(())
+                })
+            });
+            for drain in drains {
+                drain.await??;
+            }
+            Ok(())
+        })
+    }
+}
+
+use anyhow::{Context, Result, anyhow, ensure};
+use daemon::{get, memory, processor_time};
+use futures::{StreamExt, TryStreamExt, stream};
+use parts::controlplane::{
+    access::{self, ACCOUNT},
+    gobuild::{Module, Program},
+    objects::{Objects, PodHandle},
+    plane::{ControlPlane, Options},
+    workspace::Workspace,
+};
+use serde_json::json;
+use std::{
+    env,
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// Pods unless another number is asked for.
+const PODS: usize = 20_000;
+const PODS_PER_SERVICE: usize = 100;
+const NAMESPACES: usize = 10;
+
+/// Writes of this bench that are under way at a time.
+const WRITERS: usize = 16;
+
+/// Changes of readiness in a phase, and how many of them a second.
+const FLIPS: usize = 6_000;
+const RATE: usize = 400;
+
+/// How long the controller may take with what is left of a phase.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// One of those that are compared.
+struct Peer {
+    name: &'static str,
+    process: Child,
+    synced: Duration,
+    sync_processor: Duration,
+    memory: u64,
+}
+
+struct Namespace {
+    objects: Objects,
+    pods: Vec<PodHandle>,
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == "floor") {
+        return floor::run();
+    }
+    let pods = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(PODS);
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(compare(pods))
+}
+
+async fn compare(pods: usize) -> Result<()> {
+    let informers = tokio::task::spawn_blocking(informers).await??;
+    let plane = ControlPlane::start(Options { unaudited: true, ..Options::default() }).await?;
+    eprintln!("creating {pods} pods");
+    let namespaces = fill(&plane, pods).await?;
+    let api_server = plane.api_server_process().context("the API server runs")?;
+
+    let alone = flip(&namespaces, false, || processor_time(api_server)).await?;
+    let workspace = Workspace::create("peers")?;
+    let client = plane.admin().await?;
+    let config = access::account_kubeconfig(&client, ACCOUNT, &plane.server(), &plane.authority(), &workspace).await?;
+    let endpointlag = Path::new(env!("CARGO_BIN_EXE_endpointlag"));
+    let mut peers = vec![Peer::start("endpointlag", endpointlag, &config).await?];
+    let with = flip(&namespaces, true, || processor_time(api_server)).await?;
+    peers.push(Peer::start("floor", &env::current_exe()?, &config).await?);
+    peers.push(Peer::start("informers", &informers, &config).await?);
+
+    let before = peers.iter().map(Peer::processor_time).collect::<Result<Vec<_>>>()?;
+    let took = flip(&namespaces, false, || Ok(Duration::ZERO)).await?.took;
+    println!("{pods} pods, {FLIPS} changes of readiness in {:.0} s", took.as_secs_f64());
+    println!();
+    println!("| | s to synced | processor s to synced | MB resident, synced | after the changes | us a change |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for (peer, before) in peers.iter().zip(before) {
+        let each = (peer.processor_time()? - before).as_secs_f64() * 1e6 / FLIPS as f64;
+        let after = memory(peer.process.id()).map_err(plain)?.0;
+        println!(
+            "| {} | {:.1} | {:.1} | {:.0} | {:.0} | {each:.0} |",
+            peer.name,
+            peer.synced.as_secs_f64(),
+            peer.sync_processor.as_secs_f64(),
+            peer.memory as f64 / 1e6,
+            after as f64 / 1e6
+        );
+    }
+    let each = |phase: Phase| phase.cost.as_secs_f64() * 1e6 / FLIPS as f64;
+    println!();
+    println!("kube-apiserver: {:.0} us a change without a watcher, {:.0} us with endpointlag", each(alone), each(with));
+    Ok(())
+}
+
+/// A phase of changes.
+struct Phase {
+    took: Duration,
+    cost: Duration,
+}
+
+/// Turns pods unready or ready at a steady rate, each once, and waits for the slices.
+async fn flip(namespaces: &[Namespace], ready: bool, cost: impl Fn() -> daemon::Result<Duration>) -> Result<Phase> {
+    let all: Vec<_> = namespaces.iter().flat_map(|it| it.pods.iter().map(|pod| (&it.objects, pod))).collect();
+    let (started, before) = (Instant::now(), cost().map_err(plain)?);
+    let chosen = (0..FLIPS).map(|number| all[number % all.len()]);
+    stream::iter(chosen.enumerate())
+        .map(|(number, (objects, pod))| async move {
+            let due = started + Duration::from_secs_f64(number as f64 / RATE as f64);
+            tokio::time::sleep_until(due.into()).await;
+            objects.report(pod, ready ^ !(number / all_pods(namespaces)).is_multiple_of(2)).await
+        })
+        .buffer_unordered(WRITERS)
+        .try_collect::<Vec<()>>()
+        .await?;
+    let took = started.elapsed();
+    tokio::time::sleep(SETTLE).await;
+    Ok(Phase { took, cost: cost().map_err(plain)? - before })
+}
+
+fn all_pods(namespaces: &[Namespace]) -> usize {
+    namespaces.iter().map(|it| it.pods.len()).sum()
+}
+
+/// Services with Ready pods that are as long as those of a real cluster: 15.8 KB as JSON.
+async fn fill(plane: &ControlPlane, pods: usize) -> Result<Vec<Namespace>> {
+    let mut namespaces = Vec::new();
+    for number in 0..NAMESPACES {
+        let objects = Objects::create(plane.admin().await?, &format!("team-{number}")).await?;
+        namespaces.push(Namespace { objects, pods: Vec::new() });
+    }
+    for service in 0..pods.div_ceil(PODS_PER_SERVICE) {
+        let spec = json!({"selector": {"app": format!("service-{service}")}, "ports": [{"port": 80}]});
+        namespaces[service % NAMESPACES].objects.create_service(&format!("service-{service}"), spec).await?;
+    }
+    for (at, namespace) in namespaces.iter_mut().enumerate() {
+        let objects = &namespace.objects;
+        let own = (0..pods).filter(|pod| pod / PODS_PER_SERVICE % NAMESPACES == at);
+        namespace.pods = stream::iter(own)
+            .map(|pod| async move {
+                let service = format!("service-{}", pod / PODS_PER_SERVICE);
+                let pod = objects.create_large_pod(&format!("{service}-{pod:05}"), &service).await?;
+                objects.report(&pod, true).await?;
+                anyhow::Ok(pod)
+            })
+            .buffered(WRITERS)
+            .try_collect()
+            .await?;
+    }
+    tokio::time::sleep(SETTLE).await;
+    Ok(namespaces)
+}
+
+/// Builds the Go program, at the first run.
+fn informers() -> Result<std::path::PathBuf> {
+    let module = Module {
+        folder: concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/informers"),
+        topic: "informers",
+        key: "bench".to_owned(),
+        flags: vec!["-ldflags=-s -w".to_owned()],
+    };
+    let program = Program { name: "informers", package: "." };
+    Ok(module.build(&[program])?.join(program.name))
+}
+
+// === impl Peer ===
+
+impl Peer {
+    /// Starts it and waits until it has all objects.
+    async fn start(name: &'static str, program: &Path, config: &Path) -> Result<Self> {
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let mut command = Command::new(program);
+        command.env("KUBECONFIG", config).stdin(Stdio::null());
+        match name {
+            "floor" => command.arg("floor"),
+            "informers" => command.args(["--kubeconfig".as_ref(), config.as_os_str()]).args(["--listen", &address]),
+            _ => command.args(["run", "--log-level=warn", "--listen", &address]),
+        };
+        let started = Instant::now();
+        let process = command.spawn().with_context(|| format!("starting {name}"))?;
+        let mut peer = Self { name, process, synced: Duration::ZERO, sync_processor: Duration::ZERO, memory: 0 };
+        if name == "floor" {
+            peer.wait_until_quiet().await?;
+        } else {
+            while !get(&address, "/readyz", "*/*").is_ok_and(|page| page.starts_with(b"HTTP/1.1 200")) {
+                ensure!(started.elapsed() < Duration::from_secs(120), "{name} is not ready");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            peer.synced = started.elapsed();
+        }
+        peer.sync_processor = peer.processor_time()?;
+        tokio::time::sleep(SETTLE).await;
+        peer.memory = memory(peer.process.id()).map_err(plain)?.0;
+        Ok(peer)
+    }
+
+    /// The floor cannot tell where the list ends: it is there when it has nothing more to do.
+    async fn wait_until_quiet(&mut self) -> Result<()> {
+        let started = Instant::now();
+        let mut last = Duration::MAX;
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let now = self.processor_time()?;
+            if now == last {
+                return Ok(());
+            }
+            (last, self.synced) = (now, started.elapsed());
+        }
+    }
+
+    fn processor_time(&self) -> Result<Duration> {
+        processor_time(self.process.id()).map_err(plain)
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn plain(error: Box<dyn std::error::Error>) -> anyhow::Error {
+    anyhow!("{error}")
+}

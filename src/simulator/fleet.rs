@@ -1,0 +1,214 @@
+//! A large cluster whose changes come one by one, as somebody asks for them: for load, where life would be too lively and the
+//! simulated controller too slow.
+
+use super::store::Store;
+use crate::cluster::{
+    object::{CONTROLLER, MANAGED_BY_LABEL, SERVICE_NAME_LABEL},
+    wire::{
+        Endpoint, EndpointConditions, EndpointPort, EndpointSlice, ObjectReference, Pod, PodCondition, PodIp,
+        PodStatus, Service, ServicePort,
+    },
+};
+
+/// Endpoints of a slice, as the EndpointSlice controller has it by default.
+const PER_SLICE: usize = 100;
+
+/// How many there are of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FleetSize {
+    /// Namespaces, between which the Services are divided.
+    pub namespaces: usize,
+    /// Services, between which the pods are divided.
+    pub services: usize,
+    /// Pods, each of one Service.
+    pub pods: usize,
+}
+
+/// Pods of as many Services, in slices that are written here instead of by the simulated controller, which has to be paused.
+///
+/// Everything is known by its number: pod `n` is one of Service `n % services`, and was number `n / services` of it to come.
+#[derive(Debug)]
+pub struct Fleet {
+    store: Store,
+    size: FleetSize,
+    ready: Vec<bool>,
+}
+
+/// A pod whose readiness changed, and the slice that shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flip {
+    /// The pod's resourceVersion.
+    pub pod: u64,
+    /// The slice's resourceVersion.
+    pub slice: u64,
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    /// Fills a store. All pods are ready.
+    pub fn new(store: Store, size: FleetSize) -> Self {
+        let fleet = Self { store, size, ready: vec![true; size.pods] };
+        for service in 0..size.services {
+            fleet.store.apply(fleet.service(service));
+        }
+        for pod in 0..size.pods {
+            fleet.store.apply(fleet.pod(pod));
+        }
+        for service in 0..size.services {
+            for slice in 0..fleet.pods_of(service).div_ceil(PER_SLICE) {
+                fleet.store.apply(fleet.slice(service, slice));
+            }
+        }
+        fleet
+    }
+
+    /// How many there are of what.
+    pub fn size(&self) -> FleetSize {
+        self.size
+    }
+
+    /// The UID of a pod.
+    pub fn uid(pod: usize) -> String {
+        uid(2, pod)
+    }
+
+    /// Turns a ready pod unready or an unready one ready, then writes the slice that shows it.
+    pub fn flip(&mut self, pod: usize) -> Flip {
+        let version = self.report(pod);
+        Flip { pod: version, slice: self.reflect(pod) }
+    }
+
+    /// Turns a ready pod unready or an unready one ready, and leaves the slices as they are. Returns its resourceVersion.
+    pub fn report(&mut self, pod: usize) -> u64 {
+        self.ready[pod] = !self.ready[pod];
+        version(&self.store.apply(self.pod(pod)).metadata.resource_version)
+    }
+
+    /// Writes the slice of a pod as it has to be. Returns its resourceVersion.
+    pub fn reflect(&mut self, pod: usize) -> u64 {
+        let slice = self.slice(pod % self.size.services, pod / self.size.services / PER_SLICE);
+        version(&self.store.apply(slice).metadata.resource_version)
+    }
+
+    fn pods_of(&self, service: usize) -> usize {
+        (self.size.pods + self.size.services - 1 - service) / self.size.services
+    }
+
+    fn namespace(&self, service: usize) -> String {
+        format!("team-{}", service % self.size.namespaces)
+    }
+
+    fn service(&self, number: usize) -> Service {
+        let mut service = Service::default();
+        service.metadata.name = service_name(number);
+        service.metadata.namespace = self.namespace(number);
+        service.metadata.uid = uid(1, number);
+        let spec = service.spec.get_or_insert_default();
+        spec.selector.insert("app.kubernetes.io/name".to_owned(), service_name(number));
+        spec.ip_families.push("IPv4".to_owned());
+        spec.ports.push(ServicePort {
+            name: "http".to_owned(),
+            protocol: "TCP".to_owned(),
+            port: 80,
+            ..Default::default()
+        });
+        service
+    }
+
+    fn pod(&self, number: usize) -> Pod {
+        let service = number % self.size.services;
+        let mut pod = Pod::default();
+        pod.metadata.name = pod_name(service, number);
+        pod.metadata.namespace = self.namespace(service);
+        pod.metadata.uid = Self::uid(number);
+        for (key, value) in [
+            ("app.kubernetes.io/name", service_name(service)),
+            ("app.kubernetes.io/part-of", "platform".to_owned()),
+            ("pod-template-hash", "7d9c6b5f44".to_owned()),
+        ] {
+            pod.metadata.labels.insert(key.to_owned(), value);
+        }
+        let status = if self.ready[number] { "True" } else { "False" };
+        let ip = format!("10.{}.{}.{}", number >> 16, number >> 8 & 0xff, number & 0xff);
+        pod.status = Some(PodStatus {
+            phase: "Running".to_owned(),
+            conditions: vec![PodCondition { kind: "Ready".to_owned(), status: status.to_owned() }],
+            pod_ip: ip.clone(),
+            pod_ips: vec![PodIp { ip }],
+        });
+        pod
+    }
+
+    fn slice(&self, service: usize, number: usize) -> EndpointSlice {
+        let mut slice = EndpointSlice { address_type: "IPv4".to_owned(), ..EndpointSlice::default() };
+        slice.metadata.name = format!("{}-{number}", service_name(service));
+        slice.metadata.namespace = self.namespace(service);
+        slice.metadata.uid = uid(3, number * self.size.services + service);
+        slice.metadata.labels.insert(SERVICE_NAME_LABEL.to_owned(), service_name(service));
+        slice.metadata.labels.insert(MANAGED_BY_LABEL.to_owned(), CONTROLLER.to_owned());
+        let port = EndpointPort {
+            name: Some("http".to_owned()),
+            protocol: Some("TCP".to_owned()),
+            port: Some(80),
+            app_protocol: None,
+        };
+        slice.ports.push(port);
+        let of_slice = (number * PER_SLICE..self.pods_of(service)).take(PER_SLICE);
+        slice.endpoints = of_slice.map(|at| self.endpoint(service, at * self.size.services + service)).collect();
+        slice
+    }
+
+    fn endpoint(&self, service: usize, pod: usize) -> Endpoint {
+        let ready = Some(self.ready[pod]);
+        Endpoint {
+            conditions: Some(EndpointConditions { ready, serving: ready, terminating: Some(false) }),
+            target_ref: Some(ObjectReference {
+                kind: "Pod".to_owned(),
+                name: pod_name(service, pod),
+                uid: Self::uid(pod),
+            }),
+        }
+    }
+}
+
+fn service_name(number: usize) -> String {
+    format!("service-{number}")
+}
+
+fn pod_name(service: usize, number: usize) -> String {
+    format!("service-{service}-7d9c6b5f44-{number:05}")
+}
+
+fn uid(kind: u8, number: usize) -> String {
+    format!("{kind:08x}-0000-4000-8000-{number:012x}")
+}
+
+fn version(text: &str) -> u64 {
+    // The store gives it, and counts.
+    text.parse().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_pod_stands_in_one_slice_and_a_flip_shows_there() {
+        let store = Store::new(10);
+        let mut fleet = Fleet::new(store.clone(), FleetSize { namespaces: 2, services: 3, pods: 1_000 });
+        let listed = |ready: bool| -> Vec<String> {
+            let slices = store.select::<EndpointSlice>(None, |_| true);
+            let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter());
+            let of_state = endpoints.filter(|it| it.conditions.is_some_and(|is| is.ready == Some(ready)));
+            let mut uids: Vec<_> = of_state.filter_map(|it| Some(it.target_ref.as_ref()?.uid.clone())).collect();
+            uids.sort_unstable();
+            uids
+        };
+        assert_eq!(store.select::<EndpointSlice>(None, |_| true).len(), 3 * 4);
+        assert_eq!(listed(true), (0..1_000).map(Fleet::uid).collect::<Vec<_>>());
+        let Flip { pod, slice } = fleet.flip(999);
+        assert_eq!((pod + 1, slice), (slice, store.version()));
+        assert_eq!(listed(false), [Fleet::uid(999)]);
+    }
+}
