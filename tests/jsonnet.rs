@@ -27,7 +27,9 @@ pub fn evaluate(expression: &str) -> Result<Value> {
 /// # Errors
 /// What jsonnet says about it.
 pub fn evaluate_text(expression: &str) -> Result<String> {
-    run(JSONNET, &["--string".as_ref(), "--exec".as_ref(), expression.as_ref()])
+    let printed = run(JSONNET, &["--string".as_ref(), "--exec".as_ref(), expression.as_ref()])?;
+    // Jsonnet ends what it prints with a line end of its own.
+    Ok(printed.strip_suffix('\n').unwrap_or(&printed).to_owned())
 }
 
 /// Holds files against the formatter and the linter.

@@ -42,10 +42,26 @@ impl Prometheus {
     /// # Errors
     /// If it cannot be built or started.
     pub async fn labelling(target: &str, labels: &str) -> Result<Self> {
+        Self::start(target, labels, &[]).await
+    }
+
+    /// As [`Self::scraping`], with rule files of these contents.
+    ///
+    /// # Errors
+    /// If it cannot be built or started, or refuses the rules.
+    pub async fn evaluating(target: &str, rules: &[String]) -> Result<Self> {
+        Self::start(target, "", rules).await
+    }
+
+    async fn start(target: &str, labels: &str, rules: &[String]) -> Result<Self> {
         let programs = tokio::task::spawn_blocking(programs).await??;
         let folder = tempfile::tempdir()?;
+        for (number, rules) in rules.iter().enumerate() {
+            fs::write(folder.path().join(format!("{number}.rules")), rules)?;
+        }
         let config = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
+             rule_files: ['*.rules']\n\
              scrape_configs:\n\
              - job_name: endpointlag\n  \
                scrape_native_histograms: true\n  \

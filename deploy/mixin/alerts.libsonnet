@@ -161,8 +161,9 @@ local duration = import 'duration.libsonnet';
       'for': config.stalled['for'],
       summary: 'No change comes into any EndpointSlice.',
       description: |||
-        Pods and Services%s change, and for %s no EndpointSlice has shown any of it. The oldest pending change is
-        {{ $value | humanizeDuration }} old. The EndpointSlice controller does not work.
+        Pods and Services%s change, and for %s no EndpointSlice has shown any of it. {{ if gt $value 0.0 }}The oldest pending
+        change is {{ $value | humanizeDuration }} old.{{ else }}What was pending has expired or was overtaken.{{ end }} The
+        EndpointSlice controller does not work.
       ||| % [inCluster, config.rateWindow],
     }),
   ],
@@ -176,8 +177,8 @@ local duration = import 'duration.libsonnet';
         'for': config.blind.unsynced,
         summary: 'A daemon does not know all objects.',
         description: |||
-          The watch of {{ $labels.resource }} of {{ $labels.instance }} has not been synced for %s. Meanwhile nothing that this
-          daemon should measure is seen.
+          The watch of {{ $labels.resource }} of the daemon at {{ $labels.instance }} has not been synced for %s. Meanwhile it
+          does not see what it should measure.
         ||| % config.blind.unsynced,
       },
       {
@@ -185,7 +186,7 @@ local duration = import 'duration.libsonnet';
         expr: '%s > %d\n' % [metric('endpointlag_watch_age_seconds'), duration.seconds(config.blind.silent)],
         summary: 'A daemon hears nothing from the API server.',
         description: |||
-          The watch of {{ $labels.resource }} of {{ $labels.instance }} has brought nothing for
+          The watch of {{ $labels.resource }} of the daemon at {{ $labels.instance }} has brought nothing for
           {{ $value | humanizeDuration }}. What changed meanwhile will end censored.
         |||,
       },
@@ -198,7 +199,7 @@ local duration = import 'duration.libsonnet';
         ],
         summary: 'The connections of a daemon to the API server do not last.',
         description: |||
-          The watch of {{ $labels.resource }} of {{ $labels.instance }} was without a connection for
+          The watch of {{ $labels.resource }} of the daemon at {{ $labels.instance }} was without a connection for
           {{ $value | humanizePercentage }} of the last %s. The changes of that time end censored.
         ||| % config.blind.gapWindow,
       },
@@ -237,7 +238,7 @@ local duration = import 'duration.libsonnet';
       'for': config.downFor,
       summary: 'One of several daemons is not scraped.',
       description: |||
-        Prometheus could not scrape {{ $labels.instance }} for %s. If it is a replica, the others measure the same; if it is a
+        Prometheus could not scrape the daemon at {{ $labels.instance }} for %s. If it is a replica, the others measure the same; if it is a
         shard, its namespaces are not measured.
       ||| % config.downFor,
     }),

@@ -256,7 +256,7 @@ fn containers() -> Vec<Container> {
             })
             .collect(),
     };
-    vec![container("application", 70), container("proxy", 24)]
+    vec![container("application", 100), container("proxy", 32)]
 }
 
 fn statuses() -> Vec<ContainerStatus> {

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
 use std::env;
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -50,7 +51,8 @@ impl Arch {
     }
 }
 
-/// Builds the binary and returns its file. Takes minutes at the first time; later builds compile what has changed.
+/// Builds the binary and returns its file. Takes minutes, once for the same sources: what was built has a stamp beside it. Cargo
+/// would compile the daemon anew each time, since without a checkout it cannot know whether the revision has changed.
 ///
 /// # Errors
 /// A tool cannot be had, or the script fails.
@@ -61,12 +63,16 @@ pub fn binary(arch: Arch) -> Result<PathBuf> {
     let lock = File::create(folder.join(".lock")).context("creating the lock of the cache folder")?;
     lock.lock().context("locking the cache folder")?;
     let sources = folder.join("src");
-    stage(&sources)?;
+    let stamp = stage(&sources)?;
+    let output = folder.join("out").join(arch.name());
+    let stamped = output.with_extension("stamp");
+    if output.is_file() && fs::read_to_string(&stamped).is_ok_and(|there| there == stamp) {
+        return Ok(output);
+    }
 
     let (auditable, python) = (auditable(&folder)?, python_tools()?);
     run(Command::new("rustup").args(["target", "add", arch.target()])).context("the standard library of the target")?;
     say("image", &format!("building for {}", arch.name()));
-    let output = folder.join("out").join(arch.name());
     let own = [auditable.join("bin"), python.join("bin")];
     let path = env::var_os("PATH").unwrap_or_default();
     let mut script = Command::new(sources.join("deploy/image/build.sh"));
@@ -75,6 +81,7 @@ pub fn binary(arch: Arch) -> Result<PathBuf> {
     script.env("PYTHONPATH", python).env("CARGO_TARGET_DIR", folder.join("target"));
     script.env("RUSTUP_TOOLCHAIN", dockerfile::rust()?).env("ENDPOINTLAG_REVISION", REVISION);
     run(&mut script)?;
+    fs::write(&stamped, stamp)?;
     Ok(output)
 }
 
@@ -99,8 +106,9 @@ fn auditable(folder: &Path) -> Result<PathBuf> {
 }
 
 /// Copies what the Dockerfile copies. What has not changed keeps its time, so that Cargo need not compile it again; what
-/// the Dockerfile does not copy is not there, so that a build which needs it fails here and not in somebody's pipeline.
-fn stage(folder: &Path) -> Result<()> {
+/// the Dockerfile does not copy is not there, so that a build which needs it fails here and not in somebody's pipeline. Returns
+/// what tells one state of all that goes into the binary from another.
+fn stage(folder: &Path) -> Result<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut wanted = BTreeSet::new();
     for source in dockerfile::sources()? {
@@ -115,14 +123,18 @@ fn stage(folder: &Path) -> Result<()> {
     for stale in there.iter().filter(|path| inside(path, folder).is_ok_and(|path| !wanted.contains(&path))) {
         fs::remove_file(stale)?;
     }
+    let mut stamp = DefaultHasher::new();
+    (REVISION, text("deploy/image/Dockerfile")?).hash(&mut stamp);
     for path in wanted {
         let (from, to) = (root.join(&path), folder.join(&path));
-        if fs::read(&from)? != fs::read(&to).unwrap_or_default() {
+        let content = fs::read(&from)?;
+        (&path, &content).hash(&mut stamp);
+        if content != fs::read(&to).unwrap_or_default() {
             fs::create_dir_all(to.parent().context("a folder")?)?;
             fs::copy(&from, &to).with_context(|| format!("copying {}", path.display()))?;
         }
     }
-    Ok(())
+    Ok(format!("{:016x}", stamp.finish()))
 }
 
 /// A file, or all files in a folder.

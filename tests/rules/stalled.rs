@@ -1,0 +1,101 @@
+//! A controller that stops, for real: the alerts fire in a Prometheus that scrapes the daemon, and resolve when it is back.
+
+use crate::controlplane::plane::{ControlPlane, Controllers, Options};
+use crate::jsonnet::{evaluate, evaluate_text};
+use crate::prometheus::Prometheus;
+use crate::scene::{Scene, Setup};
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+const NAMESPACE: &str = "stalled";
+const SERVICE: &str = "web";
+
+/// More than the misses that any alert waits for.
+const PODS: usize = 16;
+
+/// The mixin as it is shipped, but that what takes minutes there takes seconds.
+const HURRIED: &str = "
+    (import 'deploy/mixin/mixin.libsonnet') + {
+      _config+:: {
+        interval: '1s',
+        longInterval: '1s',
+        rateWindow: '5s',
+        burnRates: [{ severity: 'critical', factor: 14.4, short: '5s', long: '20s' }],
+        pendingOld: [{ severity: 'critical', factor: 3, most: '8m', 'for': '1s' }],
+        stalled+: { pending: '3s', 'for': '1s' },
+        blind+: { unsynced: '5s' },
+        downFor: '5s',
+      },
+    }";
+
+/// What a controller that stands still sets off, and nothing else.
+const EXPECTED: [&str; 4] = [
+    "EndpointLagClusterBudgetBurn",
+    "EndpointLagControllerStalled",
+    "EndpointLagPendingOld",
+    "EndpointLagServiceBudgetBurn",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_fire_while_the_controller_is_stopped_and_resolve_when_it_is_back() -> Result<()> {
+    let rules = tokio::task::spawn_blocking(|| {
+        ["prometheusRules", "prometheusAlerts"]
+            .map(|field| evaluate_text(&format!("std.manifestYamlDoc(({HURRIED}).{field})")))
+            .into_iter()
+            .collect::<Result<Vec<_>>>()
+    });
+    let rules = rules.await??;
+    let mut plane = ControlPlane::start(Options::default()).await?;
+    let setup = Setup::cluster(&plane).with(&["--namespace", NAMESPACE, "--objective", "1s"]);
+    let mut scene = Scene::prepare(&plane, NAMESPACE, setup).await?;
+    scene.daemon.wait_until_ready().await?;
+    let prometheus = Prometheus::evaluating(scene.daemon.address(), &rules).await?;
+
+    scene.objects.create_service(SERVICE, json!({ "selector": { "app": SERVICE }, "ports": [{ "port": 80 }] })).await?;
+    let mut pods = Vec::new();
+    for number in 0..PODS {
+        let pod = scene.objects.create_pod(&format!("pod-{number}"), SERVICE).await?;
+        scene.objects.report(&pod, true).await?;
+        pods.push(pod);
+    }
+    scene.settle().await?;
+    prometheus.until("cluster_outcome:endpointlag_changes:rate5s{outcome=\"propagated\"} > 0").await?;
+    ensure!(prometheus.query("ALERTS{severity=\"critical\"}").await?.is_empty(), "alerts before anything is wrong");
+
+    plane.stop_controllers().await?;
+    for pod in &pods {
+        scene.objects.report(pod, false).await?;
+    }
+    for alert in EXPECTED {
+        prometheus.until(&format!("ALERTS{{alertname=\"{alert}\", alertstate=\"firing\"}}")).await?;
+    }
+    let others = format!("ALERTS{{alertname!~\"{}\"}}", EXPECTED.join("|"));
+    let others = prometheus.query(&others).await?;
+    ensure!(others.is_empty(), "a controller that stands still is no reason for {others:?}");
+    let service = prometheus.query("ALERTS{alertname=\"EndpointLagPendingOld\"}").await?;
+    let label = |name: &str| service.first().and_then(|alert| alert.labels[name].as_str()).map(str::to_owned);
+    ensure!(label("namespace").as_deref() == Some(NAMESPACE), "of another namespace: {service:?}");
+    ensure!(label("service").as_deref() == Some(SERVICE), "of another Service: {service:?}");
+
+    plane.start_controllers(Controllers::default()).await?;
+    scene.settle().await?;
+    // As long as the misses are in the windows, the budget burns.
+    prometheus.until("absent(ALERTS)").await?;
+    selectors_of_pyrra_have_data(&prometheus).await?;
+    scene.finish().await
+}
+
+/// Pyrra itself is not to be had here: that what it is told to add up exists must do.
+async fn selectors_of_pyrra_have_data(prometheus: &Prometheus) -> Result<()> {
+    let selectors = tokio::task::spawn_blocking(|| {
+        evaluate(
+            "local pyrra = (import 'deploy/mixin/mixin.libsonnet').pyrra;
+             [slo.spec.indicator.ratio[part].metric for slo in pyrra for part in ['errors', 'total']]",
+        )
+    });
+    for selector in selectors.await??.as_array().context("no list")? {
+        let selector = selector.as_str().context("no text")?;
+        ensure!(!prometheus.query(selector).await?.is_empty(), "{selector} has no data");
+    }
+    Ok(())
+}
