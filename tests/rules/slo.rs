@@ -109,7 +109,8 @@ fn sloth_makes_rules_of_the_slo() -> Result<()> {
     prometheus::promtool(&["check", "rules", &made.path().to_string_lossy()], made.path())?;
     let rules = fs::read_to_string(made.path())?;
     // Of each window, and the two alerts.
-    for part in ["slo:sli_error:ratio_rate5m", "slo:sli_error:ratio_rate3d", "severity: critical", "severity: warning"] {
+    for part in ["slo:sli_error:ratio_rate5m", "slo:sli_error:ratio_rate3d", "severity: critical", "severity: warning"]
+    {
         ensure!(rules.contains(part), "no {part} in\n{rules}");
     }
     Ok(())
