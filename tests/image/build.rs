@@ -124,7 +124,7 @@ fn stage(folder: &Path) -> Result<String> {
         fs::remove_file(stale)?;
     }
     let mut stamp = DefaultHasher::new();
-    (REVISION, text("deploy/image/Dockerfile")?).hash(&mut stamp);
+    (REVISION, dockerfile::rust()?, dockerfile::argument("CARGO_AUDITABLE")?).hash(&mut stamp);
     for path in wanted {
         let (from, to) = (root.join(&path), folder.join(&path));
         let content = fs::read(&from)?;

@@ -1,6 +1,7 @@
 //! The binary at work where there is nothing else.
 
 use super::build::{Arch, REVISION, run};
+use super::dockerfile::text;
 use super::root::{Root, account_file, emulator};
 use crate::controlplane::access::{ACCOUNT, account_token};
 use crate::controlplane::http;
@@ -15,12 +16,19 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+/// Where the image has the roots of trust.
+const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
 /// Ample time, for an emulator too.
 const SOON: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_runs_in_an_empty_root() -> Result<()> {
     let root = tokio::task::spawn_blocking(Root::create).await??;
+    ensure!(text("deploy/image/Dockerfile")?.contains(&format!(" {CERTIFICATES}\n")), "the image has none");
+    // Which they are does not matter, but the client of the simulated cluster wants some.
+    let any = rcgen::generate_simple_self_signed(["example.org".to_owned()])?;
+    root.mount(CERTIFICATES, &any.cert.pem())?;
     speaks(|| root.program()).await
 }
 
@@ -43,7 +51,7 @@ async fn speaks(program: impl Fn() -> Result<Command>) -> Result<()> {
     demo.stop().await
 }
 
-/// In a pod: it finds the API server and its account by what Kubernetes puts there, and needs no certificates of a system.
+/// In a pod: it finds the API server and its account by what Kubernetes puts there, and needs no other certificates.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_finds_its_cluster_in_an_empty_root() -> Result<()> {
     let root = tokio::task::spawn_blocking(Root::create).await??;
