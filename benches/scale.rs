@@ -152,8 +152,12 @@ fn rate(fleet: &mut Fleet, daemon: &Daemon, pods: &mut impl Iterator<Item = usiz
         fleet.flip(pods.next().expect("cycles"));
     });
     let made_per_second = (made as f64 / started.elapsed().as_secs_f64()) as usize;
-    // What the daemon lags behind shows as changes that it has not told of a moment after the last.
-    let _ = wait("the samples", Duration::from_millis(100), || daemon.sample_count() >= lines + made);
+    // Until all is told, or no more comes: what was lost will not.
+    let (mut told, mut before) = (daemon.sample_count(), 0);
+    while told < lines + made && told > before {
+        thread::sleep(Duration::from_secs(2));
+        (told, before) = (daemon.sample_count(), told);
+    }
     let lost = (lines + made).saturating_sub(daemon.sample_count()) as u64;
     let processor = (daemon.processor_time()? - cost) / made as u32;
     Ok(Rate { asked, made: made_per_second, held_up: daemon.held_up()? - held_up, lost, processor })

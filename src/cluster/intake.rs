@@ -10,7 +10,7 @@ use tokio::sync::{
 };
 
 /// Bytes that may wait to be decoded. Enough for a burst of a few thousand pods; little beside what the pods themselves take.
-const ROOM: usize = 8 << 20;
+const ROOM: usize = 16 << 20;
 
 /// What a watch hands over.
 #[derive(Debug)]
