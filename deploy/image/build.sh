@@ -4,7 +4,7 @@
 #   build.sh amd64|arm64 OUTPUT
 #
 # Run in the root of the sources. Needs Rust with the target's standard library, cargo-auditable, and requirements.txt.
-# The same sources, tools and ENDPOINTLAG_REVISION give the same bytes, wherever they lie.
+# Nothing of the machine that builds goes in: no paths, no times, and no order in which threads end.
 set -eu
 
 case "$1" in
