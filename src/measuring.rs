@@ -9,7 +9,7 @@ use crate::{
         decode::{DecodeError, Decoder, Sink},
         event::{Event, Seen, Stamp},
         health::WatchHealth,
-        intake::{Delivery, Progress, Step, StreamFailure},
+        intake::{Deliveries, Delivery, Progress, Step, StreamFailure},
         object::{Annotation, IGNORE_ANNOTATION, OBJECTIVE_ANNOTATION, ObjectError, Service},
         watch::Signals,
     },
@@ -19,7 +19,6 @@ use crate::{
 use std::{
     collections::HashSet,
     fmt,
-    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -28,15 +27,12 @@ use tokio::{
         mpsc::{UnboundedReceiver, UnboundedSender},
         oneshot,
     },
-    time::{Instant, MissedTickBehavior, sleep},
+    time::MissedTickBehavior,
 };
 
-/// How often time passes for the trackers while nothing comes: how exactly the moment of an SLO miss is counted.
+/// How often what has come is looked at and time passes for the trackers, while little comes: how exactly the moment of an SLO miss is
+/// counted.
 const TICK: Duration = Duration::from_millis(100);
-
-/// How long what comes may lie before it is looked at. Its stamps are made by then, so that nothing is measured worse; but a thread
-/// that wakes up for every event costs more by waking up than by what it does.
-const GATHER: Duration = Duration::from_millis(10);
 
 /// How often Services that are gone are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -208,10 +204,9 @@ impl Measuring {
     }
 
     /// Runs until nobody can ask any more.
-    pub async fn run(mut self, mut deliveries: UnboundedReceiver<Delivery>, mut questions: Answers) {
+    pub async fn run(mut self, mut deliveries: Deliveries, mut questions: Answers) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut gathered = pin!(sleep(Duration::ZERO));
         loop {
             tokio::select! {
                 biased;
@@ -226,29 +221,14 @@ impl Measuring {
                     self.take_waiting(&mut deliveries);
                     self.pass_time();
                 }
-                () = &mut gathered, if !gathered.is_elapsed() => {}
-                Some(delivery) = deliveries.recv(), if gathered.is_elapsed() => {
-                    let is_waited_for = delivery.is_waited_for();
-                    self.take(delivery);
-                    // While a list is read, or more comes than lies still, there is nothing to wait for.
-                    if !self.take_waiting(&mut deliveries) && !is_waited_for && deliveries.is_empty() {
-                        gathered.as_mut().reset(Instant::now() + GATHER);
-                    }
-                }
+                () = deliveries.due() => self.take_waiting(&mut deliveries),
             }
         }
     }
 
-    /// Takes what waits now, before time passes: what came in time must not be judged by when it was looked at. Returns whether
-    /// anybody waits for the answer to some of it.
-    fn take_waiting(&mut self, deliveries: &mut UnboundedReceiver<Delivery>) -> bool {
-        let mut is_waited_for = false;
-        for _ in 0..deliveries.len() {
-            let Ok(delivery) = deliveries.try_recv() else { break };
-            is_waited_for |= delivery.is_waited_for();
-            self.take(delivery);
-        }
-        is_waited_for
+    /// Takes what waits now, before time passes: what came in time must not be judged by when it was looked at.
+    fn take_waiting(&mut self, deliveries: &mut Deliveries) {
+        deliveries.waiting().for_each(|delivery| self.take(delivery));
     }
 
     fn answer(&mut self, question: Question) {
@@ -354,7 +334,9 @@ impl Sink for Feed<'_> {
             Event::Service(service) => self.annotations.check(service),
             _ => {}
         }
-        self.tracker.apply(seen, event);
+        if let Err(error) = self.tracker.apply(seen, event) {
+            self.malformed(error);
+        }
     }
 
     fn malformed(&mut self, error: ObjectError) {

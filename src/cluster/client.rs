@@ -1,5 +1,7 @@
 //! The connection to the API server: configuration and authentication as kube has them, with sockets that notice a dead peer.
 
+mod buffered;
+
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::BodyExt;
 use hyper_util::{
@@ -15,6 +17,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{fmt::Write as _, time::Duration};
 use tower::{BoxError, ServiceBuilder};
 
+use self::buffered::Buffered;
 use crate::cluster::{
     decode::{self, DecodeError},
     event::Resource,
@@ -123,6 +126,7 @@ impl ApiClient {
         connector.set_keepalive(Some(KEEPALIVE_AFTER));
         connector.set_keepalive_interval(Some(KEEPALIVE_EVERY));
         connector.set_tcp_user_timeout(Some(USER_TIMEOUT));
+        let connector = ServiceBuilder::new().map_response(Buffered::new).service(connector);
         let connector = config.rustls_https_connector_with_connector(connector).map_err(bad)?;
         let service = ServiceBuilder::new()
             .layer(config.base_uri_layer())

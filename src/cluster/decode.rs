@@ -220,8 +220,7 @@ impl Decoder {
                 (version, if applied { Event::Service(service) } else { Event::ServiceDeleted(service) })
             }
             Resource::EndpointSlices => {
-                let slice =
-                    object::EndpointSlice::try_from(decode::<wire::listed::EndpointSlice>("EndpointSlice", bytes)?)?;
+                let slice = object::EndpointSlice::try_from(decode::<wire::EncodedSlice>("EndpointSlice", bytes)?)?;
                 let version = slice.resource_version;
                 (version, if applied { Event::EndpointSlice(slice) } else { Event::EndpointSliceDeleted(slice) })
             }

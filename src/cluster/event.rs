@@ -1,6 +1,6 @@
 //! What a watch tells, in the order in which it tells it, with the time at which it was told.
 
-use crate::cluster::object::{EndpointSlice, Pod, Service};
+use crate::cluster::object::{EncodedEndpoint, EndpointSlice, Pod, Service};
 use std::{fmt, time::Duration};
 
 /// A point on the process's monotonic clock: nanoseconds since the clock's origin.
@@ -53,9 +53,9 @@ pub enum Event {
     /// A Service was deleted; its last state.
     ServiceDeleted(Service),
     /// A slice was created or changed, or stands in a list.
-    EndpointSlice(EndpointSlice),
+    EndpointSlice(EndpointSlice<EncodedEndpoint>),
     /// A slice was deleted; its last state.
-    EndpointSliceDeleted(EndpointSlice),
+    EndpointSliceDeleted(EndpointSlice<EncodedEndpoint>),
 }
 
 // === impl Stamp ===

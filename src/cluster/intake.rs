@@ -4,13 +4,17 @@ use crate::cluster::{decode::Late, event::Stamp};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::{
-    OwnedSemaphorePermit, Semaphore,
+    Notify, OwnedSemaphorePermit, Semaphore,
     mpsc::{self, UnboundedReceiver, UnboundedSender},
     oneshot,
 };
 
 /// Bytes that may wait to be decoded. Enough for a burst of a few thousand pods; little beside what the pods themselves take.
 const ROOM: usize = 16 << 20;
+
+/// Bytes that may lie until somebody looks. Stamps are made by then, so that nothing is measured worse; but a thread that wakes up
+/// for every event costs more by waking up than by what it does.
+const LOT: usize = 512 << 10;
 
 /// What a watch hands over.
 #[derive(Debug)]
@@ -72,6 +76,14 @@ pub struct StreamFailure {
 pub struct Intake {
     sender: UnboundedSender<Delivery>,
     room: Arc<Semaphore>,
+    due: Arc<Notify>,
+}
+
+/// The end of the one who decodes.
+#[derive(Debug)]
+pub struct Deliveries {
+    receiver: UnboundedReceiver<Delivery>,
+    due: Arc<Notify>,
 }
 
 /// Nobody takes deliveries any more: the process is ending.
@@ -79,12 +91,12 @@ pub struct Intake {
 #[error("the measuring has ended")]
 pub struct IntakeClosed;
 
-// === impl Delivery ===
+// === impl Step ===
 
-impl Delivery {
-    /// Whether the reader goes on only when it is answered.
-    pub fn is_waited_for(&self) -> bool {
-        matches!(self.step, Step::Page { .. } | Step::Ended(_))
+impl Step {
+    /// Whether a reader waits for what comes of it: an answer, or the end of a list.
+    fn is_waited_for(&self) -> bool {
+        matches!(self, Self::Page { .. } | Self::Ended(_) | Self::Chunk { late: Late::All, .. })
     }
 }
 
@@ -92,9 +104,10 @@ impl Delivery {
 
 impl Intake {
     /// Both ends.
-    pub fn new() -> (Self, UnboundedReceiver<Delivery>) {
+    pub fn new() -> (Self, Deliveries) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self { sender, room: Arc::new(Semaphore::new(ROOM)) }, receiver)
+        let due = Arc::new(Notify::new());
+        (Self { sender, room: Arc::new(Semaphore::new(ROOM)), due: due.clone() }, Deliveries { receiver, due })
     }
 
     /// Hands over a step that holds no bytes of note.
@@ -102,7 +115,7 @@ impl Intake {
     /// # Errors
     /// When the process is ending.
     pub fn send(&self, watch: usize, step: Step) -> Result<(), IntakeClosed> {
-        self.sender.send(Delivery { watch, step, _room: None }).map_err(|_| IntakeClosed)
+        self.hand_over(Delivery { watch, step, _room: None })
     }
 
     /// Hands over `size` bytes, waiting for room. Returns whether it had to wait.
@@ -115,7 +128,30 @@ impl Intake {
             Ok(room) => (room, false),
             Err(_) => (self.room.clone().acquire_many_owned(size).await.map_err(|_| IntakeClosed)?, true),
         };
-        self.sender.send(Delivery { watch, step, _room: Some(room) }).map_err(|_| IntakeClosed)?;
+        self.hand_over(Delivery { watch, step, _room: Some(room) })?;
         Ok(waited)
+    }
+
+    fn hand_over(&self, delivery: Delivery) -> Result<(), IntakeClosed> {
+        let is_waited_for = delivery.step.is_waited_for();
+        self.sender.send(delivery).map_err(|_| IntakeClosed)?;
+        if is_waited_for || ROOM - self.room.available_permits() >= LOT {
+            self.due.notify_one();
+        }
+        Ok(())
+    }
+}
+
+// === impl Deliveries ===
+
+impl Deliveries {
+    /// Completes when something should not lie any longer.
+    pub async fn due(&self) {
+        self.due.notified().await;
+    }
+
+    /// What has been handed over until now. What comes meanwhile is left for the next call.
+    pub fn waiting(&mut self) -> impl Iterator<Item = Delivery> {
+        (0..self.receiver.len()).map_while(|_| self.receiver.try_recv().ok())
     }
 }

@@ -10,7 +10,10 @@ pub use self::{
     family::{Families, Family},
     pod::{NamedPort, Pod},
     service::{Annotation, IGNORE_ANNOTATION, OBJECTIVE_ANNOTATION, Service, ServicePort, TargetPort},
-    slice::{CONTROLLER, Endpoint, EndpointPort, EndpointSlice, MANAGED_BY_LABEL, SERVICE_NAME_LABEL, SliceOwner},
+    slice::{
+        CONTROLLER, EncodedEndpoint, Endpoint, EndpointPort, EndpointSlice, MANAGED_BY_LABEL, SERVICE_NAME_LABEL,
+        SliceOwner,
+    },
     uid::Uid,
 };
 

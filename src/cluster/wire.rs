@@ -4,8 +4,6 @@
 //! `k8s.io/apimachinery/pkg/runtime`, `k8s.io/api/core/v1` and `k8s.io/api/discovery/v1`. They are API and never reused.
 //! prost skips every field that is not named here, which is most of a pod.
 
-pub mod listed;
-
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -136,7 +134,7 @@ pub struct Time {
 pub struct Pod {
     /// Name, UID, labels, deletion.
     #[prost(message, required, tag = "1")]
-    pub metadata: PodMeta,
+    pub metadata: LabelledMeta,
     /// Only named container ports are read.
     #[prost(message, optional, tag = "2")]
     pub spec: Option<PodSpec>,
@@ -145,13 +143,13 @@ pub struct Pod {
     pub status: Option<PodStatus>,
 }
 
-/// [`ObjectMeta`] without annotations: nothing reads a pod's, and they can be large.
+/// [`ObjectMeta`] without annotations: nothing reads those of pods and slices, and they can be large.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct PodMeta {
+pub struct LabelledMeta {
     /// Unique in its namespace at one time.
     #[prost(string, tag = "1")]
     pub name: String,
-    /// The pod's namespace.
+    /// The object's namespace.
     #[prost(string, tag = "3")]
     pub namespace: String,
     /// Unique over all time.
@@ -317,6 +315,23 @@ pub struct EndpointSlice {
     /// The endpoints, 100 at most by default.
     #[prost(message, repeated, tag = "2")]
     pub endpoints: Vec<Endpoint>,
+    /// The ports every endpoint in it has.
+    #[prost(message, repeated, tag = "3")]
+    pub ports: Vec<EndpointPort>,
+    /// `IPv4`, `IPv6` or `FQDN`.
+    #[prost(string, tag = "4")]
+    pub address_type: String,
+}
+
+/// [`EndpointSlice`] as it is read: its endpoints are looked at one by one, and only if they changed.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EncodedSlice {
+    /// Its labels name the Service and the manager.
+    #[prost(message, required, tag = "1")]
+    pub metadata: LabelledMeta,
+    /// Each an encoded [`Endpoint`].
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub endpoints: Vec<Bytes>,
     /// The ports every endpoint in it has.
     #[prost(message, repeated, tag = "3")]
     pub ports: Vec<EndpointPort>,

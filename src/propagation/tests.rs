@@ -3,6 +3,7 @@
 mod gaps;
 mod pods;
 mod services;
+mod slices;
 mod slo;
 
 use super::*;
@@ -93,7 +94,7 @@ fn slice(uid: &str, endpoints: Vec<Endpoint>) -> EndpointSlice {
 }
 
 fn shown(pod: &str, ready: bool, serving: bool, terminating: bool) -> Endpoint {
-    Endpoint { pod: Uid::from(pod), name: format!("web-{pod}").into(), ready, serving, terminating }
+    Endpoint { pod: Uid::from(pod), name: format!("web-{pod}"), ready, serving, terminating }
 }
 
 fn shown_ready(pod: &str) -> Endpoint {
@@ -120,7 +121,7 @@ impl Scene {
         let mut scene = Self::blank();
         scene.list(0, Resource::Pods, pods.into_iter().map(Event::Pod));
         scene.list(0, Resource::Services, services.into_iter().map(Event::Service));
-        scene.list(0, Resource::EndpointSlices, slices.into_iter().map(Event::EndpointSlice));
+        scene.list(0, Resource::EndpointSlices, slices.iter().map(|slice| Event::EndpointSlice(slice.encode())));
         scene
     }
 
@@ -135,11 +136,11 @@ impl Scene {
     }
 
     fn list(&mut self, millis: u64, resource: Resource, objects: impl Iterator<Item = Event>) {
-        self.tracker.apply(Seen::late(at(millis)), Event::ListBegan(resource));
+        self.feed(Seen::late(at(millis)), Event::ListBegan(resource));
         for object in objects {
             self.apply(millis, Arrival::Late, object);
         }
-        self.tracker.apply(Seen::late(at(millis)), Event::ListEnded(resource));
+        self.feed(Seen::late(at(millis)), Event::ListEnded(resource));
     }
 
     fn apply(&mut self, millis: u64, arrival: Arrival, mut event: Event) {
@@ -150,7 +151,11 @@ impl Scene {
             Event::EndpointSlice(slice) | Event::EndpointSliceDeleted(slice) => slice.resource_version = self.version,
             Event::ListBegan(_) | Event::ListEnded(_) => {}
         }
-        self.tracker.apply(Seen { at: at(millis), arrival }, event);
+        self.feed(Seen { at: at(millis), arrival }, event);
+    }
+
+    fn feed(&mut self, seen: Seen, event: Event) {
+        self.tracker.apply(seen, event).expect("an object to be used");
     }
 
     fn pod(&mut self, millis: u64, pod: Pod) {
@@ -166,7 +171,7 @@ impl Scene {
     }
 
     fn slice(&mut self, millis: u64, slice: EndpointSlice) {
-        self.apply(millis, Arrival::Live, Event::EndpointSlice(slice));
+        self.apply(millis, Arrival::Live, Event::EndpointSlice(slice.encode()));
     }
 
     /// The one slice `s` now shows these endpoints.

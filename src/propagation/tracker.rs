@@ -12,7 +12,10 @@ use super::{
     membership::{Membership, PodId, ServiceId},
     pending::{Due, Pending, PendingId, Pendings},
 };
-use crate::cluster::event::{Event, Resource, Seen, Stamp};
+use crate::cluster::{
+    event::{Event, Resource, Seen, Stamp},
+    object::ObjectError,
+};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// What the tracker is told by its user.
@@ -127,7 +130,10 @@ impl Tracker {
     }
 
     /// Takes the next event of a watch.
-    pub fn apply(&mut self, seen: Seen, event: Event) {
+    ///
+    /// # Errors
+    /// If an object cannot be used. All goes on without it.
+    pub fn apply(&mut self, seen: Seen, event: Event) -> Result<(), ObjectError> {
         self.advance(seen.at);
         match event {
             Event::ListBegan(resource) => self.begin_list(resource),
@@ -136,9 +142,10 @@ impl Tracker {
             Event::PodDeleted(pod) => self.pod_gone(seen, &pod.uid),
             Event::Service(service) => self.service_seen(seen, service),
             Event::ServiceDeleted(service) => self.service_gone(seen, &service),
-            Event::EndpointSlice(slice) => self.slice_seen(seen, slice),
+            Event::EndpointSlice(slice) => self.slice_seen(seen, slice)?,
             Event::EndpointSliceDeleted(slice) => self.slice_gone(seen, &slice.uid),
         }
+        Ok(())
     }
 
     /// Lets time pass: changes that have grown too old by `now` miss their objective or expire.

@@ -1,6 +1,7 @@
 //! The tracker and the reference say the same of any history.
 
 use crate::{
+    apply,
     reference::{End, Pending, Reference, Verdict},
     world::{Script, Step, scripts, tell},
 };
@@ -83,7 +84,7 @@ fn pending_of_reference(reference: &Reference) -> PendingSet {
 
 fn feed(tracker: &mut Tracker, step: &Step) {
     match step {
-        Step::Event(seen, event) => tracker.apply(*seen, event.clone()),
+        Step::Event(seen, event) => apply(tracker, *seen, event.clone()),
         Step::Advance(now) => tracker.advance(*now),
     }
 }

@@ -1,5 +1,6 @@
 //! The controller is dead and the pods go on: what is pending stays within its bound, and ends.
 
+use crate::apply;
 use endpointlag::{
     cluster::{
         event::{Event, Resource, Seen, Stamp},
@@ -19,7 +20,11 @@ fn a_flood_stays_within_its_bound_and_is_freed() {
     let (old, new) = (0..PODS / 2, PODS / 2..PODS);
     list(&mut tracker, Resource::Services, (0..SERVICES).map(|number| Event::Service(service(number))));
     list(&mut tracker, Resource::Pods, old.clone().map(|number| Event::Pod(pod(number, 1, true))));
-    list(&mut tracker, Resource::EndpointSlices, (0..SERVICES).map(|number| Event::EndpointSlice(slice(number))));
+    list(
+        &mut tracker,
+        Resource::EndpointSlices,
+        (0..SERVICES).map(|number| Event::EndpointSlice(slice(number).encode())),
+    );
     assert_eq!(tracker.pending_count(), 0);
 
     // Nobody writes slices any more. Old pods fail, flap and go, new ones come: each time as many changes, never more at once.
@@ -27,26 +32,26 @@ fn a_flood_stays_within_its_bound_and_is_freed() {
     for round in 0..3 {
         let second = 10 + round;
         for number in old.clone() {
-            tracker.apply(live(second), Event::Pod(pod(number, 10 + 2 * round, false)));
+            apply(&mut tracker, live(second), Event::Pod(pod(number, 10 + 2 * round, false)));
         }
         for number in new.clone() {
-            tracker.apply(live(second), Event::Pod(pod(number, 10 + 2 * round, true)));
+            apply(&mut tracker, live(second), Event::Pod(pod(number, 10 + 2 * round, true)));
         }
         assert_eq!(tracker.pending_count(), PODS, "old pods wait to be shown unready, new ones ready");
         if round < 2 {
             for number in old.clone() {
-                tracker.apply(live(second), Event::Pod(pod(number, 11 + 2 * round, true)));
+                apply(&mut tracker, live(second), Event::Pod(pod(number, 11 + 2 * round, true)));
             }
             for number in new.clone() {
-                tracker.apply(live(second), Event::Pod(pod(number, 11 + 2 * round, false)));
+                apply(&mut tracker, live(second), Event::Pod(pod(number, 11 + 2 * round, false)));
             }
             assert_eq!(tracker.pending_count(), 0, "no slice ever showed anything else than what is true again");
         }
     }
     for number in old.clone() {
         let leaving = Pod { terminating: true, ..pod(number, 20, false) };
-        tracker.apply(live(20), Event::Pod(leaving.clone()));
-        tracker.apply(live(21), Event::PodDeleted(leaving));
+        apply(&mut tracker, live(20), Event::Pod(leaving.clone()));
+        apply(&mut tracker, live(21), Event::PodDeleted(leaving));
     }
     let most = 3 * old.len() + new.len();
     let size = Size { pods: PODS, services: SERVICES, slices: SERVICES, pending: most };
@@ -78,11 +83,11 @@ fn a_flood_stays_within_its_bound_and_is_freed() {
     assert_eq!((ended, missed), (expected, most));
 
     for number in new {
-        tracker.apply(live(800), Event::PodDeleted(pod(number, 30, true)));
+        apply(&mut tracker, live(800), Event::PodDeleted(pod(number, 30, true)));
     }
     for number in 0..SERVICES {
-        tracker.apply(live(800), Event::ServiceDeleted(service(number)));
-        tracker.apply(live(800), Event::EndpointSliceDeleted(slice(number)));
+        apply(&mut tracker, live(800), Event::ServiceDeleted(service(number)));
+        apply(&mut tracker, live(800), Event::EndpointSliceDeleted(slice(number).encode()));
     }
     assert_eq!(tracker.size(), Size::default());
     assert_eq!(tracker.reports().count(), 0);
@@ -94,11 +99,11 @@ fn at(second: u64) -> Stamp {
 
 fn list(tracker: &mut Tracker, resource: Resource, objects: impl Iterator<Item = Event>) {
     let late = Seen::late(at(0));
-    tracker.apply(late, Event::ListBegan(resource));
+    apply(tracker, late, Event::ListBegan(resource));
     for object in objects {
-        tracker.apply(late, object);
+        apply(tracker, late, object);
     }
-    tracker.apply(late, Event::ListEnded(resource));
+    apply(tracker, late, Event::ListEnded(resource));
 }
 
 fn ipv4() -> Families {
@@ -145,7 +150,7 @@ fn service(number: usize) -> Service {
 fn slice(number: usize) -> EndpointSlice {
     let endpoints = (0..PODS / 2).skip(number).step_by(SERVICES).map(|pod| {
         let name = format!("pod-{pod}");
-        Endpoint { pod: Uid::from(&*name), name: name.into(), ready: true, serving: true, terminating: false }
+        Endpoint { pod: Uid::from(&*name), name, ready: true, serving: true, terminating: false }
     });
     EndpointSlice {
         uid: Uid::from(&*format!("slice-{number}")),

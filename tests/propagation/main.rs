@@ -5,3 +5,13 @@ mod flood;
 mod reference;
 mod week;
 mod world;
+
+use endpointlag::{
+    cluster::event::{Event, Seen},
+    propagation::Tracker,
+};
+
+/// Has the tracker take an event whose object is in order.
+fn apply(tracker: &mut Tracker, seen: Seen, event: Event) {
+    tracker.apply(seen, event).expect("an object to be used");
+}

@@ -8,6 +8,7 @@ use self::{
     totals::Totals,
     workload::{Agenda, Known, Workload},
 };
+use crate::apply;
 use endpointlag::{
     cluster::event::{Event, Resource, Seen, Stamp},
     propagation::{Settings, Size, Tracker},
@@ -43,7 +44,7 @@ fn a_week_has_exact_totals_and_flat_memory() {
             }
             agenda.deliver(agenda.now + Duration::from_secs(60), &mut |seen, event| {
                 known.learn(&event);
-                tracker.apply(seen, event);
+                apply(&mut tracker, seen, event);
             });
             if rng.random_bool(0.01) {
                 list(&mut tracker, Stamp::new(agenda.now), &known);
@@ -53,7 +54,7 @@ fn a_week_has_exact_totals_and_flat_memory() {
         }
         agenda.deliver(midnight, &mut |seen, event| {
             known.learn(&event);
-            tracker.apply(seen, event);
+            apply(&mut tracker, seen, event);
         });
         tracker.advance(Stamp::new(midnight));
         counted.take(&mut tracker);
@@ -72,10 +73,10 @@ fn a_week_has_exact_totals_and_flat_memory() {
 /// All three watches list what there is. Between two of them nothing happens that the tracker has not heard of.
 fn list(tracker: &mut Tracker, at: Stamp, known: &Known) {
     for resource in Resource::ALL {
-        tracker.apply(Seen::late(at), Event::ListBegan(resource));
+        apply(tracker, Seen::late(at), Event::ListBegan(resource));
         for object in known.list(resource) {
-            tracker.apply(Seen::late(at), object);
+            apply(tracker, Seen::late(at), object);
         }
-        tracker.apply(Seen::late(at), Event::ListEnded(resource));
+        apply(tracker, Seen::late(at), Event::ListEnded(resource));
     }
 }

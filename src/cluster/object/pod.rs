@@ -46,7 +46,7 @@ impl TryFrom<wire::Pod> for Pod {
     type Error = ObjectError;
 
     fn try_from(pod: wire::Pod) -> Result<Self, ObjectError> {
-        let wire::PodMeta { name, namespace, uid, resource_version, deletion_timestamp, labels } = pod.metadata;
+        let wire::LabelledMeta { name, namespace, uid, resource_version, deletion_timestamp, labels } = pod.metadata;
         let (uid, resource_version) = identity("Pod", &namespace, &name, &uid, &resource_version)?;
         let status = pod.status.unwrap_or_default();
         Ok(Self {

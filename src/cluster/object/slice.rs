@@ -1,8 +1,9 @@
 //! EndpointSlices.
 
 use super::{Family, ObjectError, Uid, identity};
-use crate::cluster::wire::{self, listed};
+use crate::cluster::wire;
 use bytes::Bytes;
+use prost::Message;
 
 /// Label of a slice that names its Service.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -10,9 +11,9 @@ pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 pub const MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
 /// The value of [`MANAGED_BY_LABEL`] on slices of the EndpointSlice controller of Kubernetes, the only one measured.
 pub const CONTROLLER: &str = "endpointslice-controller.k8s.io";
-/// What the measurement knows of an EndpointSlice.
+/// What the measurement knows of an EndpointSlice, its endpoints read or as they came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndpointSlice {
+pub struct EndpointSlice<E = Endpoint> {
     /// Identity.
     pub uid: Uid,
     /// Namespace.
@@ -25,8 +26,8 @@ pub struct EndpointSlice {
     pub owner: Option<SliceOwner>,
     /// Ports of all its endpoints, sorted.
     pub ports: Vec<EndpointPort>,
-    /// Endpoints with a pod behind them.
-    pub endpoints: Vec<Endpoint>,
+    /// In the order in which they came.
+    pub endpoints: Vec<E>,
 }
 
 /// What a slice is a part of.
@@ -56,8 +57,8 @@ pub struct EndpointPort {
 pub struct Endpoint {
     /// UID of the pod.
     pub pod: Uid,
-    /// Name of the pod. A part of the bytes that came, since most endpoints name a pod that is known.
-    pub name: Bytes,
+    /// Name of the pod.
+    pub name: String,
     /// Gets new connections. Unset counts as true.
     pub ready: bool,
     /// The pod is ready, terminating or not. Unset follows `ready`.
@@ -66,12 +67,17 @@ pub struct Endpoint {
     pub terminating: bool,
 }
 
+/// An endpoint as it came. A slice is written whole whenever one of its endpoints changes: the others are known by their bytes, and
+/// not read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedEndpoint(Bytes);
+
 // === impl EndpointSlice ===
 
-impl TryFrom<listed::EndpointSlice> for EndpointSlice {
+impl TryFrom<wire::EncodedSlice> for EndpointSlice<EncodedEndpoint> {
     type Error = ObjectError;
 
-    fn try_from(slice: listed::EndpointSlice) -> Result<Self, ObjectError> {
+    fn try_from(slice: wire::EncodedSlice) -> Result<Self, ObjectError> {
         let meta = slice.metadata;
         let (uid, resource_version) =
             identity("EndpointSlice", &meta.namespace, &meta.name, &meta.uid, &meta.resource_version)?;
@@ -82,15 +88,41 @@ impl TryFrom<listed::EndpointSlice> for EndpointSlice {
         };
         let mut ports: Vec<_> = slice.ports.into_iter().map(EndpointPort::from).collect();
         ports.sort_unstable();
-        Ok(Self {
-            uid,
-            resource_version,
-            namespace: meta.namespace,
-            name: meta.name,
-            owner,
-            ports,
-            endpoints: slice.endpoints.into_iter().filter_map(Endpoint::of_pod).collect(),
-        })
+        let endpoints = slice.endpoints.into_iter().map(EncodedEndpoint::from).collect();
+        Ok(Self { uid, resource_version, namespace: meta.namespace, name: meta.name, owner, ports, endpoints })
+    }
+}
+
+impl EndpointSlice<EncodedEndpoint> {
+    /// The same with its endpoints read; those without a pod are left out.
+    ///
+    /// # Errors
+    /// If one is no endpoint.
+    pub fn read(&self) -> Result<EndpointSlice, ObjectError> {
+        let endpoints = self.endpoints.iter().filter_map(|endpoint| endpoint.read().transpose());
+        Ok(self.with(endpoints.collect::<Result<_, _>>()?))
+    }
+}
+
+impl EndpointSlice {
+    /// The same as it would come.
+    pub fn encode(&self) -> EndpointSlice<EncodedEndpoint> {
+        self.with(self.endpoints.iter().map(EncodedEndpoint::from).collect())
+    }
+}
+
+impl<E> EndpointSlice<E> {
+    fn with<F>(&self, endpoints: Vec<F>) -> EndpointSlice<F> {
+        let Self { uid, namespace, name, resource_version, owner, ports, .. } = self;
+        EndpointSlice {
+            uid: uid.clone(),
+            namespace: namespace.clone(),
+            name: name.clone(),
+            resource_version: *resource_version,
+            owner: owner.clone(),
+            ports: ports.clone(),
+            endpoints,
+        }
     }
 }
 
@@ -105,18 +137,54 @@ impl From<wire::EndpointPort> for EndpointPort {
     }
 }
 
+// === impl Endpoint ===
+
 impl Endpoint {
-    fn of_pod(endpoint: listed::Endpoint) -> Option<Self> {
-        let target = endpoint.target_ref.filter(|target| *target.kind == *b"Pod" && !target.uid.is_empty())?;
+    fn of_pod(endpoint: wire::Endpoint) -> Option<Self> {
+        let target = endpoint.target_ref.filter(|target| target.kind == "Pod" && !target.uid.is_empty())?;
         let conditions = endpoint.conditions.unwrap_or_default();
         let ready = conditions.ready.unwrap_or(true);
         Some(Self {
-            pod: Uid::from(&*String::from_utf8_lossy(&target.uid)),
+            pod: Uid::from(&*target.uid),
             name: target.name,
             ready,
             serving: conditions.serving.unwrap_or(ready),
             terminating: conditions.terminating.unwrap_or(false),
         })
+    }
+}
+
+// === impl EncodedEndpoint ===
+
+impl EncodedEndpoint {
+    /// The bytes that came.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Reads it. `None` if there is no pod behind it.
+    ///
+    /// # Errors
+    /// If it is no endpoint.
+    pub fn read(&self) -> Result<Option<Endpoint>, ObjectError> {
+        let malformed = |source| ObjectError::Undecodable { kind: "Endpoint", source };
+        Ok(Endpoint::of_pod(wire::Endpoint::decode(&*self.0).map_err(malformed)?))
+    }
+}
+
+impl From<Bytes> for EncodedEndpoint {
+    fn from(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
+impl From<&Endpoint> for EncodedEndpoint {
+    fn from(endpoint: &Endpoint) -> Self {
+        let Endpoint { pod, name, ready, serving, terminating } = endpoint;
+        let (ready, serving, terminating) = (Some(*ready), Some(*serving), Some(*terminating));
+        let target = wire::ObjectReference { kind: "Pod".to_owned(), name: name.clone(), uid: pod.to_string() };
+        let conditions = Some(wire::EndpointConditions { ready, serving, terminating });
+        Self(wire::Endpoint { conditions, target_ref: Some(target) }.encode_to_vec().into())
     }
 }
 
@@ -127,7 +195,7 @@ mod tests {
     #[test]
     fn only_the_controllers_slices_have_an_owner() {
         let slice = |manager: Option<&str>, address_type: &str| {
-            let mut slice = listed::EndpointSlice { address_type: address_type.into(), ..Default::default() };
+            let mut slice = wire::EncodedSlice { address_type: address_type.into(), ..Default::default() };
             slice.metadata.uid = "u".into();
             slice.metadata.resource_version = "1".into();
             slice.metadata.labels.insert(SERVICE_NAME_LABEL.into(), "web".into());
@@ -143,10 +211,22 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_is_read_as_it_was_written() {
+        let mut endpoint =
+            Endpoint { pod: Uid::from("u"), name: "p".into(), ready: false, serving: true, terminating: true };
+        assert_eq!(EncodedEndpoint::from(&endpoint).read(), Ok(Some(endpoint.clone())));
+        endpoint.pod = Uid::from("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0");
+        assert_eq!(EncodedEndpoint::from(&endpoint).read(), Ok(Some(endpoint)));
+        assert_eq!(EncodedEndpoint(Bytes::new()).read(), Ok(None), "no pod behind it");
+        let error = EncodedEndpoint(Bytes::from_static(&[0xff])).read().expect_err("half a key");
+        assert!(error.to_string().starts_with("malformed Endpoint: "), "{error}");
+    }
+
+    #[test]
     fn unset_conditions_follow_the_api() {
         let endpoint = |conditions| {
-            let target = listed::ObjectReference { kind: "Pod".into(), name: "p".into(), uid: "u".into() };
-            let read = Endpoint::of_pod(listed::Endpoint { conditions, target_ref: Some(target) }).expect("has a pod");
+            let target = wire::ObjectReference { kind: "Pod".into(), name: "p".into(), uid: "u".into() };
+            let read = Endpoint::of_pod(wire::Endpoint { conditions, target_ref: Some(target) }).expect("has a pod");
             (read.ready, read.serving, read.terminating)
         };
         let set = |ready, serving| Some(wire::EndpointConditions { ready, serving, terminating: None });

@@ -6,7 +6,11 @@ use super::*;
 fn the_objects_of_the_first_list_are_no_changes() {
     let mut scene = Scene::blank();
     scene.list(0, Resource::Pods, [Event::Pod(pod("p"))].into_iter());
-    scene.list(0, Resource::EndpointSlices, [Event::EndpointSlice(slice("s", vec![shown_ready("p")]))].into_iter());
+    scene.list(
+        0,
+        Resource::EndpointSlices,
+        [Event::EndpointSlice(slice("s", vec![shown_ready("p")]).encode())].into_iter(),
+    );
     // A watch that is through with its list brings changes while another still lists: not measured either.
     scene.pod(10, unready("p"));
     scene.pod(20, pod("p"));
@@ -34,10 +38,10 @@ fn a_change_or_a_reflection_from_a_replay_has_no_delay() {
     scene.apply(1000, Arrival::Late, Event::Pod(pod("p")));
     scene.shows(1010, vec![shown_ready("p")]);
     scene.pod(2000, unready("p"));
-    scene.apply(2010, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_unready("p")])));
+    scene.apply(2010, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_unready("p")]).encode()));
     assert_eq!(scene.ended(), ["ready p censored", "unready p censored"]);
     // Both orders.
-    scene.apply(3000, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_ready("p")])));
+    scene.apply(3000, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_ready("p")]).encode()));
     scene.pod(3001, pod("p"));
     scene.shows(4000, vec![shown_unready("p")]);
     scene.apply(50_000, Arrival::Late, Event::Pod(unready("p")));
@@ -48,7 +52,7 @@ fn a_change_or_a_reflection_from_a_replay_has_no_delay() {
 fn a_change_pending_across_a_gap_keeps_its_time_if_a_live_event_shows_it() {
     let mut scene = Scene::with_service();
     scene.pod(1000, pod("p"));
-    scene.apply(9000, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_unready("p")])));
+    scene.apply(9000, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_unready("p")]).encode()));
     scene.shows(9500, vec![shown_ready("p")]);
     assert_eq!(scene.ended(), ["ready p propagated 8500"]);
 }
@@ -60,7 +64,11 @@ fn a_new_list_finds_missed_deletions_and_invents_nothing() {
     scene.list(1000, Resource::Pods, [Event::Pod(pod("q"))].into_iter());
     assert_eq!((scene.ended(), scene.pending()), (vec![], vec!["removed 1".to_owned()]));
     scene.list(1100, Resource::Services, [Event::Service(service())].into_iter());
-    scene.list(1200, Resource::EndpointSlices, [Event::EndpointSlice(slice("s", vec![shown_ready("q")]))].into_iter());
+    scene.list(
+        1200,
+        Resource::EndpointSlices,
+        [Event::EndpointSlice(slice("s", vec![shown_ready("q")]).encode())].into_iter(),
+    );
     assert_eq!((scene.ended(), scene.pending()), (vec!["removed p censored".to_owned()], vec![]));
 }
 
@@ -82,9 +90,9 @@ fn a_pending_change_of_a_pod_that_changed_in_the_gap_has_lost_its_start() {
     scene.pod(1000, pod("p"));
     let unchanged = Pod { resource_version: scene.version, ..pod("p") };
     // A list that shows the same version keeps the start; `list` would give a new version.
-    scene.tracker.apply(Seen::late(at(1500)), Event::ListBegan(Resource::Pods));
-    scene.tracker.apply(Seen::late(at(1500)), Event::Pod(unchanged));
-    scene.tracker.apply(Seen::late(at(1500)), Event::ListEnded(Resource::Pods));
+    scene.feed(Seen::late(at(1500)), Event::ListBegan(Resource::Pods));
+    scene.feed(Seen::late(at(1500)), Event::Pod(unchanged));
+    scene.feed(Seen::late(at(1500)), Event::ListEnded(Resource::Pods));
     scene.shows(1600, vec![shown_ready("p")]);
     scene.pod(2000, unready("p"));
     scene.list(3000, Resource::Pods, [Event::Pod(unready("p"))].into_iter());

@@ -111,9 +111,8 @@ impl Tracker {
             return false;
         };
         let ports = endpoint_ports(spec, &known.ports);
-        let listing = state.slices.iter().map(|id| self.slices.get(*id)).filter(|slice| slice.lists(pod));
-        let agree = listing.into_iter().all(|slice| *slice.ports == *ports);
-        !(pair.is_listed_everywhere() && agree)
+        let mut others = state.slices.iter().map(|id| self.slices.get(*id)).filter(|slice| *slice.ports != *ports);
+        !pair.is_listed_everywhere() || others.any(|slice| slice.lists(pod))
     }
 
     /// Whether the slices still list a pod that the Service does not expect.

@@ -62,15 +62,15 @@ impl Pods {
             return id;
         }
         let slot = Slot { uid: uid.clone(), name: name(), known: None, holders: 0 };
-        let id = self.slots.insert(slot);
+        let id = PodId::new(self.slots.insert(slot));
         let Self { by_uid, slots, hasher, .. } = self;
-        by_uid.insert_unique(hasher.hash_one(uid), id, |id| hasher.hash_one(&slots[*id].uid));
+        by_uid.insert_unique(hasher.hash_one(uid), id, |id| hasher.hash_one(&slots[id.slot()].uid));
         id
     }
 
     /// The index of a pod that has one.
     fn find(&self, uid: &Uid) -> Option<PodId> {
-        self.by_uid.find(self.hasher.hash_one(uid), |id| self.slots[*id].uid == *uid).copied()
+        self.by_uid.find(self.hasher.hash_one(uid), |id| self.slots[id.slot()].uid == *uid).copied()
     }
 
     /// How many there are.
@@ -79,33 +79,33 @@ impl Pods {
     }
 
     pub(super) fn slot(&self, id: PodId) -> &Slot {
-        &self.slots[id]
+        &self.slots[id.slot()]
     }
 
     /// What the pod watch says of it.
     pub(super) fn known(&self, id: PodId) -> Option<&Known> {
-        self.slots[id].known.as_ref()
+        self.slots[id.slot()].known.as_ref()
     }
 
     /// An endpoint or an edit names it.
     pub(super) fn hold(&mut self, id: PodId) {
-        self.slots[id].holders += 1;
+        self.slots[id.slot()].holders += 1;
     }
 
     /// An endpoint or an edit names it no longer.
     pub(super) fn release(&mut self, id: PodId) {
-        self.slots[id].holders -= 1;
+        self.slots[id.slot()].holders -= 1;
         self.drop_if_unknown(id);
     }
 
     fn drop_if_unknown(&mut self, id: PodId) {
-        let slot = &self.slots[id];
+        let slot = &self.slots[id.slot()];
         if slot.known.is_none() && slot.holders == 0 {
             let hash = self.hasher.hash_one(&slot.uid);
             if let Ok(entry) = self.by_uid.find_entry(hash, |other| *other == id) {
                 entry.remove();
             }
-            self.slots.remove(id);
+            self.slots.remove(id.slot());
         }
     }
 }
@@ -136,7 +136,7 @@ impl Tracker {
         let listing = self.listing(Resource::Pods);
         let list = listing.unwrap_or(self.lists[Resource::Pods as usize].number);
         let ports = self.pods.ports.intern(&pod.ports);
-        let old = self.pods.slots[id].known.take();
+        let old = self.pods.slots[id.slot()].known.take();
         if let Some(old) = &old
             && listing.is_some()
             && old.resource_version != pod.resource_version
@@ -150,7 +150,8 @@ impl Tracker {
         };
         let desired = Desired::from(&pod);
         let resource_version = pod.resource_version;
-        self.pods.slots[id].known = Some(Known { desired, families: pod.families, ports, set, resource_version, list });
+        self.pods.slots[id.slot()].known =
+            Some(Known { desired, families: pod.families, ports, set, resource_version, list });
         let unchanged = |old: &Known| old.set == set && old.desired == desired && old.families == pod.families;
         if old.as_ref().is_some_and(unchanged) {
             return;
@@ -173,7 +174,7 @@ impl Tracker {
         let Some(id) = self.pods.find(uid) else { return };
         // What its removal ends may be the last to know it.
         self.pods.hold(id);
-        if let Some(old) = self.pods.slots[id].known.take() {
+        if let Some(old) = self.pods.slots[id.slot()].known.take() {
             for service in self.membership.services(old.set).to_vec() {
                 self.move_pair(service, id, Desired::Out, Families::NONE, seen);
             }

@@ -4,7 +4,7 @@ use super::Tracker;
 use crate::{
     cluster::{
         event::{Resource, Seen},
-        object::{EndpointPort, EndpointSlice, Family, Uid},
+        object::{EncodedEndpoint, Endpoint, EndpointPort, EndpointSlice, Family, ObjectError, SliceOwner, Uid},
     },
     propagation::{
         intern::Interner,
@@ -12,8 +12,8 @@ use crate::{
         pair::Entry,
     },
 };
-use foldhash::fast::RandomState;
-use std::{collections::HashMap, sync::Arc};
+use foldhash::{fast, quality};
+use std::{collections::HashMap, hash::BuildHasher, sync::Arc};
 
 /// Index of a slice.
 pub(super) type SliceId = usize;
@@ -22,8 +22,9 @@ pub(super) type SliceId = usize;
 #[derive(Debug, Default)]
 pub(super) struct Slices {
     slices: slab::Slab<Slice>,
-    by_uid: HashMap<Uid, SliceId, RandomState>,
+    by_uid: HashMap<Uid, SliceId, fast::RandomState>,
     ports: Interner<[EndpointPort]>,
+    fingerprints: quality::RandomState,
 }
 
 /// One slice as it was last seen.
@@ -34,10 +35,38 @@ pub(super) struct Slice {
     pub(super) family: Family,
     /// Sorted.
     pub(super) ports: Arc<[EndpointPort]>,
-    /// Sorted by pod.
-    entries: Box<[(PodId, Entry)]>,
+    /// In the order in which they came.
+    listed: Box<[Listed]>,
     /// The list in which it was seen last.
     list: u32,
+}
+
+/// One endpoint of a slice.
+#[derive(Clone, Copy, Debug)]
+struct Listed {
+    /// Hash of its bytes, by which it is known again. Two differ with a chance of 1 - 2^-64.
+    fingerprint: u64,
+    pod: PodId,
+    entry: Entry,
+}
+
+/// The endpoints of a slice beside those that it had before.
+#[derive(Debug, Default)]
+struct Comparison {
+    order: Vec<Origin>,
+    /// Endpoints that were not there before, as they were read.
+    read: Vec<Endpoint>,
+    /// Endpoints that are not there any more.
+    left: Vec<Listed>,
+}
+
+/// Where an endpoint of a slice comes from.
+#[derive(Debug)]
+enum Origin {
+    /// It was there before.
+    Kept(Listed),
+    /// It is the next that was read.
+    Read { fingerprint: u64 },
 }
 
 // === impl Slices ===
@@ -51,6 +80,26 @@ impl Slices {
     pub(super) fn get(&self, id: SliceId) -> &Slice {
         &self.slices[id]
     }
+
+    /// Compares what a slice has to list with what it lists, and reads what is new. Endpoints stay where they are when another is
+    /// written, so that one look at each is the rule; whatever is not known again is read.
+    fn compare(&self, known: Option<SliceId>, endpoints: &[EncodedEndpoint]) -> Result<Comparison, ObjectError> {
+        let mut old = known.map_or(&[][..], |id| &self.slices[id].listed);
+        let mut comparison = Comparison { order: Vec::with_capacity(endpoints.len()), ..Comparison::default() };
+        for endpoint in endpoints {
+            let fingerprint = self.fingerprints.hash_one(endpoint.as_bytes());
+            if let Some(at) = old.iter().position(|listed| listed.fingerprint == fingerprint) {
+                comparison.left.extend_from_slice(&old[..at]);
+                comparison.order.push(Origin::Kept(old[at]));
+                old = &old[at + 1..];
+            } else if let Some(read) = endpoint.read()? {
+                comparison.order.push(Origin::Read { fingerprint });
+                comparison.read.push(read);
+            }
+        }
+        comparison.left.extend_from_slice(old);
+        Ok(comparison)
+    }
 }
 
 // === impl Slice ===
@@ -58,7 +107,15 @@ impl Slices {
 impl Slice {
     /// Whether it names the pod.
     pub(super) fn lists(&self, pod: PodId) -> bool {
-        self.entries.binary_search_by_key(&pod, |(listed, _)| *listed).is_ok()
+        self.listed.iter().any(|listed| listed.pod == pod)
+    }
+}
+
+// === impl Listed ===
+
+impl Listed {
+    fn of_pod(&self) -> (PodId, Entry) {
+        (self.pod, self.entry)
     }
 }
 
@@ -66,64 +123,77 @@ impl Slice {
 
 impl Tracker {
     /// A slice was created or changed, or stands in a list.
-    pub(super) fn slice_seen(&mut self, seen: Seen, slice: EndpointSlice) {
+    ///
+    /// # Errors
+    /// If one of its endpoints cannot be read. The slice is then taken to be as it was.
+    pub(super) fn slice_seen(&mut self, seen: Seen, slice: EndpointSlice<EncodedEndpoint>) -> Result<(), ObjectError> {
         let Some(owner) = &slice.owner else {
             // Not the controller's; if it was before, it has left the union.
             self.slice_gone(seen, &slice.uid);
-            return;
+            return Ok(());
         };
-        let service = self.services.intern(&slice.namespace, &owner.service);
-        let known = self.slices.by_uid.get(&slice.uid).copied();
-        if known.is_some_and(|id| (self.slices.get(id).service, self.slices.get(id).family) != (service, owner.family))
+        if let Some(id) = self.slices.by_uid.get(&slice.uid)
+            && !self.is_of(*id, &slice.namespace, owner)
         {
             self.slice_gone(seen, &slice.uid);
         }
+        let known = self.slices.by_uid.get(&slice.uid).copied();
+        let Comparison { order, read, left } = self.slices.compare(known, &slice.endpoints)?;
+        let service = self.services.intern(&slice.namespace, &owner.service);
+        let mut came = Vec::with_capacity(read.len());
+        for Endpoint { pod, name, ready, serving, terminating } in read {
+            let pod = self.pods.intern(&pod, || name.into());
+            self.pods.hold(pod);
+            came.push((pod, Entry { ready, serving, terminating }));
+        }
+        let mut next = came.iter();
+        let listed = order.into_iter().filter_map(|origin| match origin {
+            Origin::Kept(listed) => Some(listed),
+            Origin::Read { fingerprint } => {
+                next.next().map(|(pod, entry)| Listed { fingerprint, pod: *pod, entry: *entry })
+            }
+        });
+        let listed = listed.collect();
         let list =
             self.listing(Resource::EndpointSlices).unwrap_or(self.lists[Resource::EndpointSlices as usize].number);
-        let mut entries: Vec<_> = slice
-            .endpoints
-            .iter()
-            .map(|endpoint| {
-                let pod = self.pods.intern(&endpoint.pod, || String::from_utf8_lossy(&endpoint.name).into());
-                self.pods.hold(pod);
-                let (ready, serving, terminating) = (endpoint.ready, endpoint.serving, endpoint.terminating);
-                (pod, Entry { ready, serving, terminating })
-            })
-            .collect();
-        entries.sort_unstable();
-        let entries = entries.into_boxed_slice();
         let ports = self.slices.ports.intern(&slice.ports);
-        let (old, shape_changed) = match self.slices.by_uid.get(&slice.uid).copied() {
+        let shape_changed = match known {
             Some(id) => {
                 let known = &mut self.slices.slices[id];
-                known.list = list;
-                let shape_changed = std::mem::replace(&mut known.ports, ports.clone()) != ports;
-                (std::mem::replace(&mut known.entries, entries.clone()), shape_changed)
+                (known.list, known.listed) = (list, listed);
+                std::mem::replace(&mut known.ports, ports.clone()) != ports
             }
             None => {
-                let new = Slice {
-                    uid: slice.uid.clone(),
-                    service,
-                    family: owner.family,
-                    ports,
-                    entries: entries.clone(),
-                    list,
-                };
+                let new = Slice { uid: slice.uid.clone(), service, family: owner.family, ports, listed, list };
                 let id = self.slices.slices.insert(new);
-                self.slices.by_uid.insert(slice.uid.clone(), id);
+                self.slices.by_uid.insert(slice.uid, id);
                 self.services.get_mut(service).slices.push(id);
-                (Box::default(), true)
+                true
             }
         };
-        self.show_difference(service, owner.family, &old, &entries, shape_changed, seen);
+        self.show_difference(
+            service,
+            owner.family,
+            left.iter().map(Listed::of_pod).collect(),
+            came,
+            shape_changed,
+            seen,
+        );
+        Ok(())
+    }
+
+    fn is_of(&self, slice: SliceId, namespace: &str, owner: &SliceOwner) -> bool {
+        let Slice { service, family, .. } = self.slices.get(slice);
+        let name = &self.services.get(*service).name;
+        *family == owner.family && *name.namespace == *namespace && *name.name == *owner.service
     }
 
     /// A slice was deleted.
     pub(super) fn slice_gone(&mut self, seen: Seen, uid: &Uid) {
         let Some(id) = self.slices.by_uid.remove(uid) else { return };
-        let Slice { service, family, entries, .. } = self.slices.slices.remove(id);
+        let Slice { service, family, listed, .. } = self.slices.slices.remove(id);
         self.services.get_mut(service).slices.retain(|slice| *slice != id);
-        self.show_difference(service, family, &entries, &[], true, seen);
+        self.show_difference(service, family, listed.iter().map(Listed::of_pod).collect(), Vec::new(), true, seen);
         self.services.drop_if_unknown(service);
     }
 
@@ -148,32 +218,35 @@ impl Tracker {
             state.pair_mut(pod).hide_all();
         }
         for id in slices {
-            let Slice { family, entries, .. } = &self.slices.slices[id];
-            for (pod, entry) in entries {
+            let Slice { family, listed, .. } = &self.slices.slices[id];
+            for Listed { pod, entry, .. } in listed {
                 state.pair_mut(*pod).show(*family, *entry, published);
             }
         }
     }
 
-    /// Carries what one slice shows otherwise than before into the union, and settles what that ends.
+    /// Carries what one slice shows otherwise than before into the union, and settles what that ends: `left` are entries that
+    /// it had, `came` those that it has in their place.
     fn show_difference(
         &mut self,
         service: ServiceId,
         family: Family,
-        old: &[(PodId, Entry)],
-        new: &[(PodId, Entry)],
+        mut left: Vec<(PodId, Entry)>,
+        mut came: Vec<(PodId, Entry)>,
         shape_changed: bool,
         seen: Seen,
     ) {
         let published = self.services.get(service).publishes();
-        let touched = touched_pods(old, new);
+        left.sort_unstable();
+        came.sort_unstable();
+        let touched = touched_pods(&left, &came);
         for pod in &touched {
             let pair = self.services.get_mut(service).pair_mut(*pod);
             let before = pair.facts(published);
-            for entry in entries_of(new, *pod) {
+            for entry in entries_of(&came, *pod) {
                 pair.show(family, entry, published);
             }
-            for entry in entries_of(old, *pod) {
+            for entry in entries_of(&left, *pod) {
                 pair.hide(family, entry, published);
             }
             self.settle_pair(service, *pod, before, seen);
@@ -183,8 +256,8 @@ impl Tracker {
             self.services.get_mut(service).last_slice = self.measuring.then_some(seen);
             self.check_edit(service, seen, true);
         }
-        for (pod, _) in old {
-            self.pods.release(*pod);
+        for (pod, _) in left {
+            self.pods.release(pod);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! clock: [`Life`](super::Life) keeps the schedule.
 
 use super::catalogue::{APPLICATIONS, Application, METRICS_PORT_NAME, PORT, PORT_NAME, WorkloadKind};
-use crate::cluster::wire::{Container, ContainerPort, Pod, PodIp, PodMeta, PodSpec, PodStatus, Time};
+use crate::cluster::wire::{Container, ContainerPort, LabelledMeta, Pod, PodIp, PodSpec, PodStatus, Time};
 use crate::simulator::object::{fresh_uid, name_suffix, set_ready};
 use crate::simulator::store::Store;
 use rand::{RngExt, rngs::StdRng};
@@ -207,12 +207,12 @@ impl Workload {
         let mut labels = self.application.selector();
         labels.insert("pod-template-hash".to_owned(), self.revision.clone());
         cluster.store.apply(Pod {
-            metadata: PodMeta {
+            metadata: LabelledMeta {
                 name: name.clone(),
                 namespace: self.application.namespace.to_owned(),
                 uid: fresh_uid(&mut cluster.rng),
                 labels,
-                ..PodMeta::default()
+                ..LabelledMeta::default()
             },
             spec: Some(PodSpec {
                 containers: vec![Container {

@@ -98,7 +98,9 @@ impl View {
             Event::PodDeleted(pod) => drop(view.pods.remove(&pod.uid)),
             Event::Service(service) => drop(view.services.insert(name_of(service), Rc::new(service.clone()))),
             Event::ServiceDeleted(service) => drop(view.services.remove(&name_of(service))),
-            Event::EndpointSlice(slice) => drop(view.slices.insert(slice.uid.clone(), Rc::new(slice.clone()))),
+            Event::EndpointSlice(slice) => {
+                drop(view.slices.insert(slice.uid.clone(), Rc::new(slice.read().expect("endpoints"))))
+            }
             Event::EndpointSliceDeleted(slice) => drop(view.slices.remove(&slice.uid)),
         }
         view

@@ -6,8 +6,8 @@ use endpointlag::{
     cluster::{
         event::{Arrival, Event, Resource, Seen, Stamp},
         object::{
-            Annotation, Endpoint, EndpointPort, EndpointSlice, Families, Family, Pod, Service, ServicePort, SliceOwner,
-            TargetPort, Uid,
+            Annotation, EncodedEndpoint, Endpoint, EndpointPort, EndpointSlice, Families, Family, Pod, Service,
+            ServicePort, SliceOwner, TargetPort, Uid,
         },
     },
     propagation::{Change, Size},
@@ -32,7 +32,7 @@ pub struct Agenda {
 pub struct Known {
     pods: BTreeMap<Uid, Pod>,
     services: BTreeMap<Uid, Service>,
-    slices: BTreeMap<Uid, EndpointSlice>,
+    slices: BTreeMap<Uid, EndpointSlice<EncodedEndpoint>>,
 }
 
 /// One Service, its pods and its slices, as they will be once the agenda is done.
@@ -211,7 +211,7 @@ impl Workload {
         // The controller writes a slice for reasons of its own: no change is paired with that.
         self.pass(Duration::from_secs(1));
         let slice = self.slices[0].clone();
-        agenda.at(self.until, Arrival::Live, Event::EndpointSlice(slice));
+        agenda.at(self.until, Arrival::Live, Event::EndpointSlice(slice.encode()));
     }
 
     /// The slice is heard of before the pod.
@@ -272,7 +272,7 @@ impl Workload {
         expected.other(Change::Unready, "withdrawn");
         self.pass(Duration::from_secs(1));
         for slice in std::mem::take(&mut self.slices) {
-            agenda.at(self.until, Arrival::Live, Event::EndpointSliceDeleted(slice));
+            agenda.at(self.until, Arrival::Live, Event::EndpointSliceDeleted(slice.encode()));
         }
         self.pass(Duration::from_secs(60));
         self.service.uid = agenda.uid();
@@ -336,7 +336,7 @@ impl Workload {
             if slice.endpoints != endpoints || slice.ports != ports {
                 (slice.endpoints, slice.ports) = (endpoints.to_vec(), ports.clone());
                 slice.resource_version = agenda.count();
-                agenda.at(self.until, Arrival::Live, Event::EndpointSlice(slice.clone()));
+                agenda.at(self.until, Arrival::Live, Event::EndpointSlice(slice.encode()));
             }
         }
         for endpoints in chunks {
@@ -349,12 +349,12 @@ impl Workload {
                 ports: ports.clone(),
                 endpoints: endpoints.to_vec(),
             };
-            agenda.at(self.until, Arrival::Live, Event::EndpointSlice(slice.clone()));
+            agenda.at(self.until, Arrival::Live, Event::EndpointSlice(slice.encode()));
             self.slices.push(slice);
         }
         while self.slices.last().is_some_and(|slice| slice.endpoints.is_empty()) {
             let slice = self.slices.pop().expect("there is a last one");
-            agenda.at(self.until, Arrival::Live, Event::EndpointSliceDeleted(slice));
+            agenda.at(self.until, Arrival::Live, Event::EndpointSliceDeleted(slice.encode()));
         }
     }
 }
@@ -366,7 +366,7 @@ fn port(number: i32) -> ServicePort {
 fn endpoint(pod: &Pod) -> Endpoint {
     Endpoint {
         pod: pod.uid.clone(),
-        name: pod.name.clone().into(),
+        name: pod.name.clone(),
         ready: pod.ready && !pod.terminating,
         serving: pod.ready,
         terminating: pod.terminating,

@@ -203,13 +203,13 @@ impl Cluster {
     pub fn write_slice(&mut self, mut slice: EndpointSlice) {
         slice.resource_version = self.version();
         self.slices.insert(slice.uid.clone(), slice.clone());
-        self.log.push((Resource::EndpointSlices, Event::EndpointSlice(slice)));
+        self.log.push((Resource::EndpointSlices, Event::EndpointSlice(slice.encode())));
     }
 
     pub fn delete_slice(&mut self, uid: &Uid) {
         if let Some(mut slice) = self.slices.remove(uid) {
             slice.resource_version = self.version();
-            self.log.push((Resource::EndpointSlices, Event::EndpointSliceDeleted(slice)));
+            self.log.push((Resource::EndpointSlices, Event::EndpointSliceDeleted(slice.encode())));
         }
     }
 
@@ -242,7 +242,9 @@ impl Cluster {
         match resource {
             Resource::Pods => self.pods.values().cloned().map(Event::Pod).collect(),
             Resource::Services => self.services.values().cloned().map(Event::Service).collect(),
-            Resource::EndpointSlices => self.slices.values().cloned().map(Event::EndpointSlice).collect(),
+            Resource::EndpointSlices => {
+                self.slices.values().map(|slice| Event::EndpointSlice(slice.encode())).collect()
+            }
         }
     }
 }

@@ -131,7 +131,7 @@ fn is_listed(service: &Service, pod: &Pod, family: Family) -> bool {
 pub fn endpoint(pod: &Pod, publish_not_ready: bool) -> Endpoint {
     Endpoint {
         pod: pod.uid.clone(),
-        name: pod.name.clone().into(),
+        name: pod.name.clone(),
         ready: publish_not_ready || pod.ready && !pod.terminating,
         serving: pod.ready,
         terminating: pod.terminating,

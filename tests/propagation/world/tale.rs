@@ -20,7 +20,7 @@ impl fmt::Display for Step {
                     Event::PodDeleted(it) => write!(f, "pod {} deleted", it.uid),
                     Event::Service(it) => service(f, it),
                     Event::ServiceDeleted(it) => write!(f, "Service {}/{} {} deleted", it.namespace, it.name, it.uid),
-                    Event::EndpointSlice(it) => slice(f, it),
+                    Event::EndpointSlice(it) => slice(f, &it.read().expect("endpoints")),
                     Event::EndpointSliceDeleted(it) => write!(f, "slice {} deleted", it.uid),
                 }
             }
