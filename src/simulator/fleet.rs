@@ -1,14 +1,21 @@
 //! A large cluster whose changes come one by one, as somebody asks for them: for load, where life would be too lively and the
 //! simulated controller too slow.
 
-use super::store::Store;
+use super::{
+    body::REAL,
+    frame::{self, EventKind},
+    store::{Store, Stored},
+};
 use crate::cluster::{
+    event::Resource,
     object::{CONTROLLER, MANAGED_BY_LABEL, SERVICE_NAME_LABEL},
     wire::{
         Endpoint, EndpointConditions, EndpointPort, EndpointSlice, ObjectReference, Pod, PodCondition, PodIp,
         PodStatus, Service, ServicePort,
     },
 };
+use bytes::Bytes;
+use std::sync::Arc;
 
 /// Endpoints of a slice, as the EndpointSlice controller has it by default.
 const PER_SLICE: usize = 100;
@@ -79,16 +86,44 @@ impl Fleet {
         Flip { pod: version, slice: self.reflect(pod) }
     }
 
+    /// What a watch of a resource sends first: every object, of real size, and that these are all.
+    pub fn initial_frames(&self, resource: Resource) -> Vec<Bytes> {
+        match resource {
+            Resource::Pods => self.all::<Pod>(),
+            Resource::Services => self.all::<Service>(),
+            Resource::EndpointSlices => self.all::<EndpointSlice>(),
+        }
+    }
+
+    /// What the watches of pods and of slices send when a pod is flipped.
+    pub fn flip_frames(&mut self, pod: usize) -> [Bytes; 2] {
+        let (pod, slice) = (self.write_pod(pod), self.write_slice(pod));
+        [modified(&*pod), modified(&*slice)]
+    }
+
+    fn all<O: Stored>(&self) -> Vec<Bytes> {
+        let objects = self.store.select::<O>(None, |_| true);
+        let added = objects.iter().map(|object| frame::event(EventKind::Added, &**object, Some(&REAL)));
+        added.chain([frame::bookmark::<O>(self.store.version(), true)]).collect()
+    }
+
     /// Turns a ready pod unready or an unready one ready, and leaves the slices as they are. Returns its resourceVersion.
     pub fn report(&mut self, pod: usize) -> u64 {
-        self.ready[pod] = !self.ready[pod];
-        version(&self.store.apply(self.pod(pod)).metadata.resource_version)
+        version(&self.write_pod(pod).metadata.resource_version)
     }
 
     /// Writes the slice of a pod as it has to be. Returns its resourceVersion.
     pub fn reflect(&mut self, pod: usize) -> u64 {
-        let slice = self.slice(pod % self.size.services, pod / self.size.services / PER_SLICE);
-        version(&self.store.apply(slice).metadata.resource_version)
+        version(&self.write_slice(pod).metadata.resource_version)
+    }
+
+    fn write_pod(&mut self, pod: usize) -> Arc<Pod> {
+        self.ready[pod] = !self.ready[pod];
+        self.store.apply(self.pod(pod))
+    }
+
+    fn write_slice(&self, pod: usize) -> Arc<EndpointSlice> {
+        self.store.apply(self.slice(pod % self.size.services, pod / self.size.services / PER_SLICE))
     }
 
     fn pods_of(&self, service: usize) -> usize {
@@ -170,6 +205,10 @@ impl Fleet {
             }),
         }
     }
+}
+
+fn modified<O: Stored>(object: &O) -> Bytes {
+    frame::event(EventKind::Modified, object, Some(&REAL))
 }
 
 fn service_name(number: usize) -> String {

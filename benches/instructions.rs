@@ -1,0 +1,257 @@
+//! Instructions that the way from a watch's bytes to its counts takes, as callgrind counts them: the same on every machine and in
+//! every run, so that a change for the worse shows however noisy the machine is.
+//!
+//! Needs valgrind and `cargo install gungraun-runner`, of the version that Cargo.lock has of gungraun.
+
+#![allow(missing_docs, reason = "gungraun's macros make public modules")]
+
+use bytes::Bytes;
+use endpointlag::{
+    cluster::{
+        clock::Clock,
+        decode::{Decoder, Late, Sink},
+        event::{Event, Resource, Seen, Stamp},
+        health::WatchHealth,
+        intake::{Deliveries, Intake, Step},
+        object::ObjectError,
+        shard::Shard,
+        watch::Signals,
+    },
+    measuring::{Measuring, Source},
+    propagation::{Settings, Tracker},
+    simulator::{Fleet, FleetSize, Store},
+    stats::{Bounds, Limits, Stats},
+};
+use futures::FutureExt;
+use gungraun::{Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
+use std::{hint::black_box, sync::Arc, time::Duration};
+
+/// Fifteen pods a Service, as in the other benches.
+const SMALL: FleetSize = FleetSize { namespaces: 5, services: 100, pods: 1_500 };
+const LARGE: FleetSize = FleetSize { namespaces: 50, services: 1_000, pods: 15_000 };
+/// A slice is full: 100 endpoints.
+const FULL: FleetSize = FleetSize { namespaces: 1, services: 10, pods: 1_000 };
+/// One Service of a hundred full slices.
+const GIANT: FleetSize = FleetSize { namespaces: 1, services: 1, pods: 10_000 };
+
+/// Rounds before counting begins, so that nothing is there for the first time.
+const WARM: usize = 4;
+
+const SETTINGS: Settings = Settings { objective: Duration::from_secs(5), expiry: Duration::from_secs(300) };
+
+/// The whole measuring of a cluster, and the next change that is handed over to it.
+struct Whole {
+    measuring: Measuring,
+    deliveries: Deliveries,
+}
+
+/// A tracker that knows a cluster, and the next events for it.
+struct Known {
+    tracker: Tracker,
+    events: Vec<(Seen, Event)>,
+}
+
+/// Keeps what comes.
+#[derive(Default)]
+struct Events(Vec<(Seen, Event)>);
+
+impl Sink for Events {
+    fn event(&mut self, seen: Seen, event: Event) {
+        self.0.push((seen, event));
+    }
+
+    fn malformed(&mut self, error: ObjectError) {
+        panic!("{error}");
+    }
+}
+
+/// A cluster that is never freed: what is left of the preparation, the allocator would look through while we count.
+fn fleet(size: FleetSize) -> &'static mut Fleet {
+    Box::leak(Box::new(Fleet::new(Store::new(1_000), size)))
+}
+
+// === The whole way: decode, match, count ===
+
+fn whole(size: FleetSize) -> Whole {
+    let (fleet, clock) = (fleet(size), Clock::start());
+    let (intake, mut deliveries) = Intake::new();
+    let sources = Resource::ALL.map(|resource| {
+        let health = Arc::new(WatchHealth::new(resource, None));
+        Source::new(0, Decoder::new(resource, Shard::WHOLE), health, Arc::new(Signals::default()))
+    });
+    let bounds = Bounds::new(&[0.01, 0.1, 1.0]).expect("ascending");
+    let limits = Limits { services: 10_000, idle: Duration::from_secs(3600) };
+    let stats = Stats::new(bounds, limits, clock.now());
+    let mut measuring = Measuring::new(clock, sources.into(), vec![Tracker::new(SETTINGS)], stats, |_| {});
+    let mut take = |deliveries: &mut Deliveries| deliveries.waiting().for_each(|delivery| measuring.take(delivery));
+    for (watch, resource) in Resource::ALL.into_iter().enumerate() {
+        intake.send(watch, Step::ListBegan(clock.now())).expect("open");
+        for frame in fleet.initial_frames(resource).leak() {
+            hand_over(&intake, watch, clock.now(), frame.clone());
+            take(&mut deliveries);
+        }
+    }
+    let [pods, slices] = [Resource::Pods, Resource::EndpointSlices].map(|resource| resource as usize);
+    for _ in 0..WARM {
+        let [pod, slice] = fleet.flip_frames(0);
+        hand_over(&intake, pods, clock.now(), pod);
+        hand_over(&intake, slices, clock.now(), slice);
+        take(&mut deliveries);
+    }
+    let [pod, slice] = fleet.flip_frames(0);
+    hand_over(&intake, pods, clock.now(), pod);
+    hand_over(&intake, slices, clock.now(), slice);
+    Whole { measuring, deliveries }
+}
+
+fn hand_over(intake: &Intake, watch: usize, at: Stamp, bytes: Bytes) {
+    let chunk = Step::Chunk { at, late: Late::UpTo(0), bytes: bytes.clone() };
+    let sent = intake.send_bytes(watch, bytes.len(), chunk).now_or_never();
+    assert!(!sent.expect("room").expect("open"), "never waits");
+}
+
+#[library_benchmark]
+#[bench::of_1500_pods(args = (SMALL), setup = whole)]
+#[bench::of_15000_pods(args = (LARGE), setup = whole)]
+#[bench::in_a_full_slice(args = (FULL), setup = whole)]
+#[bench::in_one_of_a_hundred_full_slices(args = (GIANT), setup = whole)]
+fn flip(mut whole: Whole) -> Whole {
+    whole.deliveries.waiting().for_each(|delivery| whole.measuring.take(delivery));
+    whole
+}
+
+library_benchmark_group!(name = whole_way, benchmarks = flip);
+
+// === Decoding alone ===
+
+fn frame_of_pod(size: FleetSize) -> (Decoder, Bytes) {
+    (Decoder::new(Resource::Pods, Shard::WHOLE), fleet(size).flip_frames(0)[0].clone())
+}
+
+fn frame_of_slice(size: FleetSize) -> (Decoder, Bytes) {
+    (Decoder::new(Resource::EndpointSlices, Shard::WHOLE), fleet(size).flip_frames(0)[1].clone())
+}
+
+fn frame_of_another(size: FleetSize) -> (Decoder, Bytes) {
+    // Of the first namespace, which falls to one of the two.
+    let (_, frame) = frame_of_pod(size);
+    let shards: [Shard; 2] = ["0/2", "1/2"].map(|shard| shard.parse().expect("a shard"));
+    let other = shards.into_iter().find(|shard| !shard.holds("team-0")).expect("one of two");
+    (Decoder::new(Resource::Pods, other), frame)
+}
+
+#[library_benchmark]
+#[bench::a_pod(args = (SMALL), setup = frame_of_pod)]
+#[bench::a_slice_of_15(args = (SMALL), setup = frame_of_slice)]
+#[bench::a_slice_of_100(args = (FULL), setup = frame_of_slice)]
+#[bench::a_pod_of_another_shard(args = (SMALL), setup = frame_of_another)]
+fn decode((mut decoder, frame): (Decoder, Bytes)) -> (Decoder, Events) {
+    let mut events = Events::default();
+    let decoded = decoder.chunk(Stamp::default(), frame, Late::UpTo(0), &mut events);
+    black_box(decoded).expect("a frame");
+    (decoder, events)
+}
+
+library_benchmark_group!(name = decoding, benchmarks = decode);
+
+// === Matching alone, where it is worst ===
+
+/// What a watch that brings these frames says.
+fn events(resource: Resource, frames: Vec<Bytes>) -> Vec<(Seen, Event)> {
+    let (mut decoder, mut events) = (Decoder::new(resource, Shard::WHOLE), Events::default());
+    decoder.begin_list(Stamp::default(), &mut events);
+    for frame in frames.leak() {
+        decoder.chunk(Stamp::default(), frame.clone(), Late::UpTo(0), &mut events).expect("a frame");
+    }
+    events.0
+}
+
+/// A tracker that knows the cluster, and the events of one more flip.
+fn known(size: FleetSize) -> Known {
+    known_with(size, |_| {})
+}
+
+/// The same, after every Service, pod and slice went through `edit`.
+fn known_with(size: FleetSize, edit: impl Fn(&mut Event)) -> Known {
+    let fleet = fleet(size);
+    let mut tracker = Tracker::new(SETTINGS);
+    for resource in Resource::ALL {
+        for (seen, mut event) in events(resource, fleet.initial_frames(resource)) {
+            edit(&mut event);
+            tracker.apply(seen, event).expect("in order");
+        }
+    }
+    let mut flip = || {
+        let [pod, slice] = fleet.flip_frames(0);
+        let pod = events(Resource::Pods, vec![pod]);
+        let slice = events(Resource::EndpointSlices, vec![slice]);
+        let mut both: Vec<_> =
+            pod.into_iter().chain(slice).filter(|(_, event)| !matches!(event, Event::ListBegan(_))).collect();
+        both.iter_mut().for_each(|(seen, event)| {
+            *seen = Seen::live(seen.at);
+            edit(event);
+        });
+        both
+    };
+    for _ in 0..WARM {
+        for (seen, event) in flip() {
+            tracker.apply(seen, event).expect("in order");
+        }
+        tracker.reports().for_each(drop);
+    }
+    let events = flip();
+    Known { tracker, events }
+}
+
+/// All Services select the same one pod by a label of its own.
+fn shared_by_all(size: FleetSize) -> Known {
+    known_with(size, |event| match event {
+        Event::Service(service) => service.selector = [("shared".to_owned(), "yes".to_owned())].into(),
+        Event::Pod(pod) if pod.name.ends_with("-00000") => {
+            pod.labels.insert("shared".to_owned(), "yes".to_owned());
+        }
+        _ => {}
+    })
+}
+
+/// A new pod, in a namespace where all Services ask for the same label key.
+fn new_pod(size: FleetSize) -> Known {
+    let mut known = known(size);
+    known.events.truncate(1);
+    if let (_, Event::Pod(pod)) = &mut known.events[0] {
+        pod.uid = "new".into();
+        pod.labels.insert("version".to_owned(), "2".to_owned());
+    }
+    known
+}
+
+/// A new pod that no Service asks for.
+fn stray_pod(size: FleetSize) -> Known {
+    let mut known = new_pod(size);
+    if let (_, Event::Pod(pod)) = &mut known.events[0] {
+        pod.labels.insert("app.kubernetes.io/name".to_owned(), "stray".to_owned());
+    }
+    known
+}
+
+#[library_benchmark]
+#[bench::one_service_of_15_pods(args = (SMALL), setup = known)]
+#[bench::one_service_of_10000_pods(args = (GIANT), setup = known)]
+#[bench::shared_by_500_services(args = (FleetSize { namespaces: 1, services: 500, pods: 500 }), setup = shared_by_all)]
+#[bench::new_among_100_services(args = (FleetSize { namespaces: 1, ..SMALL }), setup = new_pod)]
+#[bench::new_among_5000_services_of_one_key(args = (FleetSize { namespaces: 1, services: 5_000, pods: 5_000 }), setup = new_pod)]
+#[bench::stray_among_5000_services(args = (FleetSize { namespaces: 1, services: 5_000, pods: 5_000 }), setup = stray_pod)]
+fn apply(Known { mut tracker, events }: Known) -> Tracker {
+    for (seen, event) in events {
+        black_box(tracker.apply(seen, event)).expect("in order");
+    }
+    tracker.reports().for_each(drop);
+    tracker
+}
+
+library_benchmark_group!(name = matching, benchmarks = apply);
+
+main!(
+    config = LibraryBenchmarkConfig::default().tool(Callgrind::with_args(["--cache-sim=no"])),
+    library_benchmark_groups = [whole_way, decoding, matching]
+);
