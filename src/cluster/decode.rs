@@ -5,9 +5,12 @@ use crate::cluster::{
     frame::{FrameTooLarge, Framer},
     object::{self, ObjectError},
     shard::Shard,
-    wire,
+    wire::{
+        self,
+        fields::{Fields, MessageError, Value, text},
+    },
 };
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use prost::Message;
 
 /// Annotation of the bookmark that ends a streaming list.
@@ -34,7 +37,7 @@ pub enum DecodeError {
         /// What was to be decoded.
         what: &'static str,
         /// What is wrong with it.
-        source: prost::DecodeError,
+        source: MessageError,
     },
     /// The answer to a review is none.
     #[error("malformed review: {0}")]
@@ -125,9 +128,10 @@ impl Decoder {
     /// # Errors
     /// If it is no list. Single objects that cannot be used go to the sink.
     pub fn page(&mut self, at: Stamp, body: Bytes, sink: &mut impl Sink) -> Result<Page, DecodeError> {
-        let list = wire::List::decode(unwrap(body)?).map_err(malformed("list"))?;
+        let list = body.slice_ref(unwrap(&body)?);
+        let list: wire::List = decode("list", list)?;
         for item in list.items {
-            self.object(Seen::late(at), Late::All, true, item, sink);
+            self.object(Seen::late(at), Late::All, true, &item, &item, sink);
         }
         let meta = list.metadata.unwrap_or_default();
         Ok(Page {
@@ -145,34 +149,34 @@ impl Decoder {
         let mut events = 0;
         while let Some(frame) = self.framer.next_frame()? {
             events += 1;
-            self.frame(at, frame, late, sink)?;
+            self.frame(at, &frame, late, sink)?;
         }
         Ok(events)
     }
 
-    fn frame(&mut self, at: Stamp, frame: Bytes, late: Late, sink: &mut impl Sink) -> Result<(), DecodeError> {
-        let event = wire::WatchEvent::decode(frame).map_err(malformed("watch event"))?;
-        let object = unwrap(event.object.raw)?;
-        let applied = match &*event.kind {
+    fn frame(&mut self, at: Stamp, frame: &Bytes, late: Late, sink: &mut impl Sink) -> Result<(), DecodeError> {
+        let (kind, object) = watch_event(frame).map_err(malformed("watch event"))?;
+        let object = unwrap(object)?;
+        let applied = match kind {
             "ADDED" | "MODIFIED" => true,
             "DELETED" => false,
             "BOOKMARK" => return self.bookmark(at, object, sink),
             "ERROR" => {
-                let status = wire::Status::decode(object).map_err(malformed("status"))?;
+                let status: wire::Status = decode("status", object)?;
                 return Err(DecodeError::Status { code: status.code, reason: status.reason, message: status.message });
             }
-            _ => return Err(DecodeError::UnknownType(event.kind)),
+            _ => return Err(DecodeError::UnknownType(kind.to_owned())),
         };
         let seen = if self.listing || late == Late::All { Seen::late(at) } else { Seen::live(at) };
-        let version = self.object(seen, late, applied, object, sink);
+        let version = self.object(seen, late, applied, object, frame, sink);
         if !self.listing && version.is_some() {
             self.resource_version = version;
         }
         Ok(())
     }
 
-    fn bookmark(&mut self, at: Stamp, object: Bytes, sink: &mut impl Sink) -> Result<(), DecodeError> {
-        let meta = Bookmark::decode(object).map_err(malformed("bookmark"))?.metadata;
+    fn bookmark(&mut self, at: Stamp, object: &[u8], sink: &mut impl Sink) -> Result<(), DecodeError> {
+        let meta = decode::<Bookmark>("bookmark", object)?.metadata;
         let Ok(version) = meta.resource_version.parse() else { return Ok(()) };
         if !self.listing {
             self.resource_version = Some(version);
@@ -182,14 +186,22 @@ impl Decoder {
         Ok(())
     }
 
-    /// Hands on one object. Returns its version, if it was one to be used.
-    fn object(&self, seen: Seen, late: Late, applied: bool, bytes: Bytes, sink: &mut impl Sink) -> Option<u64> {
+    /// Hands on one object, which is a part of `frame`. Returns its version, if it was one to be used.
+    fn object(
+        &self,
+        seen: Seen,
+        late: Late,
+        applied: bool,
+        object: &[u8],
+        frame: &Bytes,
+        sink: &mut impl Sink,
+    ) -> Option<u64> {
         if self.shard.is_part()
-            && let Some(version) = self.version_of_another(&bytes)
+            && let Some(version) = self.version_of_another(object)
         {
             return Some(version);
         }
-        match self.read(applied, bytes) {
+        match self.read(applied, object, frame) {
             Ok((version, event)) => {
                 let replayed = matches!(late, Late::UpTo(bound) if version <= bound);
                 sink.event(if replayed { Seen::late(seen.at) } else { seen }, event);
@@ -203,24 +215,34 @@ impl Decoder {
     }
 
     /// The version of an object that another daemon measures. No more is read of it: most objects are, in a large cluster.
-    fn version_of_another(&self, bytes: &Bytes) -> Option<u64> {
-        let head = wire::Head::decode(bytes.clone()).ok()?.metadata;
-        if self.shard.holds(&head.namespace) { None } else { head.resource_version.parse().ok() }
+    fn version_of_another(&self, object: &[u8]) -> Option<u64> {
+        let (mut namespace, mut version) = ("", "");
+        for field in Fields::of(object) {
+            let (1, Value::Bytes(meta)) = field.ok()? else { continue };
+            for field in Fields::of(meta) {
+                match field.ok()? {
+                    (3, Value::Bytes(bytes)) => namespace = text(bytes).ok()?,
+                    (6, Value::Bytes(bytes)) => version = text(bytes).ok()?,
+                    _ => {}
+                }
+            }
+        }
+        if self.shard.holds(namespace) { None } else { version.parse().ok() }
     }
 
-    fn read(&self, applied: bool, bytes: Bytes) -> Result<(u64, Event), ObjectError> {
+    fn read(&self, applied: bool, object: &[u8], frame: &Bytes) -> Result<(u64, Event), ObjectError> {
         Ok(match self.resource {
             Resource::Pods => {
-                let pod = object::Pod::try_from(decode::<wire::Pod>("Pod", bytes)?)?;
+                let pod = object::Pod::decode(object)?;
                 (pod.resource_version, if applied { Event::Pod(pod) } else { Event::PodDeleted(pod) })
             }
             Resource::Services => {
-                let service = object::Service::try_from(decode::<wire::Service>("Service", bytes)?)?;
+                let service = object::Service::decode(object)?;
                 let version = service.resource_version;
                 (version, if applied { Event::Service(service) } else { Event::ServiceDeleted(service) })
             }
             Resource::EndpointSlices => {
-                let slice = object::EndpointSlice::try_from(decode::<wire::EncodedSlice>("EndpointSlice", bytes)?)?;
+                let slice = object::EndpointSlice::decode(object, frame)?;
                 let version = slice.resource_version;
                 (version, if applied { Event::EndpointSlice(slice) } else { Event::EndpointSliceDeleted(slice) })
             }
@@ -228,8 +250,34 @@ impl Decoder {
     }
 }
 
-fn decode<T: Message + Default>(kind: &'static str, bytes: Bytes) -> Result<T, ObjectError> {
-    T::decode(bytes).map_err(|source| ObjectError::Undecodable { kind, source })
+/// Type and object of a watch event.
+fn watch_event(message: &[u8]) -> Result<(&str, &[u8]), MessageError> {
+    let (mut kind, mut object) = ("", &[][..]);
+    for field in Fields::of(message) {
+        match field? {
+            (1, Value::Bytes(bytes)) => kind = text(bytes)?,
+            (2, Value::Bytes(extension)) => object = bytes_in(extension, 1)?,
+            _ => {}
+        }
+    }
+    Ok((kind, object))
+}
+
+/// The bytes that one field of a message holds.
+fn bytes_in(message: &[u8], tag: u32) -> Result<&[u8], MessageError> {
+    let mut found = &[][..];
+    for field in Fields::of(message) {
+        match field? {
+            (other, Value::Bytes(bytes)) if other == tag => found = bytes,
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// A message that comes seldom enough to be copied.
+fn decode<T: Message + Default>(what: &'static str, bytes: impl Buf) -> Result<T, DecodeError> {
+    T::decode(bytes).map_err(|source| malformed(what)(source.into()))
 }
 
 /// What is read of a bookmark, which is an object of the watched type with little in it.
@@ -239,22 +287,19 @@ struct Bookmark {
     metadata: wire::ObjectMeta,
 }
 
-/// The object inside its envelope.
-fn unwrap(mut bytes: Bytes) -> Result<Bytes, DecodeError> {
-    if !bytes.starts_with(wire::MAGIC) {
-        return Err(DecodeError::NoMagic);
-    }
-    let envelope = bytes.split_off(wire::MAGIC.len());
-    Ok(wire::Unknown::decode(envelope).map_err(malformed("envelope"))?.raw)
+/// The object inside its envelope, a [`wire::Unknown`] behind [`wire::MAGIC`].
+fn unwrap(bytes: &[u8]) -> Result<&[u8], DecodeError> {
+    let envelope = bytes.strip_prefix(wire::MAGIC).ok_or(DecodeError::NoMagic)?;
+    bytes_in(envelope, 2).map_err(malformed("envelope"))
 }
 
-fn malformed(what: &'static str) -> impl Fn(prost::DecodeError) -> DecodeError {
+fn malformed(what: &'static str) -> impl Fn(MessageError) -> DecodeError {
     move |source| DecodeError::Protobuf { what, source }
 }
 
 /// The status in the body of a refused request, whichever encoding it came in.
 pub fn status_of(body: &Bytes) -> Option<(String, String)> {
-    if let Ok(object) = unwrap(body.clone()) {
+    if let Ok(object) = unwrap(body) {
         return wire::Status::decode(object).ok().map(|status| (status.reason, status.message));
     }
     #[derive(serde::Deserialize)]
@@ -278,7 +323,7 @@ pub fn list_version(body: Bytes) -> Result<u64, DecodeError> {
         #[prost(message, optional, tag = "1")]
         metadata: Option<wire::ListMeta>,
     }
-    let head = Head::decode(unwrap(body)?).map_err(malformed("list"))?;
+    let head: Head = decode("list", unwrap(&body)?)?;
     Ok(head.metadata.unwrap_or_default().resource_version.parse().unwrap_or_default())
 }
 

@@ -1,6 +1,7 @@
 //! Pods, Services and EndpointSlices as the measurement needs them: plain data, nil semantics settled, nothing else kept.
 
 mod family;
+mod meta;
 mod pod;
 mod service;
 mod slice;
@@ -16,6 +17,8 @@ pub use self::{
     },
     uid::Uid,
 };
+
+use crate::cluster::wire::fields::MessageError;
 
 /// Why an object cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -36,7 +39,7 @@ pub enum ObjectError {
         /// Kind of the object.
         kind: &'static str,
         /// What is wrong with it.
-        source: prost::DecodeError,
+        source: MessageError,
     },
     /// resourceVersions are decimal numbers in every API server that stores in etcd, and promised to be since 1.35.
     #[error("{kind} {namespace}/{name} has the resourceVersion {version:?}, which is no number")]

@@ -2,7 +2,10 @@
 //!
 //! Field numbers are those of the `generated.proto` files beside the Go types: `k8s.io/apimachinery/pkg/apis/meta/v1`,
 //! `k8s.io/apimachinery/pkg/runtime`, `k8s.io/api/core/v1` and `k8s.io/api/discovery/v1`. They are API and never reused.
-//! prost skips every field that is not named here, which is most of a pod.
+//! These are the messages as prost reads and writes them. What comes thousands of times a second, pods and slices, is read by
+//! [`fields`] instead, where it lies.
+
+pub mod fields;
 
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -100,25 +103,6 @@ pub struct ObjectMeta {
     /// Free-form.
     #[prost(btree_map = "string, string", tag = "12")]
     pub annotations: BTreeMap<String, String>,
-}
-
-/// An object of any type, for what is asked of each before it is looked at.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Head {
-    /// Where it is.
-    #[prost(message, required, tag = "1")]
-    pub metadata: HeadMeta,
-}
-
-/// [`ObjectMeta`] without what tells the objects of a namespace apart.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct HeadMeta {
-    /// The object's namespace.
-    #[prost(string, tag = "3")]
-    pub namespace: String,
-    /// Changes with every write.
-    #[prost(string, tag = "6")]
-    pub resource_version: String,
 }
 
 /// A point in time, in whole seconds.
@@ -315,23 +299,6 @@ pub struct EndpointSlice {
     /// The endpoints, 100 at most by default.
     #[prost(message, repeated, tag = "2")]
     pub endpoints: Vec<Endpoint>,
-    /// The ports every endpoint in it has.
-    #[prost(message, repeated, tag = "3")]
-    pub ports: Vec<EndpointPort>,
-    /// `IPv4`, `IPv6` or `FQDN`.
-    #[prost(string, tag = "4")]
-    pub address_type: String,
-}
-
-/// [`EndpointSlice`] as it is read: its endpoints are looked at one by one, and only if they changed.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct EncodedSlice {
-    /// Its labels name the Service and the manager.
-    #[prost(message, required, tag = "1")]
-    pub metadata: LabelledMeta,
-    /// Each an encoded [`Endpoint`].
-    #[prost(bytes = "bytes", repeated, tag = "2")]
-    pub endpoints: Vec<Bytes>,
     /// The ports every endpoint in it has.
     #[prost(message, repeated, tag = "3")]
     pub ports: Vec<EndpointPort>,

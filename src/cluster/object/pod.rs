@@ -1,7 +1,7 @@
 //! Pods.
 
-use super::{Families, Family, ObjectError, Uid, identity};
-use crate::cluster::wire;
+use super::{Families, Family, ObjectError, Uid, meta::Meta};
+use crate::cluster::wire::fields::{Fields, MessageError, Value, entry, text};
 use std::collections::BTreeMap;
 
 /// What the measurement knows of a pod.
@@ -40,67 +40,191 @@ pub struct NamedPort {
     pub number: i32,
 }
 
+/// What is read of a pod beside its metadata, and what of a container.
+#[derive(Debug, Default)]
+struct Parts {
+    ready: bool,
+    terminal: bool,
+    families: Vec<Family>,
+    /// Of ordinary containers.
+    ports: Vec<NamedPort>,
+    /// Of init containers that stay.
+    sidecar_ports: Vec<NamedPort>,
+}
+
 // === impl Pod ===
 
-impl TryFrom<wire::Pod> for Pod {
-    type Error = ObjectError;
-
-    fn try_from(pod: wire::Pod) -> Result<Self, ObjectError> {
-        let wire::LabelledMeta { name, namespace, uid, resource_version, deletion_timestamp, labels } = pod.metadata;
-        let (uid, resource_version) = identity("Pod", &namespace, &name, &uid, &resource_version)?;
-        let status = pod.status.unwrap_or_default();
+impl Pod {
+    /// Reads an encoded `v1` Pod. Field numbers are those of [`wire::Pod`](crate::cluster::wire::Pod).
+    ///
+    /// # Errors
+    /// If it is none, or has no identity.
+    pub fn decode(message: &[u8]) -> Result<Self, ObjectError> {
+        let (mut meta, mut parts) = (Meta::default(), Parts::default());
+        let mut read = || -> Result<(), MessageError> {
+            for field in Fields::of(message) {
+                match field? {
+                    (1, Value::Bytes(message)) => meta.read(message)?,
+                    (2, Value::Bytes(message)) => parts.read_spec(message)?,
+                    (3, Value::Bytes(message)) => parts.read_status(message)?,
+                    _ => {}
+                }
+            }
+            Ok(())
+        };
+        read().map_err(|source| ObjectError::Undecodable { kind: "Pod", source })?;
+        let (uid, resource_version) = meta.identity("Pod")?;
+        let Parts { ready, terminal, families, mut ports, sidecar_ports } = parts;
+        // Ordinary containers first, then sidecars: the first match wins, as in `FindPort` of k8s.io/endpointslice.
+        ports.extend(sidecar_ports);
         Ok(Self {
             uid,
             resource_version,
-            labels,
-            ready: status.conditions.iter().any(|c| c.kind == "Ready" && c.status == "True"),
-            terminating: deletion_timestamp.is_some(),
-            terminal: matches!(&*status.phase, "Succeeded" | "Failed"),
-            families: status.pod_ips.iter().filter_map(|ip| Family::of_address(&ip.ip)).collect(),
-            ports: pod.spec.map(named_ports).unwrap_or_default(),
-            namespace,
-            name,
+            namespace: meta.namespace.to_owned(),
+            name: meta.name.to_owned(),
+            labels: meta.labels(),
+            ready,
+            terminating: meta.terminating,
+            terminal,
+            families: families.into_iter().collect(),
+            ports,
         })
     }
 }
 
-/// Ordinary containers first, then sidecars: the first match wins, as in `FindPort` of k8s.io/endpointslice.
-fn named_ports(spec: wire::PodSpec) -> Vec<NamedPort> {
-    let sidecars = spec.init_containers.into_iter().filter(|c| c.restart_policy.as_deref() == Some("Always"));
-    spec.containers
-        .into_iter()
-        .chain(sidecars)
-        .flat_map(|container| container.ports)
-        .filter(|port| !port.name.is_empty())
-        .map(|port| NamedPort { name: port.name, protocol: port.protocol, number: port.container_port })
-        .collect()
+// === impl Parts ===
+
+impl Parts {
+    fn read_spec(&mut self, message: &[u8]) -> Result<(), MessageError> {
+        for field in Fields::of(message) {
+            match field? {
+                (2, Value::Bytes(message)) => drop(read_container(message, &mut self.ports)?),
+                (20, Value::Bytes(message)) => {
+                    let before = self.sidecar_ports.len();
+                    if read_container(message, &mut self.sidecar_ports)? != Some("Always") {
+                        self.sidecar_ports.truncate(before);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn read_status(&mut self, message: &[u8]) -> Result<(), MessageError> {
+        for field in Fields::of(message) {
+            match field? {
+                (1, Value::Bytes(phase)) => self.terminal = matches!(phase, b"Succeeded" | b"Failed"),
+                (2, Value::Bytes(message)) => {
+                    // A condition: its type, then its status. An entry of a map looks the same.
+                    self.ready |= entry(message)? == (b"Ready", b"True");
+                }
+                (12, Value::Bytes(message)) => self.families.extend(family(message)?),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds the named ports of a container, and returns its restart policy.
+fn read_container<'a>(message: &'a [u8], ports: &mut Vec<NamedPort>) -> Result<Option<&'a str>, MessageError> {
+    let mut restart_policy = None;
+    for field in Fields::of(message) {
+        match field? {
+            (6, Value::Bytes(message)) => ports.extend(named_port(message)?),
+            (24, Value::Bytes(bytes)) => restart_policy = Some(text(bytes)?),
+            _ => {}
+        }
+    }
+    Ok(restart_policy)
+}
+
+fn named_port(message: &[u8]) -> Result<Option<NamedPort>, MessageError> {
+    let (mut name, mut protocol, mut number) = ("", "", 0);
+    for field in Fields::of(message) {
+        match field? {
+            (1, Value::Bytes(bytes)) => name = text(bytes)?,
+            // An int32 is written as the 64 bits it is extended to.
+            (3, Value::Number(value)) => number = value as i32,
+            (4, Value::Bytes(bytes)) => protocol = text(bytes)?,
+            _ => {}
+        }
+    }
+    Ok((!name.is_empty()).then(|| NamedPort { name: name.to_owned(), protocol: protocol.to_owned(), number }))
+}
+
+/// The family of one of the pod's addresses.
+fn family(message: &[u8]) -> Result<Option<Family>, MessageError> {
+    let mut ip = "";
+    for field in Fields::of(message) {
+        if let (1, Value::Bytes(bytes)) = field? {
+            ip = text(bytes)?;
+        }
+    }
+    Ok(Family::of_address(ip))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::wire;
+    use prost::Message;
 
     #[test]
     fn an_object_without_identity_is_refused() {
-        let error = Pod::try_from(wire::Pod::default()).expect_err("no UID");
+        let error = Pod::decode(&[]).expect_err("no UID");
         assert_eq!(error.to_string(), "Pod / has no UID");
         let mut pod = wire::Pod::default();
         pod.metadata.uid = "u".into();
         pod.metadata.resource_version = "new".into();
-        assert!(matches!(Pod::try_from(pod), Err(ObjectError::BadVersion { .. })));
+        assert!(matches!(Pod::decode(&pod.encode_to_vec()), Err(ObjectError::BadVersion { .. })));
+        let error = Pod::decode(&[0x0a, 9]).expect_err("cut off");
+        assert!(error.to_string().starts_with("malformed Pod: "), "{error}");
     }
 
     #[test]
-    fn sidecar_ports_count_and_other_init_ports_do_not() {
+    fn all_that_is_known_of_a_pod_is_read() {
         let container = |name: &str, restart_policy: Option<&str>| wire::Container {
             ports: vec![wire::ContainerPort { name: name.into(), container_port: 80, protocol: "TCP".into() }],
             restart_policy: restart_policy.map(Into::into),
         };
-        let spec = wire::PodSpec {
-            init_containers: vec![container("setup", None), container("proxy", Some("Always"))],
-            containers: vec![container("web", None), container("", None)],
+        let condition = |kind: &str, status: &str| wire::PodCondition { kind: kind.into(), status: status.into() };
+        let ip = |ip: &str| wire::PodIp { ip: ip.into() };
+        let pod = wire::Pod {
+            metadata: wire::LabelledMeta {
+                name: "cart-1".into(),
+                namespace: "shop".into(),
+                uid: "u".into(),
+                resource_version: "7".into(),
+                deletion_timestamp: Some(wire::Time { seconds: 1 }),
+                labels: [("app".into(), "cart".into()), ("empty".into(), String::new())].into(),
+            },
+            spec: Some(wire::PodSpec {
+                init_containers: vec![container("setup", None), container("proxy", Some("Always"))],
+                containers: vec![container("web", None), container("", None)],
+            }),
+            status: Some(wire::PodStatus {
+                phase: "Failed".into(),
+                conditions: vec![condition("Ready", "True"), condition("Initialized", "False")],
+                pod_ip: "10.0.0.1".into(),
+                pod_ips: vec![ip("10.0.0.1"), ip("fd00::1"), ip("nonsense")],
+            }),
         };
-        let names: Vec<_> = named_ports(spec).into_iter().map(|port| port.name).collect();
-        assert_eq!(names, ["web", "proxy"]);
+        let port = |name: &str| NamedPort { name: name.into(), protocol: "TCP".into(), number: 80 };
+        let expected = Pod {
+            uid: Uid::from("u"),
+            namespace: "shop".into(),
+            name: "cart-1".into(),
+            resource_version: 7,
+            labels: pod.metadata.labels.clone(),
+            ready: true,
+            terminating: true,
+            terminal: true,
+            families: Family::ALL.into_iter().collect(),
+            // Of sidecars, too, but after the others, and not of init containers that end.
+            ports: vec![port("web"), port("proxy")],
+        };
+        assert_eq!(Pod::decode(&pod.encode_to_vec()), Ok(expected));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Families, Family, ObjectError, Uid, identity};
 use crate::cluster::wire;
+use prost::Message;
 use std::{collections::BTreeMap, time::Duration};
 
 /// Annotation of a Service: its objective, such as `2s`.
@@ -70,6 +71,18 @@ pub enum Annotation<T> {
 }
 
 // === impl Service ===
+
+impl Service {
+    /// Reads an encoded `v1` Service.
+    ///
+    /// # Errors
+    /// If it is none, or has no identity.
+    pub fn decode(message: &[u8]) -> Result<Self, ObjectError> {
+        let malformed =
+            |source: prost::DecodeError| ObjectError::Undecodable { kind: "Service", source: source.into() };
+        wire::Service::decode(message).map_err(malformed)?.try_into()
+    }
+}
 
 impl TryFrom<wire::Service> for Service {
     type Error = ObjectError;

@@ -1,7 +1,10 @@
 //! EndpointSlices.
 
-use super::{Family, ObjectError, Uid, identity};
-use crate::cluster::wire;
+use super::{Family, ObjectError, Uid, meta::Meta};
+use crate::cluster::wire::{
+    self,
+    fields::{Fields, MessageError, Value, text},
+};
 use bytes::Bytes;
 use prost::Message;
 
@@ -74,26 +77,42 @@ pub struct EncodedEndpoint(Bytes);
 
 // === impl EndpointSlice ===
 
-impl TryFrom<wire::EncodedSlice> for EndpointSlice<EncodedEndpoint> {
-    type Error = ObjectError;
-
-    fn try_from(slice: wire::EncodedSlice) -> Result<Self, ObjectError> {
-        let meta = slice.metadata;
-        let (uid, resource_version) =
-            identity("EndpointSlice", &meta.namespace, &meta.name, &meta.uid, &meta.resource_version)?;
-        let managed = meta.labels.get(MANAGED_BY_LABEL).is_some_and(|by| by == CONTROLLER);
-        let owner = match (meta.labels.get(SERVICE_NAME_LABEL), Family::parse(&slice.address_type)) {
-            (Some(service), Some(family)) if managed => Some(SliceOwner { service: service.clone(), family }),
+impl EndpointSlice<EncodedEndpoint> {
+    /// Reads an encoded `discovery.k8s.io/v1` EndpointSlice that is a part of `frame`, which its endpoints go on to share. Field
+    /// numbers are those of [`wire::EndpointSlice`].
+    ///
+    /// # Errors
+    /// If it is none, or has no identity.
+    ///
+    /// # Panics
+    /// If `message` is not a part of `frame`.
+    pub fn decode(message: &[u8], frame: &Bytes) -> Result<Self, ObjectError> {
+        let (mut meta, mut address_type) = (Meta::default(), "");
+        let (mut endpoints, mut ports) = (Vec::new(), Vec::new());
+        let mut read = || -> Result<(), MessageError> {
+            for field in Fields::of(message) {
+                match field? {
+                    (1, Value::Bytes(message)) => meta.read(message)?,
+                    (2, Value::Bytes(message)) => endpoints.push(EncodedEndpoint(frame.slice_ref(message))),
+                    (3, Value::Bytes(message)) => ports.push(wire::EndpointPort::decode(message)?.into()),
+                    (4, Value::Bytes(bytes)) => address_type = text(bytes)?,
+                    _ => {}
+                }
+            }
+            Ok(())
+        };
+        read().map_err(|source| ObjectError::Undecodable { kind: "EndpointSlice", source })?;
+        let (uid, resource_version) = meta.identity("EndpointSlice")?;
+        let managed = meta.label(MANAGED_BY_LABEL) == Some(CONTROLLER);
+        let owner = match (meta.label(SERVICE_NAME_LABEL), Family::parse(address_type)) {
+            (Some(service), Some(family)) if managed => Some(SliceOwner { service: service.to_owned(), family }),
             _ => None,
         };
-        let mut ports: Vec<_> = slice.ports.into_iter().map(EndpointPort::from).collect();
         ports.sort_unstable();
-        let endpoints = slice.endpoints.into_iter().map(EncodedEndpoint::from).collect();
-        Ok(Self { uid, resource_version, namespace: meta.namespace, name: meta.name, owner, ports, endpoints })
+        let (namespace, name) = (meta.namespace.to_owned(), meta.name.to_owned());
+        Ok(Self { uid, resource_version, namespace, name, owner, ports, endpoints })
     }
-}
 
-impl EndpointSlice<EncodedEndpoint> {
     /// The same with its endpoints read; those without a pod are left out.
     ///
     /// # Errors
@@ -167,7 +186,8 @@ impl EncodedEndpoint {
     /// # Errors
     /// If it is no endpoint.
     pub fn read(&self) -> Result<Option<Endpoint>, ObjectError> {
-        let malformed = |source| ObjectError::Undecodable { kind: "Endpoint", source };
+        let malformed =
+            |source: prost::DecodeError| ObjectError::Undecodable { kind: "Endpoint", source: source.into() };
         Ok(Endpoint::of_pod(wire::Endpoint::decode(&*self.0).map_err(malformed)?))
     }
 }
@@ -195,14 +215,15 @@ mod tests {
     #[test]
     fn only_the_controllers_slices_have_an_owner() {
         let slice = |manager: Option<&str>, address_type: &str| {
-            let mut slice = wire::EncodedSlice { address_type: address_type.into(), ..Default::default() };
+            let mut slice = wire::EndpointSlice { address_type: address_type.into(), ..Default::default() };
             slice.metadata.uid = "u".into();
             slice.metadata.resource_version = "1".into();
             slice.metadata.labels.insert(SERVICE_NAME_LABEL.into(), "web".into());
             if let Some(manager) = manager {
                 slice.metadata.labels.insert(MANAGED_BY_LABEL.into(), manager.into());
             }
-            EndpointSlice::try_from(slice).expect("whole").owner
+            let bytes = Bytes::from(slice.encode_to_vec());
+            EndpointSlice::decode(&bytes, &bytes).expect("whole").owner
         };
         assert!(slice(Some(CONTROLLER), "IPv4").is_some());
         assert_eq!(slice(Some(CONTROLLER), "FQDN"), None);

@@ -11,25 +11,44 @@ pub enum Uid {
     Other(Box<str>),
 }
 
+/// The values of hexadecimal digits, in lower case; 255 for all else.
+const DIGITS: [u8; 256] = {
+    let mut digits = [u8::MAX; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value] as usize] = value as u8;
+        value += 1;
+    }
+    digits
+};
+
 // === impl Uid ===
 
 impl From<&str> for Uid {
     fn from(text: &str) -> Self {
-        let canonical = text.len() == 36
-            && text.bytes().enumerate().all(|(at, byte)| match at {
-                8 | 13 | 18 | 23 => byte == b'-',
-                _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
-            });
-        if !canonical {
-            return Self::Other(text.into());
-        }
+        Self::canonical(text.as_bytes()).unwrap_or_else(|| Self::Other(text.into()))
+    }
+}
+
+impl Uid {
+    /// A UUID as API servers write it. In any other way it would not come out as it went in.
+    fn canonical(text: &[u8]) -> Option<Self> {
+        let text: &[u8; 36] = text.try_into().ok()?;
         let mut bytes = [0; 16];
-        let digits = text.bytes().filter(|byte| *byte != b'-');
-        for (at, digit) in digits.enumerate() {
-            let value = if digit.is_ascii_digit() { digit - b'0' } else { digit - b'a' + 10 };
-            bytes[at / 2] = bytes[at / 2] << 4 | value;
+        // A hyphen before these bytes, each of which is two digits.
+        let (mut at, mut wrong) = (0, 0);
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                wrong |= text[at] ^ b'-';
+                at += 1;
+            }
+            let (high, low) = (DIGITS[usize::from(text[at])], DIGITS[usize::from(text[at + 1])]);
+            // No digit is over 15.
+            wrong |= (high | low) & 0xf0;
+            *byte = high << 4 | low & 0x0f;
+            at += 2;
         }
-        Self::Uuid(bytes)
+        (wrong == 0).then_some(Self::Uuid(bytes))
     }
 }
 
@@ -62,7 +81,13 @@ mod tests {
 
     #[test]
     fn uids_survive_the_round_trip() {
-        for text in ["0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0", "not-a-uuid", "0F1E2D3C-4B5A-6978-8796-A5B4C3D2E1F0"] {
+        for text in [
+            "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0",
+            "not-a-uuid",
+            "0F1E2D3C-4B5A-6978-8796-A5B4C3D2E1F0",
+            "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1fg",
+            "0f1e2d3c-4b5a-697838796-a5b4c3d2e1f0",
+        ] {
             assert_eq!(Uid::from(text).to_string(), text);
         }
         assert!(matches!(Uid::from("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"), Uid::Uuid(_)));
