@@ -4,6 +4,7 @@
 //! client ──► watch (reads and stamps) ──► intake (bounded) ──► frame ──► decode ──► object, event
 //! ```
 
+mod blocks;
 pub mod client;
 pub mod clock;
 pub mod decode;

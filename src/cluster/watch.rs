@@ -5,6 +5,7 @@
 //! connection has ended, and whether the first list is complete.
 
 use crate::cluster::{
+    blocks::Blocks,
     client::{ApiClient, RequestError, Scope},
     clock::Clock,
     decode::Late,
@@ -13,13 +14,15 @@ use crate::cluster::{
     intake::{Intake, IntakeClosed, Progress, Step},
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, Stream};
 use http::StatusCode;
 use http_body_util::BodyExt;
 use kube::client::Body;
 use std::{
-    pin::{Pin, pin},
+    future::{Future, poll_fn},
+    pin::pin,
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 use tokio::sync::{Notify, oneshot, watch};
@@ -67,6 +70,18 @@ pub struct Signals {
 enum End {
     Stream(Restart),
     Request(RequestError),
+}
+
+/// What happened next while a stream was read.
+enum Turn<T> {
+    /// The version that was current once the watch was established.
+    Established(u64),
+    /// Bytes, or the end of the stream.
+    Chunk(T),
+    /// The decoder wants no more of it.
+    Aborted,
+    /// Nothing came for as long as the timer was set to.
+    Silent,
 }
 
 /// Nobody takes what the watch reads.
@@ -239,26 +254,43 @@ impl Watch {
     async fn read(&self, body: Body) -> Result<Restart, Stop> {
         // All that came through the last connection is decoded, so a call to abort that is still there was for that.
         let _ = self.signals.abort.notified().now_or_never();
+        let mut abort = pin!(self.signals.abort.notified());
         let mut stream = pin!(body.into_data_stream());
         let mut bound = pin!(self.version_after_connecting());
         // Until it is known which version was current when all was set up, anything may be a replay.
         let mut replayed = Late::All;
         let mut held_up = false;
+        let mut blocks = Blocks::default();
         // Set anew when it goes off, not with each chunk.
         let mut idle = pin!(tokio::time::sleep(self.idle_timeout));
         loop {
             let mut drained = false;
-            let next = tokio::select! {
-                biased;
-                () = self.signals.abort.notified() => return Ok(Restart::Malformed),
-                version = &mut bound, if replayed == Late::All => {
+            // Most turns bring a chunk, and cost no look at the rest.
+            let turn = poll_fn(|context| {
+                if replayed == Late::All
+                    && let Poll::Ready(version) = bound.as_mut().poll(context)
+                {
+                    return Poll::Ready(Turn::Established(version));
+                }
+                if let Poll::Ready(chunk) = stream.as_mut().poll_next(context) {
+                    return Poll::Ready(Turn::Chunk(chunk));
+                }
+                drained = true;
+                if abort.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Turn::Aborted);
+                }
+                idle.as_mut().poll(context).map(|()| Turn::Silent)
+            });
+            let next = match turn.await {
+                Turn::Chunk(next) => next,
+                Turn::Established(version) => {
                     replayed = Late::UpTo(version);
                     // Not before: what changed until now is censored, and a person who sees it synced would not expect that.
                     self.health.set_synced();
                     continue;
                 }
-                next = next_chunk(stream.as_mut(), &mut drained) => next,
-                () = &mut idle => {
+                Turn::Aborted => return Ok(Restart::Malformed),
+                Turn::Silent => {
                     let silence = self.clock.now().since(self.health.last_byte());
                     if silence >= self.idle_timeout {
                         return Ok(Restart::Idle);
@@ -281,6 +313,8 @@ impl Watch {
             };
             self.health.read(at, bytes.len());
             let late = if held_up { Late::All } else { replayed };
+            // A list comes too fast for it to pay.
+            let bytes = if replayed == Late::All { bytes } else { blocks.copy(&bytes) };
             let size = bytes.len();
             if self.intake.send_bytes(self.id, size, Step::Chunk { at, bytes, late }).await? {
                 held_up = true;
@@ -323,18 +357,6 @@ impl From<IntakeClosed> for Stop {
     fn from(_: IntakeClosed) -> Self {
         Self
     }
-}
-
-/// The next chunk. Notes if the stream had none ready, so that the wait for it was a true one.
-async fn next_chunk<S: Stream + ?Sized>(mut stream: Pin<&mut S>, drained: &mut bool) -> Option<S::Item> {
-    std::future::poll_fn(|context| {
-        let next = stream.poll_next_unpin(context);
-        if next.is_pending() {
-            *drained = true;
-        }
-        next
-    })
-    .await
 }
 
 /// Whether an answer says that the version to resume from is too old, or, as after a restored backup, too new to ever come.
