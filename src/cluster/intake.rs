@@ -9,8 +9,12 @@ use tokio::sync::{
     oneshot,
 };
 
-/// Bytes that may wait to be decoded. Enough for a burst of a few thousand pods; little beside what the pods themselves take.
-const ROOM: usize = 16 << 20;
+/// Bytes that may wait to be decoded: a tenth of a second of twenty thousand changes a second. They are there for a burst alone.
+const ROOM: usize = 32 << 20;
+
+/// What came late takes so many times the room that it needs. It may wait at the server as well as here, where a whole list would
+/// otherwise fill the room, and the process keep the memory.
+const LATE_SHARE: usize = 8;
 
 /// Bytes that may lie until somebody looks. Stamps are made by then, so that nothing is measured worse; but a thread that wakes up
 /// for every event costs more by waking up than by what it does.
@@ -96,7 +100,12 @@ pub struct IntakeClosed;
 impl Step {
     /// Whether a reader waits for what comes of it: an answer, or the end of a list.
     fn is_waited_for(&self) -> bool {
-        matches!(self, Self::Page { .. } | Self::Ended(_) | Self::Chunk { late: Late::All, .. })
+        self.is_late() || matches!(self, Self::Ended(_))
+    }
+
+    /// Whether nothing is timed by it.
+    fn is_late(&self) -> bool {
+        matches!(self, Self::Page { .. } | Self::Chunk { late: Late::All, .. })
     }
 }
 
@@ -123,7 +132,8 @@ impl Intake {
     /// # Errors
     /// When the process is ending.
     pub async fn send_bytes(&self, watch: usize, size: usize, step: Step) -> Result<bool, IntakeClosed> {
-        let size = size.min(ROOM) as u32;
+        let share = if step.is_late() { LATE_SHARE } else { 1 };
+        let size = size.saturating_mul(share).min(ROOM) as u32;
         let (room, waited) = match self.room.clone().try_acquire_many_owned(size) {
             Ok(room) => (room, false),
             Err(_) => (self.room.clone().acquire_many_owned(size).await.map_err(|_| IntakeClosed)?, true),
