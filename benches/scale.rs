@@ -5,13 +5,12 @@
 
 mod daemon;
 
-use daemon::{Daemon, Result, at_rate, quantile, wait};
+use daemon::{Daemon, Result, at_rate, flip_every_service, quantile, stamp_errors};
 use endpointlag::simulator::{Fleet, FleetSize, Settings, Simulator};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::{
-    collections::HashMap,
     fmt, thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 /// Pods of the clusters that are tried. Each Service has 15.
@@ -82,25 +81,18 @@ fn measure(pods: usize, processors: Option<&str>) -> Result<Row> {
     let (sync_processor, synced) = (daemon.processor_time()?, daemon.memory()?);
     eprintln!("  synced in {sync:.1?} with {} MB, {} MB at the peak", synced.0 / 1_000_000, synced.1 / 1_000_000);
 
-    // Every Service gets its series and histograms, of two kinds of change.
-    let mut told = 0;
-    for _ in 0..2 {
-        for service in 0..services {
-            fleet.flip(service);
-            if service % 500 == 499 {
-                thread::sleep(Duration::from_millis(50));
-            }
-        }
-        told += services as u64;
-        wait("the first changes", Duration::from_millis(50), || daemon.propagated().is_ok_and(|count| count >= told))?;
-    }
+    flip_every_service(&mut fleet, &daemon)?;
     let used = daemon.memory()?.0;
     let started = Instant::now();
     let scrape = daemon.get("/metrics")?.len();
     let scrape = (started.elapsed(), scrape);
 
     let mut next = (0..pods).cycle();
-    let (stamps, steady) = stamps(&cluster, &mut fleet, &daemon, &mut next)?;
+    let length = PHASE.min(Duration::from_secs_f64(pods as f64 / STEADY as f64));
+    let before = daemon.processor_time()?;
+    let (mut errors, made) = stamp_errors(&cluster, &mut fleet, &daemon, &mut next, STEADY, length)?;
+    let steady = (daemon.processor_time()? - before) / made as u32;
+    let stamps = [0.5, 0.99].map(|q| quantile(&mut errors, q));
     let mut rates = Vec::new();
     for asked in RATES {
         let rate = rate(&mut fleet, &daemon, &mut next, asked)?;
@@ -113,36 +105,6 @@ fn measure(pods: usize, processors: Option<&str>) -> Result<Row> {
     }
     runtime.block_on(cluster.shutdown());
     Ok(Row { pods, services, sync, sync_processor, synced, used, steady, stamps, rates, scrape })
-}
-
-/// How late stamps are at the steady rate, median and 99th percentile, and the processor time of a change.
-fn stamps(
-    cluster: &Simulator,
-    fleet: &mut Fleet,
-    daemon: &Daemon,
-    pods: &mut impl Iterator<Item = usize>,
-) -> Result<([Duration; 2], Duration)> {
-    let before = daemon.sample_count();
-    let (sent, cost) = (cluster.sent(), daemon.processor_time()?);
-    let mut flips = HashMap::new();
-    // Every pod once: a change is then known by its pod.
-    let length = PHASE.min(Duration::from_secs_f64(fleet.size().pods as f64 / STEADY as f64));
-    let made = at_rate(STEADY, length, |_| {
-        let pod = pods.next().expect("cycles");
-        flips.insert(Fleet::uid(pod), fleet.flip(pod));
-    });
-    wait("the samples", Duration::from_millis(50), || daemon.sample_count() >= before + made)?;
-    let cost = (daemon.processor_time()? - cost) / made as u32;
-    let sent: HashMap<u64, SystemTime> = sent.try_iter().map(|sent| (sent.version, sent.at)).collect();
-    let mut errors = Vec::new();
-    for sample in daemon.samples(before)? {
-        let flip = flips.get(&sample.uid).ok_or("a sample of another pod")?;
-        let at = |version| sent.get(version).copied().ok_or("an event that was not sent");
-        // A sample has microseconds, so that it can seem to come before its cause.
-        errors.push(sample.started.duration_since(at(&flip.pod)?).unwrap_or_default());
-        errors.push(sample.ended.duration_since(at(&flip.slice)?).unwrap_or_default());
-    }
-    Ok(([0.5, 0.99].map(|q| quantile(&mut errors, q)), cost))
 }
 
 fn rate(fleet: &mut Fleet, daemon: &Daemon, pods: &mut impl Iterator<Item = usize>, asked: usize) -> Result<Rate> {

@@ -2,10 +2,13 @@
 
 mod buffered;
 
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, header, uri::Scheme};
 use http_body_util::BodyExt;
 use hyper_util::{
-    client::legacy::{Client as HttpClient, connect::HttpConnector},
+    client::legacy::{
+        Client as HttpClient,
+        connect::{Connect, HttpConnector},
+    },
     rt::{TokioExecutor, TokioTimer},
 };
 use kube::{
@@ -127,19 +130,13 @@ impl ApiClient {
         connector.set_keepalive_interval(Some(KEEPALIVE_EVERY));
         connector.set_tcp_user_timeout(Some(USER_TIMEOUT));
         let connector = ServiceBuilder::new().map_response(Buffered::new).service(connector);
-        let connector = config.rustls_https_connector_with_connector(connector).map_err(bad)?;
-        let service = ServiceBuilder::new()
-            .layer(config.base_uri_layer())
-            .option_layer(config.auth_layer().map_err(bad)?)
-            .layer(config.extra_headers_layer().map_err(bad)?)
-            .map_err(BoxError::from)
-            .service(
-                HttpClient::builder(TokioExecutor::new())
-                    .pool_timer(TokioTimer::new())
-                    .pool_idle_timeout(REUSE)
-                    .build(connector),
-            );
-        Ok(Self { client: ClientBuilder::new(service, config.default_namespace).build(), url, config: kept })
+        // A server without TLS needs no certificates to trust, which not every system has.
+        let client = if config.cluster_url.scheme() == Some(&Scheme::HTTP) {
+            client_over(connector, config)
+        } else {
+            config.rustls_https_connector_with_connector(connector).and_then(|connector| client_over(connector, config))
+        };
+        Ok(Self { client: client.map_err(bad)?, url, config: kept })
     }
 
     /// A client of the same server, as the same user, with connections of its own that live on the runtime of the caller.
@@ -269,6 +266,25 @@ impl Scope {
             Resource::EndpointSlices => EndpointSlice::url_path(&(), namespace),
         })
     }
+}
+
+/// A client that connects in this way.
+fn client_over<C>(connector: C, config: Config) -> Result<kube::Client, kube::Error>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(
+            HttpClient::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(REUSE)
+                .build(connector),
+        );
+    Ok(ClientBuilder::new(service, config.default_namespace).build())
 }
 
 /// An error with its causes, each said once.

@@ -11,8 +11,12 @@ use crate::daemon::samples::Sample;
 use crate::scene::agreement;
 use crate::truth::audit::AuditLog;
 use crate::truth::{self, Record};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
+use endpointlag::stats::{Precision, empty_histogram, units};
+use hdrhistogram::serialization::Deserializer;
 use rustix::process::Signal;
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// Enough that each of three shards has some: that none is left out has a chance of 1 in 10,000, and the names are fixed.
@@ -49,6 +53,7 @@ async fn each_change_is_told_by_one_shard() -> Result<()> {
     let told = agree(&mut namespaces, &[], &shards).await?;
     let busy = shards.iter().filter(|shard| shard.daemon.samples().is_ok_and(|samples| !samples.is_empty())).count();
     assert_eq!(busy, 3, "each has some of the namespaces");
+    merge(&shards, &told).await?;
     for shard in &mut shards {
         shard.daemon.stop(Signal::TERM).await?;
     }
@@ -79,6 +84,34 @@ async fn start(plane: &ControlPlane, number: u32) -> Result<Vec<Shard>> {
 async fn change_back(namespaces: &[(Objects, AuditLog)], pods: &[PodHandle]) -> Result<()> {
     for ((objects, _), pod) in namespaces.iter().zip(pods) {
         objects.report(pod, false).await?;
+    }
+    Ok(())
+}
+
+/// What is summed over the shards' metrics, and what their HDR histograms hold together, is what they told.
+async fn merge(shards: &[Shard], told: &[Sample]) -> Result<()> {
+    let mut merged = empty_histogram(Precision::Cluster);
+    let (mut counted, mut services) = (0.0, Vec::new());
+    for shard in shards {
+        let metrics = shard.daemon.metrics().await?;
+        counted += metrics.sum("endpointlag_changes_total", &[]);
+        services.extend(metrics.matching("endpointlag_slo_objective_seconds", &[]).map(|(labels, _)| labels.clone()));
+        let answer: Value = serde_json::from_str(&shard.daemon.get("/api/v1/histogram").await?.body)?;
+        for entry in answer["histograms"].as_array().context("histograms")? {
+            let bytes = STANDARD.decode(entry["histogram"].as_str().context("a histogram")?)?;
+            merged.add(&Deserializer::new().deserialize::<u64, _>(&mut &*bytes)?)?;
+        }
+    }
+    assert_eq!(counted as usize, told.len());
+    let all = services.len();
+    services.sort_unstable();
+    services.dedup();
+    assert_eq!(services.len(), all, "a Service is one shard's");
+    let mut delays: Vec<_> = told.iter().filter_map(Sample::delay).map(units).collect();
+    delays.sort_unstable();
+    assert_eq!(merged.len() as usize, delays.len());
+    for (quantile, delay) in [(0.5, delays[(delays.len() - 1) / 2]), (1.0, delays[delays.len() - 1])] {
+        assert_eq!(merged.value_at_quantile(quantile), merged.highest_equivalent(delay), "quantile {quantile}");
     }
     Ok(())
 }

@@ -26,9 +26,6 @@ const SOON: Duration = Duration::from_secs(60);
 async fn it_runs_in_an_empty_root() -> Result<()> {
     let root = tokio::task::spawn_blocking(Root::create).await??;
     ensure!(text("deploy/image/Dockerfile")?.contains(&format!(" {CERTIFICATES}\n")), "the image has none");
-    // Which they are does not matter, but the client of the simulated cluster wants some.
-    let any = rcgen::generate_simple_self_signed(["example.org".to_owned()])?;
-    root.mount(CERTIFICATES, &any.cert.pem())?;
     speaks(|| root.program()).await
 }
 
