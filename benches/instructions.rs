@@ -70,6 +70,11 @@ fn fleet(size: FleetSize) -> &'static mut Fleet {
     Box::leak(Box::new(Fleet::new(Store::new(1_000), size)))
 }
 
+/// A frame without its length.
+fn event(frame: &Bytes) -> Bytes {
+    frame.slice(4..)
+}
+
 // === The whole way: decode, match, count ===
 
 fn whole(size: FleetSize) -> Whole {
@@ -105,8 +110,8 @@ fn whole(size: FleetSize) -> Whole {
 }
 
 fn hand_over(intake: &Intake, watch: usize, at: Stamp, bytes: Bytes) {
-    let chunk = Step::Chunk { at, late: Late::UpTo(0), bytes: bytes.clone() };
-    let sent = intake.send_bytes(watch, bytes.len(), chunk).now_or_never();
+    let bytes = event(&bytes);
+    let sent = intake.send_bytes(watch, bytes.len(), Step::Frame { at, late: Late::UpTo(0), bytes }).now_or_never();
     assert!(!sent.expect("room").expect("open"), "never waits");
 }
 
@@ -125,11 +130,11 @@ library_benchmark_group!(name = whole_way, benchmarks = flip);
 // === Decoding alone ===
 
 fn frame_of_pod(size: FleetSize) -> (Decoder, Bytes) {
-    (Decoder::new(Resource::Pods, Shard::WHOLE), fleet(size).flip_frames(0)[0].clone())
+    (Decoder::new(Resource::Pods, Shard::WHOLE), event(&fleet(size).flip_frames(0)[0]))
 }
 
 fn frame_of_slice(size: FleetSize) -> (Decoder, Bytes) {
-    (Decoder::new(Resource::EndpointSlices, Shard::WHOLE), fleet(size).flip_frames(0)[1].clone())
+    (Decoder::new(Resource::EndpointSlices, Shard::WHOLE), event(&fleet(size).flip_frames(0)[1]))
 }
 
 fn frame_of_another(size: FleetSize) -> (Decoder, Bytes) {
@@ -147,7 +152,7 @@ fn frame_of_another(size: FleetSize) -> (Decoder, Bytes) {
 #[bench::a_pod_of_another_shard(args = (SMALL), setup = frame_of_another)]
 fn decode((mut decoder, frame): (Decoder, Bytes)) -> (Decoder, Events) {
     let mut events = Events::default();
-    let decoded = decoder.chunk(Stamp::default(), frame, Late::UpTo(0), &mut events);
+    let decoded = decoder.frame(Stamp::default(), &frame, Late::UpTo(0), &mut events);
     black_box(decoded).expect("a frame");
     (decoder, events)
 }
@@ -161,7 +166,7 @@ fn events(resource: Resource, frames: Vec<Bytes>) -> Vec<(Seen, Event)> {
     let (mut decoder, mut events) = (Decoder::new(resource, Shard::WHOLE), Events::default());
     decoder.begin_list(Stamp::default(), &mut events);
     for frame in frames.leak() {
-        decoder.chunk(Stamp::default(), frame.clone(), Late::UpTo(0), &mut events).expect("a frame");
+        decoder.frame(Stamp::default(), &event(frame), Late::UpTo(0), &mut events).expect("a frame");
     }
     events.0
 }

@@ -1,10 +1,9 @@
 //! All that speaks to the Kubernetes API, up to plain objects with a stamp.
 //!
 //! ```text
-//! client ──► watch (reads and stamps) ──► intake (bounded) ──► frame ──► decode ──► object, event
+//! client ──► watch (reads and stamps) ──► frame ──► intake (bounded) ──► decode ──► object, event
 //! ```
 
-mod blocks;
 pub mod client;
 pub mod clock;
 pub mod decode;

@@ -296,11 +296,12 @@ impl Measuring {
         };
         match delivery.step {
             Step::ListBegan(at) => source.decoder.begin_list(at, &mut feed),
-            Step::Chunk { .. } if source.failure.is_some() => {}
-            Step::Chunk { at, bytes, late } => match source.decoder.chunk(at, bytes, late, &mut feed) {
-                Ok(events) => source.health.count_events(events),
+            Step::Frame { .. } if source.failure.is_some() => {}
+            Step::Frame { at, bytes, late } => match source.decoder.frame(at, &bytes, late, &mut feed) {
+                Ok(()) => source.health.count_event(),
                 Err(error) => source.fail(&error),
             },
+            Step::NoFrame(error) => source.fail(&error.into()),
             Step::Page { at, body, reply } => {
                 let page = source.decoder.page(at, body, &mut feed);
                 if let Ok(page) = &page

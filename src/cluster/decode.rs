@@ -2,7 +2,7 @@
 
 use crate::cluster::{
     event::{Event, Resource, Seen, Stamp},
-    frame::{FrameTooLarge, Framer},
+    frame::FrameTooLarge,
     object::{self, ObjectError},
     shard::Shard,
     wire::{
@@ -16,19 +16,19 @@ use prost::Message;
 /// Annotation of the bookmark that ends a streaming list.
 pub const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
-/// Which events of a chunk came late.
+/// Whether an event came late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Late {
-    /// All: they may have been there before they were read.
+    /// Whatever it is: it may have been there before it was read.
     All,
-    /// Those up to this resourceVersion, which was current when the watch had been established.
+    /// If it is of this resourceVersion, which was current when the watch had been established, or an older one.
     UpTo(u64),
 }
 
 /// The watch cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// The stream is no sequence of frames.
+    /// What came is no frame.
     #[error(transparent)]
     Frame(#[from] FrameTooLarge),
     /// A frame is no watch event, or a body no list.
@@ -83,7 +83,6 @@ pub struct Decoder {
     resource: Resource,
     /// Objects of others are read past.
     shard: Shard,
-    framer: Framer,
     listing: bool,
     resource_version: Option<u64>,
 }
@@ -93,12 +92,11 @@ pub struct Decoder {
 impl Decoder {
     /// For a watch of `resource` that has not begun, of which only the objects of `shard` are handed on.
     pub fn new(resource: Resource, shard: Shard) -> Self {
-        Self { resource, shard, framer: Framer::default(), listing: false, resource_version: None }
+        Self { resource, shard, listing: false, resource_version: None }
     }
 
-    /// A list begins, streamed or in pages. What an earlier list left undone is dropped.
+    /// A list begins, streamed or in pages.
     pub fn begin_list(&mut self, at: Stamp, sink: &mut impl Sink) {
-        self.framer = Framer::default();
         self.listing = true;
         self.resource_version = None;
         sink.event(Seen::late(at), Event::ListBegan(self.resource));
@@ -111,10 +109,9 @@ impl Decoder {
         sink.event(Seen::late(at), Event::ListEnded(self.resource));
     }
 
-    /// The connection ended; half a frame is worth nothing. Returns the version to resume from, or `None` where a list did
+    /// The connection ended. Returns the version to resume from, or `None` where a list did
     /// not come to its end.
-    pub fn end_connection(&mut self) -> Option<u64> {
-        self.framer = Framer::default();
+    pub fn end_connection(&self) -> Option<u64> {
         self.resource_version.filter(|_| !self.listing)
     }
 
@@ -140,21 +137,11 @@ impl Decoder {
         })
     }
 
-    /// A chunk of a watch, read at `at`. Returns how many events it completed.
+    /// A frame of a watch, whose last byte was read at `at`.
     ///
     /// # Errors
     /// If the watch cannot go on: it must be dropped, and resumed or listed anew.
-    pub fn chunk(&mut self, at: Stamp, chunk: Bytes, late: Late, sink: &mut impl Sink) -> Result<u64, DecodeError> {
-        self.framer.push(chunk);
-        let mut events = 0;
-        while let Some(frame) = self.framer.next_frame()? {
-            events += 1;
-            self.frame(at, &frame, late, sink)?;
-        }
-        Ok(events)
-    }
-
-    fn frame(&mut self, at: Stamp, frame: &Bytes, late: Late, sink: &mut impl Sink) -> Result<(), DecodeError> {
+    pub fn frame(&mut self, at: Stamp, frame: &Bytes, late: Late, sink: &mut impl Sink) -> Result<(), DecodeError> {
         let (kind, object) = watch_event(frame).map_err(malformed("watch event"))?;
         let object = unwrap(object)?;
         let applied = match kind {

@@ -1,32 +1,43 @@
 //! Cuts the bytes of a watch into frames: a big-endian length of four bytes, then as many bytes.
+//!
+//! Whoever reads the socket does this, so that what it hands on holds nothing but frames. A frame that came in one piece stays where
+//! it is. One that came in pieces, as the events of a real API server do, is put together in memory that is used again and again: it
+//! would cost more to be given new memory for each, and to give it back, than to read the frame.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// Largest frame that is accepted. etcd takes objects of 1.5 MiB by default; nothing an API server sends comes near this.
 pub const MAX_FRAME: usize = 32 << 20;
 
+/// Memory in which frames are put together: some events of pods.
+const BLOCK: usize = 64 << 10;
+
+/// Blocks that are kept for when their frames are done with. Together they hold twice what lies before it is decoded.
+const KEPT: usize = 16;
+
 /// The stream is no sequence of frames.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("a frame of {0} bytes was announced, more than any object has")]
 pub struct FrameTooLarge(pub usize);
 
 /// Collects chunks and hands out whole frames.
 #[derive(Debug, Default)]
 pub struct Framer {
-    /// The chunk being cut, while no frame hangs over its end.
+    /// The chunk being cut.
     chunk: Bytes,
     /// The beginning of a frame whose end has not come. Grows with the bytes that come, never by the length announced.
     partial: BytesMut,
+    /// Blocks with frames in them, some of which are done with.
+    used: Vec<BytesMut>,
 }
+
+// === impl Framer ===
 
 impl Framer {
     /// Adds a chunk. All whole frames must have been taken out before.
     pub fn push(&mut self, chunk: Bytes) {
-        if self.partial.is_empty() {
-            self.chunk = chunk;
-        } else {
-            self.partial.extend_from_slice(&chunk);
-        }
+        debug_assert!(self.chunk.is_empty(), "frames are left");
+        self.chunk = chunk;
     }
 
     /// The next whole frame, without its length, if its last byte has come.
@@ -35,37 +46,65 @@ impl Framer {
     /// If a frame announces more than [`MAX_FRAME`] bytes.
     pub fn next_frame(&mut self) -> Result<Option<Bytes>, FrameTooLarge> {
         if self.partial.is_empty() {
-            let Some(length) = frame_length(&self.chunk)? else {
-                self.partial.extend_from_slice(&std::mem::take(&mut self.chunk));
-                return Ok(None);
-            };
-            self.chunk.advance(4);
-            return Ok(Some(self.chunk.split_to(length)));
+            if let Some(whole) = whole_length(&self.chunk)?.filter(|whole| self.chunk.len() >= *whole) {
+                let mut frame = self.chunk.split_to(whole);
+                frame.advance(4);
+                return Ok(Some(frame));
+            }
+        } else {
+            // The length first, then no more than is a part of the frame.
+            self.take(4);
+            if let Some(whole) = whole_length(&self.partial)? {
+                self.take(whole);
+                if self.partial.len() == whole {
+                    let mut frame = self.partial.split().freeze();
+                    frame.advance(4);
+                    return Ok(Some(frame));
+                }
+            }
         }
-        let Some(length) = frame_length(&self.partial)? else { return Ok(None) };
-        // What follows the frame is whole chunks' worth of frames again: back to cutting without copies.
-        let mut rest = std::mem::take(&mut self.partial).freeze();
-        rest.advance(4);
-        let frame = rest.split_to(length);
-        self.chunk = rest;
-        Ok(Some(frame))
+        self.take(usize::MAX);
+        Ok(None)
+    }
+
+    /// Moves bytes from the chunk to the partial frame until that is so long.
+    fn take(&mut self, length: usize) {
+        let missing = length.saturating_sub(self.partial.len()).min(self.chunk.len());
+        if self.partial.capacity() - self.partial.len() < missing {
+            self.make_room(missing);
+        }
+        self.partial.put(self.chunk.split_to(missing));
+    }
+
+    /// Goes on in a block whose frames are done with, or in a new one.
+    fn make_room(&mut self, missing: usize) {
+        let length = BLOCK.max(2 * self.partial.len() + missing);
+        let free = self.used.iter_mut().position(|block| block.try_reclaim(length));
+        let mut block = free.map_or_else(|| BytesMut::with_capacity(length), |at| self.used.swap_remove(at));
+        block.extend_from_slice(&self.partial);
+        let mut full = std::mem::replace(&mut self.partial, block);
+        full.clear();
+        if self.used.len() < KEPT {
+            self.used.push(full);
+        }
     }
 }
 
-/// Length of the frame at the front of `bytes`, if it is whole.
-fn frame_length(bytes: &[u8]) -> Result<Option<usize>, FrameTooLarge> {
-    let Some((header, rest)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
+/// Length of the first frame, its four bytes of length included, if those are there.
+fn whole_length(bytes: &[u8]) -> Result<Option<usize>, FrameTooLarge> {
+    let Some((header, _)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
     let length = u32::from_be_bytes(*header) as usize;
     if length > MAX_FRAME {
         return Err(FrameTooLarge(length));
     }
-    Ok((rest.len() >= length).then_some(length))
+    Ok(Some(length + 4))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::HashSet;
 
     fn framed(payloads: &[Vec<u8>]) -> Vec<u8> {
         payloads.iter().flat_map(|p| [&(p.len() as u32).to_be_bytes()[..], p].concat()).collect()
@@ -84,7 +123,7 @@ mod tests {
                 let cut = cuts.next().expect("cycles").min(rest.len());
                 framer.push(rest.split_to(cut));
                 while let Some(frame) = framer.next_frame().expect("short frames") {
-                    out.push(frame.to_vec());
+                    out.push(frame);
                 }
             }
             prop_assert_eq!(out, payloads);
@@ -97,7 +136,7 @@ mod tests {
             while let Ok(Some(frame)) = framer.next_frame() {
                 prop_assert!(frame.len() <= bytes.len());
             }
-            prop_assert!(framer.partial.capacity() <= 2 * bytes.len() + 64);
+            prop_assert!(framer.partial.capacity() <= BLOCK);
         }
     }
 
@@ -106,5 +145,43 @@ mod tests {
         let mut framer = Framer::default();
         framer.push(Bytes::from_static(&[0xff, 0xff, 0xff, 0xff]));
         assert_eq!(framer.next_frame(), Err(FrameTooLarge(0xffff_ffff)));
+        let mut framer = Framer::default();
+        framer.push(Bytes::from_static(&[0xff]));
+        assert_eq!(framer.next_frame(), Ok(None));
+        framer.push(Bytes::from_static(&[0xff, 0xff, 0xff]));
+        assert_eq!(framer.next_frame(), Err(FrameTooLarge(0xffff_ffff)));
+    }
+
+    /// Has a framer put a frame together from two pieces.
+    fn in_pieces(framer: &mut Framer, payload: &[u8]) -> Bytes {
+        let mut bytes = Bytes::from(framed(&[payload.to_vec()]));
+        framer.push(bytes.split_to(bytes.len() / 2));
+        assert_eq!(framer.next_frame(), Ok(None));
+        framer.push(bytes);
+        framer.next_frame().expect("a short frame").expect("whole")
+    }
+
+    #[test]
+    fn what_is_held_stays_and_what_is_done_with_is_used_again() {
+        let mut framer = Framer::default();
+        let held = in_pieces(&mut framer, b"held");
+        let mut places = HashSet::new();
+        for number in 0..200_u8 {
+            let frame = in_pieces(&mut framer, &[number; BLOCK / 3]);
+            assert!(frame.iter().all(|byte| *byte == number));
+            places.insert(frame.as_ptr());
+        }
+        assert_eq!(held, "held");
+        assert!(places.len() <= 10, "{} places", places.len());
+        let large = vec![7; 3 * BLOCK];
+        assert_eq!(in_pieces(&mut framer, &large), large);
+    }
+
+    #[test]
+    fn no_more_memory_is_kept_than_is_useful() {
+        let mut framer = Framer::default();
+        let held: Vec<_> = (0..100).map(|_| in_pieces(&mut framer, &[1; BLOCK / 2])).collect();
+        drop(held);
+        assert_eq!(framer.used.len(), KEPT);
     }
 }

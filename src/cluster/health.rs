@@ -116,9 +116,9 @@ impl WatchHealth {
         self.bytes.load(Relaxed)
     }
 
-    /// Events came.
-    pub fn count_events(&self, events: u64) {
-        self.events.fetch_add(events, Relaxed);
+    /// An event came.
+    pub fn count_event(&self) {
+        self.events.fetch_add(1, Relaxed);
     }
 
     /// Events read, bookmarks included.

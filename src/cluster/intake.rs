@@ -1,6 +1,6 @@
 //! The bounded way from the readers of the sockets to the one who decodes and measures.
 
-use crate::cluster::{decode::Late, event::Stamp};
+use crate::cluster::{decode::Late, event::Stamp, frame::FrameTooLarge};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::{
@@ -35,15 +35,17 @@ pub struct Delivery {
 pub enum Step {
     /// A list begins, streamed or in pages.
     ListBegan(Stamp),
-    /// Bytes of the stream.
-    Chunk {
-        /// When they were read.
+    /// An event of the stream.
+    Frame {
+        /// When its last byte was read.
         at: Stamp,
-        /// The bytes.
+        /// The event, encoded.
         bytes: Bytes,
-        /// Which events in it came late.
+        /// Whether it came late.
         late: Late,
     },
+    /// What came in place of an event. Nothing follows it but the end of the connection.
+    NoFrame(FrameTooLarge),
     /// A page of a list, to be answered with the token of the next, or with what is wrong with it.
     Page {
         /// When it was complete.
@@ -105,7 +107,7 @@ impl Step {
 
     /// Whether nothing is timed by it.
     fn is_late(&self) -> bool {
-        matches!(self, Self::Page { .. } | Self::Chunk { late: Late::All, .. })
+        matches!(self, Self::Page { .. } | Self::Frame { late: Late::All, .. })
     }
 }
 

@@ -1,15 +1,15 @@
 //! One watch, kept up for ever: list, watch, resume, list again.
 //!
-//! The task that reads the socket stamps each chunk and hands it on; it decodes nothing, so that a burst does not hold up
-//! the stamps of what follows. What it needs to know of the contents, it is told: how far the decoder has come, when a
+//! The task that reads the socket stamps each chunk, cuts it and hands the frames on; it decodes nothing, so that a burst does not hold
+//! up the stamps of what follows. What it needs to know of the contents, it is told: how far the decoder has come, when a
 //! connection has ended, and whether the first list is complete.
 
 use crate::cluster::{
-    blocks::Blocks,
     client::{ApiClient, RequestError, Scope},
     clock::Clock,
     decode::Late,
     event::Stamp,
+    frame::Framer,
     health::{Restart, WatchHealth},
     intake::{Intake, IntakeClosed, Progress, Step},
 };
@@ -260,7 +260,7 @@ impl Watch {
         // Until it is known which version was current when all was set up, anything may be a replay.
         let mut replayed = Late::All;
         let mut held_up = false;
-        let mut blocks = Blocks::default();
+        let mut framer = Framer::default();
         // Set anew when it goes off, not with each chunk.
         let mut idle = pin!(tokio::time::sleep(self.idle_timeout));
         loop {
@@ -312,14 +312,22 @@ impl Watch {
                 Some(Ok(bytes)) => bytes,
             };
             self.health.read(at, bytes.len());
-            let late = if held_up { Late::All } else { replayed };
-            // A list comes too fast for it to pay.
-            let bytes = if replayed == Late::All { bytes } else { blocks.copy(&bytes) };
-            let size = bytes.len();
-            if self.intake.send_bytes(self.id, size, Step::Chunk { at, bytes, late }).await? {
-                held_up = true;
-                if *self.signals.listed.borrow() {
-                    self.health.count_held_up();
+            framer.push(bytes);
+            loop {
+                let bytes = match framer.next_frame() {
+                    Ok(Some(frame)) => frame,
+                    Ok(None) => break,
+                    Err(error) => {
+                        self.hand_over(Step::NoFrame(error))?;
+                        return Ok(Restart::Malformed);
+                    }
+                };
+                let late = if held_up { Late::All } else { replayed };
+                if self.intake.send_bytes(self.id, bytes.len(), Step::Frame { at, bytes, late }).await? {
+                    held_up = true;
+                    if *self.signals.listed.borrow() {
+                        self.health.count_held_up();
+                    }
                 }
             }
         }

@@ -29,8 +29,7 @@ fn enveloped(object: &impl Message) -> Bytes {
 
 fn frame(kind: &str, object: &impl Message) -> Bytes {
     let object = wire::RawExtension { raw: enveloped(object) };
-    let event = wire::WatchEvent { kind: kind.into(), object }.encode_to_vec();
-    [&(event.len() as u32).to_be_bytes()[..], &event].concat().into()
+    wire::WatchEvent { kind: kind.into(), object }.encode_to_vec().into()
 }
 
 fn pod(uid: &str, version: &str) -> wire::Pod {
@@ -58,7 +57,7 @@ fn objects_of_other_shards_are_read_past() {
         decoder.begin_list(at(), sink);
         decoder.end_list(at(), 10, sink);
         sink.events.clear();
-        decoder.chunk(at(), frame("ADDED", &pod), Late::UpTo(10), sink).expect("whole");
+        decoder.frame(at(), &frame("ADDED", &pod), Late::UpTo(10), sink).expect("whole");
         assert_eq!(decoder.end_connection(), Some(11), "both resume behind it");
     }
     assert_eq!(sinks.each_ref().map(|sink| sink.events.len()).iter().sum::<usize>(), 1, "one hands it on");
@@ -69,13 +68,13 @@ fn objects_of_other_shards_are_read_past() {
 fn a_streamed_list_ends_with_its_bookmark_and_not_before() {
     let (mut decoder, mut sink) = (Decoder::new(Resource::Pods, Shard::WHOLE), Collected::default());
     decoder.begin_list(at(), &mut sink);
-    decoder.chunk(at(), frame("ADDED", &pod("a", "3")), Late::All, &mut sink).expect("whole");
+    decoder.frame(at(), &frame("ADDED", &pod("a", "3")), Late::All, &mut sink).expect("whole");
     assert!(decoder.is_listing());
     assert_eq!(decoder.end_connection(), None, "half a list is nothing to resume from");
     let mut bookmark = wire::Service::default();
     bookmark.metadata.resource_version = "7".into();
     bookmark.metadata.annotations.insert(INITIAL_EVENTS_END.into(), "true".into());
-    decoder.chunk(at(), frame("BOOKMARK", &bookmark), Late::All, &mut sink).expect("whole");
+    decoder.frame(at(), &frame("BOOKMARK", &bookmark), Late::All, &mut sink).expect("whole");
     assert!(matches!(sink.events.last(), Some((_, Event::ListEnded(Resource::Pods)))));
     assert_eq!(decoder.end_connection(), Some(7));
 }
@@ -83,11 +82,12 @@ fn a_streamed_list_ends_with_its_bookmark_and_not_before() {
 #[test]
 fn events_up_to_the_bound_are_late_and_later_ones_live() {
     let (mut decoder, mut sink) = synced();
-    let chunk = [frame("MODIFIED", &pod("a", "20")), frame("MODIFIED", &pod("a", "21"))].concat();
-    decoder.chunk(at(), chunk.into(), Late::UpTo(20), &mut sink).expect("whole");
+    for version in ["20", "21"] {
+        decoder.frame(at(), &frame("MODIFIED", &pod("a", version)), Late::UpTo(20), &mut sink).expect("whole");
+    }
     let late: Vec<_> = sink.events.iter().map(|(seen, _)| seen.is_late()).collect();
     assert_eq!(late, [true, false]);
-    decoder.chunk(at(), frame("DELETED", &pod("a", "22")), Late::All, &mut sink).expect("whole");
+    decoder.frame(at(), &frame("DELETED", &pod("a", "22")), Late::All, &mut sink).expect("whole");
     assert!(matches!(&sink.events[2], (seen, Event::PodDeleted(_)) if seen.is_late()));
     assert_eq!(decoder.end_connection(), Some(22));
 }
@@ -95,8 +95,9 @@ fn events_up_to_the_bound_are_late_and_later_ones_live() {
 #[test]
 fn an_object_without_identity_is_counted_and_the_watch_goes_on() {
     let (mut decoder, mut sink) = synced();
-    let chunk = [frame("ADDED", &pod("", "20")), frame("ADDED", &pod("b", "21"))].concat();
-    assert_eq!(decoder.chunk(at(), chunk.into(), Late::UpTo(0), &mut sink).expect("goes on"), 2);
+    for pod in [pod("", "20"), pod("b", "21")] {
+        decoder.frame(at(), &frame("ADDED", &pod), Late::UpTo(0), &mut sink).expect("goes on");
+    }
     assert_eq!((sink.events.len(), sink.malformed.len()), (1, 1));
 }
 
@@ -104,9 +105,9 @@ fn an_object_without_identity_is_counted_and_the_watch_goes_on() {
 fn an_error_event_ends_the_watch_with_its_status() {
     let (mut decoder, mut sink) = synced();
     let status = wire::Status { code: 410, reason: "Expired".into(), message: "too old".into() };
-    let error = decoder.chunk(at(), frame("ERROR", &status), Late::UpTo(0), &mut sink).expect_err("ends");
+    let error = decoder.frame(at(), &frame("ERROR", &status), Late::UpTo(0), &mut sink).expect_err("ends");
     assert_eq!(error.to_string(), "the API server ended the watch: Expired (410): too old");
-    let error = decoder.chunk(at(), frame("RENAMED", &pod("a", "20")), Late::UpTo(0), &mut sink).expect_err("unknown");
+    let error = decoder.frame(at(), &frame("RENAMED", &pod("a", "20")), Late::UpTo(0), &mut sink).expect_err("unknown");
     assert_eq!(error.to_string(), "unknown type of watch event \"RENAMED\"");
 }
 
@@ -141,12 +142,9 @@ proptest! {
     ) {
         let (mut decoder, mut sink) = (Decoder::new(resource, Shard::WHOLE), Collected::default());
         decoder.begin_list(at(), &mut sink);
-        let _ = decoder.chunk(at(), bytes.clone().into(), Late::All, &mut sink);
+        let _ = decoder.frame(at(), &bytes.clone().into(), Late::All, &mut sink);
         let _ = decoder.page(at(), bytes.clone().into(), &mut sink);
-        let _ = list_version(bytes.clone().into());
-        let framed = [&(bytes.len() as u32).to_be_bytes()[..], &bytes].concat();
-        decoder.begin_list(at(), &mut sink);
-        let _ = decoder.chunk(at(), framed.into(), Late::All, &mut sink);
+        let _ = list_version(bytes.into());
     }
 
     #[test]
@@ -159,8 +157,8 @@ proptest! {
         if let Some(byte) = bytes.get_mut(at_byte) {
             *byte = value;
         }
-        bytes.truncate(cut.max(4));
+        bytes.truncate(cut);
         let (mut decoder, mut sink) = synced();
-        let _ = decoder.chunk(at(), bytes.into(), Late::UpTo(0), &mut sink);
+        let _ = decoder.frame(at(), &bytes.into(), Late::UpTo(0), &mut sink);
     }
 }

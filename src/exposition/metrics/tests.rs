@@ -34,7 +34,7 @@ fn scrape() -> Scrape {
     snapshot.objectives.push((service, Duration::from_secs(5)));
     let pods = WatchHealth::new(Resource::Pods, None);
     pods.read(at(7.5), 1000);
-    pods.count_events(3);
+    (0..3).for_each(|_| pods.count_event());
     pods.count_restart(Restart::Idle);
     pods.count_gap(Duration::from_millis(1500));
     pods.set_synced();
