@@ -239,6 +239,20 @@ fn stray_pod(size: FleetSize) -> Known {
     known
 }
 
+/// A Service that asks for other pods, in a namespace of as many label sets as pods.
+fn edited_selector(size: FleetSize) -> Known {
+    let mut known = known(size);
+    let fleet = Fleet::new(Store::new(1), FleetSize { pods: 1, services: 1, ..size });
+    let services = events(Resource::Services, fleet.initial_frames(Resource::Services));
+    let service = services.into_iter().find(|(_, event)| matches!(event, Event::Service(_)));
+    known.events = service.into_iter().collect();
+    if let (seen, Event::Service(service)) = &mut known.events[0] {
+        *seen = Seen::live(seen.at);
+        service.selector = [("app.kubernetes.io/name".to_owned(), "service-1".to_owned())].into();
+    }
+    known
+}
+
 #[library_benchmark]
 #[bench::one_service_of_15_pods(args = (SMALL), setup = known)]
 #[bench::one_service_of_10000_pods(args = (GIANT), setup = known)]
@@ -246,6 +260,7 @@ fn stray_pod(size: FleetSize) -> Known {
 #[bench::new_among_100_services(args = (FleetSize { namespaces: 1, ..SMALL }), setup = new_pod)]
 #[bench::new_among_5000_services_of_one_key(args = (FleetSize { namespaces: 1, services: 5_000, pods: 5_000 }), setup = new_pod)]
 #[bench::stray_among_5000_services(args = (FleetSize { namespaces: 1, services: 5_000, pods: 5_000 }), setup = stray_pod)]
+#[bench::edited_selector_among_5000_label_sets(args = (FleetSize { namespaces: 1, services: 5_000, pods: 5_000 }), setup = edited_selector)]
 fn apply(Known { mut tracker, events }: Known) -> Tracker {
     for (seen, event) in events {
         black_box(tracker.apply(seen, event)).expect("in order");

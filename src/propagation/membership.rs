@@ -203,9 +203,13 @@ impl Membership {
 
 impl Selector {
     fn matches(&self, pod: &Labels) -> bool {
-        self.namespace == pod.namespace
-            && self.labels.iter().all(|(key, value)| {
-                pod.labels.binary_search_by(|(k, _)| k.cmp(key)).is_ok_and(|at| pod.labels[at].1 == *value)
-            })
+        Arc::ptr_eq(&self.namespace, &pod.namespace)
+            && self.labels.iter().all(|wanted| pod.labels.iter().any(|label| is_same(label, wanted)))
     }
+}
+
+/// Whether two labels are the same. Equal strings are one string here, and are told by where it lies: a namespace may have as many
+/// label sets as pods, and a new selector is held against each.
+fn is_same((key, value): &Label, (other_key, other_value): &Label) -> bool {
+    Arc::ptr_eq(key, other_key) && Arc::ptr_eq(value, other_value)
 }

@@ -155,6 +155,17 @@ mod tests {
         }
 
         #[test]
+        fn fields_of_every_length_come_out_whole(
+            lengths in prop::collection::vec(prop_oneof![0..300usize, 16_300..16_500usize, Just(40_000)], 0..6),
+        ) {
+            let items: Vec<_> = (0_u8..).zip(lengths).map(|(fill, length)| vec![fill; length].into()).collect();
+            let list = wire::List { metadata: None, items: items.clone() }.encode_to_vec();
+            let fields = Fields::of(&list).collect::<Result<Vec<_>, _>>();
+            let expected = items.iter().map(|item| (2, Value::Bytes(item))).collect();
+            prop_assert_eq!(fields, Ok(expected));
+        }
+
+        #[test]
         fn entries_of_maps_are_read_as_they_were_written(key in ".*", value in ".*") {
             let mut meta = wire::LabelledMeta::default();
             meta.labels.insert(key.clone(), value.clone());
