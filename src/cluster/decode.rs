@@ -109,8 +109,7 @@ impl Decoder {
         sink.event(Seen::late(at), Event::ListEnded(self.resource));
     }
 
-    /// The connection ended. Returns the version to resume from, or `None` where a list did
-    /// not come to its end.
+    /// The connection ended. Returns the version to resume from, or `None` where a list did not come to its end.
     pub fn end_connection(&self) -> Option<u64> {
         self.resource_version.filter(|_| !self.listing)
     }
@@ -201,7 +200,8 @@ impl Decoder {
         }
     }
 
-    /// The version of an object that another daemon measures. No more is read of it: most objects are, in a large cluster.
+    /// The version of an object that another daemon measures. No more is read of it: most objects are, in a large cluster. What stands
+    /// behind the metadata is not even stepped over; if it is broken, that is for the other to say.
     fn version_of_another(&self, object: &[u8]) -> Option<u64> {
         let (mut namespace, mut version) = ("", "");
         for field in Fields::of(object) {
@@ -212,6 +212,9 @@ impl Decoder {
                     (6, Value::Bytes(bytes)) => version = text(bytes).ok()?,
                     _ => {}
                 }
+            }
+            if !namespace.is_empty() && !version.is_empty() {
+                break;
             }
         }
         if self.shard.holds(namespace) { None } else { version.parse().ok() }
