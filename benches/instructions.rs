@@ -97,15 +97,16 @@ fn whole(size: FleetSize) -> Whole {
         }
     }
     let [pods, slices] = [Resource::Pods, Resource::EndpointSlices].map(|resource| resource as usize);
-    for _ in 0..WARM {
+    let mut flip = || {
         let [pod, slice] = fleet.flip_frames(0);
         hand_over(&intake, pods, clock.now(), pod);
         hand_over(&intake, slices, clock.now(), slice);
+    };
+    for _ in 0..WARM {
+        flip();
         take(&mut deliveries);
     }
-    let [pod, slice] = fleet.flip_frames(0);
-    hand_over(&intake, pods, clock.now(), pod);
-    hand_over(&intake, slices, clock.now(), slice);
+    flip();
     Whole { measuring, deliveries }
 }
 

@@ -265,20 +265,21 @@ impl Watch {
         let mut idle = pin!(tokio::time::sleep(self.idle_timeout));
         loop {
             let mut drained = false;
-            // Most turns bring a chunk, and cost no look at the rest.
+            // Most turns bring a chunk, and cost no look at the timer.
             let turn = poll_fn(|context| {
                 if replayed == Late::All
                     && let Poll::Ready(version) = bound.as_mut().poll(context)
                 {
                     return Poll::Ready(Turn::Established(version));
                 }
+                // Before the stream, which may never pause.
+                if abort.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Turn::Aborted);
+                }
                 if let Poll::Ready(chunk) = stream.as_mut().poll_next(context) {
                     return Poll::Ready(Turn::Chunk(chunk));
                 }
                 drained = true;
-                if abort.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(Turn::Aborted);
-                }
                 idle.as_mut().poll(context).map(|()| Turn::Silent)
             });
             let next = match turn.await {
