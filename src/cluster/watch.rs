@@ -378,3 +378,6 @@ fn cannot_resume(status: StatusCode, message: &str) -> bool {
 fn lacks_streaming(status: StatusCode) -> bool {
     matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::NOT_ACCEPTABLE)
 }
+
+#[cfg(test)]
+mod tests;
