@@ -22,7 +22,7 @@ mod tracker;
 
 pub use self::{
     change::{Change, Ended, Outcome, PodRef, Report, ServiceName},
-    tracker::{PendingChange, PendingView, Settings, Size, Tracker},
+    tracker::{OutOfSyncEndpoint, OutOfSyncService, PendingChange, PendingView, Settings, Size, Tracker},
 };
 
 #[cfg(test)]

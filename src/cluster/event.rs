@@ -40,6 +40,10 @@ pub enum Resource {
 /// One step of a watch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
+    /// From its time on the watch may lack what happened, or bring it late: the connection broke, fell silent or was held up.
+    WatchLost(Resource),
+    /// All that happened until its time has been told, and what follows is told as it happens.
+    WatchRestored(Resource),
     /// A list begins: the objects until [`Event::ListEnded`] are all there are.
     ListBegan(Resource),
     /// The list is complete; what it did not name is gone.

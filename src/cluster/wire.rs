@@ -103,6 +103,46 @@ pub struct ObjectMeta {
     /// Free-form.
     #[prost(btree_map = "string, string", tag = "12")]
     pub annotations: BTreeMap<String, String>,
+    /// Objects it goes with: of a slice, its Service.
+    #[prost(message, repeated, tag = "13")]
+    pub owner_references: Vec<OwnerReference>,
+}
+
+/// An object that another goes with. The garbage collector deletes what has no owner left.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct OwnerReference {
+    /// Such as `Service`.
+    #[prost(string, tag = "1")]
+    pub kind: String,
+    /// The owner's name.
+    #[prost(string, tag = "3")]
+    pub name: String,
+    /// The owner's UID.
+    #[prost(string, tag = "4")]
+    pub uid: String,
+    /// Such as `v1`.
+    #[prost(string, tag = "5")]
+    pub api_version: String,
+    /// Whether the owner is the one that writes it.
+    #[prost(bool, optional, tag = "6")]
+    pub controller: Option<bool>,
+    /// Whether the owner's deletion in the foreground waits for it.
+    #[prost(bool, optional, tag = "7")]
+    pub block_owner_deletion: Option<bool>,
+}
+
+impl OwnerReference {
+    /// The reference that the EndpointSlice controller gives the slices of this Service.
+    pub fn to_service(name: &str, uid: &str) -> Self {
+        Self {
+            kind: "Service".to_owned(),
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+            api_version: "v1".to_owned(),
+            controller: Some(true),
+            block_owner_deletion: Some(true),
+        }
+    }
 }
 
 /// A point in time, in whole seconds.

@@ -67,6 +67,7 @@ fn service() -> Service {
         resource_version: 0,
         selector: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
         external_name: false,
+        terminating: false,
         families: families(&[Family::V4]),
         ports: vec![port(8080)],
         publish_not_ready_addresses: false,
@@ -87,7 +88,7 @@ fn slice(uid: &str, endpoints: Vec<Endpoint>) -> EndpointSlice {
         namespace: "shop".into(),
         name: format!("web-{uid}"),
         resource_version: 0,
-        owner: Some(SliceOwner { service: "web".into(), family: Family::V4 }),
+        owner: Some(SliceOwner { uid: Uid::from("service"), service: "web".into(), family: Family::V4 }),
         ports: if endpoints.is_empty() { Vec::new() } else { vec![port] },
         endpoints,
     }
@@ -149,7 +150,7 @@ impl Scene {
             Event::Pod(pod) | Event::PodDeleted(pod) => pod.resource_version = self.version,
             Event::Service(service) | Event::ServiceDeleted(service) => service.resource_version = self.version,
             Event::EndpointSlice(slice) | Event::EndpointSliceDeleted(slice) => slice.resource_version = self.version,
-            Event::ListBegan(_) | Event::ListEnded(_) => {}
+            Event::ListBegan(_) | Event::ListEnded(_) | Event::WatchLost(_) | Event::WatchRestored(_) => {}
         }
         self.feed(Seen { at: at(millis), arrival }, event);
     }

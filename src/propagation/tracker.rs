@@ -87,6 +87,33 @@ pub struct PendingChange {
     pub exact: bool,
 }
 
+/// The endpoints of one Service that its slices show now otherwise than its pods and the Service say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutOfSyncService {
+    /// The Service.
+    pub service: Arc<ServiceName>,
+    /// How many endpoints, each a pod.
+    pub endpoints: u64,
+    /// Since when the oldest of them is; a lower bound of its age where nobody saw it begin.
+    pub oldest: Stamp,
+    /// The same of those that send connections where they should not go, or keep them from where they should; `None` if
+    /// none does.
+    pub oldest_traffic: Option<Stamp>,
+}
+
+/// An endpoint that the slices show now otherwise than its pod and Service say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutOfSyncEndpoint {
+    /// The Service.
+    pub service: Arc<ServiceName>,
+    /// The pod.
+    pub pod: PodRef,
+    /// Since when; where nobody saw it begin, since it was first seen.
+    pub since: Stamp,
+    /// Whether it sends connections where they should not go, or keeps them from where they should.
+    pub traffic: bool,
+}
+
 /// Where a watch stands with listing.
 #[derive(Clone, Copy, Debug, Default)]
 struct ListState {
@@ -136,6 +163,7 @@ impl Tracker {
     pub fn apply(&mut self, seen: Seen, event: Event) -> Result<(), ObjectError> {
         self.advance(seen.at);
         match event {
+            Event::WatchLost(_) | Event::WatchRestored(_) => {}
             Event::ListBegan(resource) => self.begin_list(resource),
             Event::ListEnded(resource) => self.end_list(resource, seen),
             Event::Pod(pod) => self.pod_seen(seen, pod),
@@ -190,6 +218,16 @@ impl Tracker {
             since: pending.since,
             exact: pending.exact,
         })
+    }
+
+    /// Services with endpoints that are out of sync, in no order.
+    pub fn out_of_sync(&self) -> Vec<OutOfSyncService> {
+        Vec::new()
+    }
+
+    /// Each endpoint that is out of sync, in no order.
+    pub fn out_of_sync_endpoints(&self) -> impl Iterator<Item = OutOfSyncEndpoint> {
+        std::iter::empty()
     }
 
     /// How many changes are pending.

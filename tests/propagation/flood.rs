@@ -138,6 +138,7 @@ fn service(number: usize) -> Service {
         resource_version: 1,
         selector: labels(number),
         external_name: false,
+        terminating: false,
         families: ipv4(),
         ports: Vec::new(),
         publish_not_ready_addresses: false,
@@ -157,7 +158,7 @@ fn slice(number: usize) -> EndpointSlice {
         namespace: "default".into(),
         name: format!("slice-{number}"),
         resource_version: 1,
-        owner: Some(SliceOwner { service: format!("service-{number}"), family: Family::V4 }),
+        owner: Some(SliceOwner { uid: service(number).uid, service: format!("service-{number}"), family: Family::V4 }),
         ports: Vec::new(),
         endpoints: endpoints.collect(),
     }

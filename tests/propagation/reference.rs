@@ -322,7 +322,10 @@ fn verdict(pending: &Pending, missed: bool) -> Verdict {
 /// What an event is about.
 fn subject(event: &Event) -> (Resource, Option<Uid>) {
     match event {
-        Event::ListBegan(resource) | Event::ListEnded(resource) => (*resource, None),
+        Event::ListBegan(resource)
+        | Event::ListEnded(resource)
+        | Event::WatchLost(resource)
+        | Event::WatchRestored(resource) => (*resource, None),
         Event::Pod(pod) | Event::PodDeleted(pod) => (Resource::Pods, Some(pod.uid.clone())),
         Event::Service(service) | Event::ServiceDeleted(service) => (Resource::Services, Some(service.uid.clone())),
         Event::EndpointSlice(slice) | Event::EndpointSliceDeleted(slice) => {

@@ -14,11 +14,18 @@ pub(super) struct Meta<'a> {
     /// deletionTimestamp is set.
     pub(super) terminating: bool,
     labels: Vec<(&'a str, &'a str)>,
+    /// Encoded ownerReferences, where they are asked for: those of pods are never looked at.
+    owners: Option<Vec<&'a [u8]>>,
 }
 
 // === impl Meta ===
 
 impl<'a> Meta<'a> {
+    /// Nothing read yet, of an object whose owners matter.
+    pub(super) fn with_owners() -> Self {
+        Self { owners: Some(Vec::new()), ..Self::default() }
+    }
+
     /// Reads an `ObjectMeta`. Fields that are already there are kept where the message does not have them, as protobuf wants it.
     pub(super) fn read(&mut self, message: &'a [u8]) -> Result<(), MessageError> {
         for field in Fields::of(message) {
@@ -31,6 +38,11 @@ impl<'a> Meta<'a> {
                 (11, Value::Bytes(message)) => {
                     let (key, value) = entry(message)?;
                     self.labels.push((text(key)?, text(value)?));
+                }
+                (13, Value::Bytes(reference)) => {
+                    if let Some(owners) = &mut self.owners {
+                        owners.push(reference);
+                    }
                 }
                 _ => {}
             }
@@ -46,6 +58,25 @@ impl<'a> Meta<'a> {
     /// The value of a label.
     pub(super) fn label(&self, key: &str) -> Option<&'a str> {
         self.labels.iter().rev().find(|(other, _)| *other == key).map(|(_, value)| *value)
+    }
+
+    /// UID of the Service that owns it, as `ownedBy` of k8s.io/endpointslice looks for it.
+    pub(super) fn owning_service(&self) -> Result<Option<&'a str>, MessageError> {
+        for reference in self.owners.iter().flatten() {
+            let (mut kind, mut uid, mut version) = ("", "", "");
+            for field in Fields::of(reference) {
+                match field? {
+                    (1, Value::Bytes(bytes)) => kind = text(bytes)?,
+                    (4, Value::Bytes(bytes)) => uid = text(bytes)?,
+                    (5, Value::Bytes(bytes)) => version = text(bytes)?,
+                    _ => {}
+                }
+            }
+            if (kind, version) == ("Service", "v1") && !uid.is_empty() {
+                return Ok(Some(uid));
+            }
+        }
+        Ok(None)
     }
 
     /// All labels.

@@ -21,6 +21,8 @@ pub struct Service {
     pub name: String,
     /// Version of this state; comparable with those of other Services only.
     pub resource_version: u64,
+    /// deletionTimestamp is set: a finalizer holds it, and the controller makes no slices for it any more.
+    pub terminating: bool,
     /// Labels a pod must have; empty where nobody but its owner writes endpoints.
     pub selector: BTreeMap<String, String>,
     /// Type ExternalName: no endpoints whatever the selector.
@@ -107,6 +109,7 @@ impl TryFrom<wire::Service> for Service {
             ignore: Annotation::read(&meta.annotations, IGNORE_ANNOTATION, |text| text.parse().ok()),
             namespace: meta.namespace,
             name: meta.name,
+            terminating: meta.deletion_timestamp.is_some(),
             selector: spec.selector,
             external_name: spec.kind == "ExternalName",
             families,

@@ -25,7 +25,7 @@ pub struct EndpointSlice<E = Endpoint> {
     pub name: String,
     /// Version of this state; comparable with those of other slices only.
     pub resource_version: u64,
-    /// The Service it belongs to; `None` if it is not the EndpointSlice controller's or not of an IP family.
+    /// The Service it belongs to; `None` if no Service owns it, it is not the EndpointSlice controller's or not of an IP family.
     pub owner: Option<SliceOwner>,
     /// Ports of all its endpoints, sorted.
     pub ports: Vec<EndpointPort>,
@@ -36,6 +36,8 @@ pub struct EndpointSlice<E = Endpoint> {
 /// What a slice is a part of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SliceOwner {
+    /// Identity of the Service. A Service that was deleted and made anew has another, and none of the old one's slices.
+    pub uid: Uid,
     /// Name of the Service, in the slice's namespace.
     pub service: String,
     /// Family of its addresses.
@@ -87,7 +89,7 @@ impl EndpointSlice<EncodedEndpoint> {
     /// # Panics
     /// If `message` is not a part of `frame`.
     pub fn decode(message: &[u8], frame: &Bytes) -> Result<Self, ObjectError> {
-        let (mut meta, mut address_type) = (Meta::default(), "");
+        let (mut meta, mut address_type) = (Meta::with_owners(), "");
         let (mut endpoints, mut ports) = (Vec::new(), Vec::new());
         let mut read = || -> Result<(), MessageError> {
             for field in Fields::of(message) {
@@ -104,8 +106,11 @@ impl EndpointSlice<EncodedEndpoint> {
         read().map_err(|source| ObjectError::Undecodable { kind: "EndpointSlice", source })?;
         let (uid, resource_version) = meta.identity("EndpointSlice")?;
         let managed = meta.label(MANAGED_BY_LABEL) == Some(CONTROLLER);
-        let owner = match (meta.label(SERVICE_NAME_LABEL), Family::parse(address_type)) {
-            (Some(service), Some(family)) if managed => Some(SliceOwner { service: service.to_owned(), family }),
+        let owning = meta.owning_service().map_err(|source| ObjectError::Undecodable { kind: "EndpointSlice", source })?;
+        let owner = match (meta.label(SERVICE_NAME_LABEL), owning, Family::parse(address_type)) {
+            (Some(service), Some(uid), Some(family)) if managed => {
+                Some(SliceOwner { uid: Uid::from(uid), service: service.to_owned(), family })
+            }
             _ => None,
         };
         ports.sort_unstable();
@@ -214,8 +219,9 @@ mod tests {
 
     #[test]
     fn only_the_controllers_slices_have_an_owner() {
-        let slice = |manager: Option<&str>, address_type: &str| {
+        let slice = |manager: Option<&str>, address_type: &str, owner: Option<&str>| {
             let mut slice = wire::EndpointSlice { address_type: address_type.into(), ..Default::default() };
+            slice.metadata.owner_references.extend(owner.map(|uid| wire::OwnerReference::to_service("web", uid)));
             slice.metadata.uid = "u".into();
             slice.metadata.resource_version = "1".into();
             slice.metadata.labels.insert(SERVICE_NAME_LABEL.into(), "web".into());
@@ -225,10 +231,11 @@ mod tests {
             let bytes = Bytes::from(slice.encode_to_vec());
             EndpointSlice::decode(&bytes, &bytes).expect("whole").owner
         };
-        assert!(slice(Some(CONTROLLER), "IPv4").is_some());
-        assert_eq!(slice(Some(CONTROLLER), "FQDN"), None);
-        assert_eq!(slice(Some("endpointslicemirroring-controller.k8s.io"), "IPv4"), None);
-        assert_eq!(slice(None, "IPv4"), None);
+        assert!(slice(Some(CONTROLLER), "IPv4", Some("s")).is_some());
+        assert_eq!(slice(Some(CONTROLLER), "IPv4", None), None);
+        assert_eq!(slice(Some(CONTROLLER), "FQDN", Some("s")), None);
+        assert_eq!(slice(Some("endpointslicemirroring-controller.k8s.io"), "IPv4", Some("s")), None);
+        assert_eq!(slice(None, "IPv4", Some("s")), None);
     }
 
     #[test]

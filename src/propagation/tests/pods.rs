@@ -181,7 +181,7 @@ fn dual_stack_is_reflected_with_the_last_family() {
     let both = families(&Family::ALL);
     let dual = Service { families: both, ..service() };
     let v6 = |endpoints| {
-        let owner = Some(SliceOwner { service: "web".into(), family: Family::V6 });
+        let owner = Some(SliceOwner { uid: Uid::from("service"), service: "web".into(), family: Family::V6 });
         EndpointSlice { owner, ..slice("six", endpoints) }
     };
     let mut scene = Scene::listed(vec![], vec![dual], vec![slice("s", vec![]), v6(vec![])]);
@@ -220,7 +220,7 @@ fn where_unready_pods_are_published_serving_tells_readiness() {
 fn each_service_of_a_pod_has_a_change_of_its_own() {
     let other = Service { name: "api".into(), uid: Uid::from("other"), ..service() };
     let of_other = |endpoints| {
-        let owner = Some(SliceOwner { service: "api".into(), family: Family::V4 });
+        let owner = Some(SliceOwner { uid: Uid::from("other"), service: "api".into(), family: Family::V4 });
         EndpointSlice { owner, ..slice("o", endpoints) }
     };
     let mut scene = Scene::listed(vec![], vec![service(), other], vec![slice("s", vec![]), of_other(vec![])]);

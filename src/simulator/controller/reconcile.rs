@@ -7,7 +7,8 @@
 //! address is therefore a new endpoint here, and an update of the old one there.
 
 use crate::cluster::wire::{
-    Endpoint, EndpointConditions, EndpointPort, EndpointSlice, ObjectReference, Pod, Service, ServicePort,
+    Endpoint, EndpointConditions, EndpointPort, EndpointSlice, ObjectReference, OwnerReference, Pod, Service,
+    ServicePort,
 };
 use crate::simulator::object::{addresses, fresh_uid, is_ready, name_suffix};
 use rand::Rng;
@@ -331,6 +332,7 @@ impl Packing<'_> {
         let service = &self.service.metadata;
         slice.metadata.namespace.clone_from(&service.namespace);
         slice.metadata.labels = labels(self.service);
+        slice.metadata.owner_references = vec![OwnerReference::to_service(&service.name, &service.uid)];
         // Completed once it is clear that this is a slice of its own.
         slice.metadata.name = format!("{}-", service.name);
         slice

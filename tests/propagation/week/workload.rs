@@ -86,7 +86,7 @@ impl Known {
             Event::ServiceDeleted(service) => drop(self.services.remove(&service.uid)),
             Event::EndpointSlice(slice) => drop(self.slices.insert(slice.uid.clone(), slice)),
             Event::EndpointSliceDeleted(slice) => drop(self.slices.remove(&slice.uid)),
-            Event::ListBegan(_) | Event::ListEnded(_) => {}
+            Event::ListBegan(_) | Event::ListEnded(_) | Event::WatchLost(_) | Event::WatchRestored(_) => {}
         }
     }
 
@@ -116,6 +116,7 @@ impl Workload {
             resource_version: agenda.count(),
             selector: labels,
             external_name: false,
+            terminating: false,
             families: [Family::V4].into_iter().collect(),
             ports: vec![port(8080)],
             publish_not_ready_addresses: false,
@@ -345,7 +346,11 @@ impl Workload {
                 namespace: self.service.namespace.clone(),
                 name: format!("{}-{}", self.service.name, agenda.count()),
                 resource_version: agenda.count(),
-                owner: Some(SliceOwner { service: self.service.name.clone(), family: Family::V4 }),
+                owner: Some(SliceOwner {
+                    uid: self.service.uid.clone(),
+                    service: self.service.name.clone(),
+                    family: Family::V4,
+                }),
                 ports: ports.clone(),
                 endpoints: endpoints.to_vec(),
             };

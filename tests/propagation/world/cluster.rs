@@ -152,6 +152,7 @@ impl Cluster {
                         resource_version: 0,
                         selector: selector(*labels),
                         external_name: false,
+                        terminating: false,
                         families: some_family(*wanted),
                         ports: ports(*of),
                         publish_not_ready_addresses: false,
@@ -216,7 +217,11 @@ impl Cluster {
     /// A slice that lists the pod at `slot`, written by hand, as the EndpointSlice controller's own or as another's.
     pub fn forge_slice(&mut self, service: Slot, pod: Slot, owned: bool) {
         let endpoints = self.pods.get(&pod).map(|pod| super::controller::endpoint(pod, false)).into_iter().collect();
-        let owner = owned.then(|| SliceOwner { service: format!("svc-{}", service.1), family: Family::V4 });
+        let owner = owned.then(|| SliceOwner {
+            uid: self.service_uid(service),
+            service: format!("svc-{}", service.1),
+            family: Family::V4,
+        });
         let uid = self.uid();
         self.write_slice(EndpointSlice {
             name: format!("forged-{uid}"),
@@ -233,8 +238,16 @@ impl Cluster {
     pub fn assign_slice(&mut self, uid: &Uid, service: Option<Slot>) {
         let mut slice = self.slices[uid].clone();
         let family = slice.owner.as_ref().map_or(Family::V4, |owner| owner.family);
-        slice.owner = service.map(|slot| SliceOwner { service: format!("svc-{}", slot.1), family });
+        slice.owner = service.map(|slot| SliceOwner {
+            uid: self.service_uid(slot),
+            service: format!("svc-{}", slot.1),
+            family,
+        });
         self.write_slice(slice);
+    }
+
+    fn service_uid(&self, slot: Slot) -> Uid {
+        self.services.get(&slot).map_or_else(|| Uid::from("nobody"), |service| service.uid.clone())
     }
 
     /// Everything as a list of `resource` names it.

@@ -74,7 +74,8 @@ impl Controller {
         }
         let mut writes = Vec::new();
         for (family, (ports, endpoints)) in wanted {
-            let owner = Some(SliceOwner { service: name.clone(), family });
+            let uid = self.services[&slot].uid.clone();
+            let owner = Some(SliceOwner { uid, service: name.clone(), family });
             let reusable = mine.iter().position(|slice| slice.owner == owner);
             let slice = match reusable.map(|at| mine.remove(at)) {
                 Some(old) if old.ports == ports && old.endpoints == endpoints => continue,

@@ -16,6 +16,8 @@ impl fmt::Display for Step {
                 match event {
                     Event::ListBegan(resource) => write!(f, "a list of {resource} begins"),
                     Event::ListEnded(resource) => write!(f, "the list of {resource} is complete"),
+                    Event::WatchLost(resource) => write!(f, "the watch of {resource} is lost"),
+                    Event::WatchRestored(resource) => write!(f, "the watch of {resource} is restored"),
                     Event::Pod(it) => pod(f, it),
                     Event::PodDeleted(it) => write!(f, "pod {} deleted", it.uid),
                     Event::Service(it) => service(f, it),
