@@ -8,7 +8,7 @@
 //!          ├──────────────────▶ store ──────┤
 //!   tests ─┘                     ▲  │       └── log of events, per resource
 //!                  endpointslices│  │pods, services
-//!                               controller
+//!                               controller, garbage collector
 //! ```
 
 mod api;
@@ -16,8 +16,10 @@ mod body;
 mod controller;
 mod fleet;
 mod frame;
+mod garbage;
 mod life;
 mod object;
+mod queue;
 mod sent;
 mod store;
 
@@ -28,7 +30,7 @@ pub use self::object::Object;
 pub use self::sent::Sent;
 pub use self::store::{Expired, Store, Stored};
 
-use self::{api::Api, life::Life, sent::SentLog};
+use self::{api::Api, garbage::GarbageCollector, life::Life, sent::SentLog};
 use http::Uri;
 use std::{
     io,
@@ -47,6 +49,8 @@ pub struct Settings {
     pub life: Option<LifeSettings>,
     /// The EndpointSlice controller.
     pub controller: ControllerSettings,
+    /// Time from the end of a Service until the garbage collector takes each of its slices.
+    pub garbage: Delay,
     /// Time between the bookmarks of a watch.
     pub bookmark_interval: Duration,
     /// Shortest watch for a client that sets no `timeoutSeconds`; the longest is twice that.
@@ -77,6 +81,7 @@ impl Default for Settings {
             seed: 0,
             life: None,
             controller: ControllerSettings::default(),
+            garbage: Delay::COLLECTING,
             // The API server's watch cache: a bookmark about once a minute.
             bookmark_interval: Duration::from_secs(60),
             // The API server's default for --min-request-timeout.
@@ -105,6 +110,7 @@ impl Simulator {
         let life = settings.life.map(|life| Life::new(store.clone(), life, settings.seed));
         // Another seed than life's: the same UIDs would come out for pods and slices.
         let (controller, worker) = Controller::new(store.clone(), settings.controller, !settings.seed);
+        let collector = GarbageCollector::new(store.clone(), settings.garbage, settings.seed);
         let sent = SentLog::default();
         let api = Api {
             store: store.clone(),
@@ -120,6 +126,7 @@ impl Simulator {
         let mut tasks = JoinSet::new();
         tasks.spawn(api.serve(listener, stopped.clone()));
         tasks.spawn(worker.run(stopped.clone()));
+        tasks.spawn(collector.run(stopped.clone()));
         if let Some(life) = life {
             tasks.spawn(life.run(controller.clone(), stopped));
         }

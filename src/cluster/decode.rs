@@ -3,7 +3,7 @@
 use crate::cluster::{
     event::{Event, Resource, Seen, Stamp},
     frame::FrameTooLarge,
-    object::{self, ObjectError},
+    object::{self, ObjectError, Uid},
     shard::Shard,
     wire::{
         self,
@@ -12,6 +12,7 @@ use crate::cluster::{
 };
 use bytes::{Buf, Bytes};
 use prost::Message;
+use std::collections::HashSet;
 
 /// Annotation of the bookmark that ends a streaming list.
 pub const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
@@ -64,7 +65,7 @@ pub enum DecodeError {
 pub trait Sink {
     /// An event.
     fn event(&mut self, seen: Seen, event: Event);
-    /// An object that cannot be used; the watch goes on without it.
+    /// An object, or a part of one, that cannot be used; the watch goes on without it.
     fn malformed(&mut self, error: ObjectError);
 }
 
@@ -85,6 +86,8 @@ pub struct Decoder {
     shard: Shard,
     listing: bool,
     resource_version: Option<u64>,
+    /// Pods that are used though a part of them cannot be read, so that each is complained of once.
+    half_read: HashSet<Uid>,
 }
 
 // === impl Decoder ===
@@ -92,13 +95,14 @@ pub struct Decoder {
 impl Decoder {
     /// For a watch of `resource` that has not begun, of which only the objects of `shard` are handed on.
     pub fn new(resource: Resource, shard: Shard) -> Self {
-        Self { resource, shard, listing: false, resource_version: None }
+        Self { resource, shard, listing: false, resource_version: None, half_read: HashSet::new() }
     }
 
     /// A list begins, streamed or in pages.
     pub fn begin_list(&mut self, at: Stamp, sink: &mut impl Sink) {
         self.listing = true;
         self.resource_version = None;
+        self.half_read.clear();
         sink.event(Seen::late(at), Event::ListBegan(self.resource));
     }
 
@@ -174,7 +178,7 @@ impl Decoder {
 
     /// Hands on one object, which is a part of `frame`. Returns its version, if it was one to be used.
     fn object(
-        &self,
+        &mut self,
         seen: Seen,
         late: Late,
         applied: bool,
@@ -187,7 +191,7 @@ impl Decoder {
         {
             return Some(version);
         }
-        match self.read(applied, object, frame) {
+        match self.read(applied, object, frame, sink) {
             Ok((version, event)) => {
                 let replayed = matches!(late, Late::UpTo(bound) if version <= bound);
                 sink.event(if replayed { Seen::late(seen.at) } else { seen }, event);
@@ -220,10 +224,25 @@ impl Decoder {
         if self.shard.holds(namespace) { None } else { version.parse().ok() }
     }
 
-    fn read(&self, applied: bool, object: &[u8], frame: &Bytes) -> Result<(u64, Event), ObjectError> {
+    fn read(
+        &mut self,
+        applied: bool,
+        object: &[u8],
+        frame: &Bytes,
+        sink: &mut impl Sink,
+    ) -> Result<(u64, Event), ObjectError> {
         Ok(match self.resource {
             Resource::Pods => {
-                let pod = object::Pod::decode(object)?;
+                let (pod, unread) = object::Pod::decode(object)?;
+                match unread {
+                    Some(error) if applied => {
+                        if self.half_read.insert(pod.uid.clone()) {
+                            sink.malformed(error);
+                        }
+                    }
+                    _ if self.half_read.is_empty() => {}
+                    _ => drop(self.half_read.remove(&pod.uid)),
+                }
                 (pod.resource_version, if applied { Event::Pod(pod) } else { Event::PodDeleted(pod) })
             }
             Resource::Services => {

@@ -1,5 +1,6 @@
 //! Pods, Services and EndpointSlices as the measurement needs them: plain data, nil semantics settled, nothing else kept.
 
+mod address;
 mod family;
 mod meta;
 mod pod;
@@ -17,6 +18,8 @@ pub use self::{
     },
     uid::Uid,
 };
+
+pub(crate) use self::address::parse_address;
 
 use crate::cluster::wire::fields::MessageError;
 
@@ -52,6 +55,17 @@ pub enum ObjectError {
         name: String,
         /// What stood there.
         version: String,
+    },
+    /// The EndpointSlice controller cannot read the address either, and writes what the API server refuses. The rest of the pod is
+    /// used.
+    #[error("pod {namespace}/{name} has the address {address:?}, which is none")]
+    BadAddress {
+        /// The pod's namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// What stood there.
+        address: String,
     },
 }
 

@@ -2,31 +2,30 @@
 //!
 //! Like the real one it learns of changes from the event log, puts the Services they touch into a queue, looks at each
 //! after a delay, at the state as it is then, and writes through a client with a bounded rate. Several changes of one
-//! Service within the delay therefore end in one write, and a change that is undone within it in none.
+//! Service within the delay therefore end in one write, and a change that is undone within it in none. Slices that a
+//! Service leaves behind are the garbage collector's.
 
 mod reconcile;
 mod tempo;
 
 pub use self::tempo::{Delay, WriteRate};
 
-use self::reconcile::{MANAGED_BY, SERVICE_NAME, Write, has_endpoint, is_managed, reconcile};
+use self::reconcile::{MANAGED_BY, SERVICE_NAME, Write, is_managed, reconcile};
 use self::tempo::{Bucket, Tempo};
 use super::frame::EventKind;
 use super::object::{is_ready, selects};
-use super::store::{Event, Key, Store, Stored};
+use super::queue::Queue;
+use super::store::{Event, Key, Store};
 use crate::cluster::wire::{EndpointSlice, Pod, Service};
 use rand::{SeedableRng, rngs::StdRng};
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     sync::Arc,
 };
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
-
-/// Events read from the log at once.
-const BATCH: usize = 1024;
 
 /// How the controller is set up. What can change while it runs is in [`Controller`].
 #[derive(Clone, Copy, Debug)]
@@ -55,20 +54,14 @@ pub(super) struct Worker {
     /// All events up to here are in the queue or were of no interest.
     pods_seen: u64,
     services_seen: u64,
+    slices_seen: u64,
+    /// Services to be looked at.
     queue: Queue,
     /// Writes of the Service looked at last, held back by the rate.
     writes: VecDeque<Write>,
     bucket: Bucket,
     tempo: watch::Receiver<Tempo>,
     rng: StdRng,
-}
-
-/// Services to be looked at, each once, with the time it is due.
-#[derive(Debug, Default)]
-struct Queue {
-    due: BTreeMap<Key, Instant>,
-    /// The same entries, by time.
-    order: BTreeSet<(Instant, Key)>,
 }
 
 // === impl ControllerSettings ===
@@ -94,6 +87,7 @@ impl Controller {
             settings,
             pods_seen: 0,
             services_seen: 0,
+            slices_seen: 0,
             queue: Queue::default(),
             writes: VecDeque::new(),
             bucket: Bucket::new(settings.rate, Instant::now()),
@@ -134,16 +128,19 @@ impl Worker {
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut pods = self.store.subscribe::<Pod>();
         let mut services = self.store.subscribe::<Service>();
+        let mut slices = self.store.subscribe::<EndpointSlice>();
         let mut tempo = self.tempo.clone();
         loop {
             // Marked before the state is read: a change in between wakes once too often, never too seldom.
             pods.mark_unchanged();
             services.mark_unchanged();
+            slices.mark_unchanged();
             let next = self.step(Instant::now());
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 _ = pods.changed() => {}
                 _ = services.changed() => {}
+                _ = slices.changed() => {}
                 // Where no handle is left this never comes, and the tempo stays as it is.
                 Ok(()) = tempo.changed() => self.hasten(Instant::now()),
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
@@ -175,7 +172,7 @@ impl Worker {
     /// Brings every Service's slices up to date, without delay or bound.
     fn settle(&mut self) {
         let version = self.store.version();
-        (self.pods_seen, self.services_seen) = (version, version);
+        (self.pods_seen, self.services_seen, self.slices_seen) = (version, version, version);
         for key in self.every_service() {
             for write in self.look_at(&key) {
                 self.perform(write);
@@ -185,19 +182,19 @@ impl Worker {
 
     /// Reads the log on and queues the Services that the events touch.
     fn observe(&mut self, now: Instant) {
-        let services = self.read::<Service>(self.services_seen);
-        let pods = self.read::<Pod>(self.pods_seen);
+        let services = self.store.read_on::<Service>(&mut self.services_seen);
+        let pods = self.store.read_on::<Pod>(&mut self.pods_seen);
+        let slices = self.store.read_on::<EndpointSlice>(&mut self.slices_seen);
         let mut touched = BTreeSet::new();
-        match (services, pods) {
-            (Some((services, services_seen)), Some((pods, pods_seen))) => {
-                (self.services_seen, self.pods_seen) = (services_seen, pods_seen);
-                for event in services {
-                    let metadata = &event.object.metadata;
-                    touched.insert((metadata.namespace.clone(), metadata.name.clone()));
-                }
+        match (services, pods, slices) {
+            (Ok(services), Ok(pods), Ok(slices)) => {
+                touched.extend(services.iter().map(|event| key_of(&event.object)));
                 for event in pods.iter().filter(|event| matters(event)) {
                     touched.extend(self.services_of(event));
                 }
+                // One that somebody else deletes is missed. To look again at one's own deletions changes nothing.
+                let deleted = slices.iter().filter(|event| event.kind == EventKind::Deleted && is_own(&event.object));
+                touched.extend(deleted.filter_map(|event| service_of(&event.object)));
             }
             // Too far behind, as after a long pause.
             _ => {
@@ -212,19 +209,6 @@ impl Worker {
         }
     }
 
-    /// All events after `version`, and the version read to. None where history does not go back so far.
-    fn read<O: Stored>(&self, version: u64) -> Option<(Vec<Event<O>>, u64)> {
-        let (mut events, mut version) = (Vec::new(), version);
-        loop {
-            let batch = self.store.since::<O>(version, BATCH).ok()?;
-            version = batch.version;
-            if batch.events.is_empty() {
-                return Some((events, version));
-            }
-            events.extend(batch.events);
-        }
-    }
-
     /// The Services that select the pod, or did before the event.
     fn services_of(&self, event: &Event<Pod>) -> Vec<Key> {
         let pod = &event.object.metadata;
@@ -236,37 +220,24 @@ impl Worker {
         selecting.iter().map(|s| key_of(s)).collect()
     }
 
-    /// Every Service there is, and every one that only its slices are left of.
     fn every_service(&self) -> BTreeSet<Key> {
-        let services = self.store.select::<Service>(None, |_| true);
-        let slices = self.store.select::<EndpointSlice>(None, is_own);
-        let left = slices.iter().filter_map(|slice| {
-            let service = slice.metadata.labels.get(SERVICE_NAME)?;
-            Some((slice.metadata.namespace.clone(), service.clone()))
-        });
-        services.iter().map(|s| key_of(s)).chain(left).collect()
+        self.store.select::<Service>(None, |_| true).iter().map(|s| key_of(s)).collect()
     }
 
     /// Decides the writes for a Service.
     fn look_at(&mut self, (namespace, name): &Key) -> Vec<Write> {
-        let service = self.store.get::<Service>(namespace, name);
+        // The slices of a Service that is gone are the garbage collector's, of one without selector somebody else's.
+        let Some(service) = self.store.get::<Service>(namespace, name).filter(|service| is_managed(service)) else {
+            return Vec::new();
+        };
         let existing = self.store.select::<EndpointSlice>(Some(namespace), |slice| {
             is_own(slice) && slice.metadata.labels.get(SERVICE_NAME) == Some(name)
         });
-        match service {
-            Some(service) if is_managed(&service) => {
-                let selector = service.spec.as_ref().map(|s| &s.selector);
-                let pods = self
-                    .store
-                    .select::<Pod>(Some(namespace), |pod| selector.is_some_and(|s| selects(s, &pod.metadata.labels)));
-                let most = self.settings.max_endpoints_per_slice.max(1);
-                reconcile(&service, &pods, &existing, most, &mut self.rng)
-            }
-            // Its slices are somebody else's matter now.
-            Some(_) => Vec::new(),
-            // The garbage collector does this in a real cluster.
-            None => existing.iter().map(|slice| Write::delete(slice)).collect(),
-        }
+        let selector = service.spec.as_ref().map(|s| &s.selector);
+        let pods =
+            self.store.select::<Pod>(Some(namespace), |pod| selector.is_some_and(|s| selects(s, &pod.metadata.labels)));
+        let most = self.settings.max_endpoints_per_slice.max(1);
+        reconcile(&service, &pods, &existing, most, &mut self.rng)
     }
 
     fn perform(&self, write: Write) {
@@ -283,22 +254,19 @@ impl Worker {
     /// Draws the delays of what waits anew, for a tempo that may be faster.
     fn hasten(&mut self, now: Instant) {
         let delay = self.tempo.borrow().delay;
-        for (key, due) in std::mem::take(&mut self.queue).due {
+        for (key, due) in self.queue.take() {
             let drawn = now + delay.sample(&mut self.rng);
             self.queue.add(key, due.min(drawn));
         }
     }
 }
 
-/// Whether the event can change an endpoint, as `podEndpointsChanged` has it, and a terminal phase beside.
+/// Whether the event can change an endpoint, as `podEndpointsChanged` has it: a phase alone does not count.
 fn matters(event: &Event<Pod>) -> bool {
     let Some(before) = &event.previous else {
         return true;
     };
-    let shown = |pod: &Pod| {
-        let deleting = pod.metadata.deletion_timestamp.is_some();
-        (is_ready(pod), deleting, has_endpoint(pod))
-    };
+    let shown = |pod: &Pod| (is_ready(pod), pod.metadata.deletion_timestamp.is_some());
     let ips = |pod: &Pod| pod.status.as_ref().map(|s| s.pod_ips.clone());
     event.kind == EventKind::Deleted
         || shown(before) != shown(&event.object)
@@ -313,36 +281,15 @@ fn is_own(slice: &EndpointSlice) -> bool {
     manager.is_some_and(|m| m == reconcile::CONTROLLER)
 }
 
+/// The Service that the slice's label names.
+fn service_of(slice: &EndpointSlice) -> Option<Key> {
+    let service = slice.metadata.labels.get(SERVICE_NAME)?;
+    Some((slice.metadata.namespace.clone(), service.clone()))
+}
+
 fn key_of(service: &Service) -> Key {
     let metadata = &service.metadata;
     (metadata.namespace.clone(), metadata.name.clone())
-}
-
-// === impl Queue ===
-
-impl Queue {
-    /// Adds a Service. One that waits already keeps its time.
-    fn add(&mut self, key: Key, due: Instant) {
-        if !self.due.contains_key(&key) {
-            self.order.insert((due, key.clone()));
-            self.due.insert(key, due);
-        }
-    }
-
-    /// Takes the first Service whose time has come.
-    fn pop(&mut self, now: Instant) -> Option<Key> {
-        if self.next()? > now {
-            return None;
-        }
-        let (_, key) = self.order.pop_first()?;
-        self.due.remove(&key);
-        Some(key)
-    }
-
-    /// When the first Service is due.
-    fn next(&self) -> Option<Instant> {
-        self.order.first().map(|(due, _)| *due)
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! What the simulated cluster needs to know of the three resources it holds, and names for their objects.
 
 use super::body::Embodied;
-use crate::cluster::wire::{EndpointSlice, Pod, PodCondition, Service};
+use crate::cluster::{
+    object::parse_address,
+    wire::{EndpointSlice, Pod, PodCondition, Service},
+};
 use rand::{Rng, RngExt};
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -54,10 +57,10 @@ pub(super) fn selects(selector: &BTreeMap<String, String>, labels: &BTreeMap<Str
     !selector.is_empty() && selector.iter().all(|(k, v)| labels.get(k) == Some(v))
 }
 
-/// Whether the pod's Ready condition is True.
+/// Whether the pod's Ready condition is True: of several the first, as `getPodReadyCondition` of k8s.io/endpointslice has it.
 pub(super) fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().map(|s| s.conditions.as_slice());
-    conditions.unwrap_or_default().iter().any(|c| c.kind == "Ready" && c.status == "True")
+    conditions.unwrap_or_default().iter().find(|c| c.kind == "Ready").is_some_and(|c| c.status == "True")
 }
 
 /// Sets the pod's Ready condition.
@@ -70,10 +73,10 @@ pub(super) fn set_ready(pod: &mut Pod, ready: bool) {
     }
 }
 
-/// The pod's addresses that parse; none before it has a sandbox.
+/// The pod's addresses that can be read; none before it has a sandbox.
 pub(super) fn addresses(pod: &Pod) -> impl Iterator<Item = IpAddr> {
     let ips = pod.status.as_ref().map(|s| s.pod_ips.as_slice());
-    ips.unwrap_or_default().iter().filter_map(|ip| ip.ip.parse().ok())
+    ips.unwrap_or_default().iter().filter_map(|ip| parse_address(&ip.ip))
 }
 
 // === impl Object ===

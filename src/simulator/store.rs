@@ -19,6 +19,9 @@ pub struct Store {
     tables: Arc<Mutex<Tables>>,
 }
 
+/// Events read from a log at once, so that nobody waits long for the lock.
+const BATCH: usize = 1024;
+
 /// The version that was asked for lies before the kept history: `410 Gone` for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too old resource version: {asked} ({oldest})")]
@@ -179,6 +182,20 @@ impl Store {
             _ => tables.version.max(version),
         };
         Ok(Batch { events, version })
+    }
+
+    /// All events after `seen`, which then is the version read to. Where history does not go back so far, it stays.
+    pub(super) fn read_on<O: Stored>(&self, seen: &mut u64) -> Result<Vec<Event<O>>, Expired> {
+        let (mut events, mut version) = (Vec::new(), *seen);
+        loop {
+            let batch = self.since::<O>(version, BATCH)?;
+            version = batch.version;
+            if batch.events.is_empty() {
+                *seen = version;
+                return Ok(events);
+            }
+            events.extend(batch.events);
+        }
     }
 
     /// At most `limit` objects behind the key `after`, as they stood at `version`, or stand now.

@@ -102,6 +102,24 @@ fn an_object_without_identity_is_counted_and_the_watch_goes_on() {
 }
 
 #[test]
+fn an_address_that_is_none_is_counted_once_and_the_pod_is_used() {
+    let (mut decoder, mut sink) = synced();
+    let mut with = |kind: &str, version: &str, address: &str| {
+        let mut pod = pod("a", version);
+        let ip = address.into();
+        pod.status = Some(wire::PodStatus { pod_ips: vec![wire::PodIp { ip }], ..Default::default() });
+        decoder.frame(at(), &frame(kind, &pod), Late::UpTo(0), &mut sink).expect("goes on");
+        (sink.events.len(), sink.malformed.len())
+    };
+    assert_eq!(with("ADDED", "20", "10.2.0"), (1, 1));
+    assert_eq!(with("MODIFIED", "21", "10.2.0"), (2, 1), "the same");
+    assert_eq!(with("MODIFIED", "22", "10.2.0.7"), (3, 1), "well now");
+    assert_eq!(with("MODIFIED", "23", "10.2.0"), (4, 2), "and no more");
+    assert_eq!(with("DELETED", "24", "10.2.0"), (5, 2), "its end is no new state");
+    assert!(decoder.half_read.is_empty());
+}
+
+#[test]
 fn an_error_event_ends_the_watch_with_its_status() {
     let (mut decoder, mut sink) = synced();
     let status = wire::Status { code: 410, reason: "Expired".into(), message: "too old".into() };

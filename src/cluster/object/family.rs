@@ -1,5 +1,6 @@
 //! Address families.
 
+use super::parse_address;
 use std::net::IpAddr;
 
 /// An address family.
@@ -29,12 +30,12 @@ impl Family {
         }
     }
 
+    /// The family of an address, if it is one.
     pub(super) fn of_address(text: &str) -> Option<Self> {
-        match text.parse::<IpAddr>() {
-            Ok(IpAddr::V4(_)) => Some(Self::V4),
-            Ok(IpAddr::V6(_)) => Some(Self::V6),
-            Err(_) => None,
-        }
+        Some(match parse_address(text)? {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        })
     }
 }
 
@@ -57,6 +58,11 @@ impl Families {
     /// Whether every family of `other` is in it.
     pub fn contains_all(self, other: Self) -> bool {
         other.0 & !self.0 == 0
+    }
+
+    /// Adds one.
+    pub fn insert(&mut self, family: Family) {
+        self.0 |= 1 << family as u8;
     }
 
     /// Those in both.

@@ -17,13 +17,13 @@ pub struct Pod {
     pub resource_version: u64,
     /// What selectors match.
     pub labels: BTreeMap<String, String>,
-    /// The condition `Ready` is `True`.
+    /// The condition `Ready` is `True`; of several, the first.
     pub ready: bool,
     /// deletionTimestamp is set.
     pub terminating: bool,
     /// The phase is Succeeded or Failed, from which nothing comes back.
     pub terminal: bool,
-    /// Families it has an address of.
+    /// Families it has an address of, as far as they can be read.
     pub families: Families,
     /// Container ports with a name, in the order in which the controller looks them up.
     pub ports: Vec<NamedPort>,
@@ -43,9 +43,12 @@ pub struct NamedPort {
 /// What is read of a pod beside its metadata, and what of a container.
 #[derive(Debug, Default)]
 struct Parts {
-    ready: bool,
+    /// The status of the first condition `Ready`.
+    ready: Option<bool>,
     terminal: bool,
-    families: Vec<Family>,
+    families: Families,
+    /// The last address that is none.
+    bad_address: Option<String>,
     /// Of ordinary containers.
     ports: Vec<NamedPort>,
     /// Of init containers that stay.
@@ -55,11 +58,12 @@ struct Parts {
 // === impl Pod ===
 
 impl Pod {
-    /// Reads an encoded `v1` Pod. Field numbers are those of [`wire::Pod`](crate::cluster::wire::Pod).
+    /// Reads an encoded `v1` Pod, and says what of it cannot be read though the rest can be used. Field numbers are those of
+    /// [`wire::Pod`](crate::cluster::wire::Pod).
     ///
     /// # Errors
     /// If it is none, or has no identity.
-    pub fn decode(message: &[u8]) -> Result<Self, ObjectError> {
+    pub fn decode(message: &[u8]) -> Result<(Self, Option<ObjectError>), ObjectError> {
         let (mut meta, mut parts) = (Meta::default(), Parts::default());
         let mut read = || -> Result<(), MessageError> {
             for field in Fields::of(message) {
@@ -74,21 +78,28 @@ impl Pod {
         };
         read().map_err(|source| ObjectError::Undecodable { kind: "Pod", source })?;
         let (uid, resource_version) = meta.identity("Pod")?;
-        let Parts { ready, terminal, families, mut ports, sidecar_ports } = parts;
+        let Parts { ready, terminal, families, bad_address, mut ports, sidecar_ports } = parts;
         // Ordinary containers first, then sidecars: the first match wins, as in `FindPort` of k8s.io/endpointslice.
         ports.extend(sidecar_ports);
-        Ok(Self {
+        let (namespace, name) = (meta.namespace.to_owned(), meta.name.to_owned());
+        let unread = bad_address.map(|address| ObjectError::BadAddress {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            address,
+        });
+        let pod = Self {
             uid,
             resource_version,
-            namespace: meta.namespace.to_owned(),
-            name: meta.name.to_owned(),
+            namespace,
+            name,
             labels: meta.labels(),
-            ready,
+            ready: ready.unwrap_or_default(),
             terminating: meta.terminating,
             terminal,
-            families: families.into_iter().collect(),
+            families,
             ports,
-        })
+        };
+        Ok((pod, unread))
     }
 }
 
@@ -117,11 +128,29 @@ impl Parts {
                 (1, Value::Bytes(phase)) => self.terminal = matches!(phase, b"Succeeded" | b"Failed"),
                 (2, Value::Bytes(message)) => {
                     // A condition: its type, then its status. An entry of a map looks the same.
-                    self.ready |= entry(message)? == (b"Ready", b"True");
+                    let (kind, status) = entry(message)?;
+                    if kind == b"Ready" {
+                        // Of several the first counts, as in `getPodReadyCondition` of k8s.io/endpointslice.
+                        self.ready.get_or_insert(status == b"True");
+                    }
                 }
-                (12, Value::Bytes(message)) => self.families.extend(family(message)?),
+                (12, Value::Bytes(message)) => self.read_address(message)?,
                 _ => {}
             }
+        }
+        Ok(())
+    }
+
+    fn read_address(&mut self, message: &[u8]) -> Result<(), MessageError> {
+        let mut ip = "";
+        for field in Fields::of(message) {
+            if let (1, Value::Bytes(bytes)) = field? {
+                ip = text(bytes)?;
+            }
+        }
+        match Family::of_address(ip) {
+            Some(family) => self.families.insert(family),
+            None => self.bad_address = Some(ip.to_owned()),
         }
         Ok(())
     }
@@ -152,17 +181,6 @@ fn named_port(message: &[u8]) -> Result<Option<NamedPort>, MessageError> {
         }
     }
     Ok((!name.is_empty()).then(|| NamedPort { name: name.to_owned(), protocol: protocol.to_owned(), number }))
-}
-
-/// The family of one of the pod's addresses.
-fn family(message: &[u8]) -> Result<Option<Family>, MessageError> {
-    let mut ip = "";
-    for field in Fields::of(message) {
-        if let (1, Value::Bytes(bytes)) = field? {
-            ip = text(bytes)?;
-        }
-    }
-    Ok(Family::of_address(ip))
 }
 
 #[cfg(test)]
@@ -225,6 +243,42 @@ mod tests {
             // Of sidecars, too, but after the others, and not of init containers that end.
             ports: vec![port("web"), port("proxy")],
         };
-        assert_eq!(Pod::decode(&pod.encode_to_vec()), Ok(expected));
+        let unread =
+            ObjectError::BadAddress { namespace: "shop".into(), name: "cart-1".into(), address: "nonsense".into() };
+        assert_eq!(Pod::decode(&pod.encode_to_vec()), Ok((expected, Some(unread))));
+    }
+
+    #[test]
+    fn of_several_ready_conditions_the_first_counts() {
+        let ready = |statuses: &[&str]| {
+            let mut pod = wire::Pod::default();
+            pod.metadata.uid = "u".into();
+            pod.metadata.resource_version = "1".into();
+            let conditions =
+                statuses.iter().map(|it| wire::PodCondition { kind: "Ready".into(), status: (*it).into() });
+            pod.status = Some(wire::PodStatus { conditions: conditions.collect(), ..Default::default() });
+            Pod::decode(&pod.encode_to_vec()).expect("whole").0.ready
+        };
+        assert!(!ready(&[]));
+        assert!(!ready(&["False", "True"]));
+        assert!(!ready(&["Unknown", "True"]));
+        assert!(ready(&["True", "False"]));
+    }
+
+    #[test]
+    fn addresses_count_for_the_family_that_the_controller_takes_them_for() {
+        let families = |address: &str| {
+            let mut pod = wire::Pod::default();
+            pod.metadata.uid = "u".into();
+            pod.metadata.resource_version = "1".into();
+            pod.status =
+                Some(wire::PodStatus { pod_ips: vec![wire::PodIp { ip: address.into() }], ..Default::default() });
+            let (pod, unread) = Pod::decode(&pod.encode_to_vec()).expect("whole");
+            (pod.families.iter().collect::<Vec<_>>(), unread.is_some())
+        };
+        assert_eq!(families("10.02.0.7"), (vec![Family::V4], false));
+        assert_eq!(families("::ffff:10.3.0.7"), (vec![Family::V4], false));
+        assert_eq!(families("fd00::7"), (vec![Family::V6], false));
+        assert_eq!(families("10.2.0"), (vec![], true));
     }
 }

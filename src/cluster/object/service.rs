@@ -96,10 +96,11 @@ impl TryFrom<wire::Service> for Service {
         let spec = service.spec.unwrap_or_default();
         let mut families: Families = spec.ip_families.iter().filter_map(|text| Family::parse(text)).collect();
         if families.is_empty() {
-            // As the controller falls back: the cluster IP's family, and both for a headless Service.
-            families = match Family::of_address(&spec.cluster_ip) {
-                Some(family) => [family].into_iter().collect(),
-                None => Family::ALL.into_iter().collect(),
+            // As `getAddressTypesForService` of k8s.io/endpointslice falls back: both for a headless Service, else the cluster IP's,
+            // and IPv4 if that is no address.
+            families = match &*spec.cluster_ip {
+                "" | "None" => Family::ALL.into_iter().collect(),
+                address => Family::of_address(address).or(Some(Family::V4)).into_iter().collect(),
             };
         }
         Ok(Self {
@@ -157,6 +158,23 @@ impl<T: Copy> Annotation<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_families_the_cluster_ip_tells() {
+        let families = |cluster_ip: &str| {
+            let mut service = wire::Service::default();
+            service.metadata.uid = "u".into();
+            service.metadata.resource_version = "1".into();
+            service.spec.get_or_insert_default().cluster_ip = cluster_ip.into();
+            Service::decode(&service.encode_to_vec()).expect("whole").families.iter().collect::<Vec<_>>()
+        };
+        assert_eq!(families("None"), Family::ALL);
+        assert_eq!(families(""), Family::ALL);
+        assert_eq!(families("10.096.0.20"), [Family::V4]);
+        assert_eq!(families("::ffff:10.96.0.20"), [Family::V4]);
+        assert_eq!(families("fd00:10:96::20"), [Family::V6]);
+        assert_eq!(families("pending"), [Family::V4]);
+    }
 
     #[test]
     fn annotations_are_absent_set_or_malformed() {

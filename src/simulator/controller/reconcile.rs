@@ -1,14 +1,21 @@
 //! What the EndpointSlice controller decides: from a Service, its pods and its slices to the writes that are due.
 //!
 //! The semantics follow `k8s.io/endpointslice` v0.37 (`reconciler.go`, `utils.go`, `util/controller_utils.go`), the
-//! way endpoints are packed into slices included. Left out is what the slim messages do not carry: node names, zones
-//! and hints, and owner references. A slice belongs to the Service that its label names; an endpoint is known again by
-//! its pod's UID, where the real controller goes by address and pod name. A pod that comes back under the same name and
-//! address is therefore a new endpoint here, and an update of the old one there.
+//! way endpoints are packed into slices included. A slice is found by the label that names its Service, and belongs to
+//! the Service whose UID its owner reference has: slices of an old Service of the same name are deleted, and never
+//! written again. For a Service in deletion no slice is created.
+//!
+//! Left out is what the slim messages do not carry: zones, hints and node names, so that a pod whose Node is gone keeps
+//! its endpoint here and loses it there. An endpoint is known again by its pod's UID, where the real controller goes by
+//! address and pod name. A pod that comes back under the same name and address is therefore a new endpoint here, and an
+//! update of the old one there.
 
-use crate::cluster::wire::{
-    Endpoint, EndpointConditions, EndpointPort, EndpointSlice, ObjectReference, OwnerReference, Pod, Service,
-    ServicePort,
+use crate::cluster::{
+    object::parse_address,
+    wire::{
+        Endpoint, EndpointConditions, EndpointPort, EndpointSlice, ObjectReference, OwnerReference, Pod, Service,
+        ServicePort,
+    },
 };
 use crate::simulator::object::{addresses, fresh_uid, is_ready, name_suffix};
 use rand::Rng;
@@ -75,7 +82,7 @@ pub(super) fn has_endpoint(pod: &Pod) -> bool {
     !matches!(phase, Some("Succeeded" | "Failed")) && addresses(pod).next().is_some()
 }
 
-/// The writes that make `existing`, all slices of the Service, show `pods`, all that its selector matches.
+/// The writes that make `existing`, all slices with the Service's name, show `pods`, all that its selector matches.
 ///
 /// In the order of the real controller: create, update, delete. New slices get a name and a UID from `rng`.
 pub(super) fn reconcile(
@@ -91,7 +98,7 @@ pub(super) fn reconcile(
         let of_family = existing.iter().filter(|s| s.address_type == family.name());
         let packing = Packing { service, family, max_endpoints };
         let changes = packing.changes(pods, of_family.cloned().collect());
-        writes.extend(changes.into_writes(rng));
+        writes.extend(changes.into_writes(service, rng));
     }
     // A family that the Service has given up.
     let kept: Vec<_> = families.iter().map(|f| f.name()).collect();
@@ -113,10 +120,16 @@ fn families(service: &Service) -> BTreeSet<Family> {
     if is_headless(service) {
         return BTreeSet::from([Family::V4, Family::V6]);
     }
-    match spec.cluster_ip.parse() {
-        Ok(IpAddr::V6(_)) => BTreeSet::from([Family::V6]),
+    match parse_address(&spec.cluster_ip) {
+        Some(IpAddr::V6(_)) => BTreeSet::from([Family::V6]),
         _ => BTreeSet::from([Family::V4]),
     }
+}
+
+/// Whether the Service owns the slice, as `ownedBy` has it. Another one may have had its name.
+fn is_owned(slice: &EndpointSlice, service: &Service) -> bool {
+    let uid = &service.metadata.uid;
+    slice.metadata.owner_references.iter().any(|it| it.kind == "Service" && it.api_version == "v1" && it.uid == *uid)
 }
 
 fn is_headless(service: &Service) -> bool {
@@ -234,15 +247,19 @@ impl Packing<'_> {
                 group.insert(pod.metadata.uid.clone(), endpoint(pod, self.service));
             }
         }
+        let mut changes = Changes::default();
         let count = existing.len();
         let mut by_ports: BTreeMap<Vec<EndpointPort>, Vec<_>> = BTreeMap::new();
         for slice in existing {
+            if !is_owned(&slice, self.service) {
+                changes.delete.push(slice);
+                continue;
+            }
             let mut ports = slice.ports.clone();
             ports.sort();
             by_ports.entry(ports).or_default().push(slice);
         }
 
-        let mut changes = Changes::default();
         for (ports, endpoints) in desired {
             let existing = by_ports.remove(&ports).unwrap_or_default();
             self.pack(ports, endpoints, existing, &mut changes);
@@ -253,6 +270,7 @@ impl Packing<'_> {
         if changes.delete.len() == count && changes.create.is_empty() {
             let placeholder = self.new_slice(Vec::new());
             match changes.delete.as_slice() {
+                // Whoever owns it: one of an old Service stays until the garbage collector takes it.
                 [only] if is_same_but_for_identity(only, &placeholder) => changes.delete.clear(),
                 _ => changes.create.push(placeholder),
             }
@@ -346,22 +364,31 @@ fn is_same_but_for_identity(a: &EndpointSlice, b: &EndpointSlice) -> bool {
 // === impl Changes ===
 
 impl Changes {
-    /// Names the new slices. A slice to be deleted becomes the new one instead, where there are both.
-    fn into_writes(mut self, rng: &mut impl Rng) -> Vec<Write> {
-        while !self.create.is_empty() && !self.delete.is_empty() {
-            let old = self.delete.remove(0);
-            if let Some(mut slice) = self.create.pop() {
+    /// Names the new slices. A slice of the Service that is to be deleted becomes the new one instead, where there are
+    /// both.
+    fn into_writes(mut self, service: &Service, rng: &mut impl Rng) -> Vec<Write> {
+        let mut delete = Vec::new();
+        for old in self.delete {
+            if is_owned(&old, service)
+                && let Some(mut slice) = self.create.pop()
+            {
                 slice.metadata.name.clone_from(&old.metadata.name);
                 slice.metadata.uid.clone_from(&old.metadata.uid);
                 self.update.push(slice);
+            } else {
+                delete.push(old);
             }
+        }
+        if service.metadata.deletion_timestamp.is_some() {
+            // The garbage collector may be taking its slices already.
+            self.create.clear();
         }
         for slice in &mut self.create {
             slice.metadata.name += &name_suffix(rng, 5);
             slice.metadata.uid = fresh_uid(rng);
         }
         let puts = self.create.into_iter().chain(self.update).map(Write::Put);
-        let deletes = self.delete.iter().map(|slice| Write::delete(slice));
+        let deletes = delete.iter().map(|slice| Write::delete(slice));
         puts.chain(deletes).collect()
     }
 }

@@ -63,13 +63,22 @@ impl Delay {
         tail_longest: Duration::from_secs(15),
     };
 
+    /// A garbage collector in good health: 20 to 200 ms, and one object in 20 up to two seconds late, as its own queue and the
+    /// rate of its client have it.
+    pub const COLLECTING: Self = Self {
+        shortest: Duration::from_millis(20),
+        longest: Duration::from_millis(200),
+        tail: 0.05,
+        tail_longest: Duration::from_secs(2),
+    };
+
     /// Always the same delay, which may be zero.
     pub const fn fixed(delay: Duration) -> Self {
         Self { shortest: delay, longest: delay, tail: 0.0, tail_longest: delay }
     }
 
     /// Draws a delay.
-    pub(super) fn sample(&self, rng: &mut impl Rng) -> Duration {
+    pub(in crate::simulator) fn sample(&self, rng: &mut impl Rng) -> Duration {
         let (from, to) = if rng.random::<f64>() < self.tail {
             (self.longest, self.tail_longest)
         } else {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::cluster::wire::{PodIp, PodStatus, ServiceSpec};
 use crate::simulator::object::set_ready;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use tokio::time::sleep;
 
 struct Bench {
@@ -28,6 +28,7 @@ impl Bench {
         let mut service = Service::default();
         service.metadata.namespace = "shop".to_owned();
         service.metadata.name = name.to_owned();
+        service.metadata.uid = format!("uid-{name}");
         service.spec =
             Some(ServiceSpec { selector: labels(app), cluster_ip: "10.96.0.20".to_owned(), ..ServiceSpec::default() });
         self.store.apply(service);
@@ -150,20 +151,43 @@ async fn selectors_and_labels_decide_whose_a_pod_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slices_go_with_their_service() {
+async fn slices_of_a_service_that_is_gone_are_left_to_the_garbage_collector() {
     let bench = Bench::start(after(10));
     bench.service("cart", "cart");
     pass(20).await;
-    let mut foreign = EndpointSlice::default();
-    foreign.metadata.namespace = "shop".to_owned();
-    foreign.metadata.name = "by-hand".to_owned();
-    foreign.metadata.labels = [(SERVICE_NAME.to_owned(), "cart".to_owned())].into();
-    bench.store.apply(foreign);
     bench.store.delete::<Service>("shop", "cart");
     pass(20).await;
-    let left = bench.store.select::<EndpointSlice>(None, |_| true);
-    assert_eq!(left.len(), 1);
-    assert_eq!(left[0].metadata.name, "by-hand");
+    assert!(bench.shows("cart", &[]));
+    assert_eq!(bench.writes(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slice_that_somebody_deletes_is_made_anew() {
+    let bench = Bench::start(after(10));
+    bench.service("cart", "cart");
+    pass(20).await;
+    let slices = bench.store.select::<EndpointSlice>(None, |_| true);
+    bench.store.delete::<EndpointSlice>("shop", &slices[0].metadata.name);
+    assert_eq!(bench.endpoints("cart"), None);
+    pass(20).await;
+    assert!(bench.shows("cart", &[]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_phase_alone_wakes_nobody() {
+    let bench = Bench::start(after(10));
+    bench.service("cart", "cart");
+    bench.pod("cart-1", "cart");
+    pass(20).await;
+    bench.flip("cart-1", false);
+    pass(20).await;
+    let fail = |pod: &mut Pod| pod.status.get_or_insert_default().phase = "Failed".to_owned();
+    bench.store.update("shop", "cart-1", fail);
+    pass(20).await;
+    assert!(bench.shows("cart", &[("cart-1", false)]));
+    bench.pod("cart-2", "cart");
+    pass(20).await;
+    assert!(bench.shows("cart", &[("cart-2", true)]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,20 +234,17 @@ async fn it_finds_its_way_without_the_history() {
     let store = Store::new(4);
     let bench = Bench::on(store, after(10));
     bench.service("cart", "cart");
-    bench.service("gone", "gone");
     pass(20).await;
     // All in one go, so that most of it has left the log by the time the worker looks.
     for n in 0..20 {
         bench.pod(&format!("cart-{n:02}"), "cart");
         bench.service(&format!("other-{n}"), "other");
     }
-    bench.store.delete::<Service>("shop", "gone");
     for n in 0..10 {
         bench.service(&format!("more-{n}"), "other");
     }
     pass(10_000).await;
     assert_eq!(bench.endpoints("cart").unwrap().len(), 20);
-    assert_eq!(bench.endpoints("gone"), None);
     assert!(bench.shows("other-0", &[]));
 }
 

@@ -7,6 +7,7 @@ fn service() -> Service {
     let mut service = Service::default();
     service.metadata.namespace = "shop".to_owned();
     service.metadata.name = "cart".to_owned();
+    service.metadata.uid = "service-1".to_owned();
     service.spec = Some(ServiceSpec {
         ports: vec![port("http", 8080)],
         selector: [("app".to_owned(), "cart".to_owned())].into(),
@@ -309,6 +310,85 @@ fn each_address_family_has_slices_of_its_own() {
     bench.service.spec.as_mut().unwrap().ip_families = vec!["IPv4".to_owned()];
     bench.go(&all);
     assert_eq!(sizes(&bench), [("IPv4".to_owned(), 2)]);
+}
+
+/// The Service deleted and made anew, its old slices still there.
+fn made_anew(bench: &mut Bench) -> Vec<Arc<EndpointSlice>> {
+    bench.service.metadata.uid = "service-2".to_owned();
+    bench.slices.clone()
+}
+
+#[test]
+fn slices_of_an_old_service_are_deleted_and_not_written_again() {
+    let mut bench = Bench::new(service());
+    bench.go(&pods(0..2));
+    let old = made_anew(&mut bench);
+    let writes = bench.go(&pods(0..2));
+    let [Write::Put(new), Write::Delete(_, deleted)] = writes.as_slice() else { panic!("{writes:?}") };
+    assert_eq!(*deleted, old[0].metadata.name);
+    assert_ne!((&new.metadata.name, &new.metadata.uid), (&old[0].metadata.name, &old[0].metadata.uid));
+    assert_eq!(new.metadata.owner_references, [OwnerReference::to_service("cart", "service-2")]);
+    assert_eq!(bench.sizes(), [2]);
+}
+
+/// The real controller takes the old placeholder for its own, until the garbage collector has taken it.
+#[test]
+fn the_placeholder_of_an_old_service_is_left_alone() {
+    let mut bench = Bench::new(service());
+    bench.go(&[]);
+    let old = made_anew(&mut bench);
+    assert_eq!(bench.go(&[]), []);
+    assert_eq!(bench.slices, old);
+    bench.slices.clear();
+    assert_eq!(bench.go(&[]).len(), 1);
+}
+
+#[test]
+fn nothing_is_created_for_a_service_in_deletion() {
+    let mut bench = Bench::new(service());
+    bench.service.metadata.deletion_timestamp = Some(Time { seconds: 1 });
+    assert_eq!(bench.go(&pods(0..1)), []);
+
+    let mut bench = Bench::new(service());
+    bench.go(&pods(0..1));
+    bench.service.metadata.deletion_timestamp = Some(Time { seconds: 1 });
+    bench.go(&pods(0..2));
+    assert_eq!(bench.sizes(), [2], "what is there is written");
+    // Other ports need another slice, and take over the one that has no more use.
+    bench.service.spec.as_mut().unwrap().ports = vec![port("http", 9090)];
+    assert_eq!(bench.go(&pods(0..2)).len(), 1);
+    assert_eq!((bench.sizes(), bench.slices[0].ports[0].port), (vec![2], Some(9090)));
+}
+
+#[test]
+fn slices_of_a_dropped_family_go_whoever_owns_them() {
+    let mut bench = Bench::new(service());
+    bench.service.spec.as_mut().unwrap().ip_families = vec!["IPv4".to_owned(), "IPv6".to_owned()];
+    let mut dual = pod(0);
+    dual.status.as_mut().unwrap().pod_ips.push(PodIp { ip: "fd00::1".to_owned() });
+    let dual = [Arc::new(dual)];
+    bench.go(&dual);
+    assert_eq!(bench.sizes(), [1, 1]);
+    made_anew(&mut bench);
+    bench.service.spec.as_mut().unwrap().ip_families = vec!["IPv4".to_owned()];
+    let deleted = bench.go(&dual).into_iter().filter(|write| matches!(write, Write::Delete(..))).count();
+    assert_eq!((deleted, bench.sizes()), (2, vec![1]), "both old ones, one for its owner, one for its family");
+}
+
+#[test]
+fn addresses_are_taken_for_what_they_are() {
+    let sizes = |address: &str| {
+        let mut bench = Bench::new(service());
+        bench.service.spec.as_mut().unwrap().ip_families = vec!["IPv4".to_owned(), "IPv6".to_owned()];
+        let mut pod = pod(0);
+        pod.status.as_mut().unwrap().pod_ips = vec![PodIp { ip: address.to_owned() }];
+        bench.go(&[Arc::new(pod)]);
+        let listed = bench.slices.iter().filter(|slice| !slice.endpoints.is_empty());
+        listed.map(|slice| slice.address_type.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(sizes("10.02.0.7"), ["IPv4"]);
+    assert_eq!(sizes("::ffff:10.3.0.7"), ["IPv4"]);
+    assert_eq!(sizes("fd00::7"), ["IPv6"]);
 }
 
 #[test]

@@ -1,0 +1,139 @@
+//! The simulated garbage collector: it deletes the slices that a Service leaves behind.
+//!
+//! The real one knows every kind of object. Here only Services own something, and only slices are owned. Like the real one
+//! it learns from events, and looks again before it deletes: an owner counts as gone when no object of its name has its
+//! UID.
+
+use super::{
+    controller::Delay,
+    frame::EventKind,
+    queue::Queue,
+    store::{Event, Key, Store},
+};
+use crate::cluster::wire::{EndpointSlice, Service};
+use rand::{SeedableRng, rngs::StdRng};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+/// The collector.
+pub(super) struct GarbageCollector {
+    store: Store,
+    /// Time from the end of a Service to that of its slices, each for itself.
+    delay: Delay,
+    /// All events up to here are in the queue or were of no interest.
+    services_seen: u64,
+    slices_seen: u64,
+    /// Slices to be looked at.
+    queue: Queue,
+    rng: StdRng,
+}
+
+// === impl GarbageCollector ===
+
+impl GarbageCollector {
+    /// The collector of a store, which may hold garbage already.
+    pub(super) fn new(store: Store, delay: Delay, seed: u64) -> Self {
+        let version = store.version();
+        let rng = StdRng::seed_from_u64(seed);
+        let mut collector =
+            Self { store, delay, services_seen: version, slices_seen: version, queue: Queue::default(), rng };
+        collector.look_for_all(Instant::now());
+        collector
+    }
+
+    /// Collects until `stop` turns true.
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut services = self.store.subscribe::<Service>();
+        let mut slices = self.store.subscribe::<EndpointSlice>();
+        loop {
+            // Marked before the state is read: a change in between wakes once too often, never too seldom.
+            services.mark_unchanged();
+            slices.mark_unchanged();
+            let next = self.step(Instant::now());
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                _ = services.changed() => {}
+                _ = slices.changed() => {}
+                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
+            }
+        }
+    }
+
+    /// Does what is due. Returns when there is more, as far as is known now.
+    fn step(&mut self, now: Instant) -> Option<Instant> {
+        self.observe(now);
+        while let Some((namespace, name)) = self.queue.pop(now) {
+            let slice = self.store.get::<EndpointSlice>(&namespace, &name);
+            if slice.is_some_and(|slice| self.is_garbage(&slice)) {
+                self.store.delete::<EndpointSlice>(&namespace, &name);
+            }
+        }
+        self.queue.next()
+    }
+
+    /// Reads the log on and queues the slices that may have lost their Service.
+    fn observe(&mut self, now: Instant) {
+        let services = self.store.read_on::<Service>(&mut self.services_seen);
+        let slices = self.store.read_on::<EndpointSlice>(&mut self.slices_seen);
+        let (Ok(services), Ok(slices)) = (services, slices) else {
+            // Too far behind.
+            let version = self.store.version();
+            (self.services_seen, self.slices_seen) = (version, version);
+            self.look_for_all(now);
+            return;
+        };
+        for event in &services {
+            if let Some(service) = ended(event) {
+                let uid = &service.metadata.uid;
+                let owned = |slice: &EndpointSlice| slice.metadata.owner_references.iter().any(|it| it.uid == *uid);
+                for slice in self.store.select(Some(&service.metadata.namespace), owned) {
+                    self.add(&slice, now);
+                }
+            }
+        }
+        // A controller that has not seen its Service go may create one more.
+        for event in slices.iter().filter(|event| event.kind == EventKind::Added) {
+            if self.is_garbage(&event.object) {
+                self.add(&event.object, now);
+            }
+        }
+    }
+
+    fn look_for_all(&mut self, now: Instant) {
+        let owned = self.store.select::<EndpointSlice>(None, |slice| !slice.metadata.owner_references.is_empty());
+        for slice in owned.iter().filter(|slice| self.is_garbage(slice)).cloned().collect::<Vec<_>>() {
+            self.add(&slice, now);
+        }
+    }
+
+    fn add(&mut self, slice: &EndpointSlice, now: Instant) {
+        let key: Key = (slice.metadata.namespace.clone(), slice.metadata.name.clone());
+        let due = now + self.delay.sample(&mut self.rng);
+        self.queue.add(key, due);
+    }
+
+    /// Whether it had owners and has none left.
+    fn is_garbage(&self, slice: &EndpointSlice) -> bool {
+        let meta = &slice.metadata;
+        let mut owners = meta.owner_references.iter().peekable();
+        let lives = |name: &str, uid: &str| {
+            self.store.get::<Service>(&meta.namespace, name).is_some_and(|service| service.metadata.uid == uid)
+        };
+        owners.peek().is_some() && !owners.any(|owner| lives(&owner.name, &owner.uid))
+    }
+}
+
+/// The Service that the event is the end of.
+fn ended(event: &Event<Service>) -> Option<&Service> {
+    match (&event.previous, event.kind) {
+        (_, EventKind::Deleted) => Some(&event.object),
+        // Replaced in one write, which no API server does, but this store.
+        (Some(previous), _) if previous.metadata.uid != event.object.metadata.uid => Some(previous),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
