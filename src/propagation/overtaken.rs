@@ -84,6 +84,17 @@ impl Overtaken {
         self.memories.keys().filter(|subject| subject.service == service).copied().collect()
     }
 
+    /// When the subject changed is not sure any more.
+    pub(super) fn taint(&mut self, subject: Subject) {
+        let answers = self.memories.get_mut(&subject).into_iter().flat_map(|memory| &mut memory.answers);
+        answers.for_each(|(_, seen)| *seen = Seen::late(seen.at));
+    }
+
+    /// All of which something is remembered.
+    pub(super) fn subjects(&self) -> impl Iterator<Item = Subject> {
+        self.memories.keys().copied()
+    }
+
     /// Forgets a subject. Says whether something was remembered.
     pub(super) fn forget(&mut self, subject: Subject) -> bool {
         self.memories.remove(&subject).is_some()
