@@ -106,7 +106,8 @@ impl EndpointSlice<EncodedEndpoint> {
         read().map_err(|source| ObjectError::Undecodable { kind: "EndpointSlice", source })?;
         let (uid, resource_version) = meta.identity("EndpointSlice")?;
         let managed = meta.label(MANAGED_BY_LABEL) == Some(CONTROLLER);
-        let owning = meta.owning_service().map_err(|source| ObjectError::Undecodable { kind: "EndpointSlice", source })?;
+        let owning =
+            meta.owning_service().map_err(|source| ObjectError::Undecodable { kind: "EndpointSlice", source })?;
         let owner = match (meta.label(SERVICE_NAME_LABEL), owning, Family::parse(address_type)) {
             (Some(service), Some(uid), Some(family)) if managed => {
                 Some(SliceOwner { uid: Uid::from(uid), service: service.to_owned(), family })
