@@ -9,6 +9,7 @@ use crate::{
         decode::{DecodeError, Decoder, Sink},
         event::{Event, Seen, Stamp},
         health::WatchHealth,
+        heartbeat::Heartbeat,
         intake::{Deliveries, Delivery, Progress, Step, StreamFailure},
         object::{Annotation, IGNORE_ANNOTATION, OBJECTIVE_ANNOTATION, ObjectError, Service},
         watch::Signals,
@@ -58,6 +59,8 @@ pub struct Source {
 /// The owner.
 pub struct Measuring {
     clock: Clock,
+    /// Of the thread that reads.
+    heartbeat: Arc<Heartbeat>,
     sources: Vec<Source>,
     trackers: Vec<Tracker>,
     stats: Stats,
@@ -182,9 +185,11 @@ impl Questions {
 // === impl Measuring ===
 
 impl Measuring {
-    /// Over these sources and trackers. `on_ended` is called for each change that ends, and must not block.
+    /// Over these sources and trackers, whose bytes come from the thread of `heartbeat`. `on_ended` is called for each change that ends,
+    /// and must not block.
     pub fn new(
         clock: Clock,
+        heartbeat: Arc<Heartbeat>,
         sources: Vec<Source>,
         trackers: Vec<Tracker>,
         stats: Stats,
@@ -193,6 +198,7 @@ impl Measuring {
         let on_ended = Box::new(on_ended);
         Self {
             clock,
+            heartbeat,
             sources,
             trackers,
             stats,
@@ -212,27 +218,46 @@ impl Measuring {
                 biased;
                 question = questions.0.recv() => match question {
                     Some(question) => {
-                        self.take_waiting(&mut deliveries);
+                        self.pass_time(&mut deliveries);
                         self.answer(question);
                     }
                     None => return,
                 },
-                _ = ticks.tick() => {
-                    self.take_waiting(&mut deliveries);
-                    self.pass_time();
-                }
+                _ = ticks.tick() => self.pass_time(&mut deliveries),
                 () = deliveries.due() => self.take_waiting(&mut deliveries),
             }
         }
     }
 
-    /// Takes what waits now, before time passes: what came in time must not be judged by when it was looked at.
+    /// Takes what waits now.
     fn take_waiting(&mut self, deliveries: &mut Deliveries) {
         deliveries.waiting().for_each(|delivery| self.take(delivery));
     }
 
+    /// Lets time pass for the trackers: to each, the time of which it has heard all there is to hear. It is read off before what waits is
+    /// taken, so that what came in time is never judged by when it was looked at.
+    fn pass_time(&mut self, deliveries: &mut Deliveries) {
+        let heard: Vec<_> = (0..self.trackers.len()).map(|tracker| self.heard_through(tracker)).collect();
+        self.take_waiting(deliveries);
+        let now = self.clock.now();
+        for (tracker, through) in heard.into_iter().enumerate() {
+            self.trackers[tracker].advance(through);
+            self.record(tracker, now);
+        }
+        if now.since(self.swept) >= SWEEP {
+            self.swept = now;
+            self.stats.sweep(&self.trackers, now);
+        }
+    }
+
+    /// The time before which all that the watches of a tracker have to tell has been handed over.
+    fn heard_through(&self, tracker: usize) -> Stamp {
+        let watches = self.sources.iter().filter(|source| source.tracker == tracker);
+        let through = watches.map(|source| source.health.complete_through());
+        through.fold(self.heartbeat.read_through(), Stamp::min)
+    }
+
     fn answer(&mut self, question: Question) {
-        self.pass_time();
         let now = self.clock.now();
         // Whoever asked may be gone by now.
         match question {
@@ -261,18 +286,6 @@ impl Measuring {
         Now { at, wall: self.clock.wall(at), value }
     }
 
-    fn pass_time(&mut self) {
-        let now = self.clock.now();
-        for tracker in 0..self.trackers.len() {
-            self.trackers[tracker].advance(now);
-            self.record(tracker, now);
-        }
-        if now.since(self.swept) >= SWEEP {
-            self.swept = now;
-            self.stats.sweep(&self.trackers, now);
-        }
-    }
-
     fn record(&mut self, tracker: usize, now: Stamp) {
         for report in self.trackers[tracker].reports() {
             self.stats.record(&report, now);
@@ -295,6 +308,8 @@ impl Measuring {
             annotations: &mut self.annotations,
         };
         match delivery.step {
+            Step::Lost(at) => feed.event(Seen::late(at), Event::WatchLost(source.health.resource)),
+            Step::Restored(at) => feed.event(Seen::late(at), Event::WatchRestored(source.health.resource)),
             Step::ListBegan(at) => source.decoder.begin_list(at, &mut feed),
             Step::Frame { .. } if source.failure.is_some() => {}
             Step::Frame { at, bytes, late } => match source.decoder.frame(at, &bytes, late, &mut feed) {
