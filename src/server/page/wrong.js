@@ -21,8 +21,8 @@ export function showStuck(place, answer, overview) {
   const lines = answer.services.map((row) => {
     const [tone, meaning] = MEANINGS[row.stuck];
     const facts = [];
-    if (row.out_of_sync) facts.push(`${count(row.out_of_sync)} out of sync, since ${duration(row.oldest_out_of_sync_seconds)}`);
-    if (row.pending) facts.push(`${count(row.pending)} pending, since ${duration(row.oldest_pending_seconds)}`);
+    if (row.out_of_sync) facts.push(`${count(row.out_of_sync)} out of sync, for ${duration(row.oldest_out_of_sync_seconds)}`);
+    if (row.pending) facts.push(`${count(row.pending)} pending, for ${duration(row.oldest_pending_seconds)}`);
     const link = element("a", { href: ofService(row) },
       element("span", { class: "namespace" }, `${row.namespace}/`), row.service);
     return line(tone, link, meaning, facts.join("; "));
