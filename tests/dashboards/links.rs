@@ -56,7 +56,10 @@ fn links_from_panels_lead_to_a_dashboard_that_takes_their_variables() -> Result<
 fn alerts_are_marked_on_the_time() -> Result<()> {
     for Dashboard { name, json } in grafana::all()? {
         let marks = list(&json["annotations"]["list"]);
-        ensure!(marks.iter().any(|mark| text(&mark["expr"]).starts_with("ALERTS{alertname=~\"EndpointLag.+\"")), "{name}");
+        ensure!(
+            marks.iter().any(|mark| text(&mark["expr"]).starts_with("ALERTS{alertname=~\"EndpointLag.+\"")),
+            "{name}"
+        );
     }
     Ok(())
 }
