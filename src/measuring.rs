@@ -3,6 +3,9 @@
 //! It runs on a thread of its own and shares nothing. Whoever wants to read asks, and is answered between two deliveries, so
 //! that every answer is consistent and nothing on the way from socket to histogram waits for a lock.
 
+mod annotations;
+
+use self::annotations::Annotations;
 use crate::{
     cluster::{
         clock::Clock,
@@ -11,15 +14,13 @@ use crate::{
         health::WatchHealth,
         heartbeat::Heartbeat,
         intake::{Deliveries, Delivery, Progress, Step, StreamFailure},
-        object::{Annotation, IGNORE_ANNOTATION, OBJECTIVE_ANNOTATION, ObjectError, Service},
+        object::ObjectError,
         watch::Signals,
     },
-    propagation::{Ended, PendingChange, Report, Tracker},
+    propagation::{Ended, OutOfSyncEndpoint, PendingChange, Report, Tracker},
     stats::{ClusterView, Overview, Recent, Selection, Snapshot, Stats, Table},
 };
 use std::{
-    collections::HashSet,
-    fmt,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -37,9 +38,6 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// How often Services that are gone are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
-
-/// Malformed annotations that are remembered, so as to be logged once.
-const REMEMBERED_ANNOTATIONS: usize = 10_000;
 
 /// A watch, as the measuring sees it.
 #[derive(Debug)]
@@ -82,6 +80,7 @@ enum Question {
     Cluster(oneshot::Sender<Now<ClusterView>>),
     Table(Selection, oneshot::Sender<Now<Table>>),
     Changes(oneshot::Sender<Now<Changes>>),
+    OutOfSync(oneshot::Sender<Now<Vec<OutOfSyncEndpoint>>>),
 }
 
 /// An answer, and when it was true.
@@ -107,13 +106,6 @@ pub struct Changes {
 /// The owner's end of [`Questions`].
 #[derive(Debug)]
 pub struct Answers(UnboundedReceiver<Question>);
-
-/// Annotations that could not be understood: each is logged once and counted.
-#[derive(Debug, Default)]
-struct Annotations {
-    seen: HashSet<String>,
-    malformed: u64,
-}
 
 /// Takes the events of one source to its tracker.
 struct Feed<'a> {
@@ -173,6 +165,11 @@ impl Questions {
     /// Single changes; `None` when the process is ending.
     pub async fn changes(&self) -> Option<Now<Changes>> {
         self.ask(Question::Changes).await
+    }
+
+    /// Each endpoint that is out of sync, in no order; `None` when the process is ending.
+    pub async fn out_of_sync(&self) -> Option<Now<Vec<OutOfSyncEndpoint>>> {
+        self.ask(Question::OutOfSync).await
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {
@@ -263,14 +260,14 @@ impl Measuring {
         match question {
             Question::Snapshot(reply) => {
                 let mut snapshot = self.stats.snapshot(&self.trackers, now, self.clock.wall(now));
-                snapshot.malformed_annotations = self.annotations.malformed;
+                snapshot.malformed_annotations = self.annotations.malformed();
                 let _ = reply.send(snapshot);
             }
             Question::Overview(reply) => {
                 let _ = reply.send(self.stats.overview(&self.trackers, now));
             }
             Question::Cluster(reply) => {
-                let _ = reply.send(self.at(now, self.stats.cluster(&self.trackers)));
+                let _ = reply.send(self.at(now, self.stats.cluster(&self.trackers, now)));
             }
             Question::Table(selection, reply) => {
                 let _ = reply.send(self.at(now, self.stats.table(&self.trackers, &selection)));
@@ -278,6 +275,10 @@ impl Measuring {
             Question::Changes(reply) => {
                 let pending = self.trackers.iter().flat_map(Tracker::pending_changes).collect();
                 let _ = reply.send(self.at(now, Changes { pending, recent: self.recent.clone() }));
+            }
+            Question::OutOfSync(reply) => {
+                let endpoints = self.trackers.iter().flat_map(Tracker::out_of_sync_endpoints).collect();
+                let _ = reply.send(self.at(now, endpoints));
             }
         }
     }
@@ -358,36 +359,5 @@ impl Sink for Feed<'_> {
     fn malformed(&mut self, error: ObjectError) {
         self.health.count_malformed();
         tracing::warn!(watch = %self.health, %error, "an object cannot be used; going on without it");
-    }
-}
-
-// === impl Annotations ===
-
-impl Annotations {
-    fn check(&mut self, service: &Service) {
-        if let Annotation::Malformed(text) = &service.objective {
-            self.complain(
-                service,
-                OBJECTIVE_ANNOTATION,
-                text,
-                "the default objective holds; write it like 2s or 500ms",
-            );
-        }
-        if let Annotation::Malformed(text) = &service.ignore {
-            self.complain(service, IGNORE_ANNOTATION, text, "the Service is measured; write \"true\" or \"false\"");
-        }
-    }
-
-    fn complain(&mut self, service: &Service, annotation: &str, text: &str, consequence: impl fmt::Display) {
-        let Service { namespace, name, .. } = service;
-        let complaint = format!("{namespace}/{name} {annotation}={text}");
-        if self.seen.contains(&complaint) {
-            return;
-        }
-        self.malformed += 1;
-        tracing::warn!(%namespace, service = %name, annotation, value = text, "malformed annotation: {consequence}");
-        if self.seen.len() < REMEMBERED_ANNOTATIONS {
-            self.seen.insert(complaint);
-        }
     }
 }

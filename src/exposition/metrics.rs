@@ -1,6 +1,7 @@
 //! Prometheus metrics, made from the state at the moment of a scrape.
 
 mod encode;
+mod exemplar;
 mod families;
 mod native;
 mod openmetrics;
@@ -103,7 +104,8 @@ impl Scrape {
     }
 
     fn collect_series(&self, families: &mut Families) {
-        let Snapshot { at, bounds, series, objectives, .. } = &self.snapshot;
+        let Snapshot { at, bounds, series, objectives, out_of_sync, .. } = &self.snapshot;
+        let age = |since: Option<Stamp>| since.map_or(0.0, |since| at.since(since).as_secs_f64());
         for row in series {
             let (namespace, name, change) = (&*row.service.namespace, &*row.service.name, row.change.as_str());
             let labels = [namespace, name, change];
@@ -118,8 +120,7 @@ impl Scrape {
                 families.value(&metric::CHANGES, &[namespace, name, change, outcome], count as f64);
             }
             families.value(&metric::PENDING, &labels, row.pending as f64);
-            let oldest = row.oldest.map_or(0.0, |oldest| at.since(oldest).as_secs_f64());
-            families.value(&metric::OLDEST_PENDING, &labels, oldest);
+            families.value(&metric::OLDEST_PENDING, &labels, age(row.oldest));
             families.value(&metric::SLO_CHANGES, &labels, row.judged as f64);
             families.value(&metric::SLO_MISSED, &labels, row.missed as f64);
         }
@@ -131,6 +132,12 @@ impl Scrape {
         for (service, objective) in objectives {
             let labels = [&*service.namespace, &*service.name];
             families.value(&metric::OBJECTIVE, &labels, objective.as_secs_f64());
+        }
+        for (service, it) in out_of_sync {
+            let labels = [&*service.namespace, &*service.name];
+            families.value(&metric::OUT_OF_SYNC, &labels, it.endpoints as f64);
+            families.value(&metric::OLDEST_OUT_OF_SYNC, &labels, age(it.oldest));
+            families.value(&metric::OLDEST_OUT_OF_SYNC_TRAFFIC, &labels, age(it.oldest_traffic));
         }
     }
 

@@ -1,6 +1,6 @@
 //! OpenMetrics text 1.0.0: what the older text format says, with the exemplars that it cannot.
 
-use super::{families::Families, table::METRICS};
+use super::{exemplar, families::Families, table::METRICS};
 use crate::stats::Exemplar;
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 use std::{
@@ -58,11 +58,12 @@ fn write_histogram(text: &mut String, name: &str, metric: &Metric, exemplar: Opt
         // An exemplar stands in the bucket that it was counted in, which is the first that reaches it.
         if shown.is_some_and(|(exemplar, _)| exemplar.delay.as_secs_f64() <= bound)
             && let Some((Exemplar { pod, delay, .. }, wall)) = shown.take()
+            && let Some(labels) = exemplar::labels(pod)
         {
             text.pop();
             let at = wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-            let (pod, uid) = (escape(&pod.name), escape(&pod.uid.to_string()));
-            let _ = writeln!(text, " # {{pod=\"{pod}\",uid=\"{uid}\"}} {} {at:.3}", delay.as_secs_f64());
+            let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
+            let _ = writeln!(text, " # {{{}}} {} {at:.3}", labels.join(","), delay.as_secs_f64());
         }
     }
     sample(text, name, "_sum", metric.get_label(), None, histogram.get_sample_sum());
