@@ -8,6 +8,7 @@ use crate::{
     cluster::event::{Seen, Stamp},
     ledger::Change,
 };
+use foldhash::fast::RandomState;
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
@@ -16,7 +17,7 @@ use std::{
 /// The overtaken changes that may still be written.
 #[derive(Debug, Default)]
 pub(super) struct Overtaken {
-    memories: HashMap<Subject, Memory>,
+    memories: HashMap<Subject, Memory, RandomState>,
     /// Until when each memory lasts, and memories that ended before.
     deadlines: BinaryHeap<Reverse<(Stamp, Subject)>>,
 }
