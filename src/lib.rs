@@ -24,6 +24,7 @@ pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod exposition;
+pub mod ledger;
 pub mod measuring;
 pub mod propagation;
 pub mod server;

@@ -1,9 +1,11 @@
 //! One pod in one Service, from two sides: what the pod watch says it should be, and what the slices show.
 
-use super::{change::Change, pending::PendingId};
-use crate::cluster::{
-    event::Seen,
-    object::{Families, Family},
+use crate::{
+    cluster::{
+        event::Seen,
+        object::{Families, Family},
+    },
+    ledger::{Change, PendingId},
 };
 
 /// What a pod should be in a Service's endpoints.
@@ -128,9 +130,26 @@ impl Pair {
         self.shown.iter().any(|shown| shown.entries > 0)
     }
 
-    /// Whether a slice of each expected family names the pod.
-    pub(super) fn is_listed_everywhere(&self) -> bool {
-        self.expected.iter().all(|family| self.shown[family as usize].entries > 0)
+    /// Whether a slice of each expected family names the pod, and none of another.
+    pub(super) fn is_listed_as_expected(&self) -> bool {
+        Family::ALL.iter().all(|family| (self.shown[*family as usize].entries > 0) == self.expected.contains(*family))
+    }
+
+    /// Whether a slice names the pod in a family in which it is not expected.
+    pub(super) fn is_listed_astray(&self) -> bool {
+        let listed = |family: &Family| self.shown[*family as usize].entries > 0;
+        Family::ALL.iter().any(|family| listed(family) && !self.expected.contains(*family))
+    }
+
+    /// Whether some slice gives it connections.
+    pub(super) fn is_shown_ready(&self) -> bool {
+        self.shown.iter().any(|shown| shown.ready > 0)
+    }
+
+    /// Whether it gets connections in some family that it should not get, or none where it should.
+    pub(super) fn is_misrouted(&self) -> bool {
+        let wanted = |family: Family| self.desired == Desired::Ready && self.expected.contains(family);
+        Family::ALL.into_iter().any(|family| (self.shown[family as usize].ready > 0) != wanted(family))
     }
 
     /// An entry appeared in a slice.
@@ -161,7 +180,7 @@ impl Pair {
 
     /// Remembers or forgets the pending change of this kind.
     pub(super) fn set_pending(&mut self, change: Change, id: Option<PendingId>) {
-        self.pending.0[change.index()] = id.map_or(u32::MAX, |id| id.0);
+        self.pending.0[change.index()] = id.map_or(u32::MAX, PendingId::to_bits);
     }
 
     /// All pending changes.
@@ -194,7 +213,7 @@ impl Default for PendingChanges {
 
 impl PendingChanges {
     fn get(self, change: Change) -> Option<PendingId> {
-        self.0.get(change.index()).copied().filter(|id| *id != u32::MAX).map(PendingId)
+        self.0.get(change.index()).copied().filter(|id| *id != u32::MAX).map(PendingId::from_bits)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The rules, one by one, on a scene of one namespace. Times are milliseconds.
 
 mod gaps;
+mod out_of_sync;
+mod overtaken;
 mod pods;
 mod services;
 mod slices;
@@ -94,6 +96,12 @@ fn slice(uid: &str, endpoints: Vec<Endpoint>) -> EndpointSlice {
     }
 }
 
+/// A slice of the Service of this UID, whose name is `web` as well.
+fn slice_of(service: &str, uid: &str, endpoints: Vec<Endpoint>) -> EndpointSlice {
+    let owner = Some(SliceOwner { uid: Uid::from(service), service: "web".into(), family: Family::V4 });
+    EndpointSlice { owner, ..slice(uid, endpoints) }
+}
+
 fn shown(pod: &str, ready: bool, serving: bool, terminating: bool) -> Endpoint {
     Endpoint { pod: Uid::from(pod), name: format!("web-{pod}"), ready, serving, terminating }
 }
@@ -108,6 +116,17 @@ fn shown_unready(pod: &str) -> Endpoint {
 
 fn shown_terminating(pod: &str) -> Endpoint {
     shown(pod, false, true, true)
+}
+
+fn describe(ended: Ended) -> String {
+    let pod = ended.pod.map_or_else(|| "-".to_owned(), |pod| pod.uid.to_string());
+    let (change, outcome) = (ended.change, ended.outcome);
+    let delay = outcome.delay().map_or_else(String::new, |delay| format!(" {}", delay.as_millis()));
+    let lead = match outcome {
+        Outcome::Propagated { reordered: Some(lead), .. } => format!(" early by {}", lead.as_millis()),
+        _ => String::new(),
+    };
+    format!("{change} {pod} {}{delay}{lead}", outcome.as_str())
 }
 
 impl Scene {
@@ -180,18 +199,16 @@ impl Scene {
         self.slice(millis, slice("s", endpoints));
     }
 
+    fn lost(&mut self, millis: u64, resource: Resource) {
+        self.feed(Seen::late(at(millis)), Event::WatchLost(resource));
+    }
+
+    fn restored(&mut self, millis: u64, resource: Resource) {
+        self.feed(Seen::late(at(millis)), Event::WatchRestored(resource));
+    }
+
     /// What ended since the last call, as text: `ready p propagated 25`.
     fn ended(&mut self) -> Vec<String> {
-        let describe = |ended: Ended| {
-            let pod = ended.pod.map_or_else(|| "-".to_owned(), |pod| pod.uid.to_string());
-            let (change, outcome) = (ended.change, ended.outcome);
-            let delay = outcome.delay().map_or_else(String::new, |delay| format!(" {}", delay.as_millis()));
-            let lead = match outcome {
-                Outcome::Propagated { reordered: Some(lead), .. } => format!(" early by {}", lead.as_millis()),
-                _ => String::new(),
-            };
-            format!("{change} {pod} {}{delay}{lead}", outcome.as_str())
-        };
         self.tracker
             .reports()
             .filter_map(|report| match report {
@@ -199,6 +216,31 @@ impl Scene {
                 Report::Judged { .. } => None,
             })
             .collect()
+    }
+
+    /// What ended and what was judged since the last call, as text, in alphabetical order.
+    fn reported(&mut self) -> Vec<String> {
+        let mut reported: Vec<_> = self
+            .tracker
+            .reports()
+            .map(|report| match report {
+                Report::Ended(ended) => describe(ended),
+                Report::Judged { change, missed, .. } => format!("{} {change}", if missed { "missed" } else { "met" }),
+            })
+            .collect();
+        reported.sort_unstable();
+        reported
+    }
+
+    /// What is out of sync, as text: `p since 1000 traffic`, in alphabetical order.
+    fn out_of_sync(&self) -> Vec<String> {
+        let describe = |it: OutOfSyncEndpoint| {
+            let traffic = if it.traffic { " traffic" } else { "" };
+            format!("{} since {}{traffic}", it.pod.uid, it.since.since_origin().as_millis())
+        };
+        let mut out_of_sync: Vec<_> = self.tracker.out_of_sync_endpoints().map(describe).collect();
+        out_of_sync.sort_unstable();
+        out_of_sync
     }
 
     /// Changes judged since the last call: those in time, and those that missed.

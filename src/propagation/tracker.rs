@@ -3,20 +3,28 @@
 mod edits;
 mod pairs;
 mod pods;
+mod ports;
 mod services;
 mod slices;
+mod views;
+
+pub use self::views::{OutOfSyncEndpoint, OutOfSyncService, PendingChange, PendingView, Size};
 
 use self::{edits::Edit, pods::Pods, services::Services, slices::Slices};
 use super::{
-    change::{Change, Ended, Outcome, PodRef, Report, ServiceName},
     membership::{Membership, PodId, ServiceId},
-    pending::{Due, Pending, PendingId, Pendings},
+    overtaken::Overtaken,
+    report::{Ended, PodRef, Report},
+    subject::Subject,
 };
-use crate::cluster::{
-    event::{Event, Resource, Seen, Stamp},
-    object::ObjectError,
+use crate::{
+    cluster::{
+        event::{Event, Resource, Seen, Stamp},
+        object::ObjectError,
+    },
+    ledger::{Cause, Change, Closed, Due, Ledger, OutOfSync, Outcome, PendingId},
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// What the tracker is told by its user.
 #[derive(Clone, Copy, Debug)]
@@ -37,106 +45,33 @@ pub struct Tracker {
     settings: Settings,
     /// Whether every watch has listed once.
     measuring: bool,
-    lists: [ListState; 3],
+    watches: [WatchState; 3],
     membership: Membership,
     pods: Pods,
     services: Services,
     slices: Slices,
-    pendings: Pendings,
+    ledger: Ledger<Subject>,
+    out_of_sync: OutOfSync<(ServiceId, PodId)>,
+    overtaken: Overtaken,
     reports: Vec<Report>,
 }
 
-/// Pending changes of one kind of one Service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PendingView {
-    /// The Service.
-    pub service: Arc<ServiceName>,
-    /// Kind of change.
-    pub change: Change,
-    /// How many there are.
-    pub count: u64,
-    /// When the oldest started; a lower bound of its age where the start was not seen.
-    pub oldest: Stamp,
-}
-
-/// How much a tracker holds. Nothing in it grows without one of these.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Size {
-    /// Pods that exist, and pods that are gone and still listed by a slice, or excluded by an edit that is pending.
-    pub pods: usize,
-    /// Services that exist, measured or not, and Services that are gone and still have a slice.
-    pub services: usize,
-    /// Slices of the EndpointSlice controller.
-    pub slices: usize,
-    /// Pending changes: one a Service, and one a pod, Service and kind, at most.
-    pub pending: usize,
-}
-
-/// A change that is pending.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PendingChange {
-    /// The Service.
-    pub service: Arc<ServiceName>,
-    /// The pod; `None` for [`Change::Service`].
-    pub pod: Option<PodRef>,
-    /// Kind of change.
-    pub change: Change,
-    /// When it started.
-    pub since: Stamp,
-    /// Whether it really started then. If not it was first seen then, and its age is a lower bound.
-    pub exact: bool,
-}
-
-/// The endpoints of one Service that its slices show now otherwise than its pods and the Service say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutOfSyncService {
-    /// The Service.
-    pub service: Arc<ServiceName>,
-    /// How many endpoints, each a pod.
-    pub endpoints: u64,
-    /// Since when the oldest of them is; a lower bound of its age where nobody saw it begin.
-    pub oldest: Stamp,
-    /// The same of those that send connections where they should not go, or keep them from where they should; `None` if
-    /// none does.
-    pub oldest_traffic: Option<Stamp>,
-}
-
-/// An endpoint that the slices show now otherwise than its pod and Service say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutOfSyncEndpoint {
-    /// The Service.
-    pub service: Arc<ServiceName>,
-    /// The pod.
-    pub pod: PodRef,
-    /// Since when; where nobody saw it begin, since it was first seen.
-    pub since: Stamp,
-    /// Whether it sends connections where they should not go, or keeps them from where they should.
-    pub traffic: bool,
-}
-
-/// Where a watch stands with listing.
+/// Where a watch stands.
 #[derive(Clone, Copy, Debug, Default)]
-struct ListState {
+struct WatchState {
     /// Number of the last list; objects remember in which they were seen last.
-    number: u32,
+    list: u32,
     listing: bool,
     listed_once: bool,
+    /// Since when it may lack what happened.
+    lost: Option<Stamp>,
 }
 
 /// Slices and pods come by two watches; how far one may run behind the other before what the slices show first is taken
-/// for an older state instead of the same change. Watches of one API server lie milliseconds apart. What leads by more has
-/// causes of its own, such as a deleted node, whose pods leave the slices long before they are deleted themselves.
-const REORDER_HORIZON: Duration = Duration::from_secs(10);
-
-/// Why a pending change ends.
-#[derive(Clone, Copy, Debug)]
-enum Ending {
-    /// A slice event showed it.
-    Reflected(Seen),
-    Superseded,
-    Withdrawn,
-    Expired,
-}
+/// for an older state instead of the same change. Watches of one API server lie milliseconds apart, and some hundred of them while
+/// it is busy. What leads by more has causes of its own, such as a deleted node, whose pods leave the slices long before they are
+/// deleted themselves.
+const REORDER_HORIZON: Duration = Duration::from_millis(500);
 
 // === impl Tracker ===
 
@@ -146,24 +81,26 @@ impl Tracker {
         Self {
             settings,
             measuring: false,
-            lists: Default::default(),
+            watches: Default::default(),
             membership: Membership::default(),
             pods: Pods::default(),
             services: Services::default(),
             slices: Slices::default(),
-            pendings: Pendings::default(),
+            ledger: Ledger::new(settings.expiry),
+            out_of_sync: OutOfSync::default(),
+            overtaken: Overtaken::default(),
             reports: Vec::new(),
         }
     }
 
-    /// Takes the next event of a watch.
+    /// Takes the next event of a watch. No time passes by that: what it ends is judged by the event's stamp.
     ///
     /// # Errors
     /// If an object cannot be used. All goes on without it.
     pub fn apply(&mut self, seen: Seen, event: Event) -> Result<(), ObjectError> {
-        self.advance(seen.at);
         match event {
-            Event::WatchLost(_) | Event::WatchRestored(_) => {}
+            Event::WatchLost(resource) => self.set_lost(resource, Some(seen.at)),
+            Event::WatchRestored(resource) => self.set_lost(resource, None),
             Event::ListBegan(resource) => self.begin_list(resource),
             Event::ListEnded(resource) => self.end_list(resource, seen),
             Event::Pod(pod) => self.pod_seen(seen, pod),
@@ -176,13 +113,17 @@ impl Tracker {
         Ok(())
     }
 
-    /// Lets time pass: changes that have grown too old by `now` miss their objective or expire.
+    /// Lets time pass: changes that have grown too old by `now` miss their objective or expire. Everything that came before
+    /// `now` must have been applied; while a watch is lost nothing grows too old.
     pub fn advance(&mut self, now: Stamp) {
-        while let Some((id, due)) = self.pendings.next_due(now) {
+        while let Some(due) = self.ledger.next_due(now) {
             match due {
-                Due::Objective => self.judge(id, true),
-                Due::Expiry => self.end(id, now, Ending::Expired),
+                Due::Missed(subject, change) => self.report_judged(subject.service, change, true),
+                Due::Expired(closed) => self.close(closed),
             }
+        }
+        while let Some(subject) = self.overtaken.next_forgotten(now) {
+            self.forgotten(subject);
         }
     }
 
@@ -196,132 +137,81 @@ impl Tracker {
         self.measuring
     }
 
-    /// Pending changes by Service and kind, in no order.
-    pub fn pending(&self) -> Vec<PendingView> {
-        let mut views: HashMap<(ServiceId, Change), (u64, Stamp)> = HashMap::new();
-        for pending in self.pendings.iter() {
-            let (count, oldest) = views.entry((pending.service, pending.change)).or_insert((0, pending.since));
-            *count += 1;
-            *oldest = pending.since.min(*oldest);
-        }
-        let name = |id| self.services.get(id).name.clone();
-        let view = |((service, change), (count, oldest))| PendingView { service: name(service), change, count, oldest };
-        views.into_iter().map(view).collect()
-    }
-
-    /// Each pending change, in no order.
-    pub fn pending_changes(&self) -> impl Iterator<Item = PendingChange> {
-        self.pendings.iter().map(|pending| PendingChange {
-            service: self.services.get(pending.service).name.clone(),
-            pod: pending.pod.map(|pod| self.pods.named(pod)),
-            change: pending.change,
-            since: pending.since,
-            exact: pending.exact,
-        })
-    }
-
-    /// Services with endpoints that are out of sync, in no order.
-    pub fn out_of_sync(&self) -> Vec<OutOfSyncService> {
-        Vec::new()
-    }
-
-    /// Each endpoint that is out of sync, in no order.
-    pub fn out_of_sync_endpoints(&self) -> impl Iterator<Item = OutOfSyncEndpoint> {
-        std::iter::empty()
-    }
-
-    /// How many changes are pending.
-    pub fn pending_count(&self) -> usize {
-        self.pendings.len()
-    }
-
-    /// How much it holds.
-    pub fn size(&self) -> Size {
-        Size {
-            pods: self.pods.len(),
-            services: self.services.len(),
-            slices: self.slices.len(),
-            pending: self.pendings.len(),
-        }
-    }
-
-    /// The Services whose endpoints are measured, each with its objective.
-    pub fn measured_services(&self) -> impl Iterator<Item = (&Arc<ServiceName>, Duration)> {
-        self.services.measured().map(|(name, objective)| (name, objective.unwrap_or(self.settings.objective)))
-    }
-
-    /// Whether this Service's endpoints are measured.
-    pub fn measures(&self, name: &ServiceName) -> bool {
-        self.services.is_measured(name)
+    fn set_lost(&mut self, resource: Resource, since: Option<Stamp>) {
+        let lost = &mut self.watches[resource as usize].lost;
+        *lost = since.map(|since| lost.unwrap_or(since));
+        self.ledger.set_blind(self.watches.iter().any(|watch| watch.lost.is_some()));
     }
 
     fn begin_list(&mut self, resource: Resource) {
-        let list = &mut self.lists[resource as usize];
-        list.number = list.number.wrapping_add(1);
-        list.listing = true;
+        let watch = &mut self.watches[resource as usize];
+        watch.list = watch.list.wrapping_add(1);
+        watch.listing = true;
         if resource == Resource::Pods {
             self.begin_pod_list();
         }
     }
 
     fn end_list(&mut self, resource: Resource, seen: Seen) {
-        self.lists[resource as usize].listing = false;
-        self.lists[resource as usize].listed_once = true;
-        let (number, late) = (self.lists[resource as usize].number, Seen::late(seen.at));
+        let watch = &mut self.watches[resource as usize];
+        (watch.listing, watch.listed_once) = (false, true);
+        let (number, late) = (watch.list, Seen::late(seen.at));
         match resource {
             Resource::Pods => self.drop_unlisted_pods(number, late),
             Resource::Services => self.drop_unlisted_services(number, late),
             Resource::EndpointSlices => self.drop_unlisted_slices(number, late),
         }
-        if !self.measuring && self.lists.iter().all(|list| list.listed_once) {
+        if !self.measuring && self.watches.iter().all(|watch| watch.listed_once) {
             self.measuring = true;
-            self.start_from_lists(late);
+            for service in self.services.measured_ids() {
+                self.look_at_all(service, late.at);
+                self.start_unseen(service, late);
+                self.start_unseen_edit(service, late);
+            }
         }
     }
 
     /// The number of the list under way, if one is.
     fn listing(&self, resource: Resource) -> Option<u32> {
-        let list = &self.lists[resource as usize];
-        list.listing.then_some(list.number)
+        let watch = &self.watches[resource as usize];
+        watch.listing.then_some(watch.list)
     }
 
     /// Starts to wait for a change to be reflected.
-    fn start(&mut self, service: ServiceId, pod: Option<PodId>, change: Change, seen: Seen) -> PendingId {
-        let objective = self.objective(service);
-        let pending = Pending { service, pod, change, since: seen.at, exact: !seen.is_late(), missed: false };
-        self.pendings.start(pending, objective, self.settings.expiry)
+    fn start(&mut self, subject: Subject, change: Change, seen: Seen) -> PendingId {
+        let id = self.ledger.start(subject, change, seen, self.objective(subject.service));
+        if let Some(pod) = subject.pod {
+            self.services.get_mut(subject.service).pair_mut(pod).set_pending(change, Some(id));
+        }
+        id
     }
 
-    /// Ends a pending change, and says how. A change whose start was not seen ends censored whatever ends it.
-    fn end(&mut self, id: PendingId, at: Stamp, ending: Ending) {
-        let pending = *self.pendings.get(id);
-        let outcome = match ending {
-            _ if !pending.exact => Outcome::Censored,
-            Ending::Reflected(seen) if seen.is_late() => Outcome::Censored,
-            Ending::Reflected(seen) => propagated(pending.since, seen.at),
-            Ending::Superseded => Outcome::Superseded,
-            Ending::Withdrawn => Outcome::Withdrawn,
-            Ending::Expired => Outcome::Expired { age: at.since(pending.since) },
-        };
-        if !pending.missed {
-            match outcome {
-                // Time has advanced to the event that ends it: had it been too late, it had been judged by now.
-                Outcome::Propagated { .. } => self.judge(id, false),
-                Outcome::Expired { .. } => self.judge(id, true),
-                Outcome::Superseded | Outcome::Censored | Outcome::Withdrawn => {}
-            }
+    /// Ends a pending change, and says when it would have been given up.
+    fn end(&mut self, id: PendingId, seen: Seen, cause: Cause) -> Stamp {
+        let closed = self.ledger.end(id, seen, cause);
+        let expires = closed.expires;
+        self.close(closed);
+        expires
+    }
+
+    /// Takes a change that has ended off its pod or Service, and reports it.
+    fn close(&mut self, closed: Closed<Subject>) {
+        let Closed { key: subject, change, outcome, at, missed, .. } = closed;
+        match subject.pod {
+            Some(pod) => self.services.get_mut(subject.service).pair_mut(pod).set_pending(change, None),
+            None => self.drop_edit(subject.service),
         }
-        self.pendings.end(id);
-        match pending.pod {
-            Some(pod) => self.services.get_mut(pending.service).pair_mut(pod).set_pending(pending.change, None),
-            None => {
-                let edit = self.services.get_mut(pending.service).edit.take();
-                for pod in edit.into_iter().flat_map(Edit::into_excluded) {
-                    self.pods.release(pod);
-                }
-            }
+        if let Some(missed) = missed {
+            self.report_judged(subject.service, change, missed);
         }
-        self.report(pending.service, pending.pod, pending.change, outcome, at);
+        self.report(subject, change, outcome, at);
+    }
+
+    fn drop_edit(&mut self, service: ServiceId) {
+        let edit = self.services.get_mut(service).edit.take();
+        for pod in edit.into_iter().flat_map(Edit::into_excluded) {
+            self.pods.release(pod);
+        }
     }
 
     /// The delay within which a change that starts now should be reflected.
@@ -329,41 +219,57 @@ impl Tracker {
         self.services.objective(service).unwrap_or(self.settings.objective)
     }
 
-    fn judge(&mut self, id: PendingId, missed: bool) {
-        let Pending { service, change, .. } = *self.pendings.get(id);
-        self.report_judged(service, change, missed);
-    }
-
     fn report_judged(&mut self, service: ServiceId, change: Change, missed: bool) {
         let service = self.services.get(service).name.clone();
         self.reports.push(Report::Judged { service, change, missed });
     }
 
-    fn report(&mut self, service: ServiceId, pod: Option<PodId>, change: Change, outcome: Outcome, at: Stamp) {
-        let service = self.services.get(service).name.clone();
-        let pod = pod.map(|pod| self.pods.named(pod));
+    fn report(&mut self, subject: Subject, change: Change, outcome: Outcome, at: Stamp) {
+        let service = self.services.get(subject.service).name.clone();
+        let pod = subject.pod.map(|pod| self.pods.named(pod));
         self.reports.push(Report::Ended(Ended { service, pod, change, outcome, at }));
     }
 
-    /// A change that the slices showed before the change itself arrived: `mark` is when they came to. Not a change at all
-    /// if they showed it long before.
-    fn report_reordered(&mut self, service: ServiceId, pod: Option<PodId>, change: Change, seen: Seen, mark: Seen) {
-        if seen.is_late() || mark.is_late() {
-            self.report(service, pod, change, Outcome::Censored, seen.at);
-        } else if seen.at.since(mark.at) <= REORDER_HORIZON {
-            let outcome = propagated(seen.at, mark.at);
+    /// Whether the slices may have come to show at `mark` what a pod or a Service told at `seen`. If they showed it long before,
+    /// that had another cause.
+    fn is_ahead(&self, told_by: Resource, seen: Seen, mark: Seen) -> bool {
+        // What came late may have happened when its watch was lost.
+        let lost = self.watches[told_by as usize].lost.filter(|_| seen.is_late());
+        lost.unwrap_or(seen.at) <= mark.at.plus(REORDER_HORIZON)
+    }
+
+    /// A change that the slices showed before the change itself arrived: `mark` is when they came to. Says whether it is a
+    /// change at all.
+    fn report_reordered(&mut self, subject: Subject, change: Change, seen: Seen, mark: Seen) -> bool {
+        let told_by = if subject.pod.is_some() { Resource::Pods } else { Resource::Services };
+        if !self.is_ahead(told_by, seen, mark) {
+            return false;
+        }
+        if seen.is_late() || mark.is_late() || self.ledger.is_blind() {
+            self.report(subject, change, Outcome::Censored, seen.at);
+        } else {
+            let outcome = Outcome::propagated(seen.at, mark.at);
             // The slice came first, but by its stamp it may be the later of the two.
-            let missed = outcome.delay().is_some_and(|delay| delay > self.objective(service));
-            self.report_judged(service, change, missed);
-            self.report(service, pod, change, outcome, seen.at);
+            let missed = outcome.delay().is_some_and(|delay| delay > self.objective(subject.service));
+            self.report_judged(subject.service, change, missed);
+            self.report(subject, change, outcome, seen.at);
+        }
+        true
+    }
+
+    /// What was remembered of a subject is not remembered any more.
+    fn forgotten(&mut self, subject: Subject) {
+        match subject.pod {
+            Some(pod) => self.pods.release(pod),
+            None => self.drop_edit(subject.service),
         }
     }
-}
 
-/// The delay from a change to the slice that shows it. Each watch has its own connection, so the slice may come first.
-fn propagated(since: Stamp, shown: Stamp) -> Outcome {
-    let reordered = (shown < since).then(|| since.since(shown));
-    Outcome::Propagated { delay: shown.since(since), reordered }
+    fn forget(&mut self, subject: Subject) {
+        if self.overtaken.forget(subject) {
+            self.forgotten(subject);
+        }
+    }
 }
 
 // === impl Pods ===

@@ -43,6 +43,7 @@ fn a_change_or_a_reflection_from_a_replay_has_no_delay() {
     // Both orders.
     scene.apply(3000, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_ready("p")]).encode()));
     scene.pod(3001, pod("p"));
+    scene.lost(3900, Resource::Pods);
     scene.shows(4000, vec![shown_unready("p")]);
     scene.apply(50_000, Arrival::Late, Event::Pod(unready("p")));
     assert_eq!(scene.ended(), ["ready p censored", "unready p censored"]);
@@ -76,7 +77,7 @@ fn a_new_list_finds_missed_deletions_and_invents_nothing() {
 fn slices_and_services_missing_from_a_new_list_are_gone() {
     let mut scene = Scene::with_pod();
     scene.list(1000, Resource::EndpointSlices, std::iter::empty());
-    scene.pod(2000, unready("p"));
+    scene.pod(1400, unready("p"));
     assert_eq!(scene.ended(), ["unready p censored"], "it went unlisted, and nobody saw when");
     scene.pod(3000, pod("p"));
     scene.list(4000, Resource::Services, std::iter::empty());
@@ -98,4 +99,55 @@ fn a_pending_change_of_a_pod_that_changed_in_the_gap_has_lost_its_start() {
     scene.list(3000, Resource::Pods, [Event::Pod(unready("p"))].into_iter());
     scene.shows(3100, vec![shown_unready("p")]);
     assert_eq!(scene.ended(), ["ready p propagated 600", "unready p censored"]);
+}
+
+#[test]
+fn while_a_watch_is_lost_nothing_misses_its_objective_and_nothing_is_timed() {
+    let mut scene = Scene::listed(
+        vec![pod("p"), pod("q")],
+        vec![service()],
+        vec![slice("s", vec![shown_ready("p"), shown_ready("q")])],
+    );
+    scene.lost(900, Resource::EndpointSlices);
+    scene.pod(1000, unready("p"));
+    scene.pod(1000, unready("q"));
+    scene.tracker.advance(at(100_000));
+    assert_eq!(scene.tracker.reports().count(), 0);
+    assert_eq!(scene.pending(), ["unready 2"]);
+    scene.apply(
+        100_000,
+        Arrival::Late,
+        Event::EndpointSlice(slice("s", vec![shown_unready("p"), shown_ready("q")]).encode()),
+    );
+    scene.restored(100_100, Resource::EndpointSlices);
+    assert_eq!(scene.reported(), ["unready p censored"]);
+    // Now it is seen that the other is not there yet.
+    scene.tracker.advance(at(100_200));
+    assert_eq!(scene.reported(), ["missed unready", "unready q expired 60000"]);
+}
+
+#[test]
+fn a_change_that_ends_while_another_watch_is_lost_has_no_delay() {
+    let mut scene = Scene::with_service();
+    scene.pod(1000, pod("p"));
+    scene.lost(1500, Resource::Pods);
+    scene.lost(1600, Resource::Services);
+    scene.restored(1700, Resource::Services);
+    scene.shows(9000, vec![shown_ready("p")]);
+    assert_eq!(scene.reported(), ["ready p censored"]);
+    scene.restored(9500, Resource::Pods);
+    scene.pod(10_000, unready("p"));
+    scene.shows(10_020, vec![shown_unready("p")]);
+    assert_eq!(scene.reported(), ["met unready", "unready p propagated 20"]);
+}
+
+#[test]
+fn what_a_replay_tells_long_after_the_slices_showed_it_is_censored_only_if_it_fell_into_the_gap() {
+    for (lost, expected) in [(4200, vec!["unready p censored"]), (8000, vec![])] {
+        let mut scene = Scene::with_pod();
+        scene.shows(4000, vec![shown_unready("p")]);
+        scene.lost(lost, Resource::Pods);
+        scene.apply(50_000, Arrival::Late, Event::Pod(unready("p")));
+        assert_eq!(scene.ended(), expected, "lost at {lost}");
+    }
 }

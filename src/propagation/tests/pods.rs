@@ -253,7 +253,7 @@ fn a_ready_pod_becomes_ready_in_a_family_it_gains_and_starts_nothing_by_losing_o
     scene.pod(1000, Pod { families: both, ..pod("p") });
     assert_eq!(scene.pending(), ["ready 1"]);
     scene.tracker.advance(at(61_001));
-    assert_eq!(scene.ended(), ["ready p expired 60001"]);
+    assert_eq!(scene.ended(), ["ready p expired 60000"]);
     scene.shows(62_000, vec![]);
     scene.pod(63_000, pod("p"));
     assert_eq!((scene.ended(), scene.pending()), (vec![], vec![]));

@@ -2,11 +2,11 @@
 
 use super::*;
 
-fn labelled(uid: &str, app: &str) -> Pod {
+pub(super) fn labelled(uid: &str, app: &str) -> Pod {
     Pod { labels: BTreeMap::from([("app".to_owned(), app.to_owned())]), ..pod(uid) }
 }
 
-fn selecting(app: &str) -> Service {
+pub(super) fn selecting(app: &str) -> Service {
     Service { selector: BTreeMap::from([("app".to_owned(), app.to_owned())]), ..service() }
 }
 
@@ -124,7 +124,10 @@ fn a_service_made_anew_under_its_name_is_another() {
     // The end of the old one, told late, is not the end of the new one.
     scene.apply(1200, Arrival::Live, Event::ServiceDeleted(service()));
     scene.shows(1300, vec![shown_ready("p")]);
-    assert_eq!(scene.ended(), ["service - propagated 200"]);
+    assert_eq!(scene.pending(), ["service 1"], "a slice of the old one shows nothing of the new one");
+    scene.apply(1400, Arrival::Live, Event::EndpointSliceDeleted(slice("s", vec![]).encode()));
+    scene.slice(1500, slice_of("anew", "t", vec![shown_ready("p")]));
+    assert_eq!(scene.ended(), ["service - propagated 400"]);
 }
 
 #[test]
@@ -173,7 +176,13 @@ fn what_the_slices_showed_before_the_service_was_deleted_is_not_for_the_next_of_
     // Each watch has its own reader: this one was a little ahead of the other.
     scene.apply(999, Arrival::Live, Event::ServiceDeleted(service()));
     scene.service(1100, Service { uid: Uid::from("anew"), ..service() });
-    assert_eq!((scene.ended(), scene.pending()), (vec![], vec![]));
+    assert_eq!((scene.ended(), scene.pending()), (vec![], vec!["service 1".to_owned()]));
+    // Its own slice may come before it, as any other.
+    let mut scene = Scene::with_pod();
+    scene.slice(1000, slice_of("anew", "t", vec![shown_ready("p")]));
+    scene.apply(1010, Arrival::Live, Event::ServiceDeleted(service()));
+    scene.service(1020, Service { uid: Uid::from("anew"), ..service() });
+    assert_eq!(scene.ended(), ["service - propagated 0 early by 20"]);
 }
 
 #[test]
@@ -183,8 +192,9 @@ fn what_slices_showed_before_the_service_was_measured_again_was_there_before() {
     scene.shows(1000, vec![shown_ready("p")]);
     scene.service(1100, ignored);
     scene.service(1200, service());
+    assert_eq!(scene.pending(), ["removed 1"], "a pod is listed that does not exist");
     scene.pod(1300, pod("p"));
-    assert_eq!((scene.ended(), scene.pending()), (vec![], vec![]));
+    assert_eq!((scene.ended(), scene.pending()), (vec!["removed p censored".to_owned()], vec![]));
 }
 
 #[test]
@@ -195,4 +205,63 @@ fn a_pod_that_takes_the_place_of_an_excluded_one_does_not_stand_in_the_way() {
     assert_eq!(scene.ended(), ["ready p censored"], "the first lists did not agree on it");
     scene.shows(1200, vec![shown_ready("stray")]);
     assert_eq!(scene.ended(), ["service - propagated 200"]);
+}
+
+#[test]
+fn a_family_that_the_service_dropped_is_awaited_until_no_slice_lists_its_pods() {
+    let both = families(&Family::ALL);
+    let dual = Service { families: both, ..service() };
+    let p = Pod { families: both, ..pod("p") };
+    let v6 = |endpoints| {
+        let owner = Some(SliceOwner { uid: Uid::from("service"), service: "web".into(), family: Family::V6 });
+        EndpointSlice { owner, ..slice("s6", endpoints) }
+    };
+    let slices = vec![slice("s", vec![shown_ready("p")]), v6(vec![shown_ready("p")])];
+    let mut scene = Scene::listed(vec![p], vec![dual], slices);
+    scene.service(1000, service());
+    assert_eq!(
+        (scene.pending(), scene.out_of_sync()),
+        (vec!["service 1".to_owned()], vec!["p since 1000 traffic".into()])
+    );
+    scene.apply(1500, Arrival::Live, Event::EndpointSliceDeleted(v6(vec![]).encode()));
+    assert_eq!((scene.ended(), scene.out_of_sync()), (vec!["service - propagated 500".to_owned()], vec![]));
+}
+
+#[test]
+fn a_service_that_a_finalizer_holds_is_expected_to_show_nothing_more() {
+    let mut scene = Scene::with_service();
+    scene.pod(1000, pod("p"));
+    scene.service(1100, Service { terminating: true, ..service() });
+    assert_eq!(scene.ended(), ["ready p withdrawn"]);
+    scene.pod(1200, pod("q"));
+    scene.tracker.advance(at(90_000));
+    assert_eq!((scene.reported(), scene.out_of_sync()), (vec![], vec![]));
+}
+
+#[test]
+fn a_service_that_is_measured_again_starts_from_what_is_wrong_then() {
+    type Edit = fn(&mut Service);
+    let edits: [Edit; 3] = [
+        |service| service.ignore = Annotation::Set(true),
+        |service| service.selector.clear(),
+        |service| service.external_name = true,
+    ];
+    for edit in edits {
+        let shown = ["a", "b", "c"].map(shown_ready).to_vec();
+        let mut scene = Scene::listed(["a", "b", "c"].map(pod).to_vec(), vec![service()], vec![slice("s", shown)]);
+        let mut left_out = service();
+        edit(&mut left_out);
+        scene.service(1000, left_out);
+        scene.delete_pod(2000, "b");
+        scene.pod(2000, unready("a"));
+        assert_eq!((scene.pending(), scene.out_of_sync()), (vec![], vec![]));
+        scene.service(3000, service());
+        assert_eq!(scene.pending(), ["unready 1", "removed 1"]);
+        assert_eq!(scene.out_of_sync(), ["a since 3000 traffic", "b since 3000 traffic"]);
+        scene.tracker.advance(at(8001));
+        assert_eq!(scene.reported(), ["missed removed", "missed unready"]);
+        scene.shows(9000, vec![shown_unready("a"), shown_ready("c")]);
+        assert_eq!(scene.reported(), ["removed b censored", "unready a censored"]);
+        assert_eq!(scene.out_of_sync(), [""; 0]);
+    }
 }

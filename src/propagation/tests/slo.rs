@@ -43,7 +43,7 @@ fn what_is_never_reflected_expires_at_its_age_and_is_missed_once() {
     let mut scene = Scene::with_service();
     scene.pod(1000, pod("p"));
     scene.tracker.advance(at(61_001));
-    assert_eq!(scene.ended(), ["ready p expired 60001"]);
+    assert_eq!(scene.ended(), ["ready p expired 60000"]);
     assert_eq!(scene.pending(), [""; 0]);
     scene.shows(70_000, vec![shown_ready("p")]);
     assert_eq!(scene.ended(), [""; 0], "a change ends once");

@@ -1,16 +1,13 @@
 //! Changes of a Service itself: created, or edited so that its slices must show something else.
 
-use super::{Ending, Tracker};
+use super::{Tracker, ports::endpoint_ports};
 use crate::{
-    cluster::{
-        event::Seen,
-        object::{EndpointPort, NamedPort, Service, TargetPort},
-    },
+    cluster::{event::Seen, object::Service},
+    ledger::{Cause, Change, PendingId},
     propagation::{
-        change::Change,
         membership::{PodId, ServiceId},
         pair::Desired,
-        pending::PendingId,
+        subject::Subject,
     },
 };
 use std::collections::HashSet;
@@ -18,7 +15,8 @@ use std::collections::HashSet;
 /// What the slices owe a Service since its last edit.
 #[derive(Debug)]
 pub(super) struct Edit {
-    pending: PendingId,
+    /// `None` where the slices showed the edit at once, and an edit that it overtook may still be written.
+    pending: Option<PendingId>,
     /// Pods that were expected at the edit and still are: each must be listed, with the Service's ports.
     awaited: HashSet<PodId>,
     /// Pods that the edit excluded: none may be listed. Held, so that their indices stay theirs.
@@ -30,8 +28,14 @@ pub(super) struct Edit {
 // === impl Edit ===
 
 impl Edit {
-    pub(super) fn pending(&self) -> PendingId {
+    /// The change that is pending for it.
+    pub(super) fn pending(&self) -> Option<PendingId> {
         self.pending
+    }
+
+    /// Whether it waits for the slices to list this pod.
+    pub(super) fn is_waiting_for(&self, pod: PodId) -> bool {
+        self.pending.is_some() && self.awaited.contains(&pod)
     }
 
     pub(super) fn into_excluded(self) -> HashSet<PodId> {
@@ -54,46 +58,78 @@ impl Tracker {
         if !self.measuring {
             return;
         }
-        if let Some(edit) = &self.services.get(service).edit {
+        let subject = Subject::of_service(service);
+        let mut until = self.overtaken.until(subject, seen.at);
+        self.forget(subject);
+        if let Some(pending) = self.services.get(service).edit.as_ref().and_then(Edit::pending) {
             // They never followed that edit, so what they show is what they showed before it.
             ahead = None;
-            self.end(edit.pending, seen.at, Ending::Superseded);
+            until = Some(self.end(pending, seen, Cause::Superseded)).filter(|until| *until > seen.at);
         }
-        let expected = self.services.get(service).pairs().filter(|(_, pair)| pair.desired != Desired::Out);
-        let awaited: HashSet<PodId> = expected.map(|(pod, _)| pod).collect();
-        let shown = !awaited.iter().any(|pod| self.owes(service, *pod))
-            && !excluded.iter().any(|pod| self.lingers(service, *pod))
-            && (!awaited.is_empty() || self.has_every_slice(service));
-        if !shown {
-            let pending = self.start(service, None, Change::Service, seen);
-            for pod in &excluded {
-                self.pods.hold(*pod);
-            }
-            self.services.get_mut(service).edit = Some(Edit { pending, awaited, excluded, blocker: None });
-        } else if let Some(mark) = ahead {
-            self.report_reordered(service, None, Change::Service, seen, mark);
+        let edit = Edit { pending: None, awaited: self.expected_pods(service).collect(), excluded, blocker: None };
+        if !self.is_shown(service, &edit) {
+            let pending = Some(self.start(subject, Change::Service, seen));
+            self.keep_edit(service, Edit { pending, ..edit });
+        } else if ahead.is_some_and(|mark| self.report_reordered(subject, Change::Service, seen, mark)) {
+            // The slices have followed.
+        } else if let Some(until) = until {
+            self.overtaken.remember(subject, Change::Service, seen, until);
+            self.keep_edit(service, edit);
         }
+    }
+
+    /// The slices list pods otherwise than an edit says that nobody saw.
+    pub(super) fn start_unseen_edit(&mut self, service: ServiceId, seen: Seen) {
+        let expected: Vec<PodId> = self.expected_pods(service).collect();
+        let astray = |pod: &PodId| {
+            let state = self.services.get(service);
+            let is_shown =
+                |pair: &super::services::Pair| pair.is_listed() && pair.shows(pair.desired.change(), state.publishes());
+            state.pair(*pod).is_some_and(is_shown)
+        };
+        let shown: Vec<PodId> = expected.into_iter().filter(astray).collect();
+        let awaited: HashSet<PodId> = shown.into_iter().filter(|pod| self.owes(service, *pod)).collect();
+        if !awaited.is_empty() {
+            let pending = Some(self.start(Subject::of_service(service), Change::Service, seen));
+            self.keep_edit(service, Edit { pending, awaited, excluded: HashSet::new(), blocker: None });
+        }
+    }
+
+    fn keep_edit(&mut self, service: ServiceId, edit: Edit) {
+        for pod in &edit.excluded {
+            self.pods.hold(*pod);
+        }
+        self.services.get_mut(service).edit = Some(edit);
     }
 
     /// Looks whether the slices show the last edit. `by_slice` says that a slice event is the cause to look: if something
     /// else takes the last obstacle away, there is no delay to speak of.
     pub(super) fn check_edit(&mut self, service: ServiceId, seen: Seen, by_slice: bool) {
-        let Some(edit) = &self.services.get(service).edit else { return };
-        let obstacle = |pod: &PodId| {
-            (edit.awaited.contains(pod) && self.owes(service, *pod))
-                || (edit.excluded.contains(pod) && self.lingers(service, *pod))
-        };
-        if edit.blocker.as_ref().is_some_and(obstacle) {
-            return;
+        // Taken out while it is looked at: looking resolves the Service's ports.
+        let Some(mut edit) = self.services.get_mut(service).edit.take() else { return };
+        let subject = Subject::of_service(service);
+        let was_blocked = edit.blocker;
+        let is_blocked = was_blocked.is_some_and(|pod| self.is_obstacle(service, &edit, pod));
+        if !is_blocked {
+            edit.blocker = self.find_obstacle(service, &edit);
         }
-        let (pending, blocker) =
-            (edit.pending, edit.awaited.iter().chain(&edit.excluded).find(|pod| obstacle(pod)).copied());
-        let lacks_slice = edit.awaited.is_empty() && !self.has_every_slice(service);
-        if let Some(edit) = &mut self.services.get_mut(service).edit {
-            edit.blocker = blocker;
-        }
-        if blocker.is_none() && !lacks_slice {
-            self.end(pending, seen.at, if by_slice { Ending::Reflected(seen) } else { Ending::Withdrawn });
+        let is_shown = !is_blocked && edit.blocker.is_none() && !self.lacks_slice(service, &edit);
+        let pending = edit.pending;
+        self.services.get_mut(service).edit = Some(edit);
+        match pending {
+            Some(pending) if is_shown => {
+                self.end(pending, seen, if by_slice { Cause::Reflected } else { Cause::Withdrawn });
+            }
+            None if !is_shown && by_slice && self.overtaken.is_awaited(subject, seen.at) => {
+                let (answers, _) = self.overtaken.take(subject, |_| true);
+                for (change, since) in answers {
+                    let pending = self.start(subject, change, since);
+                    if let Some(edit) = &mut self.services.get_mut(service).edit {
+                        edit.pending = Some(pending);
+                    }
+                }
+            }
+            _ => {}
         }
     }
 
@@ -104,15 +140,28 @@ impl Tracker {
         }
     }
 
-    /// Whether the slices do not list an expected pod everywhere with the Service's ports.
-    fn owes(&self, service: ServiceId, pod: PodId) -> bool {
-        let state = self.services.get(service);
-        let (Some(spec), Some(pair), Some(known)) = (state.spec(), state.pair(pod), self.pods.known(pod)) else {
-            return false;
-        };
-        let ports = endpoint_ports(spec, &known.ports);
-        let mut others = state.slices.iter().map(|id| self.slices.get(*id)).filter(|slice| *slice.ports != *ports);
-        !pair.is_listed_everywhere() || others.any(|slice| slice.lists(pod))
+    fn is_shown(&mut self, service: ServiceId, edit: &Edit) -> bool {
+        self.find_obstacle(service, edit).is_none() && !self.lacks_slice(service, edit)
+    }
+
+    fn find_obstacle(&mut self, service: ServiceId, edit: &Edit) -> Option<PodId> {
+        edit.awaited.iter().chain(&edit.excluded).find(|pod| self.is_obstacle(service, edit, **pod)).copied()
+    }
+
+    fn is_obstacle(&mut self, service: ServiceId, edit: &Edit, pod: PodId) -> bool {
+        (edit.awaited.contains(&pod) && self.owes(service, pod))
+            || (edit.excluded.contains(&pod) && self.lingers(service, pod))
+    }
+
+    /// Whether a Service without pods has not got its first, empty slices.
+    fn lacks_slice(&self, service: ServiceId, edit: &Edit) -> bool {
+        edit.awaited.is_empty() && !self.has_every_slice(service)
+    }
+
+    /// Whether the slices do not list an expected pod in just the families expected of it, with the Service's ports.
+    pub(super) fn owes(&mut self, service: ServiceId, pod: PodId) -> bool {
+        let listed = self.services.get(service).pair(pod).is_some_and(|pair| pair.is_listed_as_expected());
+        !listed || self.is_listed_with_other_ports(service, pod)
     }
 
     /// Whether the slices still list a pod that the Service does not expect.
@@ -127,38 +176,16 @@ impl Tracker {
         state.spec().is_some_and(|spec| spec.families.iter().all(has))
     }
 
+    fn expected_pods(&self, service: ServiceId) -> impl Iterator<Item = PodId> {
+        let expected = self.services.get(service).pairs().filter(|(_, pair)| pair.desired != Desired::Out);
+        expected.map(|(pod, _)| pod)
+    }
+
     /// Whether an edit changed the ports that slices show for any expected pod. The Service's own port numbers are not
     /// among them, and two names may mean the same number.
     pub(super) fn ports_differ(&self, service: ServiceId, old: &Service, new: &Service) -> bool {
-        let expected = self.services.get(service).pairs().filter(|(_, pair)| pair.desired != Desired::Out);
-        let mut known = expected.filter_map(|(pod, _)| self.pods.known(pod));
+        let mut known = self.expected_pods(service).filter_map(|pod| self.pods.known(pod));
         old.ports != new.ports
             && known.any(|known| endpoint_ports(old, &known.ports) != endpoint_ports(new, &known.ports))
     }
-}
-
-/// The ports that a slice shows for a pod, sorted, as `getEndpointPorts` of k8s.io/endpointslice finds them: a port whose
-/// name the pod does not have is left out.
-fn endpoint_ports(service: &Service, named: &[NamedPort]) -> Vec<EndpointPort> {
-    let mut ports: Vec<_> = service
-        .ports
-        .iter()
-        .filter_map(|port| {
-            let number = match &port.target {
-                TargetPort::Number(number) => *number,
-                TargetPort::Name(name) => {
-                    let same = |candidate: &&NamedPort| candidate.name == *name && candidate.protocol == port.protocol;
-                    named.iter().find(same)?.number
-                }
-            };
-            Some(EndpointPort {
-                name: port.name.clone(),
-                protocol: port.protocol.clone(),
-                number: Some(number),
-                app_protocol: port.app_protocol.clone(),
-            })
-        })
-        .collect();
-    ports.sort_unstable();
-    ports
 }

@@ -6,8 +6,8 @@ use crate::{
         event::{Resource, Seen},
         object::{Families, NamedPort, Pod, Uid},
     },
+    ledger::Change,
     propagation::{
-        change::Change,
         intern::Interner,
         membership::{PodId, ServiceId, SetId},
         pair::Desired,
@@ -29,14 +29,14 @@ pub(super) struct Pods {
     left: HashMap<PodId, Vec<ServiceId>>,
 }
 
-/// One pod. It stays as long as the pod watch, an endpoint or an edit that excluded it knows it.
+/// One pod. It stays as long as the pod watch, an endpoint, an edit that excluded it or the memory of what it overtook knows it.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) uid: Uid,
     pub(super) name: Arc<str>,
     /// What the pod watch said last; `None` before it said anything and after the pod was deleted.
     pub(super) known: Option<Known>,
-    /// Entries of slices and pending edits that name it.
+    /// Entries of slices, edits and memories that name it.
     holders: u32,
 }
 
@@ -87,12 +87,12 @@ impl Pods {
         self.slots[id.slot()].known.as_ref()
     }
 
-    /// An endpoint or an edit names it.
+    /// An endpoint, an edit or a memory names it.
     pub(super) fn hold(&mut self, id: PodId) {
         self.slots[id.slot()].holders += 1;
     }
 
-    /// An endpoint or an edit names it no longer.
+    /// An endpoint, an edit or a memory names it no longer.
     pub(super) fn release(&mut self, id: PodId) {
         self.slots[id.slot()].holders -= 1;
         self.drop_if_unknown(id);
@@ -134,7 +134,7 @@ impl Tracker {
     pub(super) fn pod_seen(&mut self, seen: Seen, pod: Pod) {
         let id = self.pods.intern(&pod.uid, || pod.name.as_str().into());
         let listing = self.listing(Resource::Pods);
-        let list = listing.unwrap_or(self.lists[Resource::Pods as usize].number);
+        let list = self.watches[Resource::Pods as usize].list;
         let ports = self.pods.ports.intern(&pod.ports);
         let old = self.pods.slots[id.slot()].known.take();
         if let Some(old) = &old
@@ -198,9 +198,9 @@ impl Tracker {
     /// more, and which [`Membership`](crate::propagation::membership::Membership) therefore does not lead to.
     pub(super) fn begin_pod_list(&mut self) {
         let mut left: HashMap<PodId, Vec<ServiceId>> = HashMap::new();
-        for pending in self.pendings.iter().filter(|pending| pending.change == Change::Removed) {
-            if let Some(pod) = pending.pod.filter(|pod| self.pods.known(*pod).is_some()) {
-                left.entry(pod).or_default().push(pending.service);
+        for pending in self.ledger.iter().filter(|pending| pending.change == Change::Removed) {
+            if let Some(pod) = pending.key.pod.filter(|pod| self.pods.known(*pod).is_some()) {
+                left.entry(pod).or_default().push(pending.key.service);
             }
         }
         self.pods.left = left;
@@ -211,7 +211,7 @@ impl Tracker {
         for service in self.membership.services(set).iter().chain(left) {
             let Some(pair) = self.services.find_state(*service).and_then(|state| state.pair(pod)) else { continue };
             for (_, id) in pair.all_pending() {
-                self.pendings.taint(id);
+                self.ledger.taint(id);
             }
         }
     }

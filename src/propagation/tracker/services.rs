@@ -1,15 +1,23 @@
 //! What the Service watch says.
 
-use super::{Ending, Tracker, edits::Edit, slices::SliceId};
+use super::{
+    Tracker,
+    edits::Edit,
+    pairs::Rebased,
+    ports::{PortSets, ResolvedPorts},
+    slices::SliceId,
+};
+pub(super) use crate::propagation::pair::Pair;
 use crate::{
     cluster::{
         event::{Resource, Seen},
-        object::{Families, Service},
+        object::{Families, Service, Uid},
     },
+    ledger::{Cause, Change},
     propagation::{
-        change::{Change, ServiceName},
         membership::{PodId, ServiceId},
-        pair::{Desired, Facts, Marks, Pair},
+        pair::{Desired, Facts, Marks},
+        report::ServiceName,
     },
 };
 use foldhash::fast::RandomState;
@@ -19,22 +27,31 @@ use std::{
     time::Duration,
 };
 
-/// All Services that the Service watch or a slice has named.
+/// All Services that the Service watch or a slice has named. They are known by their UID: a Service that was deleted and made anew
+/// under its name is another, and owns none of the slices of the first.
 #[derive(Debug, Default)]
 pub(super) struct Services {
     states: slab::Slab<State>,
+    by_uid: HashMap<Uid, ServiceId, RandomState>,
+    /// Those that exist, as far as the Service watch has told.
     by_name: HashMap<Arc<ServiceName>, ServiceId>,
 }
 
 /// One Service. It stays as long as the Service watch or a slice knows it.
 #[derive(Debug)]
 pub(super) struct State {
+    pub(super) uid: Uid,
+    /// As the Service watch has it; until that tells, as the slices have it.
     pub(super) name: Arc<ServiceName>,
     /// What the Service watch said last; `None` while only slices are known.
     spec: Option<Service>,
     /// The list in which it was seen last.
     list: u32,
     pub(super) slices: Vec<SliceId>,
+    /// Ports of `slices`.
+    pub(super) port_sets: PortSets,
+    /// Ports of `spec`, as far as they were asked for.
+    pub(super) resolved_ports: ResolvedPorts,
     /// When a slice last changed in what it shows, if that was after the Service watch last spoke of it.
     pub(super) last_slice: Option<Seen>,
     pairs: HashMap<PodId, Pair, RandomState>,
@@ -48,19 +65,42 @@ pub(super) struct State {
 
 impl Services {
     /// The index of a Service, which it is given now if it has none.
-    pub(super) fn intern(&mut self, namespace: &str, name: &str) -> ServiceId {
-        let name = ServiceName { namespace: namespace.into(), name: name.into() };
-        if let Some(id) = self.by_name.get(&name) {
+    pub(super) fn intern(&mut self, uid: &Uid, namespace: &str, name: &str) -> ServiceId {
+        if let Some(id) = self.by_uid.get(uid) {
             return *id;
         }
-        let name = Arc::new(name);
-        let id = self.states.insert(State::new(name.clone()));
-        self.by_name.insert(name, id);
+        let name = Arc::new(ServiceName { namespace: namespace.into(), name: name.into() });
+        let id = self.states.insert(State::new(uid.clone(), name));
+        self.by_uid.insert(uid.clone(), id);
         id
     }
 
-    fn find(&self, namespace: &str, name: &str) -> Option<ServiceId> {
+    /// The Service that has this name now, as far as the Service watch has told.
+    fn named(&self, namespace: &str, name: &str) -> Option<ServiceId> {
         self.by_name.get(&ServiceName { namespace: namespace.into(), name: name.into() }).copied()
+    }
+
+    /// Takes what the Service watch says of a Service; returns what it said before.
+    fn learn(&mut self, id: ServiceId, spec: Service) -> Option<Service> {
+        let state = &mut self.states[id];
+        let old = state.spec.replace(spec);
+        if let (None, Some(spec)) = (&old, &state.spec) {
+            if *state.name.namespace != *spec.namespace || *state.name.name != *spec.name {
+                // A slice with a false label came first.
+                let (namespace, name) = (spec.namespace.as_str().into(), spec.name.as_str().into());
+                state.name = Arc::new(ServiceName { namespace, name });
+            }
+            self.by_name.insert(state.name.clone(), id);
+        }
+        state.resolved_ports.clear();
+        old
+    }
+
+    /// The Service watch knows a Service no longer.
+    fn unlearn(&mut self, id: ServiceId) {
+        let state = &mut self.states[id];
+        (state.spec, state.last_slice) = (None, None);
+        self.by_name.remove(&state.name);
     }
 
     /// How many there are.
@@ -84,8 +124,8 @@ impl Services {
     /// Forgets a Service that neither the Service watch nor a slice knows.
     pub(super) fn drop_if_unknown(&mut self, id: ServiceId) {
         if self.states[id].spec.is_none() && self.states[id].slices.is_empty() {
-            let State { name, .. } = self.states.remove(id);
-            self.by_name.remove(&name);
+            let State { uid, .. } = self.states.remove(id);
+            self.by_uid.remove(&uid);
         }
     }
 
@@ -111,12 +151,15 @@ impl Services {
 // === impl State ===
 
 impl State {
-    fn new(name: Arc<ServiceName>) -> Self {
+    fn new(uid: Uid, name: Arc<ServiceName>) -> Self {
         Self {
+            uid,
             name,
             spec: None,
             list: 0,
             slices: Vec::new(),
+            port_sets: PortSets::default(),
+            resolved_ports: ResolvedPorts::default(),
             last_slice: None,
             pairs: HashMap::default(),
             marks: HashMap::new(),
@@ -192,7 +235,8 @@ impl State {
 }
 
 fn is_measured(spec: &Service) -> bool {
-    !spec.selector.is_empty() && !spec.external_name && !is_ignored(spec)
+    // For a Service that a finalizer holds the controller makes no slices any more.
+    !spec.selector.is_empty() && !spec.external_name && !spec.terminating && !is_ignored(spec)
 }
 
 fn is_ignored(spec: &Service) -> bool {
@@ -204,47 +248,57 @@ fn is_ignored(spec: &Service) -> bool {
 impl Tracker {
     /// A Service was created or changed, or stands in a list.
     pub(super) fn service_seen(&mut self, seen: Seen, new: Service) {
-        let id = self.services.intern(&new.namespace, &new.name);
-        if self.services.get(id).spec.as_ref().is_some_and(|old| old.uid != new.uid) {
+        let known = self.services.named(&new.namespace, &new.name);
+        if let Some(old) = known.filter(|id| self.services.get(*id).uid != new.uid) {
             // Deleted and made anew while nobody looked.
-            self.forget_service(id, seen);
+            self.forget_service(old, seen);
         }
-        let listing = self.listing(Resource::Services);
-        let list = listing.unwrap_or(self.lists[Resource::Services as usize].number);
+        let id = self.services.intern(&new.uid, &new.namespace, &new.name);
+        let is_listing = self.listing(Resource::Services).is_some();
+        let list = self.watches[Resource::Services as usize].list;
+        let old = self.services.learn(id, new.clone());
         let state = self.services.get_mut(id);
         state.list = list;
         let ahead = state.last_slice.take();
-        let old = state.spec.replace(new);
-        let (now, new) = (state.is_measured(), state.spec.clone());
-        let Some(new) = new else { return };
-        if let (Some(old), Some(_), Some(edit)) = (&old, listing, &state.edit)
+        if let (Some(old), true, Some(pending)) = (&old, is_listing, state.edit.as_ref().and_then(Edit::pending))
             && old.resource_version != new.resource_version
         {
-            self.pendings.taint(edit.pending());
+            self.ledger.taint(pending);
         }
-        match old {
-            Some(old) if is_measured(&old) && now => self.edit_service(id, &old, &new, seen, ahead),
-            Some(old) if is_measured(&old) => {
-                self.withdraw_all(id, seen);
-                self.membership.unselect(id);
-                self.rebase_all(id, seen);
-            }
-            old if now => {
-                self.membership.select(id, &new.namespace, &new.selector);
-                self.recount(id);
-                self.rebase_all(id, seen);
-                // Taking the annotation away makes nothing new.
-                if !old.is_some_and(|old| is_ignored(&old)) {
-                    self.start_edit(id, HashSet::new(), seen, ahead);
-                }
-            }
-            _ => {}
+        let was_ignored = old.as_ref().is_some_and(is_ignored);
+        match (old.filter(is_measured), is_measured(&new)) {
+            (Some(old), true) => self.edit_service(id, &old, &new, seen, ahead),
+            (Some(_), false) => self.stop_measuring(id, seen),
+            (None, true) => self.start_measuring(id, &new, !was_ignored, seen, ahead),
+            (None, false) => {}
         }
+    }
+
+    /// The Service's endpoints are measured from now on.
+    fn start_measuring(&mut self, id: ServiceId, new: &Service, is_new: bool, seen: Seen, ahead: Option<Seen>) {
+        self.membership.select(id, &new.namespace, &new.selector);
+        self.recount(id);
+        self.rebase_all(id, seen);
+        if is_new {
+            self.start_edit(id, HashSet::new(), seen, ahead);
+        }
+        self.start_unseen(id, seen);
+        if !is_new {
+            // Taking the annotation away makes nothing new.
+            self.start_unseen_edit(id, seen);
+        }
+    }
+
+    /// The Service's endpoints are measured no longer.
+    fn stop_measuring(&mut self, id: ServiceId, seen: Seen) {
+        self.withdraw_all(id, seen);
+        self.membership.unselect(id);
+        self.rebase_all(id, seen);
     }
 
     /// Both before and now the Service's endpoints are measured.
     fn edit_service(&mut self, id: ServiceId, old: &Service, new: &Service, seen: Seen, ahead: Option<Seen>) {
-        let before: HashMap<PodId, Families> = self.expected_pods(id);
+        let before: HashMap<PodId, Families> = self.expectations(id);
         if old.selector != new.selector {
             self.membership.select(id, &new.namespace, &new.selector);
         }
@@ -255,21 +309,25 @@ impl Tracker {
         if same_pods && old.publish_not_ready_addresses == new.publish_not_ready_addresses && old.ports == new.ports {
             return;
         }
-        let excluded = self.rebase_all(id, seen);
-        let moved = old.families != new.families || self.expected_pods(id) != before;
+        let rebased = self.rebase_all(id, seen);
+        let of = |which: Rebased| rebased.iter().filter(move |(_, it)| *it == which).map(|(pod, _)| *pod);
+        let moved = old.families != new.families || self.expectations(id) != before;
         if moved || self.ports_differ(id, old, new) {
-            self.start_edit(id, excluded, seen, ahead);
+            self.start_edit(id, of(Rebased::Left).collect(), seen, ahead);
         } else {
             self.check_edit(id, seen, false);
+        }
+        for pod in of(Rebased::Entered) {
+            // Listed, but wrongly: the edit does not wait for that.
+            self.start_unseen_change(id, pod, seen);
         }
     }
 
     /// A Service was deleted.
     pub(super) fn service_gone(&mut self, seen: Seen, gone: &Service) {
-        let Some(id) = self.services.find(&gone.namespace, &gone.name) else { return };
-        if self.services.get(id).spec.as_ref().is_some_and(|spec| spec.uid == gone.uid) {
+        let known = self.services.named(&gone.namespace, &gone.name);
+        if let Some(id) = known.filter(|id| self.services.get(*id).uid == gone.uid) {
             self.forget_service(id, seen);
-            self.services.drop_if_unknown(id);
         }
     }
 
@@ -279,35 +337,36 @@ impl Tracker {
         let gone: Vec<_> = self.services.states.iter().filter(|(_, state)| unlisted(state)).map(|(id, _)| id).collect();
         for id in gone {
             self.forget_service(id, seen);
-            self.services.drop_if_unknown(id);
         }
     }
 
     fn forget_service(&mut self, id: ServiceId, seen: Seen) {
-        self.withdraw_all(id, seen);
-        self.membership.unselect(id);
-        let state = self.services.get_mut(id);
-        (state.spec, state.last_slice) = (None, None);
-        self.rebase_all(id, seen);
+        self.services.unlearn(id);
+        self.stop_measuring(id, seen);
+        self.services.drop_if_unknown(id);
     }
 
     fn withdraw_all(&mut self, id: ServiceId, seen: Seen) {
         let state = self.services.get(id);
-        let of_pods = state.pairs().flat_map(|(_, pair)| pair.all_pending()).map(|(_, pending)| pending);
-        let pending: Vec<_> = of_pods.chain(state.edit.as_ref().map(Edit::pending)).collect();
-        for pending in pending {
-            self.end(pending, seen.at, Ending::Withdrawn);
+        let pending: Vec<_> =
+            state.pairs().flat_map(|(_, pair)| pair.all_pending()).map(|(_, pending)| pending).collect();
+        let edit = state.edit.as_ref().and_then(Edit::pending);
+        for pending in pending.into_iter().chain(edit) {
+            self.end(pending, seen, Cause::Withdrawn);
+        }
+        for subject in self.overtaken.subjects_of(id) {
+            self.forget(subject);
         }
     }
 
-    /// Brings every pair in line with the Service as it is now. Returns the pods that it expected and expects no longer.
-    fn rebase_all(&mut self, id: ServiceId, seen: Seen) -> HashSet<PodId> {
+    /// Brings every pair in line with the Service as it is now.
+    fn rebase_all(&mut self, id: ServiceId, seen: Seen) -> Vec<(PodId, Rebased)> {
         let mut pods: HashSet<PodId> = self.services.get(id).pairs.keys().copied().collect();
         pods.extend(self.membership.pods(id));
-        pods.into_iter().filter(|pod| self.rebase_pair(id, *pod, seen)).collect()
+        pods.into_iter().map(|pod| (pod, self.rebase_pair(id, pod, seen))).collect()
     }
 
-    fn expected_pods(&self, id: ServiceId) -> HashMap<PodId, Families> {
+    fn expectations(&self, id: ServiceId) -> HashMap<PodId, Families> {
         let expected = self.services.get(id).pairs().filter(|(_, pair)| pair.desired != Desired::Out);
         expected.map(|(pod, pair)| (pod, pair.expected)).collect()
     }

@@ -81,6 +81,11 @@ impl Slices {
         &self.slices[id]
     }
 
+    /// One copy of these ports for all who have them.
+    pub(super) fn intern_ports(&mut self, ports: &[EndpointPort]) -> Arc<[EndpointPort]> {
+        self.ports.intern(ports)
+    }
+
     /// Compares what a slice has to list with what it lists, and reads what is new. Endpoints stay where they are when another is
     /// written, so that one look at each is the rule; whatever is not known again is read.
     fn compare(&self, known: Option<SliceId>, endpoints: &[EncodedEndpoint]) -> Result<Comparison, ObjectError> {
@@ -133,13 +138,13 @@ impl Tracker {
             return Ok(());
         };
         if let Some(id) = self.slices.by_uid.get(&slice.uid)
-            && !self.is_of(*id, &slice.namespace, owner)
+            && !self.is_of(*id, owner)
         {
             self.slice_gone(seen, &slice.uid);
         }
         let known = self.slices.by_uid.get(&slice.uid).copied();
         let Comparison { order, read, left } = self.slices.compare(known, &slice.endpoints)?;
-        let service = self.services.intern(&slice.namespace, &owner.service);
+        let service = self.services.intern(&owner.uid, &slice.namespace, &owner.service);
         let mut came = Vec::with_capacity(read.len());
         for Endpoint { pod, name, ready, serving, terminating } in read {
             let pod = self.pods.intern(&pod, || name.into());
@@ -154,23 +159,31 @@ impl Tracker {
             }
         });
         let listed = listed.collect();
-        let list =
-            self.listing(Resource::EndpointSlices).unwrap_or(self.lists[Resource::EndpointSlices as usize].number);
+        let list = self.watches[Resource::EndpointSlices as usize].list;
         let ports = self.slices.ports.intern(&slice.ports);
-        let shape_changed = match known {
+        let (id, old_ports) = match known {
             Some(id) => {
                 let known = &mut self.slices.slices[id];
                 (known.list, known.listed) = (list, listed);
-                std::mem::replace(&mut known.ports, ports.clone()) != ports
+                (id, Some(std::mem::replace(&mut known.ports, ports.clone())))
             }
             None => {
+                let ports = ports.clone();
                 let new = Slice { uid: slice.uid.clone(), service, family: owner.family, ports, listed, list };
                 let id = self.slices.slices.insert(new);
                 self.slices.by_uid.insert(slice.uid, id);
                 self.services.get_mut(service).slices.push(id);
-                true
+                (id, None)
             }
         };
+        let shape_changed = old_ports.as_ref().is_none_or(|old| !Arc::ptr_eq(old, &ports));
+        if shape_changed {
+            let port_sets = &mut self.services.get_mut(service).port_sets;
+            port_sets.add(&ports);
+            if let Some(old) = &old_ports {
+                port_sets.remove(old);
+            }
+        }
         self.show_difference(
             service,
             owner.family,
@@ -179,20 +192,26 @@ impl Tracker {
             shape_changed,
             seen,
         );
+        if shape_changed && old_ports.is_some() {
+            // Those that are listed as before have other ports now.
+            let listed: Vec<PodId> = self.slices.get(id).listed.iter().map(|listed| listed.pod).collect();
+            listed.into_iter().for_each(|pod| self.look_at(service, pod, seen.at));
+        }
         Ok(())
     }
 
-    fn is_of(&self, slice: SliceId, namespace: &str, owner: &SliceOwner) -> bool {
+    fn is_of(&self, slice: SliceId, owner: &SliceOwner) -> bool {
         let Slice { service, family, .. } = self.slices.get(slice);
-        let name = &self.services.get(*service).name;
-        *family == owner.family && *name.namespace == *namespace && *name.name == *owner.service
+        *family == owner.family && self.services.get(*service).uid == owner.uid
     }
 
     /// A slice was deleted.
     pub(super) fn slice_gone(&mut self, seen: Seen, uid: &Uid) {
         let Some(id) = self.slices.by_uid.remove(uid) else { return };
-        let Slice { service, family, listed, .. } = self.slices.slices.remove(id);
-        self.services.get_mut(service).slices.retain(|slice| *slice != id);
+        let Slice { service, family, listed, ports, .. } = self.slices.slices.remove(id);
+        let state = self.services.get_mut(service);
+        state.slices.retain(|slice| *slice != id);
+        state.port_sets.remove(&ports);
         self.show_difference(service, family, listed.iter().map(Listed::of_pod).collect(), Vec::new(), true, seen);
         self.services.drop_if_unknown(service);
     }
@@ -211,6 +230,10 @@ impl Tracker {
         let state = self.services.get_mut(service);
         // What came to be shown by the old count is not what is asked now.
         state.marks.clear();
+        for subject in self.overtaken.subjects_of(service).into_iter().filter(|subject| subject.pod.is_some()) {
+            self.forget(subject);
+        }
+        let state = self.services.get_mut(service);
         let published = state.publishes();
         let slices = state.slices.clone();
         let listed: Vec<PodId> = state.pairs().map(|(pod, _)| pod).collect();

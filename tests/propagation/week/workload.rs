@@ -100,7 +100,7 @@ impl Known {
 
     /// What a tracker holds that knows as much, when nothing is pending.
     pub fn size(&self) -> Size {
-        Size { pods: self.pods.len(), services: self.services.len(), slices: self.slices.len(), pending: 0 }
+        Size { pods: self.pods.len(), services: self.services.len(), slices: self.slices.len(), ..Size::default() }
     }
 }
 

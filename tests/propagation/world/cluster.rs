@@ -238,11 +238,8 @@ impl Cluster {
     pub fn assign_slice(&mut self, uid: &Uid, service: Option<Slot>) {
         let mut slice = self.slices[uid].clone();
         let family = slice.owner.as_ref().map_or(Family::V4, |owner| owner.family);
-        slice.owner = service.map(|slot| SliceOwner {
-            uid: self.service_uid(slot),
-            service: format!("svc-{}", slot.1),
-            family,
-        });
+        slice.owner =
+            service.map(|slot| SliceOwner { uid: self.service_uid(slot), service: format!("svc-{}", slot.1), family });
         self.write_slice(slice);
     }
 

@@ -1,7 +1,7 @@
-//! Changes and how they end: what the tracker reports.
+//! Kinds of change, and how a change ends.
 
-use crate::cluster::{event::Stamp, object::Uid};
-use std::{fmt, sync::Arc, time::Duration};
+use crate::cluster::event::Stamp;
+use std::{fmt, time::Duration};
 
 /// A kind of change: a fact about a pod or a Service that must alter a Service's endpoint list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,56 +41,6 @@ pub enum Outcome {
     Withdrawn,
 }
 
-/// What the tracker has to say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Report {
-    /// A change ended.
-    Ended(Ended),
-    /// A change met its objective or missed it. Said once a change at most: when it is reflected in time, or at the
-    /// moment its age passes the objective, whatever becomes of it after.
-    Judged {
-        /// The Service.
-        service: Arc<ServiceName>,
-        /// Kind of change.
-        change: Change,
-        /// Whether the objective was missed.
-        missed: bool,
-    },
-}
-
-/// The end of one change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// The Service whose endpoints had to change.
-    pub service: Arc<ServiceName>,
-    /// The pod; `None` for [`Change::Service`].
-    pub pod: Option<PodRef>,
-    /// Kind of change.
-    pub change: Change,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// When it ended.
-    pub at: Stamp,
-}
-
-/// Names a pod to people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PodRef {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Its identity.
-    pub uid: Uid,
-}
-
-/// Names a Service.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ServiceName {
-    /// Its namespace.
-    pub namespace: Box<str>,
-    /// Its name.
-    pub name: Box<str>,
-}
-
 // === impl Change ===
 
 impl Change {
@@ -123,6 +73,13 @@ impl fmt::Display for Change {
 // === impl Outcome ===
 
 impl Outcome {
+    /// Of a change that came at `since` and was shown at `shown`. The two come by watches of their own, so that what shows a change
+    /// may be the earlier.
+    pub fn propagated(since: Stamp, shown: Stamp) -> Self {
+        let reordered = (shown < since).then(|| since.since(shown));
+        Self::Propagated { delay: shown.since(since), reordered }
+    }
+
     /// The values of the label `outcome`, in the order of [`Outcome::index`].
     pub const NAMES: [&'static str; 5] = ["propagated", "superseded", "expired", "censored", "withdrawn"];
 
@@ -149,13 +106,5 @@ impl Outcome {
             Self::Expired { age } => Some(age),
             Self::Superseded | Self::Censored | Self::Withdrawn => None,
         }
-    }
-}
-
-// === impl ServiceName ===
-
-impl fmt::Display for ServiceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
     }
 }
