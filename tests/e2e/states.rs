@@ -111,6 +111,8 @@ async fn a_pod_that_fails_and_wakes_nobody() -> Result<()> {
         scene.settle().await?;
     }
     assert_eq!(counts(&scene.agree().await?), [1, 1, 0, 0, 1]);
+    // Where the controller sees its own write before it has noted it, it looks at the Service once more, a second later.
+    tokio::time::sleep(Duration::from_millis(1300)).await;
     scene.objects.report_failed(&pod).await?;
     wait_for_gauge(&scene, "endpointlag_pending_changes", 1.0).await?;
     wait_for_gauge(&scene, OUT_OF_SYNC, 1.0).await?;
