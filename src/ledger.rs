@@ -48,8 +48,8 @@ pub struct Closed<K> {
     pub key: K,
     /// Kind of change.
     pub change: Change,
-    /// How it ended.
-    pub outcome: Outcome,
+    /// How it ended; `None` if it turned out to have been no change.
+    pub outcome: Option<Outcome>,
     /// When it ended; of a change that was given up, when it reached that age.
     pub at: Stamp,
     /// Whether it missed its objective, if that is known only now.
@@ -89,8 +89,21 @@ impl<K: Copy> Ledger<K> {
     /// Starts to wait for a change to be reflected, within `objective` if all is well. `since` is its start, or a lower bound
     /// of it where it came late.
     pub fn start(&mut self, key: K, change: Change, since: Seen, objective: Duration) -> PendingId {
-        let pending = Pending { key, change, since: since.at, exact: !since.is_late(), objective, judged: false };
-        self.pendings.start(pending, self.expiry)
+        self.start_in_doubt(key, change, since, objective, since.at)
+    }
+
+    /// The same of a change that is known only because the next hop contradicts it, which may be ahead of an event that is still to
+    /// come. If it ends before `doubted_until` without being reflected, it was no change.
+    pub fn start_in_doubt(
+        &mut self,
+        key: K,
+        change: Change,
+        since: Seen,
+        objective: Duration,
+        doubted_until: Stamp,
+    ) -> PendingId {
+        let (since, exact) = (since.at, !since.is_late());
+        self.pendings.start(Pending { key, change, since, exact, objective, doubted_until, judged: false }, self.expiry)
     }
 
     /// Ends a change by an event of this time.
@@ -116,7 +129,9 @@ impl<K: Copy> Ledger<K> {
         };
         let expires = pending.since.plus(self.expiry);
         let at = if matches!(outcome, Outcome::Expired { .. }) { expires } else { seen.at };
-        let missed = missed.filter(|_| !pending.judged);
+        let is_doubted = pending.doubted_until > pending.since && seen.at <= pending.doubted_until;
+        let outcome = (cause == Cause::Reflected || !is_doubted).then_some(outcome);
+        let missed = missed.filter(|_| !pending.judged && outcome.is_some());
         Closed { key: pending.key, change: pending.change, outcome, at, missed, expires }
     }
 
@@ -132,7 +147,7 @@ impl<K: Copy> Ledger<K> {
             return Some(Due::Missed(pending.key, pending.change));
         }
         let pending = self.pendings.remove(id);
-        let outcome = if pending.exact { Outcome::Expired { age: self.expiry } } else { Outcome::Censored };
+        let outcome = Some(if pending.exact { Outcome::Expired { age: self.expiry } } else { Outcome::Censored });
         let expires = pending.since.plus(self.expiry);
         let missed = (pending.exact && !pending.judged).then_some(true);
         Some(Due::Expired(Closed { key: pending.key, change: pending.change, outcome, at: expires, missed, expires }))

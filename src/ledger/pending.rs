@@ -21,6 +21,8 @@ pub struct Pending<K> {
     pub exact: bool,
     /// The age within which it should be reflected.
     pub objective: Duration,
+    /// Until then it may turn out to have been no change; `since` where there is no doubt.
+    pub doubted_until: Stamp,
     /// Whether it was said to have missed its objective.
     pub judged: bool,
 }
@@ -80,7 +82,7 @@ impl<K> Pendings<K> {
     pub(super) fn start(&mut self, pending: Pending<K>, expiry: Duration) -> PendingId {
         self.started += 1;
         let (serial, expires) = (self.started, pending.since.plus(expiry));
-        let at = pending.since.plus(pending.objective.min(expiry));
+        let at = pending.since.plus(pending.objective).max(pending.doubted_until).min(expires);
         let slot = self.entries.insert(Slot { pending, serial, expires });
         let id = PendingId(u32::try_from(slot).expect("each holds tens of bytes: memory ends before 2^32 of them"));
         self.deadlines.push(Reverse(Deadline { at, serial, id }));
@@ -151,8 +153,15 @@ mod tests {
     fn deadlines_of_ended_changes_do_not_pile_up() {
         let mut pendings = Pendings::default();
         let objective = Duration::from_secs(3600);
-        let pending =
-            Pending { key: (), change: Change::Ready, since: Stamp::default(), exact: true, objective, judged: false };
+        let pending = Pending {
+            key: (),
+            change: Change::Ready,
+            since: Stamp::default(),
+            exact: true,
+            objective,
+            doubted_until: Stamp::default(),
+            judged: false,
+        };
         for _ in 0..100_000 {
             let id = pendings.start(pending, objective);
             pendings.remove(id);

@@ -20,7 +20,7 @@ fn started(ledger: &mut Ledger<u8>, since: Seen) -> PendingId {
 
 /// How it ended, and whether it is said to have missed its objective now.
 fn ending(closed: Closed<u8>) -> (Outcome, Option<bool>) {
-    (closed.outcome, closed.missed)
+    (closed.outcome.expect("a change"), closed.missed)
 }
 
 #[test]
@@ -89,4 +89,20 @@ fn what_came_late_has_no_delay() {
     }
     let id = started(&mut ledger, live(0.0));
     assert_eq!(ending(ledger.end(id, Seen::late(at(9.0)), Cause::Withdrawn)), (Outcome::Withdrawn, None));
+}
+
+#[test]
+fn what_is_in_doubt_is_a_change_once_it_is_reflected_or_the_doubt_is_over() {
+    let doubted = |ledger: &mut Ledger<u8>| ledger.start_in_doubt(1, Change::Ready, live(0.0), OBJECTIVE, at(10.5));
+    let mut ledger = ledger();
+    let id = doubted(&mut ledger);
+    assert_eq!(ledger.next_due(at(10.5)), None, "it may be none");
+    let closed = ledger.end(id, live(10.5), Cause::Superseded);
+    assert_eq!((closed.outcome, closed.missed), (None, None));
+    let id = doubted(&mut ledger);
+    let reflected = ledger.end(id, live(10.2), Cause::Reflected);
+    assert_eq!(ending(reflected), (Outcome::propagated(at(0.0), at(10.2)), Some(true)));
+    let id = doubted(&mut ledger);
+    assert_eq!(ledger.next_due(at(10.6)), Some(Due::Missed(1, Change::Ready)));
+    assert_eq!(ending(ledger.end(id, live(10.6), Cause::Superseded)), (Outcome::Superseded, None));
 }

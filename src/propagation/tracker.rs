@@ -180,6 +180,18 @@ impl Tracker {
     /// Starts to wait for a change to be reflected.
     fn start(&mut self, subject: Subject, change: Change, seen: Seen) -> PendingId {
         let id = self.ledger.start(subject, change, seen, self.objective(subject.service));
+        self.started(subject, change, id)
+    }
+
+    /// Starts to wait for a change that came at `since` and was shown then, and that a slice contradicts at `now`: what it overtook
+    /// was written after all. Or the slice is ahead of what ends the change; that is known soon.
+    fn start_answer(&mut self, subject: Subject, change: Change, since: Seen, now: Stamp) -> PendingId {
+        let objective = self.objective(subject.service);
+        let id = self.ledger.start_in_doubt(subject, change, since, objective, now.plus(REORDER_HORIZON));
+        self.started(subject, change, id)
+    }
+
+    fn started(&mut self, subject: Subject, change: Change, id: PendingId) -> PendingId {
         if let Some(pod) = subject.pod {
             self.services.get_mut(subject.service).pair_mut(pod).set_pending(change, Some(id));
         }
@@ -204,7 +216,9 @@ impl Tracker {
         if let Some(missed) = missed {
             self.report_judged(subject.service, change, missed);
         }
-        self.report(subject, change, outcome, at);
+        if let Some(outcome) = outcome {
+            self.report(subject, change, outcome, at);
+        }
     }
 
     fn drop_edit(&mut self, service: ServiceId) {

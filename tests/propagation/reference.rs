@@ -3,17 +3,24 @@
 //! but the types of what goes in and what comes out.
 
 mod edits;
+mod endings;
 mod history;
+mod overtaken;
 mod pods;
+mod slices;
+mod tests;
 
 use self::{
     edits::Edit,
-    history::{Moment, View, name_of},
+    endings::Cause,
+    history::{Moment, Pair, View, name_of},
+    overtaken::{Dormant, Memory},
 };
+use crate::world::Step;
 use endpointlag::{
     cluster::{
         event::{Event, Resource, Seen, Stamp},
-        object::{Annotation, Uid},
+        object::Uid,
     },
     propagation::{Change, Outcome, ServiceName, Settings},
 };
@@ -49,6 +56,8 @@ pub struct Pending {
     pub since: Stamp,
     /// Whether `since` is when it started, and not merely when it was first known.
     pub exact: bool,
+    /// The Service itself, for which another of the same name may come.
+    owner: Uid,
     judged: bool,
     objective: Duration,
     /// What is waited for, of a [`Change::Service`].
@@ -63,26 +72,19 @@ pub struct Reference {
     /// Objects named by the list under way, by resource.
     listing: BTreeMap<Resource, BTreeSet<Uid>>,
     listed_once: BTreeSet<Resource>,
+    /// Since when watches are lost that are lost now.
+    lost: BTreeMap<Resource, Stamp>,
     /// The event with which measuring began; beyond any until then.
     measuring_since: usize,
     pub pending: Vec<Pending>,
+    /// What a late write may still bring back, of pods and of edits.
+    overtaken: BTreeMap<Pair, Memory>,
+    dormant: BTreeMap<Uid, Dormant>,
     /// How many changes there have been.
     pub started: u64,
     pub ends: Vec<End>,
     pub verdicts: Vec<Verdict>,
 }
-
-/// Why a pending change ends.
-#[derive(Clone, Copy, Debug)]
-enum Ending {
-    Reflected(Seen),
-    Superseded,
-    Withdrawn,
-    Expired,
-}
-
-/// How long before a change a slice may show it and still be its reflection.
-const HORIZON: Duration = Duration::from_secs(10);
 
 impl Reference {
     pub fn new(settings: Settings) -> Self {
@@ -91,45 +93,45 @@ impl Reference {
             resource: Resource::Pods,
             services_named: BTreeSet::new(),
             view: View::default(),
+            out_of_sync: BTreeMap::new(),
         };
         Self {
             settings,
             history: vec![beginning],
             listing: BTreeMap::new(),
             listed_once: BTreeSet::new(),
+            lost: BTreeMap::new(),
             measuring_since: usize::MAX,
             pending: Vec::new(),
+            overtaken: BTreeMap::new(),
+            dormant: BTreeMap::new(),
             started: 0,
             ends: Vec::new(),
             verdicts: Vec::new(),
         }
     }
 
-    /// Lets time pass: what is strictly older than its objective has missed it, what is older than the expiry is given up.
-    /// It is given up at that age, so that it never grows as old as an objective beyond the expiry.
-    pub fn advance(&mut self, now: Stamp) {
-        let expiry = self.settings.expiry;
-        for pending in &mut self.pending {
-            if !pending.judged && pending.objective < expiry && now.since(pending.since) > pending.objective {
-                pending.judged = true;
-                self.verdicts.push(verdict(pending, true));
-            }
+    /// Takes an event, or lets time pass.
+    pub fn feed(&mut self, step: &Step) {
+        match step {
+            Step::Event(seen, event) => self.apply(*seen, event),
+            Step::Advance(now) => self.advance(*now),
         }
-        self.end_where(now, Ending::Expired, |pending| now.since(pending.since) > expiry);
     }
 
-    /// Takes an event; time has advanced to its stamp before it counts.
+    /// Takes an event. No time passes by that.
     pub fn apply(&mut self, seen: Seen, event: &Event) {
-        self.advance(seen.at);
-        if let Event::Service(service) | Event::ServiceDeleted(service) = event {
-            let known = self.now().services.get(&name_of(service)).cloned();
-            match (known.filter(|known| known.uid != service.uid), event) {
-                // A Service made anew under its name: the one before was deleted, and nobody told.
-                (Some(known), Event::Service(_)) => self.take(seen, &Event::ServiceDeleted((*known).clone())),
-                // The end of the one before, told late, is not the end of this one.
-                (Some(_), _) => return,
-                (None, _) => {}
+        match event {
+            Event::Service(service) => {
+                let namesake = self.now().named(&name_of(service)).cloned();
+                if let Some(old) = namesake.filter(|old| old.uid != service.uid) {
+                    // A Service made anew under its name: the one before was deleted, and nobody told.
+                    self.take(seen, &Event::ServiceDeleted((*old).clone()));
+                }
             }
+            // The end of one that is not known is no news, and not the end of another that has its name now.
+            Event::ServiceDeleted(service) if !self.now().services.contains_key(&service.uid) => return,
+            _ => {}
         }
         self.take(seen, event);
     }
@@ -139,6 +141,8 @@ impl Reference {
         let mut services_named = BTreeSet::new();
         let mut seen = seen;
         match event {
+            Event::WatchLost(resource) => drop(self.lost.entry(*resource).or_insert(seen.at)),
+            Event::WatchRestored(resource) => drop(self.lost.remove(resource)),
             Event::ListBegan(resource) => drop(self.listing.insert(*resource, BTreeSet::new())),
             Event::ListEnded(resource) => {
                 // What a list does not name was deleted, nobody knows when.
@@ -147,18 +151,15 @@ impl Reference {
                 match resource {
                     Resource::Pods => view.pods.retain(|uid, _| named.contains(uid)),
                     Resource::EndpointSlices => view.slices.retain(|uid, _| named.contains(uid)),
-                    Resource::Services => view.services.retain(|name, service| {
-                        let kept = named.contains(&service.uid);
-                        if !kept {
-                            services_named.insert(name.clone());
-                        }
-                        kept
-                    }),
+                    Resource::Services => {
+                        services_named.extend(view.services.keys().filter(|uid| !named.contains(uid)).cloned());
+                        view.services.retain(|uid, _| named.contains(uid));
+                    }
                 }
                 self.listed_once.insert(*resource);
             }
             Event::Service(service) | Event::ServiceDeleted(service) => {
-                services_named.insert(name_of(service));
+                services_named.insert(service.uid.clone());
             }
             _ => {}
         }
@@ -166,18 +167,49 @@ impl Reference {
         if let (Some(named), Some(uid)) = (self.listing.get_mut(&resource), uid) {
             named.insert(uid);
         }
-        self.history.push(Moment { seen, resource, services_named, view });
-        if self.measuring_since < self.history.len() {
+        let begins = !self.is_measuring() && self.listed_once.len() == Resource::ALL.len();
+        if begins {
+            self.measuring_since = self.history.len();
+        }
+        let out_of_sync = if self.is_measuring() { view.out_of_sync() } else { BTreeMap::new() };
+        self.history.push(Moment { seen, resource, services_named, view, out_of_sync });
+        if begins {
+            self.start_from_lists();
+        } else if self.is_measuring() && !matches!(event, Event::WatchLost(_) | Event::WatchRestored(_)) {
             self.lose_starts(event);
             match resource {
                 Resource::Pods => self.pods_moved(),
                 Resource::Services => self.services_edited(),
-                Resource::EndpointSlices => self.end_shown(Ending::Reflected(seen)),
+                Resource::EndpointSlices => self.slices_written(),
             }
-        } else if self.listed_once.len() == Resource::ALL.len() {
-            self.measuring_since = self.history.len() - 1;
-            self.start_from_lists();
         }
+    }
+
+    /// Every endpoint that is out of sync now: since the first of the events that found it so and never otherwise after, and
+    /// whether traffic goes wrong.
+    pub fn out_of_sync(&self) -> BTreeMap<(ServiceName, Uid), (Stamp, bool)> {
+        let mut endpoints = BTreeMap::new();
+        for (pair, traffic) in &self.history[self.history.len() - 1].out_of_sync {
+            let since = self.history.iter().rev().take_while(|moment| moment.out_of_sync.contains_key(pair)).last();
+            let since = since.expect("it is so now").seen.at;
+            endpoints.insert((name_of(&self.now().services[&pair.0]), pair.1.clone()), (since, *traffic));
+        }
+        endpoints
+    }
+
+    /// How many overtaken changes and edits are remembered.
+    pub fn remembered(&self) -> usize {
+        self.overtaken.len() + self.dormant.len()
+    }
+
+    /// Whether every watch has listed once.
+    pub fn is_measuring(&self) -> bool {
+        self.measuring_since != usize::MAX
+    }
+
+    /// Whether a watch is lost, so that nothing can be said of the controller.
+    pub fn is_blind(&self) -> bool {
+        !self.lost.is_empty()
     }
 
     fn now(&self) -> &View {
@@ -195,128 +227,46 @@ impl Reference {
 
     /// An object of a list that is not the version known has been through states that nobody told of.
     fn lose_starts(&mut self, event: &Event) {
-        let (now, before) = (&self.history[self.history.len() - 1], &self.history[self.history.len() - 2].view);
-        if !self.listing.contains_key(&now.resource) {
+        let resource = self.history[self.history.len() - 1].resource;
+        if !self.listing.contains_key(&resource) {
             return;
         }
-        for pending in &mut self.pending {
-            let lost = match event {
-                Event::Pod(pod) => {
-                    pending.pod.as_ref() == Some(&pod.uid)
-                        && before.pods.get(&pod.uid).is_some_and(|known| known.resource_version != pod.resource_version)
+        let before = self.before();
+        match event {
+            Event::Pod(pod) => {
+                if before.pods.get(&pod.uid).is_some_and(|known| known.resource_version != pod.resource_version) {
+                    self.pending
+                        .iter_mut()
+                        .filter(|it| it.pod.as_ref() == Some(&pod.uid))
+                        .for_each(|it| it.exact = false);
+                    self.forget_starts_of_pod(&pod.uid);
                 }
-                Event::Service(service) => {
-                    let name = name_of(service);
-                    pending.pod.is_none()
-                        && pending.service == name
-                        && before.services.get(&name).is_some_and(|s| s.resource_version != service.resource_version)
+            }
+            Event::Service(service) => {
+                let known = before.services.get(&service.uid);
+                if known.is_some_and(|known| known.resource_version != service.resource_version) {
+                    let own = |it: &&mut Pending| it.pod.is_none() && it.owner == service.uid;
+                    self.pending.iter_mut().filter(own).for_each(|it| it.exact = false);
+                    self.forget_starts_of_service(&service.uid);
                 }
-                _ => false,
-            };
-            pending.exact &= !lost;
+            }
+            _ => {}
         }
     }
 
     /// Objects of the first lists are no changes; where they disagree, something is under way since nobody knows when.
     fn start_from_lists(&mut self) {
-        let late = Seen::late(self.seen().at);
-        let view = self.now();
-        let services: Vec<_> = view.services.keys().filter(|name| view.measured(name).is_some()).cloned().collect();
+        let services: Vec<_> = self.now().all_measured().cloned().collect();
         for service in &services {
-            let mut pods = self.now().listed(service);
-            pods.extend(self.now().pods.keys().cloned());
-            for pod in pods {
-                let change = self.now().state(service, &pod).change();
-                if !self.now().shows(&self.now().question(service, &pod), change) {
-                    self.start(service, Some(&pod), change, late, None);
-                }
-            }
+            self.start_what_disagrees(service);
         }
     }
 
-    fn start(&mut self, service: &ServiceName, pod: Option<&Uid>, change: Change, seen: Seen, edit: Option<Edit>) {
-        self.started += 1;
-        self.pending.push(Pending {
-            service: service.clone(),
-            pod: pod.cloned(),
-            change,
-            since: seen.at,
-            exact: !seen.is_late(),
-            judged: false,
-            objective: self.objective(service),
-            edit,
-        });
+    /// After an event of the slice watch: first what was waited for ends, then what was overtaken may come back.
+    fn slices_written(&mut self) {
+        self.end_shown(Cause::Reflected);
+        self.answer_late_writes();
     }
-
-    /// A change that the slices came to show at `shown`, before it was heard of.
-    fn start_shown(&mut self, service: &ServiceName, pod: Option<&Uid>, change: Change, shown: Seen) {
-        let seen = self.seen();
-        if !seen.is_late() && !shown.is_late() && seen.at.since(shown.at) > HORIZON {
-            return;
-        }
-        self.start(service, pod, change, seen, None);
-        let started = self.pending.len() - 1;
-        self.end(started, seen.at, Ending::Reflected(shown));
-    }
-
-    /// The delay within which a change of the Service should be reflected.
-    fn objective(&self, service: &ServiceName) -> Duration {
-        match self.now().services.get(service).map(|service| &service.objective) {
-            Some(Annotation::Set(objective)) => *objective,
-            _ => self.settings.objective,
-        }
-    }
-
-    /// Ends every pending change that the view of now shows.
-    fn end_shown(&mut self, ending: Ending) {
-        let (view, at) = (self.now().clone(), self.seen().at);
-        for pending in &mut self.pending {
-            if let Some(edit) = &mut pending.edit {
-                edit.forget_unexpected(&view, &pending.service);
-            }
-        }
-        self.end_where(at, ending, |pending| match (&pending.pod, &pending.edit) {
-            (Some(pod), _) => view.shows(&view.question(&pending.service, pod), pending.change),
-            (None, Some(edit)) => edit.is_reflected(&view, &pending.service),
-            (None, None) => false,
-        });
-    }
-
-    fn end_where(&mut self, at: Stamp, ending: Ending, which: impl Fn(&Pending) -> bool) {
-        for index in (0..self.pending.len()).rev() {
-            if which(&self.pending[index]) {
-                self.end(index, at, ending);
-            }
-        }
-    }
-
-    fn end(&mut self, index: usize, at: Stamp, ending: Ending) {
-        let pending = self.pending.remove(index);
-        let outcome = match ending {
-            _ if !pending.exact => Outcome::Censored,
-            Ending::Reflected(shown) if shown.is_late() => Outcome::Censored,
-            Ending::Reflected(shown) => Outcome::Propagated {
-                delay: shown.at.since(pending.since),
-                reordered: (shown.at < pending.since).then(|| pending.since.since(shown.at)),
-            },
-            Ending::Superseded => Outcome::Superseded,
-            Ending::Withdrawn => Outcome::Withdrawn,
-            Ending::Expired => Outcome::Expired { age: at.since(pending.since) },
-        };
-        match outcome {
-            Outcome::Propagated { delay, .. } if !pending.judged => {
-                self.verdicts.push(verdict(&pending, delay > pending.objective));
-            }
-            Outcome::Expired { .. } if !pending.judged => self.verdicts.push(verdict(&pending, true)),
-            _ => {}
-        }
-        let Pending { service, pod, change, .. } = pending;
-        self.ends.push(End { service, pod, change, outcome, at });
-    }
-}
-
-fn verdict(pending: &Pending, missed: bool) -> Verdict {
-    Verdict { service: pending.service.clone(), change: pending.change, missed }
 }
 
 /// What an event is about.

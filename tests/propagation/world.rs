@@ -2,12 +2,10 @@
 
 mod cluster;
 mod controller;
+mod scenes;
 mod script;
+mod stage;
 mod streams;
 mod tale;
 
-pub use self::{
-    script::{Script, scripts},
-    streams::Step,
-    tale::tell,
-};
+pub use self::{script::scripts, stage::Script, streams::Step, tale::tell};

@@ -73,3 +73,16 @@ fn an_edit_that_was_overtaken_by_the_next_may_still_be_written() {
     assert_eq!(scene.ended(), ["service - propagated 2000"]);
     assert_eq!((scene.tracker.size().overtaken, scene.out_of_sync()), (0, vec![]));
 }
+
+#[test]
+fn slices_that_are_ahead_of_the_next_change_are_no_late_write() {
+    let mut scene = Scene::with_pod();
+    scene.pod(1000, unready("p"));
+    scene.pod(2000, pod("p"));
+    scene.ended();
+    scene.shows(9000, vec![shown_unready("p")]);
+    scene.tracker.advance(at(9010));
+    scene.pod(9020, unready("p"));
+    assert_eq!(scene.reported(), ["met unready", "unready p propagated 0 early by 20"]);
+    assert_eq!(scene.pending(), [""; 0]);
+}

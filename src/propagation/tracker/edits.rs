@@ -121,9 +121,9 @@ impl Tracker {
                 self.end(pending, seen, if by_slice { Cause::Reflected } else { Cause::Withdrawn });
             }
             None if !is_shown && by_slice && self.overtaken.is_awaited(subject, seen.at) => {
-                let (answers, _) = self.overtaken.take(subject, |_| true);
-                for (change, since) in answers {
-                    let pending = self.start(subject, change, since);
+                let (mut answers, _) = self.overtaken.take(subject, |_| true);
+                if let Some((change, since)) = answers.pop() {
+                    let pending = self.start_answer(subject, change, since, seen.at);
                     if let Some(edit) = &mut self.services.get_mut(service).edit {
                         edit.pending = Some(pending);
                     }

@@ -165,7 +165,7 @@ impl Tracker {
         let (answers, is_forgotten) = self.overtaken.take(subject, |change| !pair.shows(change, published));
         for (change, since) in answers {
             if self.services.get(service).pair(pod).is_some_and(|pair| pair.pending(change).is_none()) {
-                self.start(subject, change, since);
+                self.start_answer(subject, change, since, seen.at);
             }
         }
         if is_forgotten {

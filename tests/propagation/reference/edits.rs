@@ -1,15 +1,17 @@
 //! Changes of Services: what an edit asks of the slices, and when they have it.
 
 use super::{
-    Ending, Reference,
-    history::{View, has_controller, is_ignored, resolve_ports},
+    Pending, Reference,
+    endings::Cause,
+    history::{State, View, has_controller},
 };
+use crate::kubernetes::endpoint_ports;
 use endpointlag::{
     cluster::{
         event::{Resource, Seen},
-        object::{EndpointSlice, Uid},
+        object::Uid,
     },
-    propagation::{Change, ServiceName},
+    propagation::Change,
 };
 use std::collections::BTreeSet;
 
@@ -22,106 +24,160 @@ pub struct Edit {
     excluded: BTreeSet<Uid>,
 }
 
+// === impl Edit ===
+
 impl Edit {
     /// A pod that the Service does not expect any more is not awaited, whatever becomes of it later.
-    pub fn forget_unexpected(&mut self, view: &View, name: &ServiceName) {
-        self.awaited.retain(|uid| !view.expected_families(name, uid).is_empty());
+    pub fn forget_unexpected(&mut self, view: &View, service: &Uid) {
+        self.awaited.retain(|pod| !view.expected_families(service, pod).is_empty());
     }
 
     /// Whether the slices have what the edit asked for.
-    pub fn is_reflected(&self, view: &View, name: &ServiceName) -> bool {
-        let Some(service) = view.measured(name) else { return false };
-        let lists = |slice: &EndpointSlice, uid: &Uid| slice.endpoints.iter().any(|endpoint| endpoint.pod == *uid);
-        let all_listed = self.awaited.iter().all(|uid| {
-            let mut families = view.expected_families(name, uid).iter();
-            families.all(|family| view.slices_of(name).any(|(of, slice)| of == family && lists(slice, uid)))
-        });
-        let ports_agree = self.awaited.iter().all(|uid| {
-            let mut listing = view.slices_of(name).filter(|(_, slice)| lists(slice, uid));
-            listing.all(|(_, slice)| slice.ports == resolve_ports(service, &view.pods[uid]))
-        });
-        let listed = view.listed(name);
-        let none_excluded =
-            self.excluded.iter().all(|uid| !listed.contains(uid) || !view.expected_families(name, uid).is_empty());
-        let slices_exist = !self.awaited.is_empty()
-            || service.families.iter().all(|family| view.slices_of(name).any(|(of, _)| of == family));
-        all_listed && ports_agree && none_excluded && slices_exist
+    pub fn is_shown(&self, view: &View, service: &Uid) -> bool {
+        let Some(of) = view.measured(service) else { return false };
+        let mut families = of.families.iter();
+        let has_slices = families.all(|family| view.slices_of(service).any(|(it, _)| it == family));
+        self.awaited.iter().all(|pod| !view.owes(service, pod))
+            && self.excluded.iter().all(|pod| !view.lingers(service, pod))
+            && (!self.awaited.is_empty() || has_slices)
+    }
+
+    /// Whether the slices have not yet what the edit asked for this pod.
+    fn waits_for(&self, view: &View, service: &Uid, pod: &Uid) -> bool {
+        self.awaited.contains(pod) && view.owes(service, pod)
     }
 }
+
+// === impl Reference ===
 
 impl Reference {
     /// After an event of the Service watch.
     pub(super) fn services_edited(&mut self) {
-        let named: Vec<_> = self.history[self.history.len() - 1].services_named.iter().cloned().collect();
-        for name in &named {
-            if self.now().measured(name).is_some() {
-                self.pods_reconsidered(name);
-                if self.is_change(name) {
-                    self.service_changed(name);
-                }
-            } else {
-                self.end_where(self.seen().at, Ending::Withdrawn, |pending| pending.service == *name);
+        let named = self.history[self.history.len() - 1].services_named.clone();
+        for service in &named {
+            self.forget_reconsidered(service);
+            if self.now().measured(service).is_none() {
+                self.end_where(Cause::Withdrawn, |pending| pending.owner == *service);
+                continue;
+            }
+            self.pods_reconsidered(service);
+            if self.before().measured(service).is_none() {
+                self.measuring_of_service_began(service);
+            } else if self.is_change(service) {
+                self.service_changed(service);
+                self.start_what_entered(service);
             }
         }
-        self.end_shown(Ending::Withdrawn);
+        self.end_shown(Cause::Withdrawn);
     }
 
     /// Pods that an edit moves have not changed themselves, but what was pending of them may have lost its reason.
-    fn pods_reconsidered(&mut self, name: &ServiceName) {
-        let (before, now, at) = (self.before().clone(), self.now().clone(), self.seen().at);
-        let left =
-            |uid: &Uid| !before.expected_families(name, uid).is_empty() && now.expected_families(name, uid).is_empty();
-        self.end_where(at, Ending::Withdrawn, |pending| {
-            pending.service == *name && pending.pod.as_ref().is_some_and(left)
-        });
-        self.end_where(at, Ending::Superseded, |pending| {
-            let moved_to = pending.pod.as_ref().map(|pod| now.state(name, pod));
-            pending.service == *name && moved_to.is_some_and(|state| state.opposes(pending.change))
-        });
-    }
-
-    /// Whether the Service's slices must be others than before.
-    fn is_change(&self, name: &ServiceName) -> bool {
-        let (before, now) = (self.before(), self.now());
-        let Some(service) = now.measured(name) else { return false };
-        let Some(old) = before.services.get(name) else { return true };
-        if !has_controller(old) {
-            return true;
-        }
-        if is_ignored(old) {
-            return false;
-        }
-        let expected = now.expected(name);
-        let families = |view: &View| -> Vec<_> {
-            view.expected(name).iter().map(|uid| (uid.clone(), view.expected_families(name, uid))).collect()
+    fn pods_reconsidered(&mut self, service: &Uid) {
+        let (before, now) = (self.before().clone(), self.now().clone());
+        let left = |pod: &Uid| {
+            !before.expected_families(service, pod).is_empty() && now.expected_families(service, pod).is_empty()
         };
-        old.families != service.families
-            || families(before) != families(now)
-            || expected.iter().any(|uid| resolve_ports(old, &now.pods[uid]) != resolve_ports(service, &now.pods[uid]))
+        self.end_where(Cause::Withdrawn, |pending| pending.owner == *service && pending.pod.as_ref().is_some_and(left));
+        self.end_where(Cause::Superseded, |pending| {
+            let moved_to = pending.pod.as_ref().map(|pod| now.state(service, pod));
+            pending.owner == *service && moved_to.is_some_and(|state| !state.upholds(pending.change))
+        });
     }
 
-    fn service_changed(&mut self, name: &ServiceName) {
-        let (awaited, before) = (self.now().expected(name), self.before().expected(name));
+    /// A Service that was not measured is. The controller has to write slices for one that it did not write for before; of one
+    /// that was only ignored nothing is known but what is there.
+    fn measuring_of_service_began(&mut self, service: &Uid) {
+        if self.before().services.get(service).is_some_and(|old| has_controller(old)) {
+            return self.start_what_disagrees(service);
+        }
+        self.service_changed(service);
+        let own = |it: &&Pending| it.owner == *service && it.pod.is_none();
+        let edit = self.pending.iter().find(own).and_then(|it| it.edit.clone());
+        for pod in self.now().concerned(service) {
+            let awaited = edit.as_ref().is_some_and(|edit| edit.waits_for(self.now(), service, &pod));
+            if !awaited {
+                self.start_unless_shown(service, &pod);
+            }
+        }
+    }
+
+    /// Where pods and slices disagree, something is under way since nobody knows when: a change of the pod where the slices
+    /// do not show what it is, else a change of the Service.
+    pub(super) fn start_what_disagrees(&mut self, service: &Uid) {
+        let (view, mut awaited) = (self.now().clone(), BTreeSet::new());
+        for pod in view.concerned(service) {
+            if !view.shows_state(service, &pod) {
+                self.start_unless_shown(service, &pod);
+            } else if view.listed(service).contains(&pod)
+                && view.state(service, &pod) != State::Out
+                && view.owes(service, &pod)
+            {
+                awaited.insert(pod);
+            }
+        }
+        if !awaited.is_empty() {
+            let edit = Edit { awaited, excluded: BTreeSet::new() };
+            self.start_unseen(service, None, Change::Service, Some(edit));
+        }
+    }
+
+    /// Pods that an edit brought in and that the slices list already, as something else than they are.
+    fn start_what_entered(&mut self, service: &Uid) {
+        let (before, now) = (self.before().expected(service), self.now().expected(service));
+        for pod in now.difference(&before) {
+            if !self.now().owes(service, pod) {
+                self.start_unless_shown(service, pod);
+            }
+        }
+    }
+
+    fn start_unless_shown(&mut self, service: &Uid, pod: &Uid) {
+        let change = self.now().state(service, pod).change();
+        if !self.now().shows_state(service, pod) && !self.is_pending(service, pod, change) {
+            self.start_unseen(service, Some(pod), change, None);
+        }
+    }
+
+    /// Whether the slices of a Service that was measured before must be others than before.
+    fn is_change(&self, service: &Uid) -> bool {
+        let (before, now) = (self.before(), self.now());
+        let (old, new) = (&before.services[service], &now.services[service]);
+        let families = |view: &View| -> Vec<_> {
+            view.expected(service).iter().map(|pod| (pod.clone(), view.expected_families(service, pod))).collect()
+        };
+        let moves_ports = |pod: &Uid| endpoint_ports(old, &now.pods[pod]) != endpoint_ports(new, &now.pods[pod]);
+        old.families != new.families
+            || families(before) != families(now)
+            || now.expected(service).iter().any(moves_ports)
+    }
+
+    fn service_changed(&mut self, service: &Uid) {
+        let (awaited, before) = (self.now().expected(service), self.before().expected(service));
         let edit = Edit { excluded: before.difference(&awaited).cloned().collect(), awaited };
-        let count = self.pending.len();
-        self.end_where(self.seen().at, Ending::Superseded, |pending| pending.service == *name && pending.pod.is_none());
-        let superseded_one = self.pending.len() != count;
-        if !edit.is_reflected(self.now(), name) {
-            self.start(name, None, Change::Service, self.seen(), Some(edit));
-        } else if let Some(changed) = self.slices_changed(name).filter(|_| !superseded_one) {
-            self.start_shown(name, None, Change::Service, changed);
+        let superseded =
+            self.end_where(Cause::Superseded, |pending| pending.owner == *service && pending.pod.is_none());
+        let at = self.seen().at;
+        let overtaken_until = superseded.or(self.forget_edit(service).filter(|until| *until > at));
+        if !edit.is_shown(self.now(), service) {
+            self.start(service, None, Change::Service, self.seen(), Some(edit));
+        } else if let Some(until) = overtaken_until {
+            self.remember_edit(service, edit, until);
+        } else if let Some(mark) = self.slices_changed(service) {
+            self.count_shown(service, None, Change::Service, mark);
         }
     }
 
     /// The last change of the Service's slices, if it came after the previous event of the Service and after the first
     /// lists.
-    fn slices_changed(&self, name: &ServiceName) -> Option<Seen> {
+    fn slices_changed(&self, service: &Uid) -> Option<Seen> {
         for index in (self.measuring_since + 1..self.history.len() - 1).rev() {
             let (moment, earlier) = (&self.history[index], &self.history[index - 1]);
-            if moment.services_named.contains(name) {
+            if moment.services_named.contains(service) {
                 return None;
             }
-            if moment.resource == Resource::EndpointSlices && moment.view.content(name) != earlier.view.content(name) {
+            if moment.resource == Resource::EndpointSlices
+                && moment.view.content(service) != earlier.view.content(service)
+            {
                 return Some(moment.seen);
             }
         }

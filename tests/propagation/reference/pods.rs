@@ -1,22 +1,18 @@
 //! Changes of pods: what moves from one state to another, and whether the slices knew before.
 
-use super::{
-    Ending, Pending, Reference,
-    history::{Question, State},
-};
+use super::{Pending, Reference, endings::Cause, history::State, slices::Question};
 use endpointlag::{
     cluster::{
         event::{Resource, Seen},
         object::Uid,
     },
-    propagation::{Change, ServiceName},
+    propagation::Change,
 };
 
 impl Reference {
     /// After an event of the pod watch: every move of a pod in a Service is a change, and a ready pod that gets an address
     /// of another family becomes ready there.
     pub(super) fn pods_moved(&mut self) {
-        let seen = self.seen();
         let services: Vec<_> = self.now().services.keys().cloned().collect();
         let mut pods: Vec<_> = self.before().pods.keys().chain(self.now().pods.keys()).cloned().collect();
         pods.sort();
@@ -25,57 +21,66 @@ impl Reference {
             for pod in &pods {
                 let (from, to) = (self.before().state(service, pod), self.now().state(service, pod));
                 if from != to {
-                    self.end_where(seen.at, Ending::Superseded, |pending| {
-                        pending.service == *service && pending.pod.as_ref() == Some(pod) && to.opposes(pending.change)
+                    let overtaken_until = self.end_where(Cause::Superseded, |pending| {
+                        pending.owner == *service && pending.pod.as_ref() == Some(pod) && !to.upholds(pending.change)
                     });
-                    self.pod_changed(service, pod, to);
+                    let counted = self.pod_changed(service, pod, to);
+                    self.remember_overtaken(service, pod, overtaken_until, counted);
                 } else if to == State::Ready && self.gained_a_family(service, pod) {
                     self.wait_for(service, pod, Change::Ready);
                 }
             }
         }
         // A pod that lost an address, or is not expected any more, can leave nothing to wait for.
-        self.end_shown(Ending::Withdrawn);
+        self.end_shown(Cause::Withdrawn);
     }
 
-    fn gained_a_family(&self, service: &ServiceName, pod: &Uid) -> bool {
+    fn gained_a_family(&self, service: &Uid, pod: &Uid) -> bool {
         let before = self.before().expected_families(service, pod);
         self.now().expected_families(service, pod).iter().any(|family| !before.contains(family))
     }
 
-    fn pod_changed(&mut self, service: &ServiceName, pod: &Uid, to: State) {
+    /// A pod moved. Whether that was counted as a change that the slices show already.
+    fn pod_changed(&mut self, service: &Uid, pod: &Uid, to: State) -> bool {
         let question = self.now().question(service, pod);
         if self.now().shows(&question, to.change()) {
-            if let Some(shown) = self.came_to_show(&question, service, pod, to) {
-                self.start_shown(service, Some(pod), to.change(), shown);
-            }
-        } else if to != State::Unready || !self.ready_is_ahead(&question, service, pod) {
+            let mark = self.came_to_show(&question, service, pod, to);
+            return mark.is_some_and(|mark| self.count_shown(service, Some(pod), to.change(), mark));
+        }
+        if to != State::Unready || !self.ready_is_ahead(&question, service, pod) {
             self.wait_for(service, pod, to.change());
         }
+        false
     }
 
     /// Whether the slices show a pod as ready, in some family, that has not been heard to be: it does not leave Ready then.
-    fn ready_is_ahead(&self, question: &Question, service: &ServiceName, pod: &Uid) -> bool {
+    fn ready_is_ahead(&self, question: &Question, service: &Uid, pod: &Uid) -> bool {
         question.by_family().iter().any(|question| {
             self.now().shows(question, Change::Ready)
-                && self.came_to_show(question, service, pod, State::Ready).is_some()
+                && self
+                    .came_to_show(question, service, pod, State::Ready)
+                    .is_some_and(|mark| self.is_ahead(mark, Change::Ready))
         })
     }
 
     /// Starts to wait for what the slices do not show, unless they are waited for already.
-    fn wait_for(&mut self, service: &ServiceName, pod: &Uid, change: Change) {
-        let waited_for = |pending: &Pending| {
-            pending.service == *service && pending.pod.as_ref() == Some(pod) && pending.change == change
-        };
-        if !self.now().shows(&self.now().question(service, pod), change) && !self.pending.iter().any(waited_for) {
+    fn wait_for(&mut self, service: &Uid, pod: &Uid, change: Change) {
+        let shown = self.now().shows(&self.now().question(service, pod), change);
+        if !shown && !self.is_pending(service, pod, change) {
             self.start(service, Some(pod), change, self.seen(), None);
         }
+    }
+
+    /// Whether a change of this kind of the pair is pending.
+    pub(super) fn is_pending(&self, service: &Uid, pod: &Uid, change: Change) -> bool {
+        let of = |it: &Pending| it.owner == *service && it.pod.as_ref() == Some(pod) && it.change == change;
+        self.pending.iter().any(of)
     }
 
     /// The slice event by which the slices came to show what they show, if the pod was not in the state `to` then and since.
     /// Nothing is known of the time before the Service was measured or was edited so that the pod moved, nor of a pod that
     /// was neither expected nor listed.
-    fn came_to_show(&self, question: &Question, service: &ServiceName, pod: &Uid, to: State) -> Option<Seen> {
+    fn came_to_show(&self, question: &Question, service: &Uid, pod: &Uid, to: State) -> Option<Seen> {
         let last = self.history.len() - 1;
         for index in (self.measuring_since + 1..=last).rev() {
             let (moment, earlier) = (&self.history[index], &self.history[index - 1]);
@@ -94,7 +99,7 @@ impl Reference {
     }
 
     /// Whether the event at `index` changed what counts as ready in the Service.
-    fn asks_otherwise(&self, index: usize, service: &ServiceName) -> bool {
+    fn asks_otherwise(&self, index: usize, service: &Uid) -> bool {
         let published =
             |index: usize| self.history[index].view.services.get(service).map(|s| s.publish_not_ready_addresses);
         published(index - 1) != published(index)

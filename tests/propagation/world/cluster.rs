@@ -1,5 +1,6 @@
 //! The cluster itself: objects as they are at this moment, and the log of how they came to be so.
 
+use crate::kubernetes::pod_to_endpoint;
 use endpointlag::cluster::{
     event::{Event, Resource},
     object::{
@@ -17,6 +18,8 @@ pub struct Cluster {
     pub pods: BTreeMap<Slot, Pod>,
     pub services: BTreeMap<Slot, Service>,
     pub slices: BTreeMap<Uid, EndpointSlice>,
+    /// Whether the Node is gone on which the pods of odd numbers run.
+    pub node_gone: bool,
     version: u64,
     born: u64,
     /// What happened and was not yet taken by the watches.
@@ -58,6 +61,8 @@ pub enum ServiceStep {
     Ignore(bool),
     Objective(u8),
     Touch,
+    /// Its deletion is asked for, and a finalizer holds it.
+    Terminate,
     Delete,
     /// Deleted, and another of the same name made.
     Replace,
@@ -165,7 +170,7 @@ impl Cluster {
             ServiceStep::Replace => {
                 if let Some(old) = self.services.get(&slot).cloned() {
                     self.service(slot, &ServiceStep::Delete);
-                    let born = Service { uid: self.uid(), ..old };
+                    let born = Service { uid: self.uid(), terminating: false, ..old };
                     self.write_service(slot, born);
                 }
             }
@@ -188,6 +193,7 @@ impl Cluster {
                     ServiceStep::ExternalName(on) => service.external_name = *on,
                     ServiceStep::Ignore(on) => service.ignore = Annotation::Set(*on),
                     ServiceStep::Objective(of) => service.objective = objective(*of),
+                    ServiceStep::Terminate => service.terminating = true,
                     _ => {}
                 }
                 self.write_service(slot, service);
@@ -216,7 +222,7 @@ impl Cluster {
 
     /// A slice that lists the pod at `slot`, written by hand, as the EndpointSlice controller's own or as another's.
     pub fn forge_slice(&mut self, service: Slot, pod: Slot, owned: bool) {
-        let endpoints = self.pods.get(&pod).map(|pod| super::controller::endpoint(pod, false)).into_iter().collect();
+        let endpoints = self.pods.get(&pod).map(|pod| pod_to_endpoint(pod, false)).into_iter().collect();
         let owner = owned.then(|| SliceOwner {
             uid: self.service_uid(service),
             service: format!("svc-{}", service.1),
@@ -234,7 +240,17 @@ impl Cluster {
         });
     }
 
-    /// The labels of a slice are edited: it is a part of this Service now, or nobody's.
+    /// The garbage collector deletes up to `most` slices whose owner is gone.
+    pub fn collect_garbage(&mut self, most: usize) {
+        let is_owned = |owner: &SliceOwner| self.services.values().any(|service| service.uid == owner.uid);
+        let orphans = self.slices.values().filter(|slice| slice.owner.as_ref().is_some_and(|owner| !is_owned(owner)));
+        let orphans: Vec<_> = orphans.take(most).map(|slice| slice.uid.clone()).collect();
+        for uid in &orphans {
+            self.delete_slice(uid);
+        }
+    }
+
+    /// A slice is edited by hand: it is a part of this Service now, or of none.
     pub fn assign_slice(&mut self, uid: &Uid, service: Option<Slot>) {
         let mut slice = self.slices[uid].clone();
         let family = slice.owner.as_ref().map_or(Family::V4, |owner| owner.family);
@@ -281,7 +297,7 @@ fn families(of: u8) -> Families {
     match of % 8 {
         6 => Families::NONE,
         7 => [Family::V6].into_iter().collect(),
-        0 | 1 => Family::ALL.into_iter().collect(),
+        0..=2 => Family::ALL.into_iter().collect(),
         _ => [Family::V4].into_iter().collect(),
     }
 }
@@ -294,10 +310,14 @@ fn some_family(of: u8) -> Families {
 fn ports(of: u8) -> Vec<ServicePort> {
     let port =
         |name: &str, target| ServicePort { name: name.into(), protocol: "TCP".into(), target, app_protocol: None };
-    match of % 5 {
+    let udp = |port| ServicePort { protocol: "UDP".into(), ..port };
+    let http = |port| ServicePort { app_protocol: Some("http".into()), ..port };
+    match of % 7 {
         0 | 1 => vec![port("", TargetPort::Number(80))],
         2 => vec![port("", TargetPort::Name("web".into()))],
         3 => vec![port("web", TargetPort::Name("web".into())), port("admin", TargetPort::Name("none".into()))],
+        4 => vec![http(port("web", TargetPort::Name("web".into()))), udp(port("dns", TargetPort::Name("web".into())))],
+        5 => vec![http(port("", TargetPort::Number(80)))],
         _ => Vec::new(),
     }
 }

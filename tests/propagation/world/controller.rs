@@ -1,12 +1,15 @@
 //! The EndpointSlice controller: it looks, and later writes what it saw, in whatever slices and order it likes.
 //!
+//! It writes for the Service that it has seen, by UID: what it finds under that name and of another owner it deletes
+//! (`reconcileByAddressType` and `ownedBy` of k8s.io/endpointslice), and of a Service that is gone it leaves the slices to the
+//! garbage collector. For a Service in deletion it creates none (`finalize`).
+//!
 //! The real one keeps slices as they are where it can. This one repacks freely, and stops in the middle of its writes, since
 //! the measurement must not depend on how endpoints are spread over slices, nor on when they move.
 
 use super::cluster::{Cluster, Slot};
-use endpointlag::cluster::object::{
-    Endpoint, EndpointPort, EndpointSlice, Family, Pod, Service, SliceOwner, TargetPort, Uid,
-};
+use crate::kubernetes::{endpoint_ports, pod_to_endpoint};
+use endpointlag::cluster::object::{Endpoint, EndpointPort, EndpointSlice, Family, Pod, Service, SliceOwner, Uid};
 use std::collections::BTreeMap;
 
 /// What the controller last saw. It goes by this until it looks again.
@@ -14,6 +17,7 @@ use std::collections::BTreeMap;
 pub struct Controller {
     pods: BTreeMap<Slot, Pod>,
     services: BTreeMap<Slot, Service>,
+    node_gone: bool,
 }
 
 /// How one reconciliation goes about it.
@@ -34,6 +38,7 @@ impl Controller {
     pub fn look(&mut self, cluster: &Cluster) {
         self.pods.clone_from(&cluster.pods);
         self.services.clone_from(&cluster.services);
+        self.node_gone = cluster.node_gone;
     }
 
     /// Brings the slices of one Service to what the controller has seen.
@@ -52,60 +57,55 @@ impl Controller {
     }
 
     fn writes(&self, cluster: &mut Cluster, slot: Slot, manner: Manner) -> Vec<Write> {
-        let (namespace, name) = (format!("ns-{}", slot.0), format!("svc-{}", slot.1));
-        let mut wanted = Vec::new();
-        if let Some(service) = self.services.get(&slot) {
-            if service.selector.is_empty() || service.external_name {
-                // Somebody else's affair from now on; slices that are there stay.
-                return Vec::new();
-            }
-            for family in service.families.iter() {
-                wanted.extend(self.wanted(service, family, manner).into_iter().map(|slice| (family, slice)));
-            }
+        let Some(service) = self.services.get(&slot) else { return Vec::new() };
+        if service.selector.is_empty() || service.external_name {
+            // Somebody else's affair from now on; slices that are there stay.
+            return Vec::new();
         }
-        let mut mine: Vec<EndpointSlice> = cluster
-            .slices
-            .values()
-            .filter(|slice| slice.namespace == namespace && slice.owner.as_ref().is_some_and(|o| o.service == name))
-            .cloned()
-            .collect();
+        let bears_the_name = |slice: &&EndpointSlice| {
+            slice.namespace == service.namespace && slice.owner.as_ref().is_some_and(|o| o.service == service.name)
+        };
+        let mut existing: Vec<_> = cluster.slices.values().filter(bears_the_name).cloned().collect();
         if manner.layout & 8 != 0 {
-            mine.reverse();
+            existing.reverse();
         }
         let mut writes = Vec::new();
-        for (family, (ports, endpoints)) in wanted {
-            let uid = self.services[&slot].uid.clone();
-            let owner = Some(SliceOwner { uid, service: name.clone(), family });
-            let reusable = mine.iter().position(|slice| slice.owner == owner);
-            let slice = match reusable.map(|at| mine.remove(at)) {
-                Some(old) if old.ports == ports && old.endpoints == endpoints => continue,
-                Some(old) => EndpointSlice { ports, endpoints, ..old },
-                None => {
-                    let uid = cluster.uid();
-                    let name = format!("{name}-{uid}");
-                    EndpointSlice {
-                        uid,
-                        namespace: namespace.clone(),
-                        name,
-                        resource_version: 0,
-                        owner,
-                        ports,
-                        endpoints,
+        for family in service.families.iter() {
+            for (ports, endpoints) in self.wanted(service, family, manner) {
+                let owner = Some(SliceOwner { uid: service.uid.clone(), service: service.name.clone(), family });
+                let reusable = existing.iter().position(|slice| slice.owner == owner);
+                match reusable.map(|at| existing.remove(at)) {
+                    Some(old) if old.ports == ports && old.endpoints == endpoints => {}
+                    Some(old) => writes.push(Write::Put(EndpointSlice { ports, endpoints, ..old })),
+                    None if service.terminating => {}
+                    None => {
+                        let uid = cluster.uid();
+                        writes.push(Write::Put(EndpointSlice {
+                            name: format!("{}-{uid}", service.name),
+                            uid,
+                            namespace: service.namespace.clone(),
+                            resource_version: 0,
+                            owner,
+                            ports,
+                            endpoints,
+                        }));
                     }
                 }
-            };
-            writes.push(Write::Put(slice));
+            }
         }
-        writes.extend(mine.into_iter().map(|left_over| Write::Delete(left_over.uid)));
+        writes.extend(existing.into_iter().map(|left_over| Write::Delete(left_over.uid)));
         writes
     }
 
     /// The slices that a family of a Service should have.
     fn wanted(&self, service: &Service, family: Family, manner: Manner) -> Vec<(Vec<EndpointPort>, Vec<Endpoint>)> {
         let mut by_ports: BTreeMap<Vec<EndpointPort>, Vec<Endpoint>> = BTreeMap::new();
-        for pod in self.pods.values().filter(|pod| is_listed(service, pod, family)) {
-            let endpoint = endpoint(pod, service.publish_not_ready_addresses);
-            by_ports.entry(ports_at(service, pod)).or_default().push(endpoint);
+        for (slot, pod) in &self.pods {
+            let on_lost_node = self.node_gone && slot.1 % 2 == 1 && !service.publish_not_ready_addresses;
+            if is_listed(service, pod, family) && !on_lost_node {
+                let endpoint = pod_to_endpoint(pod, service.publish_not_ready_addresses);
+                by_ports.entry(endpoint_ports(service, pod)).or_default().push(endpoint);
+            }
         }
         if by_ports.is_empty() {
             return vec![(Vec::new(), Vec::new())];
@@ -126,35 +126,4 @@ fn is_listed(service: &Service, pod: &Pod, family: Family) -> bool {
         && !pod.terminal
         && pod.families.contains(family)
         && service.selector.iter().all(|label| pod.labels.get_key_value(label.0) == Some(label))
-}
-
-/// How the controller lists a pod.
-pub fn endpoint(pod: &Pod, publish_not_ready: bool) -> Endpoint {
-    Endpoint {
-        pod: pod.uid.clone(),
-        name: pod.name.clone(),
-        ready: publish_not_ready || pod.ready && !pod.terminating,
-        serving: pod.ready,
-        terminating: pod.terminating,
-    }
-}
-
-fn ports_at(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
-    let mut ports = Vec::new();
-    for port in &service.ports {
-        let number = match &port.target {
-            TargetPort::Number(number) => Some(*number),
-            TargetPort::Name(name) => pod.ports.iter().find(|port| port.name == *name).map(|port| port.number),
-        };
-        if number.is_some() {
-            ports.push(EndpointPort {
-                name: port.name.clone(),
-                protocol: port.protocol.clone(),
-                number,
-                app_protocol: None,
-            });
-        }
-    }
-    ports.sort();
-    ports
 }

@@ -20,6 +20,8 @@ struct Stream {
     missed: Vec<Event>,
     listed: bool,
     cut: bool,
+    /// Whether the core was told that the watch is lost, and not yet that it is restored.
+    lost: bool,
     /// No event of a stream is stamped before the one read ahead of it.
     last: Stamp,
     last_arrival: Option<Arrival>,
@@ -30,7 +32,22 @@ struct Stream {
 pub struct Streams {
     streams: [Stream; 3],
     pub now: Stamp,
+    /// The time that the core was told: nothing that it has not been given is stamped before.
+    told: Stamp,
     pub steps: Vec<Step>,
+}
+
+/// How a watch breaks, for the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Break {
+    /// It fails, and nobody notices.
+    Unnoticed,
+    /// It fails, and is known to be lost since now.
+    Noticed,
+    /// It fails, and is known to be lost since what was read last: it had been silent.
+    Silent,
+    /// It is held to be lost, and goes on all the same.
+    Suspected,
 }
 
 /// How events are read off a watch.
@@ -40,23 +57,37 @@ pub struct Reading {
     pub count: usize,
     /// How long before now they were stamped: each watch has a reader of its own, and one may be behind another.
     pub behind: Duration,
-    /// Whether the reader was held up, so that nothing can be timed by what it read.
-    pub held_up: bool,
+    pub held_up: HeldUp,
+}
+
+/// Whether the reader was held up, so that nothing can be timed by what it read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldUp {
+    No,
+    Unnoticed,
+    /// The watch counts as lost meanwhile.
+    Noticed,
 }
 
 impl Streams {
     pub fn new() -> Self {
         // Far enough from the clock's origin for stamps that lie behind.
         let now = Stamp::new(Duration::from_secs(1_000));
-        Self { streams: Default::default(), now, steps: Vec::new() }
+        Self { streams: Default::default(), now, told: Stamp::default(), steps: Vec::new() }
     }
 
     pub fn pass(&mut self, time: Duration) {
         self.now = self.now.plus(time);
     }
 
-    pub fn tick(&mut self) {
-        self.steps.push(Step::Advance(self.now));
+    /// Tells the core that all until some time before now has been read.
+    pub fn tick(&mut self, behind: Duration) {
+        self.told = self.told.max(self.ago(behind));
+        self.steps.push(Step::Advance(self.told));
+    }
+
+    fn ago(&self, time: Duration) -> Stamp {
+        Stamp::new(self.now.since_origin() - time)
     }
 
     /// Takes what happened in the cluster.
@@ -71,21 +102,38 @@ impl Streams {
         }
     }
 
-    /// The connection breaks. What was on its way comes later, with what happens until then.
-    pub fn cut(&mut self, resource: Resource) {
+    /// The connection breaks. What was on its way comes later, with what happens until then. One that has not listed yet
+    /// can only be known to be lost.
+    pub fn cut(&mut self, resource: Resource, how: Break) {
         let stream = &mut self.streams[resource as usize];
         let is_list = |(_, event): &(Arrival, Event)| matches!(event, Event::ListBegan(_) | Event::ListEnded(_));
-        if stream.listed && !stream.cut && !stream.queue.iter().any(is_list) {
+        let can_fail = stream.listed && !stream.cut && !stream.queue.iter().any(is_list);
+        if can_fail && how != Break::Suspected {
             stream.cut = true;
-            stream.missed = stream.queue.drain(..).map(|(_, event)| event).collect();
+            let queue = std::mem::take(&mut stream.queue).into_iter().map(|(_, event)| event);
+            stream.missed = queue.filter(|event| !matches!(event, Event::WatchRestored(_))).collect();
+        }
+        let since = match how {
+            Break::Unnoticed => return,
+            Break::Silent if stream.last != Stamp::default() => stream.last,
+            _ => stream.last.max(self.now),
+        };
+        if can_fail || stream.cut || !stream.listed {
+            // It may be told a second time that it is lost.
+            stream.lost = true;
+            stream.last = stream.last.max(since);
+            self.steps.push(Step::Event(Seen::late(since), Event::WatchLost(resource)));
         }
     }
 
-    /// The watch goes on where it was cut: what it missed comes in one burst.
+    /// The watch goes on where it was cut: what it missed comes in one burst, and then it is whole.
     pub fn resume(&mut self, resource: Resource) {
         let stream = &mut self.streams[resource as usize];
         stream.cut = false;
         stream.queue.extend(stream.missed.drain(..).map(|event| (Arrival::Late, event)));
+        if stream.listed {
+            stream.restore(resource);
+        }
     }
 
     /// The watch cannot go on, and lists: what it missed is lost. `broken_off` names how many objects an attempt before
@@ -94,33 +142,53 @@ impl Streams {
         let objects = cluster.list(resource);
         let attempt = broken_off.map(|got| objects.iter().take(got).cloned().collect());
         let stream = &mut self.streams[resource as usize];
-        *stream = Stream { listed: true, last: stream.last, ..Stream::default() };
+        *stream = Stream { listed: true, lost: stream.lost, last: stream.last, ..Stream::default() };
         for attempt in attempt.into_iter().chain([objects]) {
             stream.queue.push_back((Arrival::Late, Event::ListBegan(resource)));
             stream.queue.extend(attempt.into_iter().map(|event| (Arrival::Late, event)));
         }
         stream.queue.push_back((Arrival::Late, Event::ListEnded(resource)));
+        stream.restore(resource);
     }
 
     pub fn read(&mut self, resource: Resource, reading: Reading) {
+        let behind = self.ago(reading.behind).max(self.told);
         let stream = &mut self.streams[resource as usize];
-        let behind = Stamp::new(self.now.since_origin() - reading.behind);
+        let noticed = reading.held_up == HeldUp::Noticed && !stream.lost && !stream.queue.is_empty();
+        if noticed {
+            stream.last = stream.last.max(behind);
+            self.steps.push(Step::Event(Seen::late(stream.last), Event::WatchLost(resource)));
+        }
         for _ in 0..reading.count {
-            let Some((arrival, event)) = stream.queue.pop_front() else { return };
-            let arrival = if reading.held_up { Arrival::Late } else { arrival };
+            let Some((arrival, event)) = stream.queue.pop_front() else { break };
+            let arrival = if reading.held_up == HeldUp::No { arrival } else { Arrival::Late };
             stream.last = stream.last.max(behind);
             if stream.last_arrival.replace(arrival) != Some(arrival) {
                 // A list or a replay and what follows it are never read at the same instant.
                 stream.last = stream.last.plus(Duration::from_nanos(1));
             }
+            stream.lost &= !matches!(event, Event::WatchRestored(_));
             self.steps.push(Step::Event(Seen { at: stream.last, arrival }, event));
+        }
+        if noticed {
+            self.steps.push(Step::Event(Seen::late(stream.last), Event::WatchRestored(resource)));
         }
     }
 
     /// Reads all three dry, in the order given.
     pub fn read_all(&mut self, order: [Resource; 3]) {
         for resource in order {
-            self.read(resource, Reading { count: usize::MAX, behind: Duration::ZERO, held_up: false });
+            self.read(resource, Reading { count: usize::MAX, behind: Duration::ZERO, held_up: HeldUp::No });
+        }
+    }
+}
+
+impl Stream {
+    /// What is on its way now is all there was: the core is told so after it.
+    fn restore(&mut self, resource: Resource) {
+        let is_restored = |(_, event): &(Arrival, Event)| matches!(event, Event::WatchRestored(_));
+        if self.lost && !self.queue.iter().any(is_restored) {
+            self.queue.push_back((Arrival::Late, Event::WatchRestored(resource)));
         }
     }
 }

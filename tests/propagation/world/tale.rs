@@ -51,7 +51,11 @@ fn service(f: &mut fmt::Formatter<'_>, service: &Service) -> fmt::Result {
     let Service { uid, namespace, name, resource_version, selector, objective, ignore, .. } = service;
     write!(f, "Service {namespace}/{name} {uid} v{resource_version}")?;
     write!(f, " {selector:?} {} {:?} {objective:?} {ignore:?}", families(service.families), service.ports)?;
-    for (is, word) in [(service.external_name, "ExternalName"), (service.publish_not_ready_addresses, "publishes")] {
+    for (is, word) in [
+        (service.external_name, "ExternalName"),
+        (service.terminating, "terminating"),
+        (service.publish_not_ready_addresses, "publishes"),
+    ] {
         if is {
             write!(f, " {word}")?;
         }

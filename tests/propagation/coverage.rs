@@ -1,0 +1,140 @@
+//! What the generated histories come to: what never happens need not agree. The reference tells, which agrees with the tracker.
+
+use crate::{
+    reference::Reference,
+    world::{Step, scripts},
+};
+use endpointlag::{
+    cluster::{
+        event::Event,
+        object::{Families, Uid},
+    },
+    propagation::{Change, Outcome, ServiceName},
+};
+use proptest::{
+    strategy::{Strategy, ValueTree},
+    test_runner::TestRunner,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+const SCRIPTS: u32 = 1_000;
+
+/// How often something must happen in that many.
+const OFTEN: u32 = 5;
+
+/// What was met, and how often.
+#[derive(Debug, Default)]
+struct Met {
+    ends: BTreeMap<(Change, &'static str), u32>,
+    /// Changes that came back with a slice that was written late.
+    late_writes: BTreeMap<Change, u32>,
+    /// Changes that ended while a watch was lost.
+    blind_ends: BTreeMap<Change, u32>,
+    /// Services made anew under their name, and waited for.
+    recreated: u32,
+    /// Edits that dropped a family, and were waited for.
+    dropped_family: u32,
+    /// Endpoints that were out of sync still when their change was given up.
+    outlived_expiry: u32,
+    /// Changes whose start was not seen and that were not in the first lists.
+    unseen_starts: u32,
+}
+
+/// What is remembered of a script while it is played.
+#[derive(Debug, Default)]
+struct Memory {
+    names: BTreeMap<ServiceName, (Uid, Families)>,
+    pending: BTreeSet<(ServiceName, Option<Uid>, Change)>,
+    measured: bool,
+}
+
+impl Met {
+    fn take(&mut self, memory: &mut Memory, step: &Step, reference: &mut Reference) {
+        for end in std::mem::take(&mut reference.ends) {
+            let outcome = match end.outcome {
+                Outcome::Propagated { reordered: Some(_), .. } => "reordered",
+                outcome => outcome.as_str(),
+            };
+            *self.ends.entry((end.change, outcome)).or_default() += 1;
+            if reference.is_blind() {
+                *self.blind_ends.entry(end.change).or_default() += 1;
+            }
+            let endpoint = end.pod.map(|pod| (end.service, pod));
+            let is_still = |endpoint| reference.out_of_sync().contains_key(&endpoint);
+            if matches!(end.outcome, Outcome::Expired { .. }) && endpoint.is_some_and(is_still) {
+                self.outlived_expiry += 1;
+            }
+        }
+        let pending: BTreeSet<_> =
+            reference.pending.iter().map(|it| (it.service.clone(), it.pod.clone(), it.change)).collect();
+        let started: Vec<_> = pending.difference(&memory.pending).collect();
+        if memory.measured {
+            match step {
+                Step::Event(_, Event::EndpointSlice(_) | Event::EndpointSliceDeleted(_)) => {
+                    for (_, _, change) in started {
+                        *self.late_writes.entry(*change).or_default() += 1;
+                    }
+                }
+                Step::Event(seen, Event::Service(service)) => {
+                    let name = ServiceName {
+                        namespace: service.namespace.as_str().into(),
+                        name: service.name.as_str().into(),
+                    };
+                    let is_awaited = started.contains(&&(name.clone(), None, Change::Service));
+                    if let Some((uid, families)) = memory.names.get(&name) {
+                        self.recreated += u32::from(is_awaited && *uid != service.uid);
+                        let dropped = !service.families.contains_all(*families);
+                        self.dropped_family += u32::from(is_awaited && dropped && *uid == service.uid);
+                    }
+                    let is_unseen = started.iter().any(|(_, pod, _)| pod.is_some()) && !seen.is_late();
+                    self.unseen_starts += u32::from(is_unseen);
+                }
+                _ => {}
+            }
+        }
+        if let Step::Event(_, Event::Service(service)) = step {
+            let name = ServiceName { namespace: service.namespace.as_str().into(), name: service.name.as_str().into() };
+            memory.names.insert(name, (service.uid.clone(), service.families));
+        }
+        memory.pending = pending;
+        memory.measured = reference.is_measuring();
+    }
+
+    /// What is rare. A pod does not come back from its deletion, so nothing supersedes that.
+    fn rare(&self) -> Vec<String> {
+        let mut counts = Vec::new();
+        for change in Change::ALL {
+            for outcome in Outcome::NAMES.into_iter().chain(["reordered"]) {
+                if (change, outcome) != (Change::Terminating, "superseded") {
+                    let count = self.ends.get(&(change, outcome)).copied().unwrap_or_default();
+                    counts.push((format!("{change} {outcome}"), count));
+                }
+            }
+            counts.push((format!("{change} written late"), self.late_writes.get(&change).copied().unwrap_or_default()));
+            counts.push((format!("{change} ended blind"), self.blind_ends.get(&change).copied().unwrap_or_default()));
+        }
+        counts.push(("Services made anew".into(), self.recreated));
+        counts.push(("families dropped".into(), self.dropped_family));
+        counts.push(("out of sync beyond expiry".into(), self.outlived_expiry));
+        counts.push(("starts that were not seen".into(), self.unseen_starts));
+        counts.into_iter().filter(|(_, count)| *count < OFTEN).map(|(what, _)| what).collect()
+    }
+}
+
+#[test]
+fn the_scripts_come_to_every_outcome_of_every_kind() {
+    let mut met = Met::default();
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..SCRIPTS {
+        let script = scripts().new_tree(&mut runner).expect("scripts are never rejected").current();
+        let (mut reference, mut memory) = (Reference::new(script.settings), Memory::default());
+        for step in script.play().steps {
+            reference.feed(&step);
+            met.take(&mut memory, &step, &mut reference);
+        }
+        let left = (reference.pending.len(), reference.remembered(), reference.out_of_sync().len());
+        assert_eq!(left, (0, 0, 0), "everything was deleted, and the time for all is over");
+    }
+    let rare = met.rare();
+    assert!(rare.is_empty(), "{rare:?} are rare among {met:#?}");
+}

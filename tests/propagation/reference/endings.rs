@@ -1,0 +1,187 @@
+//! How changes start, and how they end: by the stamps, whatever the time at which anything was looked at.
+
+use super::{End, Pending, Reference, Verdict, edits::Edit, history::name_of};
+use endpointlag::{
+    cluster::{
+        event::{Resource, Seen, Stamp},
+        object::{Annotation, Uid},
+    },
+    propagation::{Change, Outcome},
+};
+use std::time::Duration;
+
+/// Why a pending change ends with an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A slice event showed it.
+    Reflected,
+    /// Its opposite came.
+    Superseded,
+    /// The Service does not expect it any more.
+    Withdrawn,
+}
+
+/// By how much slices may be ahead of the change that they show: what watches of one cluster differ by, and then some.
+const HORIZON: Duration = Duration::from_millis(500);
+
+impl Reference {
+    /// Lets time pass, unless a watch is lost: what is strictly older than its objective has missed it, what is older than the
+    /// expiry is given up. It is given up at that age, so it never grows as old as an objective beyond the expiry.
+    pub fn advance(&mut self, now: Stamp) {
+        if self.is_blind() {
+            return;
+        }
+        let expiry = self.settings.expiry;
+        for index in (0..self.pending.len()).rev() {
+            let pending = &mut self.pending[index];
+            let age = now.since(pending.since);
+            if !pending.judged && pending.objective < expiry && age > pending.objective {
+                pending.judged = true;
+                self.verdicts.push(verdict(pending, true));
+            }
+            if age > expiry {
+                let given_up = pending.since.plus(expiry);
+                let outcome = if pending.exact { Outcome::Expired { age: expiry } } else { Outcome::Censored };
+                let pending = self.pending.remove(index);
+                self.report(&pending, outcome, given_up, pending.exact.then_some(true));
+            }
+        }
+        self.forget_overtaken_before(now);
+    }
+
+    pub(super) fn start(&mut self, service: &Uid, pod: Option<&Uid>, change: Change, seen: Seen, edit: Option<Edit>) {
+        let pending = self.change(service, pod, change, seen, edit);
+        self.started += 1;
+        self.pending.push(pending);
+    }
+
+    /// Starts a change that must have begun before now, at a time that was not seen.
+    pub(super) fn start_unseen(&mut self, service: &Uid, pod: Option<&Uid>, change: Change, edit: Option<Edit>) {
+        self.start(service, pod, change, Seen::late(self.seen().at), edit);
+    }
+
+    fn change(&self, service: &Uid, pod: Option<&Uid>, change: Change, seen: Seen, edit: Option<Edit>) -> Pending {
+        Pending {
+            service: name_of(&self.now().services[service]),
+            pod: pod.cloned(),
+            change,
+            since: seen.at,
+            exact: !seen.is_late(),
+            owner: service.clone(),
+            judged: false,
+            objective: self.objective(service),
+            edit,
+        }
+    }
+
+    /// The delay within which a change of the Service that starts now should be reflected.
+    fn objective(&self, service: &Uid) -> Duration {
+        match self.now().services.get(service).map(|service| &service.objective) {
+            Some(Annotation::Set(objective)) => *objective,
+            _ => self.settings.objective,
+        }
+    }
+
+    /// Whether slices that came to show a change with `mark` may have done so because of it, though it is heard of only
+    /// now. While the change's own watch was lost it may have happened at any time since.
+    pub(super) fn is_ahead(&self, mark: Seen, change: Change) -> bool {
+        let watch = if change == Change::Service { Resource::Services } else { Resource::Pods };
+        let seen = self.seen();
+        let lost = self.lost.get(&watch).filter(|_| seen.is_late());
+        let earliest = lost.copied().unwrap_or(seen.at);
+        earliest <= mark.at.plus(HORIZON)
+    }
+
+    /// A change that is heard of now, and that the slices came to show with `mark`, before. Whether it counts as one.
+    pub(super) fn count_shown(&mut self, service: &Uid, pod: Option<&Uid>, change: Change, mark: Seen) -> bool {
+        if !self.is_ahead(mark, change) {
+            return false;
+        }
+        let seen = self.seen();
+        let counted = self.change(service, pod, change, seen, None);
+        self.started += 1;
+        if seen.is_late() || mark.is_late() || self.is_blind() {
+            self.report(&counted, Outcome::Censored, seen.at, None);
+        } else {
+            let outcome = propagated(seen.at, mark.at);
+            let missed = outcome.delay().map(|delay| delay > counted.objective);
+            self.report(&counted, outcome, seen.at, missed);
+        }
+        true
+    }
+
+    /// Ends every pending change that the view of now shows.
+    pub(super) fn end_shown(&mut self, cause: Cause) {
+        let view = self.now().clone();
+        for pending in &mut self.pending {
+            if let Some(edit) = &mut pending.edit {
+                edit.forget_unexpected(&view, &pending.owner);
+            }
+        }
+        self.forget_unexpected_in_dormant();
+        self.end_where(cause, |pending| match (&pending.pod, &pending.edit) {
+            (Some(pod), _) => view.shows(&view.question(&pending.owner, pod), pending.change),
+            (None, Some(edit)) => edit.is_shown(&view, &pending.owner),
+            (None, None) => false,
+        });
+    }
+
+    /// Ends pending changes with the last event, and says at what stamp the last of them would have expired.
+    pub(super) fn end_where(&mut self, cause: Cause, which: impl Fn(&Pending) -> bool) -> Option<Stamp> {
+        let mut last = None;
+        for index in (0..self.pending.len()).rev() {
+            if which(&self.pending[index]) {
+                let pending = self.pending.remove(index);
+                last = last.max(Some(pending.since.plus(self.settings.expiry)));
+                self.end(&pending, cause);
+            }
+        }
+        last
+    }
+
+    fn end(&mut self, pending: &Pending, cause: Cause) {
+        let (by, expiry) = (self.seen(), self.settings.expiry);
+        let age = by.at.since(pending.since);
+        // Whether the event's stamp tells the time, and nothing is missing before it.
+        let is_timed = !by.is_late() && !self.is_blind();
+        let outcome = if !pending.exact {
+            Outcome::Censored
+        } else if is_timed && age > expiry {
+            Outcome::Expired { age: expiry }
+        } else if cause == Cause::Withdrawn {
+            Outcome::Withdrawn
+        } else if !is_timed {
+            Outcome::Censored
+        } else if cause == Cause::Superseded {
+            Outcome::Superseded
+        } else {
+            propagated(pending.since, by.at)
+        };
+        let missed = match outcome {
+            Outcome::Propagated { delay, .. } => Some(delay > pending.objective),
+            Outcome::Expired { .. } => Some(true),
+            // It was too old already: an `advance` just before would have said so.
+            _ => (is_timed && pending.objective < expiry && age > pending.objective).then_some(true),
+        };
+        let at = if let Outcome::Expired { .. } = outcome { pending.since.plus(expiry) } else { by.at };
+        self.report(pending, outcome, at, missed);
+    }
+
+    /// Reports an end, and whether the objective was missed, unless that was said before.
+    fn report(&mut self, pending: &Pending, outcome: Outcome, at: Stamp, missed: Option<bool>) {
+        let missed = missed.filter(|_| !pending.judged);
+        self.verdicts.extend(missed.map(|missed| verdict(pending, missed)));
+        let Pending { service, pod, change, .. } = pending.clone();
+        self.ends.push(End { service, pod, change, outcome, at });
+    }
+}
+
+fn verdict(pending: &Pending, missed: bool) -> Verdict {
+    Verdict { service: pending.service.clone(), change: pending.change, missed }
+}
+
+/// From the arrival of the change to that of the slice, which may be the earlier of the two.
+fn propagated(since: Stamp, shown: Stamp) -> Outcome {
+    let reordered = (shown < since).then(|| since.since(shown));
+    Outcome::Propagated { delay: shown.since(since), reordered }
+}

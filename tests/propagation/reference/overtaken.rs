@@ -1,0 +1,145 @@
+//! Changes that were overtaken before the slices showed them. The controller may still write them, from what it had seen;
+//! then what overtook them is a change after all, since its own arrival.
+
+use super::{
+    Reference,
+    edits::Edit,
+    history::{Pair, View},
+};
+use endpointlag::{
+    cluster::{
+        event::{Seen, Stamp},
+        object::Uid,
+    },
+    propagation::Change,
+};
+
+/// Moves of a pod that the slices happened to show, though something before them had not been written yet.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// When the overtaken change would have expired: what is written after that is another matter.
+    until: Stamp,
+    /// What would be waited for, since when.
+    answers: Vec<(Change, Seen)>,
+}
+
+/// An edit that took back another before the slices had that.
+#[derive(Clone, Debug)]
+pub struct Dormant {
+    edit: Edit,
+    seen: Seen,
+    until: Stamp,
+}
+
+impl Reference {
+    /// After a pod moved in a Service. `overtaken_until` is when the last of the changes that it superseded would have expired;
+    /// `counted` is whether the move was reported as a change.
+    pub(super) fn remember_overtaken(
+        &mut self,
+        service: &Uid,
+        pod: &Uid,
+        overtaken_until: Option<Stamp>,
+        counted: bool,
+    ) {
+        let (seen, pair) = (self.seen(), (service.clone(), pod.clone()));
+        let state = self.now().state(service, pod);
+        let mut memory = self.overtaken.remove(&pair);
+        let remembered_until = memory.as_ref().map(|memory| memory.until).filter(|until| *until > seen.at);
+        if let Some(memory) = &mut memory {
+            memory.answers.retain(|(change, _)| state.upholds(*change));
+        }
+        let until = overtaken_until.max(remembered_until).filter(|until| *until > seen.at);
+        if let Some(until) = until.filter(|_| !counted && self.now().shows_state(service, pod)) {
+            let memory = memory.get_or_insert_with(|| Memory { until, answers: Vec::new() });
+            memory.until = until;
+            memory.answers.push((state.change(), seen));
+        }
+        self.overtaken.extend(memory.filter(|memory| !memory.answers.is_empty()).map(|memory| (pair, memory)));
+    }
+
+    /// After an edit that took effect at once, having superseded another.
+    pub(super) fn remember_edit(&mut self, service: &Uid, edit: Edit, until: Stamp) {
+        self.dormant.insert(service.clone(), Dormant { edit, seen: self.seen(), until });
+    }
+
+    /// Takes a Service's edit that is remembered, until when.
+    pub(super) fn forget_edit(&mut self, service: &Uid) -> Option<Stamp> {
+        self.dormant.remove(service).map(|dormant| dormant.until)
+    }
+
+    /// After a slice event: what slices show otherwise than before, and not as they must, was overtaken and is written late.
+    pub(super) fn answer_late_writes(&mut self) {
+        let at = self.seen().at;
+        let changed = |(service, pod): &Pair| self.before().facts(service, pod) != self.now().facts(service, pod);
+        let pairs: Vec<_> = self.overtaken.keys().filter(|pair| changed(pair)).cloned().collect();
+        for pair in pairs {
+            let (service, pod) = &pair;
+            let Some(mut memory) = self.overtaken.remove(&pair) else { continue };
+            if at <= memory.until {
+                let question = self.now().question(service, pod);
+                for (change, seen) in std::mem::take(&mut memory.answers) {
+                    if self.now().shows(&question, change) {
+                        memory.answers.push((change, seen));
+                    } else if !self.is_pending(service, pod, change) {
+                        self.start(service, Some(pod), change, seen, None);
+                    }
+                }
+            }
+            if !memory.answers.is_empty() {
+                self.overtaken.insert(pair, memory);
+            }
+        }
+        let services: Vec<_> = self.dormant.keys().cloned().collect();
+        for service in &services {
+            let Dormant { edit, seen, until } = self.dormant[service].clone();
+            let written = self.before().content(service) != self.now().content(service);
+            if written && at <= until && !edit.is_shown(self.now(), service) {
+                self.dormant.remove(service);
+                self.start(service, None, Change::Service, seen, Some(edit));
+            }
+        }
+    }
+
+    /// After an event of the Service watch: nothing is remembered of pods that the edit makes another matter.
+    pub(super) fn forget_reconsidered(&mut self, service: &Uid) {
+        let (before, now) = (self.before().clone(), self.now().clone());
+        let publishes = |view: &View| view.services.get(service).map(|it| it.publish_not_ready_addresses);
+        let is_measured = now.measured(service).is_some();
+        let asked_otherwise = publishes(&before) != publishes(&now);
+        let is_expected = |view: &View, pod: &Uid| !view.expected_families(service, pod).is_empty();
+        self.overtaken.retain(|(of, pod), _| {
+            of != service || is_measured && !asked_otherwise && is_expected(&before, pod) == is_expected(&now, pod)
+        });
+        if !is_measured {
+            self.dormant.remove(service);
+        }
+    }
+
+    /// After time has passed: no event will be stamped before `now`.
+    pub(super) fn forget_overtaken_before(&mut self, now: Stamp) {
+        self.overtaken.retain(|_, memory| memory.until >= now);
+        self.dormant.retain(|_, dormant| dormant.until >= now);
+    }
+
+    pub(super) fn forget_unexpected_in_dormant(&mut self) {
+        let view = self.now().clone();
+        for (service, dormant) in &mut self.dormant {
+            dormant.edit.forget_unexpected(&view, service);
+        }
+    }
+
+    /// The pod has been through states that nobody told of: when its moves were is not known any more.
+    pub(super) fn forget_starts_of_pod(&mut self, pod: &Uid) {
+        let memories = self.overtaken.iter_mut().filter(|((_, of), _)| of == pod);
+        for (_, seen) in memories.flat_map(|(_, memory)| &mut memory.answers) {
+            *seen = Seen::late(seen.at);
+        }
+    }
+
+    /// The same of a Service and its edit.
+    pub(super) fn forget_starts_of_service(&mut self, service: &Uid) {
+        if let Some(dormant) = self.dormant.get_mut(service) {
+            dormant.seen = Seen::late(dormant.seen.at);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What the slices of a Service say: the union of those that it owns, by the UID of the owner.
+
+use super::history::{Pair, State, View};
+use crate::kubernetes::endpoint_ports;
+use endpointlag::{
+    cluster::object::{Endpoint, EndpointPort, EndpointSlice, Families, Family, Uid},
+    propagation::Change,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What to look for in the slices of a Service, about one pod.
+#[derive(Clone, Debug)]
+pub struct Question {
+    service: Uid,
+    pod: Uid,
+    /// Families in which the slices must list it, if they must list it.
+    expected: Families,
+    publish_not_ready: bool,
+}
+
+/// What one slice says: family, ports, endpoints.
+type Content<'a> = (Family, &'a [EndpointPort], Vec<&'a Endpoint>);
+
+/// All that the slices can show of a pod: `ready` in each family, `unready`, `terminating`, `removed`.
+pub type Facts = [bool; 5];
+
+// === impl Question ===
+
+impl Question {
+    /// The same question about one family alone.
+    fn within(&self, family: Family) -> Self {
+        Self { expected: [family].into_iter().collect(), ..self.clone() }
+    }
+
+    /// The same question about each expected family alone.
+    pub fn by_family(&self) -> Vec<Self> {
+        self.expected.iter().map(|family| self.within(family)).collect()
+    }
+}
+
+// === impl View ===
+
+impl View {
+    /// The slices that a Service owns.
+    pub fn slices_of(&self, service: &Uid) -> impl Iterator<Item = (Family, &EndpointSlice)> {
+        self.slices.values().filter_map(move |slice| {
+            let owner = slice.owner.as_ref()?;
+            (owner.uid == *service).then_some((owner.family, &**slice))
+        })
+    }
+
+    /// What the Service's slices say, whatever their versions and the order of their endpoints.
+    pub fn content(&self, service: &Uid) -> BTreeMap<&Uid, Content<'_>> {
+        let mut content = BTreeMap::new();
+        for (family, slice) in self.slices_of(service) {
+            let mut endpoints: Vec<_> = slice.endpoints.iter().collect();
+            endpoints.sort_by_key(|endpoint| &endpoint.pod);
+            content.insert(&slice.uid, (family, &*slice.ports, endpoints));
+        }
+        content
+    }
+
+    /// Every pod that the Service's slices list.
+    pub fn listed(&self, service: &Uid) -> BTreeSet<Uid> {
+        self.slices_of(service).flat_map(|(_, slice)| &slice.endpoints).map(|endpoint| endpoint.pod.clone()).collect()
+    }
+
+    /// Every entry of the pod in the Service's slices.
+    fn entries(&self, service: &Uid, pod: &Uid) -> Vec<(Family, &EndpointSlice, &Endpoint)> {
+        let mut entries = Vec::new();
+        for (family, slice) in self.slices_of(service) {
+            entries.extend(slice.endpoints.iter().filter(|e| e.pod == *pod).map(|e| (family, slice, e)));
+        }
+        entries
+    }
+
+    /// What the slices must be asked about the pod as things are now.
+    pub fn question(&self, service: &Uid, pod: &Uid) -> Question {
+        Question {
+            service: service.clone(),
+            pod: pod.clone(),
+            expected: self.expected_families(service, pod),
+            publish_not_ready: self.measured(service).is_some_and(|service| service.publish_not_ready_addresses),
+        }
+    }
+
+    /// Whether the union of the Service's slices shows the change. An endpoint that is in two slices is ready if one says
+    /// so, since it gets connections then; and so it is terminating only if both do.
+    pub fn shows(&self, question: &Question, change: Change) -> bool {
+        let entries = self.entries(&question.service, &question.pod);
+        let is_ready = |e: &Endpoint| if question.publish_not_ready { e.serving } else { e.ready };
+        match change {
+            Change::Ready => question
+                .expected
+                .iter()
+                .all(|family| entries.iter().any(|(of, _, entry)| *of == family && is_ready(entry))),
+            Change::Unready => !entries.iter().any(|(_, _, entry)| is_ready(entry)),
+            Change::Terminating => {
+                entries.iter().all(|(_, _, e)| e.terminating && (question.publish_not_ready || !e.ready))
+            }
+            Change::Removed => entries.is_empty(),
+            Change::Service => unreachable!("a change of a Service is about no single pod"),
+        }
+    }
+
+    /// Whether the slices show the change that made the pod what it is.
+    pub fn shows_state(&self, service: &Uid, pod: &Uid) -> bool {
+        self.shows(&self.question(service, pod), self.state(service, pod).change())
+    }
+
+    /// All that the slices show of the pod.
+    pub fn facts(&self, service: &Uid, pod: &Uid) -> Facts {
+        let question = self.question(service, pod);
+        let [v4, v6] = Family::ALL.map(|family| self.shows(&question.within(family), Change::Ready));
+        let [unready, terminating, removed] =
+            [Change::Unready, Change::Terminating, Change::Removed].map(|change| self.shows(&question, change));
+        [v4, v6, unready, terminating, removed]
+    }
+
+    fn is_listed_in(&self, service: &Uid, pod: &Uid, family: Family) -> bool {
+        self.entries(service, pod).iter().any(|(of, ..)| *of == family)
+    }
+
+    fn is_listed_in_a_family_too_many(&self, service: &Uid, pod: &Uid) -> bool {
+        let expected = self.expected_families(service, pod);
+        self.entries(service, pod).iter().any(|(family, ..)| !expected.contains(*family))
+    }
+
+    /// Whether a slice that lists the pod carries other ports than the Service resolves for it. Nothing is resolved for a pod
+    /// that the Service does not expect.
+    fn ports_disagree(&self, service: &Uid, pod: &Uid) -> bool {
+        let (Some(of), Some(at)) = (self.measured(service), self.pods.get(pod)) else { return false };
+        let ports = endpoint_ports(of, at);
+        self.entries(service, pod).iter().any(|(_, slice, _)| slice.ports != ports)
+    }
+
+    /// Whether the slices do not yet list an expected pod where, and only where, and with the ports that they must.
+    pub fn owes(&self, service: &Uid, pod: &Uid) -> bool {
+        let mut expected = self.expected_families(service, pod).iter();
+        !expected.all(|family| self.is_listed_in(service, pod, family))
+            || self.is_listed_in_a_family_too_many(service, pod)
+            || self.ports_disagree(service, pod)
+    }
+
+    /// Whether the slices still list a pod that the Service does not expect.
+    pub fn lingers(&self, service: &Uid, pod: &Uid) -> bool {
+        self.state(service, pod) == State::Out && !self.entries(service, pod).is_empty()
+    }
+
+    /// Every pair of a measured Service that is out of sync, and whether connections go wrong by it.
+    pub fn out_of_sync(&self) -> BTreeMap<Pair, bool> {
+        let mut pairs = BTreeMap::new();
+        for service in self.all_measured() {
+            for pod in self.concerned(service) {
+                if self.is_out_of_sync(service, &pod) {
+                    let traffic = self.misleads_traffic(service, &pod);
+                    pairs.insert((service.clone(), pod), traffic);
+                }
+            }
+        }
+        pairs
+    }
+
+    fn is_out_of_sync(&self, service: &Uid, pod: &Uid) -> bool {
+        match self.state(service, pod) {
+            State::Out => !self.entries(service, pod).is_empty(),
+            _ => {
+                !self.shows_state(service, pod)
+                    || self.is_listed_in_a_family_too_many(service, pod)
+                    || self.ports_disagree(service, pod)
+            }
+        }
+    }
+
+    /// Whether connections go where they should not, or not where they should.
+    fn misleads_traffic(&self, service: &Uid, pod: &Uid) -> bool {
+        let question = self.question(service, pod);
+        let gets_it = |family: Family| self.shows(&question.within(family), Change::Ready);
+        let state = self.state(service, pod);
+        let should_get_it = |family| state == State::Ready && question.expected.contains(family);
+        let ports_disagree = state != State::Out && self.ports_disagree(service, pod);
+        Family::ALL.into_iter().any(|family| gets_it(family) != should_get_it(family))
+            || ports_disagree && Family::ALL.into_iter().any(gets_it)
+    }
+}
