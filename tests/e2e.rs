@@ -14,6 +14,7 @@ mod e2e {
     mod scale;
     mod services;
     mod shards;
+    mod states;
     mod truth;
 
     use crate::controlplane::plane::{ControlPlane, Options};

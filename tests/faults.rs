@@ -9,6 +9,7 @@ mod truth;
 /// The tests by what breaks, and what they break it with.
 mod faults {
     mod access;
+    mod blind;
     mod compaction;
     mod controller;
     mod crash;
@@ -21,6 +22,7 @@ mod faults {
     mod silence;
     mod slices;
     mod slowness;
+    mod standing;
     mod teardown;
 
     use crate::controlplane::plane::{ControlPlane, Options};

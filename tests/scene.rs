@@ -123,6 +123,16 @@ impl Scene {
         Ok(())
     }
 
+    /// Starts another daemon beside the first, with the same flags and rights.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn another_daemon(&self, name: &str) -> Result<Daemon> {
+        let folder = self.workspace.file(name);
+        fs::create_dir(&folder)?;
+        Daemon::start(&self.workspace.file("kubeconfig"), &folder, &self.flags).await
+    }
+
     /// The file that the daemon reads its token from, as kubelets mount one.
     pub fn token_file(&self) -> PathBuf {
         self.workspace.file("token")

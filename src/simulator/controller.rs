@@ -243,7 +243,7 @@ impl Worker {
     fn perform(&self, write: Write) {
         match write {
             Write::Put(slice) => {
-                self.store.apply(slice);
+                self.store.apply(*slice);
             }
             Write::Delete(namespace, name) => {
                 self.store.delete::<EndpointSlice>(&namespace, &name);

@@ -51,6 +51,31 @@ pub async fn grant_cluster_role_to(client: &Client, account: &str) -> Result<()>
     Ok(())
 }
 
+/// Gives an account the rules of `deploy/kubernetes/cluster.yaml` but those of one resource. Taking back what
+/// [`grant_cluster_role_to`] gave leaves these.
+///
+/// # Errors
+/// As for [`grant_cluster_role`].
+pub async fn grant_cluster_role_without(client: &Client, account: &str, resource: &str) -> Result<()> {
+    let name = format!("{account}-less");
+    for mut object in objects(CLUSTER_MANIFEST)?.into_iter().map(|object| bound_to(account, object)) {
+        match object["kind"].as_str() {
+            Some("ClusterRole") => {
+                let rules = object["rules"].as_array_mut().context("a role has rules")?;
+                for resources in rules.iter_mut().filter_map(|rule| rule["resources"].as_array_mut()) {
+                    resources.retain(|it| it != resource);
+                }
+                rules.retain(|rule| rule["resources"].as_array().is_some_and(|resources| !resources.is_empty()));
+            }
+            Some("ClusterRoleBinding") => object["roleRef"]["name"] = json!(name),
+            _ => continue,
+        }
+        object["metadata"]["name"] = json!(name);
+        apply(client, ACCOUNT, object).await?;
+    }
+    Ok(())
+}
+
 /// Gives an account the rules of `deploy/kubernetes/namespaced.yaml` in one namespace.
 ///
 /// # Errors

@@ -1,6 +1,8 @@
 //! The objects that tests work on, written as their owners would write them: a person's Services, a scheduler's pods, a
 //! kubelet's status reports.
 
+pub mod unusual;
+
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -15,6 +17,9 @@ use std::time::{Duration, Instant};
 
 /// The node of all pods. It must exist, else the EndpointSlice controller leaves the pods out.
 pub const NODE: &str = "node-0";
+
+/// No pod ever runs.
+const IMAGE: &str = "none.invalid/none";
 
 /// Grace period of the pods. Long, since nobody but the test ends them.
 const GRACE_SECONDS: u32 = 300;
@@ -187,7 +192,7 @@ impl Objects {
     /// The API server refuses it.
     pub async fn create_pod_with_ports(&self, name: &str, app: &str, ports: &[(&str, u16)]) -> Result<PodHandle> {
         let ports: Vec<_> = ports.iter().map(|(name, port)| json!({ "name": name, "containerPort": port })).collect();
-        self.create_pod_of(name, app, json!({ "name": "main", "image": "none.invalid/none", "ports": ports })).await
+        self.create_pod_of(name, app, NODE, json!({ "name": "main", "image": IMAGE, "ports": ports })).await
     }
 
     /// Creates a pod as long as those of a real cluster: about 15.8 KB as JSON once its status is reported.
@@ -197,15 +202,15 @@ impl Objects {
     pub async fn create_large_pod(&self, name: &str, app: &str) -> Result<PodHandle> {
         let variable = |number: usize| json!({ "name": format!("SETTING_{number:03}"), "value": "v".repeat(60) });
         let environment: Vec<_> = (0..LARGE_ENVIRONMENT).map(variable).collect();
-        self.create_pod_of(name, app, json!({ "name": "main", "image": "none.invalid/none", "env": environment })).await
+        self.create_pod_of(name, app, NODE, json!({ "name": "main", "image": IMAGE, "env": environment })).await
     }
 
-    async fn create_pod_of(&self, name: &str, app: &str, container: Value) -> Result<PodHandle> {
+    async fn create_pod_of(&self, name: &str, app: &str, node: &str, container: Value) -> Result<PodHandle> {
         static NEXT_HOST: AtomicU32 = AtomicU32::new(1);
         let pod: Pod = object(json!({
             "metadata": { "name": name, "labels": { "app": app } },
             "spec": {
-                "nodeName": NODE,
+                "nodeName": node,
                 "terminationGracePeriodSeconds": GRACE_SECONDS,
                 "containers": [container],
             },
@@ -312,6 +317,15 @@ impl Objects {
         expected: impl Fn(&[EndpointSlice]) -> bool,
     ) -> Result<Vec<EndpointSlice>> {
         wait_for_slices(&self.client, &self.namespace, service, expected).await
+    }
+
+    /// Waits until the slices of a Service hold so many endpoints.
+    ///
+    /// # Errors
+    /// They do not in time; the error shows them.
+    pub async fn wait_for_endpoints(&self, service: &str, count: usize) -> Result<Vec<EndpointSlice>> {
+        let listed = |slices: &[EndpointSlice]| slices.iter().flat_map(|it| it.endpoints.iter().flatten()).count();
+        self.wait_for_slices(service, |slices| listed(slices) == count).await
     }
 
     fn api<K>(&self) -> Api<K>

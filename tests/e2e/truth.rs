@@ -1,5 +1,7 @@
 //! The truth itself, on hand-made lines of an audit log: the measure has to be right before anything is held against it.
 
+mod states;
+
 use crate::truth::audit::AuditLog;
 use crate::truth::{self, Change, Outcome};
 use anyhow::Result;
@@ -73,7 +75,7 @@ impl Log {
 
 fn service() -> Value {
     json!({
-        "metadata": { "name": "web" },
+        "metadata": { "name": "web", "uid": "s0" },
         "spec": {
             "selector": { "app": "web" }, "ipFamilies": ["IPv4"],
             "ports": [{ "port": 80, "targetPort": 8080, "protocol": "TCP" }],
@@ -106,6 +108,7 @@ fn slice(name: &str, family: &str, endpoints: &[Value]) -> Value {
                 "kubernetes.io/service-name": "web",
                 "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
             },
+            "ownerReferences": [{ "apiVersion": "v1", "kind": "Service", "name": "web", "uid": "s0" }],
         },
         "addressType": family,
         "endpoints": endpoints,

@@ -128,8 +128,10 @@ async fn two_families() -> Result<()> {
     let slices = scene.objects.slices("web").await?;
     assert_eq!((slices.len(), endpoints(&slices)), (2, 3), "two families, of which one pod has one");
     // The families may be added and taken away while pods stay.
-    scene.objects.edit_service("single", json!({ "ipFamilyPolicy": "RequireDualStack" })).await?;
-    scene.agree().await?;
+    for policy in ["RequireDualStack", "SingleStack", "RequireDualStack"] {
+        scene.objects.edit_service("single", json!({ "ipFamilyPolicy": policy })).await?;
+        scene.agree().await?;
+    }
     for pod in [&both, &one] {
         scene.objects.finish(pod).await?;
     }
@@ -138,7 +140,7 @@ async fn two_families() -> Result<()> {
     assert_eq!(outcomes(&pairs), [[8, 0], [4, 0], [4, 0], [4, 0]]);
     let services =
         |name: &str| pairs.iter().filter(|it| it.record.change == Change::Service && it.record.service == name).count();
-    assert_eq!((services("web"), services("single")), (1, 2));
+    assert_eq!((services("web"), services("single")), (1, 4));
     scene.finish().await
 }
 

@@ -163,7 +163,9 @@ fn read_line(line: &str, namespace: &str) -> Result<Option<Write>> {
         }
         ("services", _) => {
             let service: Box<Service> = object(line)?;
-            let gone = deleted && !has_finalizers(&service.metadata);
+            // The write that takes the last finalizer of a deleted one ends it, too.
+            let ends = deleted || service.metadata.deletion_timestamp.is_some();
+            let gone = ends && !has_finalizers(&service.metadata);
             (version(&service.metadata)?, Written::Service { service, gone })
         }
         ("endpointslices", "delete") => {

@@ -79,10 +79,13 @@ pub fn standing(service: &Service, pod: Option<&Pod>) -> Standing {
     }
 }
 
-/// Whether changes apply to this Service at all: its endpoints are the EndpointSlice controller's business.
+/// Whether changes apply to this Service at all: its endpoints are the EndpointSlice controller's business. For one in
+/// deletion that creates no slices any more.
 pub fn is_expecting(service: &Service) -> bool {
     let spec = spec(service);
-    spec.type_.as_deref() != Some("ExternalName") && spec.selector.as_ref().is_some_and(|selector| !selector.is_empty())
+    service.metadata.deletion_timestamp.is_none()
+        && spec.type_.as_deref() != Some("ExternalName")
+        && spec.selector.as_ref().is_some_and(|selector| !selector.is_empty())
 }
 
 /// Whether changes of this pod apply to this Service.
@@ -103,11 +106,12 @@ pub fn families(service: &Service) -> BTreeSet<String> {
     spec(service).ip_families.iter().flatten().cloned().collect()
 }
 
-/// Families in which the Service's slices must list this pod.
+/// Families in which the Service's slices must list this pod. An address counts as the controller takes it.
 pub fn shared_families(service: &Service, pod: &Pod) -> BTreeSet<String> {
     let status = pod.status.as_ref();
     let addresses = status.and_then(|status| status.pod_ips.as_ref()).into_iter().flatten().map(|address| &address.ip);
-    let own: BTreeSet<_> = addresses.map(|ip| if ip.contains(':') { "IPv6" } else { "IPv4" }.to_owned()).collect();
+    let is_v6 = |ip: &str| ip.contains(':') && !ip.starts_with("::ffff:");
+    let own: BTreeSet<_> = addresses.map(|ip| if is_v6(ip) { "IPv6" } else { "IPv4" }.to_owned()).collect();
     families(service).intersection(&own).cloned().collect()
 }
 
@@ -161,7 +165,8 @@ fn has_ended(pod: &Pod) -> bool {
     matches!(pod.status.as_ref().and_then(|status| status.phase.as_deref()), Some("Succeeded" | "Failed"))
 }
 
+/// Of several Ready conditions the first counts.
 fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.find(|condition| condition.type_ == "Ready").is_some_and(|condition| condition.status == "True")
 }

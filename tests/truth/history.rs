@@ -104,11 +104,11 @@ impl History {
             self.end_where(Outcome::Withdrawn, |record| record.service == name);
             return;
         };
-        if before.as_ref().is_some_and(|before| shape(before) == shape(&after)) {
-            return;
-        }
         if !is_expecting(&after) {
             self.end_where(Outcome::Withdrawn, |record| record.service == name);
+            return;
+        }
+        if before.as_ref().is_some_and(|before| is_expecting(before) && shape(before) == shape(&after)) {
             return;
         }
         // Changes of pods that the edited Service does not select are no longer expected. A pod that is gone was, by its

@@ -1,14 +1,12 @@
 //! The union of a Service's slices, and whether it shows a change.
 
 use super::Change;
-use super::cluster::{
-    Cluster, Port, families, is_member, ports_on, publishes_not_ready, service_name, shared_families,
-};
+use super::cluster::{Cluster, Port, families, is_member, ports_on, publishes_not_ready, shared_families};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use std::collections::BTreeSet;
 
-/// The slices that the EndpointSlice controller keeps for one Service.
+/// The slices that the EndpointSlice controller keeps for one Service: those that it owns, not one before of its name.
 #[derive(Debug)]
 pub struct Union<'a> {
     service: &'a Service,
@@ -18,9 +16,12 @@ pub struct Union<'a> {
 impl<'a> Union<'a> {
     /// The union as the cluster holds it now.
     pub fn of(cluster: &'a Cluster, service: &'a Service) -> Self {
-        let name = service_name(service);
+        let owns = |slice: &EndpointSlice| {
+            let mut owners = slice.metadata.owner_references.iter().flatten();
+            owners.any(|owner| owner.kind == "Service" && Some(&owner.uid) == service.metadata.uid.as_ref())
+        };
         let slices = cluster.slices.values().filter(|slice| {
-            label(slice, "kubernetes.io/service-name") == Some(&name)
+            owns(slice)
                 && label(slice, "endpointslice.kubernetes.io/managed-by") == Some("endpointslice-controller.k8s.io")
         });
         Self { service, slices: slices.collect() }
@@ -50,18 +51,20 @@ impl<'a> Union<'a> {
     }
 
     /// Whether it shows the Service as edited: a slice of each family, each of `members` that is one still, with the
-    /// right ports wherever it stands, and none of `excluded`.
+    /// right ports wherever it stands and in no other family, and none of `excluded`.
     pub fn shows_service(&self, cluster: &Cluster, members: &BTreeSet<String>, excluded: &BTreeSet<String>) -> bool {
         let mut pods = members.iter().filter_map(|uid| Some((uid, cluster.pods.get(uid)?)));
         families(self.service).iter().all(|family| self.slices.iter().any(|slice| slice.address_type == *family))
             && excluded.iter().all(|uid| !self.lists(uid))
             && pods.all(|(uid, pod)| {
                 let wanted = ports_on(self.service, pod);
+                let shared = shared_families(self.service, pod);
                 !is_member(self.service, pod)
-                    || shared_families(self.service, pod).iter().all(|family| {
-                        let mut places = self.places(uid).filter(|slice| slice.address_type == *family).peekable();
-                        places.peek().is_some() && places.all(|slice| ports_of(slice) == wanted)
-                    })
+                    || self.places(uid).all(|slice| shared.contains(&slice.address_type))
+                        && shared.iter().all(|family| {
+                            let mut places = self.places(uid).filter(|slice| slice.address_type == *family).peekable();
+                            places.peek().is_some() && places.all(|slice| ports_of(slice) == wanted)
+                        })
             })
     }
 

@@ -38,7 +38,7 @@ const HEADLESS: &str = "service.kubernetes.io/headless";
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Write {
     /// Create or update.
-    Put(EndpointSlice),
+    Put(Box<EndpointSlice>),
     /// Delete the slice of this namespace and name.
     Delete(String, String),
 }
@@ -387,7 +387,7 @@ impl Changes {
             slice.metadata.name += &name_suffix(rng, 5);
             slice.metadata.uid = fresh_uid(rng);
         }
-        let puts = self.create.into_iter().chain(self.update).map(Write::Put);
+        let puts = self.create.into_iter().chain(self.update).map(|slice| Write::Put(Box::new(slice)));
         let deletes = delete.iter().map(|slice| Write::delete(slice));
         puts.chain(deletes).collect()
     }

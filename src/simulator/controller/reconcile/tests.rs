@@ -59,7 +59,7 @@ fn applied(existing: &[Arc<EndpointSlice>], writes: Vec<Write>) -> Vec<Arc<Endpo
     let mut slices: BTreeMap<_, _> = existing.iter().map(|s| (s.metadata.name.clone(), s.clone())).collect();
     for write in writes {
         match write {
-            Write::Put(slice) => slices.insert(slice.metadata.name.clone(), Arc::new(slice)),
+            Write::Put(slice) => slices.insert(slice.metadata.name.clone(), Arc::new(*slice)),
             Write::Delete(_, name) => slices.remove(&name),
         };
     }

@@ -1,0 +1,149 @@
+//! The daemon cannot see the slices: what passes its objective meanwhile is no miss of the cluster's.
+
+use super::gateway::{Gateway, Odd};
+use super::relay::Relay;
+use super::{selecting, start_plane};
+use crate::controlplane::access::{
+    create_account, grant_cluster_role_to, grant_cluster_role_without, revoke_cluster_role_of,
+};
+use crate::controlplane::objects::{Objects, PodHandle};
+use crate::controlplane::plane::{ControlPlane, Options};
+use crate::daemon::metrics::Metrics;
+use crate::daemon::samples::{Outcome, Sample};
+use crate::scene::{Scene, Setup};
+use crate::truth::Change;
+use anyhow::{Result, ensure};
+use std::time::{Duration, Instant};
+
+const SLICES: &str = "endpointslices";
+
+/// How long the daemon stays blind: several objectives.
+const BLIND: Duration = Duration::from_millis(1500);
+const OBJECTIVE: [&str; 2] = ["--objective", "500ms"];
+
+/// Ample time for what the daemon should show.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A scene with two pods that the slices show as ready.
+struct Blinded {
+    scene: Scene,
+    pods: Vec<PodHandle>,
+}
+
+impl Blinded {
+    async fn prepare(mut scene: Scene) -> Result<Self> {
+        scene.daemon.wait_until_ready().await?;
+        scene.objects.create_service("web", selecting("web")).await?;
+        let mut pods = Vec::new();
+        for name in ["web-0", "web-1"] {
+            let pod = scene.objects.create_pod(name, "web").await?;
+            scene.objects.report(&pod, true).await?;
+            pods.push(pod);
+        }
+        scene.agree_on_outcomes().await?;
+        Ok(Self { scene, pods })
+    }
+
+    fn unready(&self, metrics: &Metrics, name: &str) -> f64 {
+        metrics.sum(name, &[("namespace", self.scene.objects.namespace()), ("change", "unready")])
+    }
+
+    /// Both pods turn unready while the daemon is blind; it sees that, and not that the slices show it.
+    async fn play(&self) -> Result<()> {
+        let missed = |metrics: &Metrics| self.unready(metrics, "endpointlag_slo_missed_total");
+        let before = missed(&self.scene.daemon.metrics().await?);
+        for pod in &self.pods {
+            self.scene.objects.report(pod, false).await?;
+        }
+        let started = Instant::now();
+        while self.unready(&self.scene.daemon.metrics().await?, "endpointlag_pending_changes") < 2.0 {
+            ensure!(started.elapsed() < PATIENCE, "the changes are not seen");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let until = Instant::now() + BLIND;
+        while Instant::now() < until {
+            let metrics = self.scene.daemon.metrics().await?;
+            ensure!(missed(&metrics) == before, "a miss of the daemon's own blindness");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// It sees again, and has nothing to say about the time between.
+    async fn end(self) -> Result<()> {
+        let scene = self.scene;
+        scene.daemon.wait_until_ready().await?;
+        let started = Instant::now();
+        let unready = loop {
+            let is_unready = |it: &Sample| it.namespace == scene.objects.namespace() && it.change == Change::Unready;
+            let unready: Vec<_> = scene.daemon.samples()?.into_iter().filter(is_unready).collect();
+            if unready.len() == 2 {
+                break unready;
+            }
+            ensure!(started.elapsed() < PATIENCE, "still {unready:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        ensure!(unready.iter().all(|sample| sample.outcome == Outcome::Censored), "{unready:?}");
+        let metrics = scene.daemon.metrics().await?;
+        let of = [("namespace", scene.objects.namespace())];
+        ensure!(metrics.sum("endpointlag_slo_missed_total", &of) == 0.0, "a miss");
+        ensure!(metrics.sum("endpointlag_out_of_sync_endpoints", &of) == 0.0, "all is right");
+        scene.finish().await
+    }
+}
+
+/// The right to watch slices is taken away.
+async fn without_rights(plane: &ControlPlane) -> Result<()> {
+    const ACCOUNT: &str = "without-slices";
+    let relay = Relay::start(&plane.server()).await?;
+    let objects = Objects::create(plane.admin().await?, ACCOUNT).await?;
+    create_account(objects.client(), ACCOUNT).await?;
+    grant_cluster_role_to(objects.client(), ACCOUNT).await?;
+    let setup = Setup { server: relay.server(), ..Setup::cluster(plane) }.account(ACCOUNT).with(&OBJECTIVE);
+    let blinded = Blinded::prepare(Scene::open(plane, objects, setup).await?).await?;
+    let client = blinded.scene.objects.client();
+    grant_cluster_role_without(client, ACCOUNT, SLICES).await?;
+    revoke_cluster_role_of(client, ACCOUNT).await?;
+    // Watches that are there go on, and the API server forgets after a while that it let them in.
+    let started = Instant::now();
+    loop {
+        relay.cut();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let page = blinded.scene.daemon.wait_for_page("/readyz", |page| settled(&page.body)).await?;
+        if page.status.as_u16() == 503 {
+            break;
+        }
+        ensure!(started.elapsed() < PATIENCE, "the API server still lets it in");
+    }
+    blinded.play().await?;
+    grant_cluster_role_to(client, ACCOUNT).await?;
+    blinded.end().await
+}
+
+/// Whether the pods are watched, and the slices are or are refused.
+fn settled(readyz: &str) -> bool {
+    let lines = || readyz.lines();
+    !lines().any(|line| line.starts_with("pods") || line.starts_with("services"))
+        && (readyz.trim() == "ok" || lines().any(|line| line.starts_with(SLICES) && line.contains("403")))
+}
+
+/// No answer comes about slices.
+async fn without_answers(plane: &ControlPlane) -> Result<()> {
+    let odd = Odd { resource: SLICES, begins_late_by: Duration::ZERO, late_by: Duration::ZERO };
+    let gateway = Gateway::start(plane, odd).await?;
+    let setup = Setup { server: gateway.server(), ..Setup::cluster(plane) };
+    let blinded = Blinded::prepare(Scene::prepare(plane, "without-answers", setup.with(&OBJECTIVE)).await?).await?;
+    gateway.keep_away(true);
+    blinded.scene.daemon.wait_for_page("/readyz", |page| page.body.contains(SLICES)).await?;
+    blinded.play().await?;
+    gateway.keep_away(false);
+    blinded.end().await
+}
+
+/// One control plane for both: neither breaks it.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_miss_while_slices_are_not_seen() -> Result<()> {
+    let (_permit, plane) = start_plane(Options::default()).await?;
+    tokio::try_join!(without_rights(&plane), without_answers(&plane))?;
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! The controllers are away, and what is wrong stays wrong: it is shown as long as it is, by a daemon that saw it come, by one
+//! whose changes have long expired, and by one that starts now.
+
+mod anew;
+mod expired;
+mod families;
+mod held;
+mod ignored;
+mod late_write;
+
+use super::start_plane;
+use crate::controlplane::plane::{Controllers, Options};
+use crate::daemon::Daemon;
+use crate::daemon::metrics::Metrics;
+use crate::daemon::samples::{Outcome, Sample};
+use crate::scene::{Scene, Setup};
+use crate::truth::Change;
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// What counts as late, for all Services that say nothing else.
+const OBJECTIVE: Duration = Duration::from_secs(1);
+
+/// When a change is given up. Long enough for what happens before, on a busy machine.
+const EXPIRY: Duration = Duration::from_secs(6);
+
+/// Ample time for what the daemon should show.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const POLL: Duration = Duration::from_millis(50);
+
+/// One control plane for all, since its controllers are stopped once: each scene has a namespace of its own.
+#[tokio::test]
+async fn what_is_wrong_is_shown_until_it_is_right() -> Result<()> {
+    let (_permit, mut plane) = start_plane(Options { dual_stack: true, ..Options::default() }).await?;
+    let setup = Setup::cluster(&plane).with(&["--objective", "1s", "--expiry", "6s"]);
+    let scene = Scene::prepare(&plane, "standing", setup).await?;
+    scene.daemon.wait_until_ready().await?;
+    let daemon = &scene.daemon;
+    let (expired, ignored, anew, families, held, late) = tokio::try_join!(
+        expired::Expired::prepare(&plane),
+        ignored::Ignored::prepare(&plane, daemon),
+        anew::Anew::prepare(&plane),
+        families::Families::prepare(&plane),
+        held::Held::prepare(&plane),
+        late_write::LateWrites::prepare(&plane),
+    )?;
+
+    plane.stop_controllers().await?;
+    tokio::try_join!(
+        expired.play(daemon),
+        ignored.play(daemon),
+        anew.play(daemon),
+        families.play(daemon),
+        held.play(daemon),
+        late.play(daemon),
+    )?;
+
+    let expected = [
+        ("anew", "web", 1.0),
+        ("expired", "web", 2.0),
+        ("families", "web", 1.0),
+        ("ignored", "annotated", 2.0),
+        ("ignored", "external", 2.0),
+        ("ignored", "unselecting", 2.0),
+        ("late", "stops", 1.0),
+    ];
+    let named = |(namespace, service, count): (&str, &str, f64)| ((namespace.to_owned(), service.to_owned()), count);
+    let expected: BTreeMap<_, _> = expected.into_iter().map(named).collect();
+    let old = daemon.metrics().await?;
+    assert_eq!(wrong(&old, OUT_OF_SYNC), expected, "the daemon that saw it come");
+    let fresh = scene.another_daemon("fresh").await?;
+    fresh.wait_until_ready().await?;
+    let new = fresh.metrics().await?;
+    assert_eq!(wrong(&new, OUT_OF_SYNC), expected, "the one that started now");
+    let traffic = |metrics: &Metrics| wrong(metrics, TRAFFIC).into_keys().collect::<Vec<_>>();
+    assert_eq!(traffic(&old), traffic(&new));
+    for (service, oldest) in wrong(&old, OLDEST) {
+        let lower = wrong(&new, OLDEST).remove(&service).unwrap_or_default();
+        ensure!(lower < oldest, "{service:?}: {lower} s where the start was not seen, {oldest} s where it was");
+    }
+
+    plane.start_controllers(Controllers::default()).await?;
+    for daemon in [daemon, &fresh] {
+        let well = |metrics: &Metrics| [OUT_OF_SYNC, OLDEST, TRAFFIC].iter().all(|it| wrong(metrics, it).is_empty());
+        wait_for(daemon, "all is right", "", well).await?;
+    }
+    held.release().await?;
+    anew.check_end(daemon)?;
+    ignored.check_end(daemon)?;
+    scene.finish().await
+}
+
+const OUT_OF_SYNC: &str = "endpointlag_out_of_sync_endpoints";
+const OLDEST: &str = "endpointlag_oldest_out_of_sync_seconds";
+const TRAFFIC: &str = "endpointlag_oldest_out_of_sync_traffic_seconds";
+
+/// Namespace and name of each Service whose series of a metric is above zero, with the value.
+fn wrong(metrics: &Metrics, name: &str) -> BTreeMap<(String, String), f64> {
+    let label = |labels: &BTreeMap<String, String>, key: &str| labels.get(key).cloned().unwrap_or_default();
+    let series = metrics.matching(name, &[]).filter(|(_, value)| *value > 0.0);
+    series.map(|(labels, value)| ((label(labels, "namespace"), label(labels, "service")), value)).collect()
+}
+
+/// Waits until a scrape is as `expected` says. The error shows the series with these labels.
+async fn wait_for(daemon: &Daemon, what: &str, labels: &str, expected: impl Fn(&Metrics) -> bool) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let metrics = daemon.metrics().await?;
+        if expected(&metrics) {
+            return Ok(());
+        }
+        if started.elapsed() > PATIENCE {
+            let page = daemon.get("/metrics").await?.body;
+            let shown = |line: &&str| line.contains(labels) && line.contains("service=") && !line.contains("_bucket");
+            bail!("not seen: {what}\n{}", page.lines().filter(shown).collect::<Vec<_>>().join("\n"));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// A Service as the daemon shows it.
+#[derive(Clone, Copy, Debug)]
+struct View<'a> {
+    daemon: &'a Daemon,
+    namespace: &'a str,
+    service: &'a str,
+}
+
+/// The figures of one Service in one scrape.
+struct Figures<'a> {
+    metrics: &'a Metrics,
+    view: View<'a>,
+}
+
+impl View<'_> {
+    /// Waits until the Service's figures are as `expected` says.
+    async fn wait(&self, what: &str, expected: impl Fn(&Figures<'_>) -> bool) -> Result<()> {
+        let what = format!("{}/{}: {what}", self.namespace, self.service);
+        let labels = format!("namespace=\"{}\"", self.namespace);
+        wait_for(self.daemon, &what, &labels, |metrics| expected(&Figures { metrics, view: *self })).await
+    }
+
+    /// Waits until so many endpoints are out of sync and a change of each of these kinds is pending.
+    async fn wait_pending(&self, out_of_sync: f64, pending: &[Change]) -> Result<()> {
+        let what = format!("{out_of_sync} out of sync, pending {pending:?}");
+        self.wait(&what, |it| {
+            it.out_of_sync() == out_of_sync && pending.iter().all(|change| it.pending(*change) == 1.0)
+        })
+        .await
+    }
+
+    /// Waits until nothing is pending and so many endpoints are out of sync nevertheless.
+    async fn wait_standing(&self, out_of_sync: f64) -> Result<()> {
+        self.wait(&format!("nothing pending, {out_of_sync} out of sync"), |it| {
+            it.all_pending() == 0.0 && it.out_of_sync() == out_of_sync
+        })
+        .await
+    }
+
+    /// What the daemon told of a kind of change, in order.
+    fn told(&self, change: Change) -> Result<Vec<Sample>> {
+        let samples = self.daemon.samples()?.into_iter();
+        let of_service = |it: &Sample| it.namespace == self.namespace && it.service == self.service;
+        Ok(samples.filter(|it| of_service(it) && it.change == change).collect())
+    }
+
+    /// The outcomes of a kind of change, in order.
+    fn outcomes(&self, change: Change) -> Result<Vec<Outcome>> {
+        Ok(self.told(change)?.iter().map(|sample| sample.outcome).collect())
+    }
+}
+
+impl Figures<'_> {
+    fn sum(&self, name: &str, of: &[(&str, &str)]) -> f64 {
+        let mut wanted = vec![("namespace", self.view.namespace), ("service", self.view.service)];
+        wanted.extend(of);
+        self.metrics.sum(name, &wanted)
+    }
+
+    fn pending(&self, change: Change) -> f64 {
+        self.sum("endpointlag_pending_changes", &[("change", change.label())])
+    }
+
+    fn all_pending(&self) -> f64 {
+        self.sum("endpointlag_pending_changes", &[])
+    }
+
+    fn oldest_pending(&self, change: Change) -> f64 {
+        self.sum("endpointlag_oldest_pending_seconds", &[("change", change.label())])
+    }
+
+    fn missed(&self, change: Change) -> f64 {
+        self.sum("endpointlag_slo_missed_total", &[("change", change.label())])
+    }
+
+    fn out_of_sync(&self) -> f64 {
+        self.sum(OUT_OF_SYNC, &[])
+    }
+
+    fn oldest(&self) -> f64 {
+        self.sum(OLDEST, &[])
+    }
+
+    /// How long traffic has gone where it should not, or not where it should.
+    fn traffic(&self) -> f64 {
+        self.sum(TRAFFIC, &[])
+    }
+
+    /// Whether the daemon measures the Service.
+    fn is_measured(&self) -> bool {
+        self.sum("endpointlag_objective_seconds", &[]) > 0.0
+    }
+}
+
+/// The last sample of a kind of change.
+fn last(samples: &[Sample]) -> Result<&Sample> {
+    samples.last().context("no sample")
+}

@@ -1,0 +1,68 @@
+//! A Service is deleted and made anew while its slices stay: they are the old one's.
+
+use super::super::selecting;
+use super::{View, last};
+use crate::controlplane::objects::{Objects, PodHandle};
+use crate::controlplane::plane::ControlPlane;
+use crate::daemon::Daemon;
+use crate::daemon::samples::Outcome;
+use crate::truth::Change;
+use anyhow::{Result, ensure};
+
+pub struct Anew {
+    objects: Objects,
+    moves: PodHandle,
+}
+
+impl Anew {
+    /// Two Services whose slices show their pods.
+    pub async fn prepare(plane: &ControlPlane) -> Result<Self> {
+        let objects = Objects::create(plane.admin().await?, "anew").await?;
+        objects.create_service("web", selecting("web")).await?;
+        objects.create_service("empty", selecting("moves")).await?;
+        let moves = objects.create_pod("moves", "moves").await?;
+        let stays = objects.create_pod("stays", "web").await?;
+        for pod in [&moves, &stays] {
+            objects.report(pod, true).await?;
+        }
+        for service in ["web", "empty"] {
+            objects.wait_for_endpoints(service, 1).await?;
+        }
+        Ok(Self { objects, moves })
+    }
+
+    /// Both are made anew, one after its pod has moved away. Nobody writes slices for them.
+    pub async fn play(&self, daemon: &Daemon) -> Result<()> {
+        let objects = &self.objects;
+        for service in ["web", "empty"] {
+            objects.delete_service(service).await?;
+        }
+        objects.relabel(&self.moves, "elsewhere").await?;
+        objects.create_service("web", selecting("web")).await?;
+        objects.create_service("empty", selecting("moves")).await?;
+        let view = |service| View { daemon, namespace: "anew", service };
+        let views = [(view("web"), 1.0), (view("empty"), 0.0)];
+        for (view, out_of_sync) in views {
+            view.wait_pending(out_of_sync, &[Change::Service]).await?;
+            let left = objects.slices(view.service).await?;
+            ensure!(left.len() == 1, "the case that this is about: the old slice is there, {left:?}");
+        }
+        for (view, out_of_sync) in views {
+            view.wait("missed", |it| it.missed(Change::Service) == 1.0).await?;
+            view.wait_standing(out_of_sync).await?;
+        }
+        Ok(())
+    }
+
+    /// The old one was reflected, the new one expired, and no pod changed but by its own doing.
+    pub fn check_end(&self, daemon: &Daemon) -> Result<()> {
+        for service in ["web", "empty"] {
+            let view = View { daemon, namespace: "anew", service };
+            let told = view.told(Change::Service)?;
+            ensure!(told.len() == 2 && last(&told)?.outcome == Outcome::Expired, "{service}: {told:?}");
+            let removed = view.outcomes(Change::Removed)?;
+            ensure!(removed.iter().all(|it| *it == Outcome::Withdrawn), "{service}: {removed:?}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,45 @@
+//! Changes expire, and the endpoints stay wrong.
+
+use super::super::selecting;
+use super::{EXPIRY, View};
+use crate::controlplane::objects::{Objects, PodHandle};
+use crate::controlplane::plane::ControlPlane;
+use crate::daemon::Daemon;
+use crate::daemon::samples::Outcome;
+use crate::truth::Change;
+use anyhow::{Result, ensure};
+
+pub struct Expired {
+    objects: Objects,
+    starts: PodHandle,
+    fails: PodHandle,
+}
+
+impl Expired {
+    /// One pod is listed as ready, one as not.
+    pub async fn prepare(plane: &ControlPlane) -> Result<Self> {
+        let objects = Objects::create(plane.admin().await?, "expired").await?;
+        objects.create_service("web", selecting("web")).await?;
+        let starts = objects.create_pod("starts", "web").await?;
+        let fails = objects.create_pod("fails", "web").await?;
+        objects.report(&starts, false).await?;
+        objects.report(&fails, true).await?;
+        objects.wait_for_endpoints("web", 2).await?;
+        Ok(Self { objects, starts, fails })
+    }
+
+    /// Both turn, nobody writes it, and it is given up.
+    pub async fn play(&self, daemon: &Daemon) -> Result<()> {
+        let view = View { daemon, namespace: "expired", service: "web" };
+        self.objects.report(&self.starts, true).await?;
+        self.objects.report(&self.fails, false).await?;
+        view.wait_pending(2.0, &[Change::Ready, Change::Unready]).await?;
+        view.wait_standing(2.0).await?;
+        let told = view.outcomes(Change::Ready)?;
+        ensure!(told == [Outcome::Propagated, Outcome::Expired], "{told:?}");
+        let told = view.outcomes(Change::Unready)?;
+        ensure!(told == [Outcome::Expired], "{told:?}");
+        let age = EXPIRY.as_secs_f64();
+        view.wait("out of sync for longer than any change", |it| it.oldest() >= age && it.traffic() >= age).await
+    }
+}

@@ -1,0 +1,47 @@
+//! A Service that a finalizer holds in deletion: nobody makes slices for it any more, so nothing is waited for.
+
+use super::super::selecting;
+use super::View;
+use crate::controlplane::objects::{Objects, PodHandle};
+use crate::controlplane::plane::ControlPlane;
+use crate::daemon::Daemon;
+use crate::daemon::samples::Outcome;
+use crate::truth::Change;
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+pub struct Held {
+    objects: Objects,
+    pod: PodHandle,
+}
+
+impl Held {
+    /// A pod that is listed as not ready. The objective is longer than its course.
+    pub async fn prepare(plane: &ControlPlane) -> Result<Self> {
+        let objects = Objects::create(plane.admin().await?, "held").await?;
+        objects.create_service("web", selecting("web")).await?;
+        objects.annotate_service("web", json!({ "endpointlag.io/objective": "5s" })).await?;
+        objects.hold_service("web").await?;
+        let pod = objects.create_pod("web-0", "web").await?;
+        objects.report(&pod, false).await?;
+        objects.wait_for_endpoints("web", 1).await?;
+        Ok(Self { objects, pod })
+    }
+
+    /// The deletion comes while a change is pending.
+    pub async fn play(&self, daemon: &Daemon) -> Result<()> {
+        let view = View { daemon, namespace: "held", service: "web" };
+        self.objects.report(&self.pod, true).await?;
+        view.wait_pending(1.0, &[Change::Ready]).await?;
+        self.objects.delete_service("web").await?;
+        view.wait_standing(0.0).await?;
+        let told = view.outcomes(Change::Ready)?;
+        ensure!(told == [Outcome::Withdrawn], "{told:?}");
+        view.wait("no miss", |it| it.missed(Change::Ready) == 0.0).await
+    }
+
+    /// Lets the Service go.
+    pub async fn release(&self) -> Result<()> {
+        self.objects.release_service("web").await
+    }
+}
