@@ -28,7 +28,8 @@ fn main() {
         let stats = stats(services);
         for histograms in [Histograms::Classic, Histograms::Native, Histograms::Both, Histograms::ClusterOnly] {
             let snapshot = stats.snapshot(&[], at(60.0), SystemTime::now());
-            let watches = Resource::ALL.map(|resource| Arc::new(WatchHealth::new(resource, None))).to_vec();
+            let watches =
+                Resource::ALL.map(|resource| Arc::new(WatchHealth::new(resource, None, Arc::default()))).to_vec();
             let scrape = Scrape {
                 snapshot,
                 watches,

@@ -264,6 +264,8 @@ impl Measuring {
             Question::Snapshot(reply) => {
                 let mut snapshot = self.stats.snapshot(&self.trackers, now, self.clock.wall(now));
                 snapshot.malformed_annotations = self.annotations.malformed;
+                snapshot.reader_stalls = self.heartbeat.stalls();
+                snapshot.reader_stalled = self.heartbeat.stalled();
                 let _ = reply.send(snapshot);
             }
             Question::Overview(reply) => {
@@ -391,3 +393,6 @@ impl Annotations {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,15 +12,18 @@ mod faults {
     mod compaction;
     mod controller;
     mod crash;
+    mod frozen;
     mod gateway;
     mod identity;
     mod one_sided;
     mod reckoning;
     mod relay;
     mod restart;
+    mod rewound;
     mod silence;
     mod slices;
     mod slowness;
+    mod stopped;
     mod teardown;
 
     use crate::controlplane::plane::{ControlPlane, Options};

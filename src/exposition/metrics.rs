@@ -14,7 +14,7 @@ use self::{families::Families, table as metric};
 use crate::{
     cluster::{
         event::{Resource, Stamp},
-        health::{Restart, WatchHealth},
+        health::{Protocol, Restart, WatchHealth},
     },
     propagation::{Change, Outcome},
     stats::Snapshot,
@@ -95,6 +95,8 @@ impl Scrape {
         families.histogram(&metric::REORDER, &[], bounds, reordered);
         families.value(&metric::REORDERED, &[], reordered.counts.iter().sum::<u64>() as f64);
         families.value(&metric::MALFORMED_ANNOTATIONS, &[], *malformed_annotations as f64);
+        families.value(&metric::READER_STALLED, &[], self.snapshot.reader_stalled.as_secs_f64());
+        families.value(&metric::READER_STALLS, &[], self.snapshot.reader_stalls as f64);
         families.value(&metric::SERVICES_OVERFLOWED, &[], self.snapshot.overflowed as f64);
         families.value(&metric::SAMPLES_DROPPED, &[], self.samples_dropped as f64);
         families.value(&metric::HDR_LOG_ERRORS, &[], self.hdr_log_errors as f64);
@@ -155,6 +157,12 @@ impl Scrape {
             families.value(&metric::WATCH_AGE, &labels, age);
             let connect = watches.iter().map(|watch| watch.connect()).max().unwrap_or_default();
             families.value(&metric::WATCH_CONNECT, &labels, connect.as_secs_f64());
+            for protocol in Protocol::ALL {
+                let users = watches.iter().filter(|watch| watch.link.protocol() == Some(protocol)).count();
+                families.value(&metric::WATCH_PROTOCOL, &[resource.as_str(), protocol.as_str()], users as f64);
+            }
+            let ping = watches.iter().map(|watch| watch.link.ping()).max().unwrap_or_default();
+            families.value(&metric::WATCH_PING, &labels, ping.as_secs_f64());
             let synced = watches.iter().all(|watch| watch.is_synced());
             families.value(&metric::WATCH_SYNCED, &labels, f64::from(u8::from(synced)));
         }

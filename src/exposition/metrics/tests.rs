@@ -32,7 +32,7 @@ fn scrape() -> Scrape {
     let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let mut snapshot = stats.snapshot(&[], at(9.0), wall);
     snapshot.objectives.push((service, Duration::from_secs(5)));
-    let pods = WatchHealth::new(Resource::Pods, None);
+    let pods = WatchHealth::new(Resource::Pods, None, Arc::default());
     pods.read(at(7.5), 1000);
     (0..3).for_each(|_| pods.count_event());
     pods.count_restart(Restart::Idle);
@@ -40,8 +40,8 @@ fn scrape() -> Scrape {
     pods.set_synced();
     let watches = vec![
         Arc::new(pods),
-        Arc::new(WatchHealth::new(Resource::Services, None)),
-        Arc::new(WatchHealth::new(Resource::EndpointSlices, None)),
+        Arc::new(WatchHealth::new(Resource::Services, None, Arc::default())),
+        Arc::new(WatchHealth::new(Resource::EndpointSlices, None, Arc::default())),
     ];
     let http = HttpCounts { requests: vec![("/metrics", 200, 7)], dropped: vec![("slow_reader", 2)] };
     Scrape { snapshot, watches, samples_dropped: 0, hdr_log_errors: 0, histograms: Histograms::Both, http }
