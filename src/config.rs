@@ -1,7 +1,10 @@
 //! What a user can choose: flags, each with a variable of the environment, checked and turned into [`Settings`].
 
 use crate::{
-    cluster::shard::{Shard, ShardError},
+    cluster::{
+        client::WatchProtocol,
+        shard::{Shard, ShardError},
+    },
     exposition::{hdr_log, metrics::Histograms, samples::Target},
     propagation,
     server::{self, Auth, TlsFiles},
@@ -157,6 +160,10 @@ pub struct CommonArgs {
     #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_WATCH_IDLE", default_value = "3m")]
     watch_idle: String,
 
+    /// What the watches speak with the API server: HTTP/2 over one connection where it is offered, or HTTP/1.1 with a connection for each.
+    #[arg(long, value_name = "PROTOCOL", env = "ENDPOINTLAG_WATCH_PROTOCOL", default_value = "auto")]
+    watch_protocol: WatchProtocol,
+
     /// error, warn, info, debug or trace, or a filter such as info,endpointlag::cluster=debug.
     #[arg(long, value_name = "LEVEL", env = "ENDPOINTLAG_LOG_LEVEL", default_value = "info")]
     log_level: String,
@@ -200,6 +207,8 @@ pub struct Settings {
     pub hdr_log: Option<hdr_log::Target>,
     /// How long a watch may bring nothing.
     pub watch_idle: Duration,
+    /// What the watches speak.
+    pub watch_protocol: WatchProtocol,
 }
 
 /// What is wrong with the flags, a line each.
@@ -294,6 +303,7 @@ impl CommonArgs {
                 .zip(hdr_log_interval)
                 .map(|(path, interval)| hdr_log::Target { path, interval }),
             watch_idle: watch_idle?,
+            watch_protocol: self.watch_protocol,
         })
     }
 

@@ -2,11 +2,11 @@
 
 use crate::{
     cluster::{
-        client::{ApiClient, ConnectError, Scope},
+        client::{ApiClient, ConnectError, Link, Scope},
         clock::Clock,
         decode::Decoder,
         event::Resource,
-        health::WatchHealth,
+        health::{LinkHealth, WatchHealth},
         heartbeat::Heartbeat,
         intake::Intake,
         watch::{Signals, Watch},
@@ -159,16 +159,19 @@ impl Daemon {
         let (intakes, deliveries) = Intake::for_watches(scopes.len() * Resource::ALL.len());
         let mut intakes = intakes.into_iter();
         let (mut sources, mut healths, mut trackers) = (Vec::new(), Vec::new(), Vec::new());
+        let links = scopes.len();
         for namespace in scopes {
+            let link_health = Arc::<LinkHealth>::default();
+            let link = Arc::new(Link::new(client.clone(), settings.watch_protocol, links, clock, link_health.clone()));
             for (resource, intake) in Resource::ALL.into_iter().zip(&mut intakes) {
-                let health = Arc::new(WatchHealth::new(resource, namespace.clone()));
+                let health = Arc::new(WatchHealth::new(resource, namespace.clone(), link_health.clone()));
                 let signals = Arc::new(Signals::default());
                 let decoder = Decoder::new(resource, settings.shard);
                 sources.push(Source::new(trackers.len(), decoder, health.clone(), signals.clone()));
                 let field_selector = leave_out(&settings.excluded);
                 let watch = Watch {
                     scope: Scope { resource, namespace: namespace.clone(), field_selector },
-                    client: client.clone(),
+                    link: link.clone(),
                     clock,
                     heartbeat: heartbeat.clone(),
                     intake,

@@ -19,7 +19,7 @@ pub use self::{
 use crate::{
     cluster::{
         event::{Resource, Stamp},
-        health::{Restart, WatchHealth},
+        health::{Protocol, Restart, WatchHealth},
     },
     propagation::{Change, Outcome},
     stats::{OutOfSync, Series, Snapshot},
@@ -166,6 +166,9 @@ impl Scrape {
         each(&metric::WATCH_CONNECT, &|all| {
             all.iter().map(|watch| watch.connect()).max().unwrap_or_default().as_secs_f64()
         })?;
+        each(&metric::WATCH_PING, &|all| {
+            all.iter().map(|watch| watch.link.ping()).max().unwrap_or_default().as_secs_f64()
+        })?;
         each(&metric::WATCH_SYNCED, &|all| f64::from(u8::from(all.iter().all(|watch| watch.is_synced()))))?;
         page.family(&metric::WATCH_RESTARTS, |family| {
             for resource in Resource::ALL {
@@ -173,6 +176,15 @@ impl Scrape {
                 for reason in Restart::ALL {
                     let restarts = sum(&watches, |watch| watch.restarts(reason));
                     family.value(&[resource.as_str(), reason.as_str()], restarts);
+                }
+            }
+        })?;
+        page.family(&metric::WATCH_PROTOCOL, |family| {
+            for resource in Resource::ALL {
+                let watches = self.watches_of(resource);
+                for protocol in Protocol::ALL {
+                    let users = watches.iter().filter(|watch| watch.link.protocol() == Some(protocol)).count();
+                    family.value(&[resource.as_str(), protocol.as_str()], users as f64);
                 }
             }
         })
@@ -195,6 +207,8 @@ impl Scrape {
         let mut one = |metric, value: f64| page.family(metric, |family: &mut Family| family.value(&[], value));
         one(&metric::REORDERED, reordered.counts.iter().sum::<u64>() as f64)?;
         one(&metric::MALFORMED_ANNOTATIONS, *malformed_annotations as f64)?;
+        one(&metric::READER_STALLED, self.snapshot.reader_stalled.as_secs_f64())?;
+        one(&metric::READER_STALLS, self.snapshot.reader_stalls as f64)?;
         one(&metric::SERVICES_OVERFLOWED, *overflowed as f64)?;
         one(&metric::SAMPLES_DROPPED, self.samples_dropped as f64)?;
         one(&metric::HDR_LOG_ERRORS, self.hdr_log_errors as f64)?;

@@ -110,8 +110,16 @@ metrics! {
         "Time since the last byte of the watch. Bookmarks come about once a minute.";
     WATCH_CONNECT: Gauge "endpointlag_watch_connect_seconds" ["resource"]
         "Time from asking for the watch to the beginning of the answer, at the last connection. Its events come the same way.";
+    WATCH_PROTOCOL: Gauge "endpointlag_watch_protocol" ["resource", "protocol"]
+        "Watches that use this protocol: http2 over one connection for all of a scope, or http1 over one for each.";
+    WATCH_PING: Gauge "endpointlag_watch_ping_seconds" ["resource"]
+        "Round trip of the last HTTP/2 PING on the connection of the watch; zero over HTTP/1.1.";
     WATCH_SYNCED: Gauge "endpointlag_watch_synced" ["resource"]
         "1 if all objects are known and changes come in.";
+    READER_STALLED: Counter "endpointlag_reader_stalled_seconds_total" []
+        "Time in which the thread that reads the watches did not run: stopped, throttled or suspended. Changes of that time end censored.";
+    READER_STALLS: Counter "endpointlag_reader_stalls_total" []
+        "Times that the thread that reads the watches did not run for more than 50 ms.";
     HTTP_REQUESTS: Counter "endpointlag_http_requests_total" ["path", "code"]
         "Requests answered, by path and status; paths that do not exist count as other.";
     HTTP_DROPPED: Counter "endpointlag_http_connections_dropped_total" ["reason"]
