@@ -4,6 +4,7 @@ mod encode;
 mod families;
 mod native;
 mod openmetrics;
+mod process;
 mod table;
 
 pub use self::{
@@ -20,7 +21,6 @@ use crate::{
     stats::Snapshot,
 };
 use clap::ValueEnum;
-use prometheus::{core::Collector, process_collector::ProcessCollector};
 use std::sync::Arc;
 
 /// All that a scrape shows besides the process itself.
@@ -77,7 +77,7 @@ impl Scrape {
     /// If two metrics got the same name.
     pub fn encode(&self, format: Format) -> prometheus::Result<Vec<u8>> {
         let mut families = self.families();
-        families.merge(ProcessCollector::for_self().collect());
+        families.merge(process::collect());
         encode::encode(&families, format)
     }
 
