@@ -16,6 +16,7 @@ mod floor {
     use endpointlag::cluster::{
         client::{ApiClient, Scope},
         event::Resource,
+        kubeconfig::Choice,
     };
     use http_body_util::BodyExt;
     use std::time::Duration;
@@ -25,7 +26,7 @@ mod floor {
         // As the daemon reads: one thread for all sockets.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         runtime.block_on(async {
-            let client = runtime.spawn(ApiClient::infer()).await??;
+            let client = runtime.spawn(async { ApiClient::new(Choice::default().find().await?.config) }).await??;
             let drains = Resource::ALL.map(|resource| {
                 let client = client.clone();
                 runtime.spawn(async move {

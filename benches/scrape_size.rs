@@ -33,6 +33,8 @@ fn main() {
                 snapshot,
                 watches,
                 samples_dropped: 0,
+                samples_errors: 0,
+                tls: None,
                 hdr_log_errors: 0,
                 histograms,
                 http: HttpCounts::default(),

@@ -11,6 +11,7 @@ pub mod event;
 pub mod frame;
 pub mod health;
 pub mod intake;
+pub mod kubeconfig;
 pub mod object;
 pub mod shard;
 pub mod watch;

@@ -24,6 +24,7 @@ use self::buffered::Buffered;
 use crate::cluster::{
     decode::{self, DecodeError},
     event::Resource,
+    kubeconfig::KubeconfigError,
 };
 
 const LIST_MIME: &str = "application/vnd.kubernetes.protobuf";
@@ -47,9 +48,9 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 /// The client could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// There is neither a kubeconfig nor a ServiceAccount.
-    #[error("no cluster to measure: {0}. Set KUBECONFIG, run inside a cluster, or try `endpointlag demo`")]
-    NoConfig(String),
+    /// There is no configuration, or none that can be used.
+    #[error(transparent)]
+    Kubeconfig(#[from] KubeconfigError),
     /// The configuration cannot be used.
     #[error("the cluster configuration cannot be used: {0}")]
     BadConfig(String),
@@ -101,15 +102,6 @@ pub struct ApiClient {
 // === impl ApiClient ===
 
 impl ApiClient {
-    /// Of the cluster that kube finds: `KUBECONFIG`, then `~/.kube/config`, then the ServiceAccount of the pod.
-    ///
-    /// # Errors
-    /// If there is no configuration, or none that can be used.
-    pub async fn infer() -> Result<Self, ConnectError> {
-        let config = Config::infer().await.map_err(|error| ConnectError::NoConfig(chain(&error)))?;
-        Self::new(config)
-    }
-
     /// Of a given cluster.
     ///
     /// # Errors

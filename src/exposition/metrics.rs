@@ -30,14 +30,27 @@ pub struct Scrape {
     pub snapshot: Snapshot,
     /// How the watches are doing.
     pub watches: Vec<Arc<WatchHealth>>,
-    /// Samples that could not be written in time.
+    /// Samples that were not written.
     pub samples_dropped: u64,
+    /// Writes of samples that failed.
+    pub samples_errors: u64,
     /// What went wrong with the HDR log.
     pub hdr_log_errors: u64,
+    /// How the certificate is doing, if there is one.
+    pub tls: Option<TlsCounts>,
     /// Which histograms are shown.
     pub histograms: Histograms,
     /// What the HTTP endpoint counted.
     pub http: HttpCounts,
+}
+
+/// How the certificate of the HTTP endpoint is doing.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsCounts {
+    /// When it expires, in seconds since 1970.
+    pub expiration: i64,
+    /// Times that another could not be taken in its place.
+    pub failures: u64,
 }
 
 /// What the HTTP endpoint counted since the start.
@@ -97,7 +110,12 @@ impl Scrape {
         families.value(&metric::MALFORMED_ANNOTATIONS, &[], *malformed_annotations as f64);
         families.value(&metric::SERVICES_OVERFLOWED, &[], self.snapshot.overflowed as f64);
         families.value(&metric::SAMPLES_DROPPED, &[], self.samples_dropped as f64);
+        families.value(&metric::SAMPLES_ERRORS, &[], self.samples_errors as f64);
         families.value(&metric::HDR_LOG_ERRORS, &[], self.hdr_log_errors as f64);
+        if let Some(tls) = &self.tls {
+            families.value(&metric::TLS_EXPIRATION, &[], tls.expiration as f64);
+            families.value(&metric::TLS_RELOAD_FAILURES, &[], tls.failures as f64);
+        }
         families.value(&metric::BUILD_INFO, &[crate::VERSION, crate::REVISION], 1.0);
         families
     }
