@@ -13,6 +13,7 @@ use crate::{
 };
 use std::{
     io::{self, IsTerminal, Write as _},
+    net::SocketAddr,
     time::Duration,
 };
 
@@ -47,7 +48,7 @@ pub async fn run(settings: Settings, seed: u64, every: Option<Duration>, signals
     let client = readers.run(async { ApiClient::new(config) }).await?;
     let daemon = Daemon::start(settings, server, client, readers, "simulated cluster".to_owned()).await?;
 
-    let greeting = welcome(&daemon.server);
+    let greeting = welcome(daemon.server.address, daemon.server.is_tls);
     let questions = daemon.questions.clone();
     let mut phase = cluster.phase();
     // It owns what it asks with, so that nothing is left to ask once it is dropped: the measuring ends then.
@@ -86,19 +87,18 @@ async fn print(text: String) -> Result<(), DemoError> {
     printed.map_err(DemoError::Output)
 }
 
-fn welcome(server: &Server) -> String {
-    let address = server.address;
-    let scheme = if server.is_tls { "https" } else { "http" };
-    let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() };
-    let port = address.port();
+fn welcome(address: SocketAddr, is_tls: bool) -> String {
+    let scheme = if is_tls { "https" } else { "http" };
+    let host =
+        if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() };
     format!(
         "endpointlag {} measures a simulated cluster: its pods, Services and\n\
          EndpointSlices are made up, and so are the delays of its EndpointSlice\n\
          controller. The measuring is the same as on a real one.\n\n  \
-         {scheme}://{host}:{port}/         what there is to see\n  \
-         {scheme}://{host}:{port}/metrics  what Prometheus would scrape\n\n\
-         It rolls Deployments, lets pods flap, and has a slow controller now and then, the\n\
-         first time after half a minute. Ctrl-C ends it.\n",
+         {scheme}://{host}/         what there is to see\n  \
+         {scheme}://{host}/metrics  what Prometheus would scrape\n\n\
+         It rolls Deployments, lets pods flap, and has a slow controller now and then,\n\
+         the first time after half a minute. Ctrl-C ends it.\n",
         crate::VERSION,
     )
 }
@@ -107,4 +107,16 @@ fn welcome(server: &Server) -> String {
 fn terminal_height() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     (size.ws_row > 0).then_some(size.ws_row.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_greeting_fits_a_terminal_and_says_where_to_look() {
+        let text = welcome("0.0.0.0:10911".parse().expect("an address"), true);
+        assert!(text.contains("https://localhost:10911/metrics"), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+    }
 }
