@@ -49,12 +49,18 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
         let server = Server::bind(&settings.endpoint).await?;
         let readers = Readers::start()?;
         let found = args.cluster().find().await?;
-        let awaited = match &found.plugin {
-            Some(plugin) => format!("waiting for credentials from {plugin}"),
-            None => "connecting".to_owned(),
+        let connecting = async {
+            match found.plugin.clone() {
+                Some(plugin) => {
+                    let awaited = format!("waiting for credentials from {plugin}");
+                    server.serve_while(awaited, readers.connect(found)).await
+                }
+                // Nothing that would take long.
+                None => readers.connect(found).await,
+            }
         };
         let client = tokio::select! {
-            client = server.serve_while(awaited, readers.connect(found)) => client?,
+            client = connecting => client?,
             () = signals.stopped() => return Ok(()),
         };
         tracing::info!(version = endpointlag::VERSION, server = client.url(), "measuring {subject}");

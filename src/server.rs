@@ -28,7 +28,10 @@ use crate::{cluster::client::ApiClient, signals::Hangups};
 use clap::ValueEnum;
 use futures::future::OptionFuture;
 use std::{future::pending, io, net::SocketAddr, sync::Arc};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+};
 use tokio_rustls::TlsAcceptor;
 
 /// What a user chose for the endpoint.
@@ -121,19 +124,23 @@ impl Server {
         Ok(Self { address, is_tls: tls.is_some(), listener, probes, allowed_hosts, tls_health, tls })
     }
 
-    /// Serves while something else has to come first. It lives, and is not ready: `awaited` is all that it tells.
+    /// Serves while something else has to come first. It lives, and is not ready: `awaited` is all that it tells. What was
+    /// asked meanwhile is answered before it returns.
     pub async fn serve_while<T>(&self, awaited: String, first: impl Future<Output = T>) -> T {
         let state = Arc::new(State::awaiting(awaited));
         let acceptor = self.tls.as_ref().map(|(acceptor, _)| acceptor.clone());
-        let serving = async {
-            self.serve_ports(state, self.open_to_all(), acceptor, pending()).await;
-            // Nothing ends it.
-            pending().await
+        let (done, over) = oneshot::channel::<()>();
+        let first = async {
+            let value = first.await;
+            drop(done);
+            value
         };
-        tokio::select! {
-            value = first => value,
-            value = serving => value,
-        }
+        let stop = async {
+            // It fails once the sender is gone, which is the only thing it does.
+            let _ = over.await;
+        };
+        let (value, ()) = tokio::join!(first, self.serve_ports(state, self.open_to_all(), acceptor, stop));
+        value
     }
 
     /// Serves until `shutdown` completes, then ends the requests under way within a second. With a client of the API server,

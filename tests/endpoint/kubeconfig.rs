@@ -4,7 +4,7 @@ use super::client::Client;
 use super::demo::{SOON, STOP};
 use crate::controlplane::process::{Output, Process};
 use crate::controlplane::workspace::Workspace;
-use crate::daemon;
+use crate::daemon::{self, LogLine};
 use anyhow::{Result, ensure};
 use rustix::process::Signal;
 use std::fs;
@@ -25,37 +25,59 @@ fn config(plugin: &Path) -> String {
     )
 }
 
-#[tokio::test]
-async fn credentials_that_do_not_come_are_said_and_do_not_hold_up_the_port() -> Result<()> {
-    let workspace = Workspace::create("hanging-plugin")?;
-    let plugin = workspace.write("plugin", "#!/bin/sh\nexec sleep 30\n")?;
+/// A daemon whose credentials come from a script.
+async fn start(workspace: &Workspace, script: &str) -> Result<(Process, Client)> {
+    let plugin = workspace.write("plugin", format!("#!/bin/sh\n{script}\n"))?;
     fs::set_permissions(&plugin, fs::Permissions::from_mode(0o755))?;
     let file = workspace.write("config", config(&plugin))?;
     let log = workspace.file("daemon.log");
     let mut command = daemon::program();
     command.args(["run", "--listen=127.0.0.1:0", "--log-format=json", "--kubeconfig"]).arg(&file);
-    let mut process = Process::start("endpointlag", command, Output::Pipe, &log)?;
+    let process = Process::start("endpointlag", command, Output::Pipe, &log)?;
     let started = Instant::now();
-    let address = loop {
+    loop {
         if let Some(address) = daemon::listening(&log)? {
-            break address;
+            return Ok((process, Client::plain(&address)));
         }
         ensure!(started.elapsed() < SOON, "it does not listen:\n{}", process.log_tail(40));
         tokio::time::sleep(Duration::from_millis(20)).await;
-    };
-    let client = Client::plain(&address);
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_do_not_come_are_said_and_do_not_hold_up_the_port() -> Result<()> {
+    let workspace = Workspace::create("hanging-plugin")?;
+    let (mut process, client) = start(&workspace, "exec sleep 30").await?;
     assert_eq!(client.get("/healthz").await?.status, 200);
     let answer = client.get("/readyz").await?;
-    let expected = format!("not synced:\nwaiting for credentials from {}\n", plugin.display());
+    let expected = format!("not synced:\nwaiting for credentials from {}\n", workspace.file("plugin").display());
     assert_eq!((answer.status, answer.body), (503, expected));
     assert_eq!(client.get("/metrics").await?.status, 503);
-    while !daemon::read_log(&log)?.iter().any(|line| line.field("message").starts_with("still waiting for credentials"))
-    {
+    let (log, started) = (workspace.file("daemon.log"), Instant::now());
+    let said = |line: &LogLine| line.field("message").starts_with("still waiting for credentials");
+    while !daemon::read_log(&log)?.iter().any(said) {
         ensure!(started.elapsed() < SOON, "it does not say so:\n{}", process.log_tail(40));
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     process.signal(Signal::TERM)?;
     ensure!(process.wait(STOP).await?.success());
+    Ok(())
+}
+
+#[tokio::test]
+async fn credentials_that_come_late_are_used() -> Result<()> {
+    let workspace = Workspace::create("late-plugin")?;
+    let credential =
+        r#"{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "t"}}"#;
+    let (process, client) = start(&workspace, &format!("sleep 2; echo '{credential}'")).await?;
+    assert!(client.get("/readyz").await?.body.contains("waiting for credentials"));
+    let started = Instant::now();
+    // Where nothing listens: it has asked there.
+    while !client.get("/readyz").await.is_ok_and(|answer| answer.body.contains("cannot reach the API server")) {
+        ensure!(started.elapsed() < SOON, "it does not use them:\n{}", process.log_tail(40));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(client.get("/metrics").await?.status, 200);
     Ok(())
 }
 
