@@ -17,6 +17,7 @@ mod floor {
         client::{ApiClient, Link, Scope, WatchProtocol},
         clock::Clock,
         event::Resource,
+        kubeconfig::Choice,
     };
     use http_body_util::BodyExt;
     use std::{sync::Arc, time::Duration};
@@ -26,7 +27,7 @@ mod floor {
         // As the daemon reads: one thread for all sockets.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         runtime.block_on(async {
-            let client = runtime.spawn(ApiClient::infer()).await??;
+            let client = runtime.spawn(async { ApiClient::new(Choice::default().find().await?.config) }).await??;
             let link = Arc::new(Link::new(client, WatchProtocol::Auto, 1, Clock::start(), Arc::default()));
             let drains = Resource::ALL.map(|resource| {
                 let link = link.clone();

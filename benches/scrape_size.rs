@@ -79,7 +79,16 @@ fn scrape(stats: &Stats, services: usize, histograms: Histograms) -> Scrape {
         snapshot.out_of_sync.insert(service, OutOfSync::default());
     }
     let watches = Resource::ALL.map(|resource| Arc::new(WatchHealth::new(resource, None, Arc::default()))).to_vec();
-    Scrape { snapshot, watches, samples_dropped: 0, hdr_log_errors: 0, histograms, http: HttpCounts::default() }
+    Scrape {
+        snapshot,
+        watches,
+        samples_dropped: 0,
+        samples_errors: 0,
+        tls: None,
+        hdr_log_errors: 0,
+        histograms,
+        http: HttpCounts::default(),
+    }
 }
 
 /// Megabytes that encoding takes, by a process of its own.

@@ -33,7 +33,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tower::{BoxError, Service, ServiceBuilder, util::MapResponse};
 
 use self::{buffered::Buffered, exchange::Exchange};
-use crate::cluster::{decode::DecodeError, event::Resource};
+use crate::cluster::{decode::DecodeError, event::Resource, kubeconfig::KubeconfigError};
 
 /// How long an idle connection may wait to be used again: between the pages of a list. One that lay idle while a watch fell
 /// silent went the same way, and a request on it would wait for its answer in vain.
@@ -47,9 +47,9 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 /// The client could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// There is neither a kubeconfig nor a ServiceAccount.
-    #[error("no cluster to measure: {0}. Set KUBECONFIG, run inside a cluster, or try `endpointlag demo`")]
-    NoConfig(String),
+    /// There is no configuration, or none that can be used.
+    #[error(transparent)]
+    Kubeconfig(#[from] KubeconfigError),
     /// The configuration cannot be used.
     #[error("the cluster configuration cannot be used: {0}")]
     BadConfig(String),
@@ -123,15 +123,6 @@ type BufferedConnector = MapResponse<HttpConnector, fn(TokioIo<TcpStream>) -> Bu
 // === impl ApiClient ===
 
 impl ApiClient {
-    /// Of the cluster that kube finds: `KUBECONFIG`, then `~/.kube/config`, then the ServiceAccount of the pod.
-    ///
-    /// # Errors
-    /// If there is no configuration, or none that can be used.
-    pub async fn infer() -> Result<Self, ConnectError> {
-        let config = Config::infer().await.map_err(|error| ConnectError::NoConfig(chain(&error)))?;
-        Self::new(config)
-    }
-
     /// Of a given cluster.
     ///
     /// # Errors

@@ -91,7 +91,9 @@ metrics! {
     SERVICES_OVERFLOWED: Gauge "endpointlag_services_overflowed" []
         "Services beyond --max-services, which share the series of _other/_other.";
     SAMPLES_DROPPED: Counter "endpointlag_samples_dropped_total" []
-        "Lines of --samples that were not written because their reader was too slow.";
+        "Lines of --samples that were not written: too many waited for a reader or a disk that was too slow, or took none.";
+    SAMPLES_ERRORS: Counter "endpointlag_samples_errors_total" []
+        "Writes of --samples that failed. Their lines wait, and are tried again.";
     HDR_LOG_ERRORS: Counter "endpointlag_hdr_log_errors_total" []
         "Writes of --hdr-log that failed, which the next makes up for, and delays that came faster than it counts.";
     WATCH_EVENTS: Counter "endpointlag_watch_events_total" ["resource"]
@@ -124,6 +126,11 @@ metrics! {
         "Requests answered, by path and status; paths that do not exist count as other.";
     HTTP_DROPPED: Counter "endpointlag_http_connections_dropped_total" ["reason"]
         "Connections of clients that were dropped, by reason.";
+    TLS_EXPIRATION: Gauge "endpointlag_tls_certificate_expiration_timestamp_seconds" []
+        "When the certificate that is served, or one between it and its authority, expires, in seconds since 1970. Only with \
+         --tls-cert-file.";
+    TLS_RELOAD_FAILURES: Counter "endpointlag_tls_reload_failures_total" []
+        "Times that the files of the certificate changed and could not be served from; the one before stays.";
     BUILD_INFO: Gauge "endpointlag_build_info" ["version", "revision"]
         "Always 1.";
 }

@@ -52,7 +52,16 @@ fn scrape_of(pod: &str, uid: &str) -> Scrape {
         Arc::new(WatchHealth::new(Resource::EndpointSlices, None, Arc::default())),
     ];
     let http = HttpCounts { requests: vec![("/metrics", 200, 7)], dropped: vec![("slow_reader", 2)] };
-    Scrape { snapshot, watches, samples_dropped: 0, hdr_log_errors: 0, histograms: Histograms::Both, http }
+    Scrape {
+        snapshot,
+        watches,
+        samples_dropped: 0,
+        samples_errors: 0,
+        tls: Some(TlsCounts { expiration: 2_000_000_000, failures: 1 }),
+        hdr_log_errors: 0,
+        histograms: Histograms::Both,
+        http,
+    }
 }
 
 fn text(format: Format) -> String {
