@@ -13,7 +13,7 @@ mod pending;
 pub use self::{
     change::{Change, Outcome},
     out_of_sync::{Fault, OutOfSync},
-    pending::{Pending, PendingId},
+    pending::{Doubt, Pending, PendingId},
 };
 
 use self::pending::Pendings;
@@ -89,21 +89,20 @@ impl<K: Copy> Ledger<K> {
     /// Starts to wait for a change to be reflected, within `objective` if all is well. `since` is its start, or a lower bound
     /// of it where it came late.
     pub fn start(&mut self, key: K, change: Change, since: Seen, objective: Duration) -> PendingId {
-        self.start_in_doubt(key, change, since, objective, since.at)
+        self.start_in_doubt(key, change, since, objective, None)
     }
 
-    /// The same of a change that is known only because the next hop contradicts it, which may be ahead of an event that is still to
-    /// come. If it ends before `doubted_until` without being reflected, it was no change.
+    /// The same of a change that is known only because the next hop contradicts it.
     pub fn start_in_doubt(
         &mut self,
         key: K,
         change: Change,
         since: Seen,
         objective: Duration,
-        doubted_until: Stamp,
+        doubt: Option<Doubt>,
     ) -> PendingId {
         let (since, exact) = (since.at, !since.is_late());
-        self.pendings.start(Pending { key, change, since, exact, objective, doubted_until, judged: false }, self.expiry)
+        self.pendings.start(Pending { key, change, since, exact, objective, doubt, judged: false }, self.expiry)
     }
 
     /// Ends a change by an event of this time.
@@ -129,8 +128,8 @@ impl<K: Copy> Ledger<K> {
         };
         let expires = pending.since.plus(self.expiry);
         let at = if matches!(outcome, Outcome::Expired { .. }) { expires } else { seen.at };
-        let is_doubted = pending.doubted_until > pending.since && seen.at <= pending.doubted_until;
-        let outcome = (cause == Cause::Reflected || !is_doubted).then_some(outcome);
+        let is_none = |doubt: Doubt| seen.at <= doubt.until && (cause != Cause::Reflected || doubt.even_if_reflected);
+        let outcome = (!pending.doubt.is_some_and(is_none)).then_some(outcome);
         let missed = missed.filter(|_| !pending.judged && outcome.is_some());
         Closed { key: pending.key, change: pending.change, outcome, at, missed, expires }
     }

@@ -21,10 +21,19 @@ pub struct Pending<K> {
     pub exact: bool,
     /// The age within which it should be reflected.
     pub objective: Duration,
-    /// Until then it may turn out to have been no change; `since` where there is no doubt.
-    pub doubted_until: Stamp,
+    /// Whether it may turn out to have been no change.
+    pub doubt: Option<Doubt>,
     /// Whether it was said to have missed its objective.
     pub judged: bool,
+}
+
+/// A doubt about a change that is known only because the next hop contradicts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// If the change ends until then, it was none: the next hop was ahead of what ended it.
+    pub until: Stamp,
+    /// Whether that holds even if the next hop shows it again, as where an entry is absent for a moment while it moves.
+    pub even_if_reflected: bool,
 }
 
 /// All pending changes, with their deadlines.
@@ -82,7 +91,8 @@ impl<K> Pendings<K> {
     pub(super) fn start(&mut self, pending: Pending<K>, expiry: Duration) -> PendingId {
         self.started += 1;
         let (serial, expires) = (self.started, pending.since.plus(expiry));
-        let at = pending.since.plus(pending.objective).max(pending.doubted_until).min(expires);
+        let doubted_until = pending.doubt.map_or(pending.since, |doubt| doubt.until);
+        let at = pending.since.plus(pending.objective).max(doubted_until).min(expires);
         let slot = self.entries.insert(Slot { pending, serial, expires });
         let id = PendingId(u32::try_from(slot).expect("each holds tens of bytes: memory ends before 2^32 of them"));
         self.deadlines.push(Reverse(Deadline { at, serial, id }));
@@ -159,7 +169,7 @@ mod tests {
             since: Stamp::default(),
             exact: true,
             objective,
-            doubted_until: Stamp::default(),
+            doubt: None,
             judged: false,
         };
         for _ in 0..100_000 {

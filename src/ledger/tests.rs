@@ -93,7 +93,8 @@ fn what_came_late_has_no_delay() {
 
 #[test]
 fn what_is_in_doubt_is_a_change_once_it_is_reflected_or_the_doubt_is_over() {
-    let doubted = |ledger: &mut Ledger<u8>| ledger.start_in_doubt(1, Change::Ready, live(0.0), OBJECTIVE, at(10.5));
+    let doubt = |even_if_reflected| Some(Doubt { until: at(10.5), even_if_reflected });
+    let doubted = |ledger: &mut Ledger<u8>| ledger.start_in_doubt(1, Change::Ready, live(0.0), OBJECTIVE, doubt(false));
     let mut ledger = ledger();
     let id = doubted(&mut ledger);
     assert_eq!(ledger.next_due(at(10.5)), None, "it may be none");
@@ -105,4 +106,6 @@ fn what_is_in_doubt_is_a_change_once_it_is_reflected_or_the_doubt_is_over() {
     let id = doubted(&mut ledger);
     assert_eq!(ledger.next_due(at(10.6)), Some(Due::Missed(1, Change::Ready)));
     assert_eq!(ending(ledger.end(id, live(10.6), Cause::Superseded)), (Outcome::Superseded, None));
+    let id = ledger.start_in_doubt(1, Change::Ready, live(0.0), OBJECTIVE, doubt(true));
+    assert_eq!(ledger.end(id, live(10.2), Cause::Reflected).outcome, None);
 }

@@ -25,10 +25,38 @@ pub(super) struct Overtaken {
 /// What the slices showed of a pod in a Service when it overtook an earlier change of its own.
 #[derive(Debug)]
 struct Memory {
-    /// When the overtaken change would have been given up.
-    until: Stamp,
+    overtaken: Written,
     /// The changes that overtook it, which the slices showed at once. Never empty.
     answers: Vec<(Change, Seen)>,
+}
+
+/// Changes that were overtaken, and may be written all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Written {
+    /// When the last of them would have been given up.
+    pub(super) until: Stamp,
+    kinds: [bool; Change::ALL.len()],
+}
+
+// === impl Written ===
+
+impl Written {
+    /// One change of this kind.
+    pub(super) fn new(change: Change, until: Stamp) -> Self {
+        let mut kinds = [false; Change::ALL.len()];
+        kinds[change.index()] = true;
+        Self { until, kinds }
+    }
+
+    /// Either of the two.
+    pub(super) fn or(self, other: Self) -> Self {
+        let kinds = std::array::from_fn(|kind| self.kinds[kind] || other.kinds[kind]);
+        Self { until: self.until.max(other.until), kinds }
+    }
+
+    fn kinds(self) -> impl Iterator<Item = Change> {
+        Change::ALL.into_iter().filter(move |change| self.kinds[change.index()])
+    }
 }
 
 // === impl Overtaken ===
@@ -39,22 +67,22 @@ impl Overtaken {
         self.memories.len()
     }
 
-    /// Until when a change of `subject` that was overtaken may still be written, if one may at `now`.
-    pub(super) fn until(&self, subject: Subject, now: Stamp) -> Option<Stamp> {
-        self.memories.get(&subject).map(|memory| memory.until).filter(|until| *until > now)
+    /// Changes of `subject` that were overtaken, if they may still be written after `now`.
+    pub(super) fn get(&self, subject: Subject, now: Stamp) -> Option<Written> {
+        self.memories.get(&subject).map(|memory| memory.overtaken).filter(|overtaken| overtaken.until > now)
     }
 
     /// Remembers that the slices showed `change` at once. Says whether nothing of the subject was remembered before.
-    pub(super) fn remember(&mut self, subject: Subject, change: Change, seen: Seen, until: Stamp) -> bool {
+    pub(super) fn remember(&mut self, subject: Subject, change: Change, seen: Seen, overtaken: Written) -> bool {
         let mut is_new = false;
         let memory = self.memories.entry(subject).or_insert_with(|| {
             is_new = true;
-            Memory { until, answers: Vec::with_capacity(1) }
+            Memory { overtaken, answers: Vec::with_capacity(1) }
         });
-        if is_new || memory.until != until {
-            memory.until = until;
-            self.deadlines.push(Reverse((until, subject)));
+        if is_new || memory.overtaken.until != overtaken.until {
+            self.deadlines.push(Reverse((overtaken.until, subject)));
         }
+        memory.overtaken = overtaken;
         memory.answers.push((change, seen));
         is_new
     }
@@ -75,9 +103,10 @@ impl Overtaken {
         (taken, is_empty)
     }
 
-    /// Whether something is remembered that may still be written at `now`.
-    pub(super) fn is_awaited(&self, subject: Subject, now: Stamp) -> bool {
-        self.memories.get(&subject).is_some_and(|memory| now <= memory.until)
+    /// The kinds of change of `subject` that may be written at `now`, though they were overtaken.
+    pub(super) fn writable(&self, subject: Subject, now: Stamp) -> impl Iterator<Item = Change> + use<> {
+        let overtaken = self.memories.get(&subject).map(|memory| memory.overtaken);
+        overtaken.filter(|overtaken| now <= overtaken.until).into_iter().flat_map(Written::kinds)
     }
 
     /// A Service and its pods of which something is remembered.
@@ -105,7 +134,7 @@ impl Overtaken {
     pub(super) fn next_forgotten(&mut self, now: Stamp) -> Option<Subject> {
         while self.deadlines.peek().is_some_and(|Reverse((until, _))| *until < now) {
             let Reverse((until, subject)) = self.deadlines.pop()?;
-            if self.memories.get(&subject).is_some_and(|memory| memory.until == until) {
+            if self.memories.get(&subject).is_some_and(|memory| memory.overtaken.until == until) {
                 self.memories.remove(&subject);
                 return Some(subject);
             }

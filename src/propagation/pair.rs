@@ -141,6 +141,19 @@ impl Pair {
         Family::ALL.iter().any(|family| listed(family) && !self.expected.contains(*family))
     }
 
+    /// Whether the slices show, in some family, what a controller writes that has seen `change` and nothing after it.
+    pub(super) fn is_written(&self, change: Change) -> bool {
+        let in_some_family =
+            |which: fn(&Shown) -> bool| self.shown.iter().any(|shown| shown.entries > 0 && which(shown));
+        match change {
+            Change::Ready => self.is_shown_ready(),
+            Change::Unready => in_some_family(|shown| shown.ready == 0),
+            Change::Terminating => in_some_family(|shown| shown.terminating == shown.entries),
+            Change::Removed => self.expected.iter().any(|family| self.shown[family as usize].entries == 0),
+            Change::Service => false,
+        }
+    }
+
     /// Whether some slice gives it connections.
     pub(super) fn is_shown_ready(&self) -> bool {
         self.shown.iter().any(|shown| shown.ready > 0)

@@ -22,7 +22,7 @@ use crate::{
         event::{Event, Resource, Seen, Stamp},
         object::ObjectError,
     },
-    ledger::{Cause, Change, Closed, Due, Ledger, OutOfSync, Outcome, PendingId},
+    ledger::{Cause, Change, Closed, Doubt, Due, Ledger, OutOfSync, Outcome, PendingId},
 };
 use std::time::Duration;
 
@@ -184,10 +184,11 @@ impl Tracker {
     }
 
     /// Starts to wait for a change that came at `since` and was shown then, and that a slice contradicts at `now`: what it overtook
-    /// was written after all. Or the slice is ahead of what ends the change; that is known soon.
-    fn start_answer(&mut self, subject: Subject, change: Change, since: Seen, now: Stamp) -> PendingId {
-        let objective = self.objective(subject.service);
-        let id = self.ledger.start_in_doubt(subject, change, since, objective, now.plus(REORDER_HORIZON));
+    /// was written after all. Or the slice is ahead of what ends the change; or endpoints are `absent` since they move from one
+    /// slice to another. That is known soon.
+    fn start_answer(&mut self, subject: Subject, change: Change, since: Seen, now: Stamp, absent: bool) -> PendingId {
+        let doubt = Doubt { until: now.plus(REORDER_HORIZON), even_if_reflected: absent };
+        let id = self.ledger.start_in_doubt(subject, change, since, self.objective(subject.service), Some(doubt));
         self.started(subject, change, id)
     }
 

@@ -61,6 +61,8 @@ pub struct Pending {
     judged: bool,
     /// It is known by a slice that contradicts it, and which may be ahead of what ends it: until then it may be no change.
     doubted_until: Option<Stamp>,
+    /// All that contradicts it is that endpoints are absent, as they are for a moment while they move between slices.
+    by_absence: bool,
     objective: Duration,
     /// What is waited for, of a [`Change::Service`].
     edit: Option<Edit>,

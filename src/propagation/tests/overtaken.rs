@@ -86,3 +86,24 @@ fn slices_that_are_ahead_of_the_next_change_are_no_late_write() {
     assert_eq!(scene.reported(), ["met unready", "unready p propagated 0 early by 20"]);
     assert_eq!(scene.pending(), [""; 0]);
 }
+
+#[test]
+fn an_endpoint_that_is_absent_while_it_moves_is_no_late_write() {
+    let mut scene = Scene::with_pod();
+    scene.pod(1000, unready("p"));
+    scene.pod(2000, pod("p"));
+    scene.ended();
+    // From one slice to another, with nothing between.
+    scene.shows(9000, vec![]);
+    assert_eq!(scene.pending(), [""; 0], "what may still be written is that it is not ready");
+    scene.slice(9010, slice("t", vec![shown_ready("p")]));
+    assert_eq!(scene.reported(), [""; 0]);
+    // Where the overtaken change would have it absent, only time tells.
+    scene.pod(20_000, labelled("p", "api"));
+    scene.pod(20_100, pod("p"));
+    assert_eq!(scene.ended(), ["removed p superseded"]);
+    scene.slice(29_000, slice("t", vec![]));
+    assert_eq!(scene.pending(), ["ready 1"]);
+    scene.shows(29_010, vec![shown_ready("p")]);
+    assert_eq!((scene.reported(), scene.pending()), (vec![], vec![]));
+}

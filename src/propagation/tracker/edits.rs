@@ -6,7 +6,8 @@ use crate::{
     ledger::{Cause, Change, PendingId},
     propagation::{
         membership::{PodId, ServiceId},
-        pair::Desired,
+        overtaken::Written,
+        pair::{Desired, Pair},
         subject::Subject,
     },
 };
@@ -59,12 +60,13 @@ impl Tracker {
             return;
         }
         let subject = Subject::of_service(service);
-        let mut until = self.overtaken.until(subject, seen.at);
+        let mut overtaken = self.overtaken.get(subject, seen.at);
         self.forget(subject);
         if let Some(pending) = self.services.get(service).edit.as_ref().and_then(Edit::pending) {
             // They never followed that edit, so what they show is what they showed before it.
             ahead = None;
-            until = Some(self.end(pending, seen, Cause::Superseded)).filter(|until| *until > seen.at);
+            let until = self.end(pending, seen, Cause::Superseded);
+            overtaken = (until > seen.at).then(|| Written::new(Change::Service, until));
         }
         let edit = Edit { pending: None, awaited: self.expected_pods(service).collect(), excluded, blocker: None };
         if !self.is_shown(service, &edit) {
@@ -72,27 +74,27 @@ impl Tracker {
             self.keep_edit(service, Edit { pending, ..edit });
         } else if ahead.is_some_and(|mark| self.report_reordered(subject, Change::Service, seen, mark)) {
             // The slices have followed.
-        } else if let Some(until) = until {
-            self.overtaken.remember(subject, Change::Service, seen, until);
+        } else if let Some(overtaken) = overtaken {
+            self.overtaken.remember(subject, Change::Service, seen, overtaken);
             self.keep_edit(service, edit);
         }
     }
 
-    /// The slices list pods otherwise than an edit says that nobody saw.
+    /// Pods are listed with other ports, or in other families, than the Service has: that was an edit which nobody saw.
     pub(super) fn start_unseen_edit(&mut self, service: ServiceId, seen: Seen) {
         let expected: Vec<PodId> = self.expected_pods(service).collect();
-        let astray = |pod: &PodId| {
-            let state = self.services.get(service);
-            let is_shown =
-                |pair: &super::services::Pair| pair.is_listed() && pair.shows(pair.desired.change(), state.publishes());
-            state.pair(*pod).is_some_and(is_shown)
-        };
-        let shown: Vec<PodId> = expected.into_iter().filter(astray).collect();
-        let awaited: HashSet<PodId> = shown.into_iter().filter(|pod| self.owes(service, *pod)).collect();
+        let awaited: HashSet<PodId> = expected.into_iter().filter(|pod| self.is_edited_unseen(service, *pod)).collect();
         if !awaited.is_empty() {
             let pending = Some(self.start(Subject::of_service(service), Change::Service, Seen::late(seen.at)));
             self.keep_edit(service, Edit { pending, awaited, excluded: HashSet::new(), blocker: None });
         }
+    }
+
+    fn is_edited_unseen(&mut self, service: ServiceId, pod: PodId) -> bool {
+        let state = self.services.get(service);
+        let is_shown = |pair: &&Pair| pair.shows(pair.desired.change(), state.publishes());
+        let Some(pair) = state.pair(pod).filter(is_shown) else { return false };
+        pair.is_listed_astray() || self.is_listed_with_other_ports(service, pod)
     }
 
     fn keep_edit(&mut self, service: ServiceId, edit: Edit) {
@@ -120,10 +122,10 @@ impl Tracker {
             Some(pending) if is_shown => {
                 self.end(pending, seen, if by_slice { Cause::Reflected } else { Cause::Withdrawn });
             }
-            None if !is_shown && by_slice && self.overtaken.is_awaited(subject, seen.at) => {
+            None if !is_shown && by_slice && self.overtaken.writable(subject, seen.at).next().is_some() => {
                 let (mut answers, _) = self.overtaken.take(subject, |_| true);
                 if let Some((change, since)) = answers.pop() {
-                    let pending = self.start_answer(subject, change, since, seen.at);
+                    let pending = self.start_answer(subject, change, since, seen.at, true);
                     if let Some(edit) = &mut self.services.get_mut(service).edit {
                         edit.pending = Some(pending);
                     }

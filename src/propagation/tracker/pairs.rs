@@ -9,6 +9,7 @@ use crate::{
     ledger::{Cause, Change},
     propagation::{
         membership::{PodId, ServiceId},
+        overtaken::Written,
         pair::{Desired, Facts},
         subject::Subject,
     },
@@ -40,7 +41,7 @@ impl Tracker {
         let (subject, change) = (Subject::of_pod(service, pod), desired.change());
         let marks = if moved { state.take_marks(pod, change) } else { Default::default() };
         if self.measuring {
-            let until = if moved { self.overtake(subject, desired, seen) } else { None };
+            let overtaken = if moved { self.overtake(subject, desired, seen) } else { None };
             let state = self.services.get(service);
             let shown = state.pair(pod).is_some_and(|pair| pair.shows(change, state.publishes()));
             match (state.pair(pod).and_then(|pair| pair.pending(change)), shown) {
@@ -52,8 +53,8 @@ impl Tracker {
                 (None, true) => {
                     let mark = marks.get(change, expected);
                     let is_change = mark.is_some_and(|mark| self.report_reordered(subject, change, seen, mark));
-                    if let Some(until) = until.filter(|_| !is_change)
-                        && self.overtaken.remember(subject, change, seen, until)
+                    if let Some(overtaken) = overtaken.filter(|_| !is_change)
+                        && self.overtaken.remember(subject, change, seen, overtaken)
                     {
                         self.pods.hold(pod);
                     }
@@ -79,9 +80,9 @@ impl Tracker {
         self.services.get_mut(service).drop_pair_if_empty(pod);
     }
 
-    /// Ends what a move to `desired` is the opposite of. Returns until when what was overtaken so may still be written.
-    fn overtake(&mut self, subject: Subject, desired: Desired, seen: Seen) -> Option<Stamp> {
-        let mut until = self.overtaken.until(subject, seen.at);
+    /// Ends what a move to `desired` is the opposite of. Returns what was overtaken, now or before, if it may still be written.
+    fn overtake(&mut self, subject: Subject, desired: Desired, seen: Seen) -> Option<Written> {
+        let mut overtaken = self.overtaken.get(subject, seen.at);
         let pod = subject.pod?;
         let (_, is_forgotten) = self.overtaken.take(subject, |change| desired.opposes(change));
         if is_forgotten {
@@ -90,10 +91,11 @@ impl Tracker {
         let pair = self.services.get(subject.service).pair(pod)?;
         for (change, id) in pair.all_pending() {
             if desired.opposes(change) {
-                until = until.max(Some(self.end(id, seen, Cause::Superseded)));
+                let written = Written::new(change, self.end(id, seen, Cause::Superseded));
+                overtaken = Some(overtaken.map_or(written, |others| others.or(written)));
             }
         }
-        until.filter(|until| *until > seen.at)
+        overtaken.filter(|overtaken| overtaken.until > seen.at)
     }
 
     /// An edit of the Service, not the pod, makes `pod` what it is: nothing starts, and what the Service does not expect any
@@ -156,16 +158,19 @@ impl Tracker {
     /// An overtaken change was written after all: what overtook it has to be written again, and is a change since it came.
     fn start_answers(&mut self, service: ServiceId, pod: PodId, seen: Seen) {
         let subject = Subject::of_pod(service, pod);
-        if !self.overtaken.is_awaited(subject, seen.at) {
-            return;
-        }
         let state = self.services.get(service);
         let Some(pair) = state.pair(pod) else { return };
+        let written: Vec<Change> =
+            self.overtaken.writable(subject, seen.at).filter(|change| pair.is_written(*change)).collect();
+        if written.is_empty() {
+            return;
+        }
+        let absent = written == [Change::Removed];
         let published = state.publishes();
         let (answers, is_forgotten) = self.overtaken.take(subject, |change| !pair.shows(change, published));
         for (change, since) in answers {
             if self.services.get(service).pair(pod).is_some_and(|pair| pair.pending(change).is_none()) {
-                self.start_answer(subject, change, since, seen.at);
+                self.start_answer(subject, change, since, seen.at, absent);
             }
         }
         if is_forgotten {

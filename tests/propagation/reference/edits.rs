@@ -108,10 +108,7 @@ impl Reference {
         for pod in view.concerned(service) {
             if !view.shows_state(service, &pod) {
                 self.start_unless_shown(service, &pod);
-            } else if view.listed(service).contains(&pod)
-                && view.state(service, &pod) != State::Out
-                && view.owes(service, &pod)
-            {
+            } else if view.state(service, &pod) != State::Out && view.is_listed_otherwise(service, &pod) {
                 awaited.insert(pod);
             }
         }
@@ -160,10 +157,13 @@ impl Reference {
         let overtaken_until = superseded.or(self.forget_edit(service).filter(|until| *until > at));
         if !edit.is_shown(self.now(), service) {
             self.start(service, None, Change::Service, self.seen(), Some(edit));
-        } else if let Some(until) = overtaken_until {
+            return;
+        }
+        // Slices that never had the edit before this one have not changed for this one either.
+        let mark = self.slices_changed(service).filter(|_| superseded.is_none());
+        let counted = mark.is_some_and(|mark| self.count_shown(service, None, Change::Service, mark));
+        if let Some(until) = overtaken_until.filter(|_| !counted) {
             self.remember_edit(service, edit, until);
-        } else if let Some(mark) = self.slices_changed(service) {
-            self.count_shown(service, None, Change::Service, mark);
         }
     }
 

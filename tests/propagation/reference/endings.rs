@@ -64,10 +64,11 @@ impl Reference {
         change: Change,
         seen: Seen,
         edit: Option<Edit>,
+        by_absence: bool,
     ) {
         let doubted_until = Some(self.seen().at.plus(HORIZON));
         self.started += 1;
-        self.pending.push(Pending { doubted_until, ..self.change(service, pod, change, seen, edit) });
+        self.pending.push(Pending { doubted_until, by_absence, ..self.change(service, pod, change, seen, edit) });
     }
 
     /// Starts a change that must have begun before now, at a time that was not seen.
@@ -85,6 +86,7 @@ impl Reference {
             owner: service.clone(),
             judged: false,
             doubted_until: None,
+            by_absence: false,
             objective: self.objective(service),
             edit,
         }
@@ -157,8 +159,9 @@ impl Reference {
 
     fn end(&mut self, pending: &Pending, cause: Cause) {
         let (by, expiry) = (self.seen(), self.settings.expiry);
-        if cause != Cause::Reflected && pending.doubted_until.is_some_and(|until| by.at <= until) {
-            // The slices were ahead of this event: there was nothing to be written again.
+        let is_settled = cause == Cause::Reflected && !pending.by_absence;
+        if !is_settled && pending.doubted_until.is_some_and(|until| by.at <= until) {
+            // The slices were ahead of this event, or endpoints moved: there was nothing to be written again.
             self.started -= 1;
             return;
         }

@@ -13,12 +13,15 @@ use endpointlag::{
     },
     propagation::Change,
 };
+use std::collections::BTreeSet;
 
 /// Moves of a pod that the slices happened to show, though something before them had not been written yet.
 #[derive(Clone, Debug)]
 pub struct Memory {
     /// When the overtaken change would have expired: what is written after that is another matter.
     until: Stamp,
+    /// What was overtaken.
+    overtaken: BTreeSet<Change>,
     /// What would be waited for, since when.
     answers: Vec<(Change, Seen)>,
 }
@@ -39,6 +42,7 @@ impl Reference {
         service: &Uid,
         pod: &Uid,
         overtaken_until: Option<Stamp>,
+        mut overtaken: BTreeSet<Change>,
         counted: bool,
     ) {
         let (seen, pair) = (self.seen(), (service.clone(), pod.clone()));
@@ -50,8 +54,12 @@ impl Reference {
         }
         let until = overtaken_until.max(remembered_until).filter(|until| *until > seen.at);
         if let Some(until) = until.filter(|_| !counted && self.now().shows_state(service, pod)) {
-            let memory = memory.get_or_insert_with(|| Memory { until, answers: Vec::new() });
-            memory.until = until;
+            let memory =
+                memory.get_or_insert_with(|| Memory { until, overtaken: BTreeSet::new(), answers: Vec::new() });
+            if remembered_until.is_some() {
+                overtaken.append(&mut memory.overtaken);
+            }
+            (memory.until, memory.overtaken) = (until, overtaken);
             memory.answers.push((state.change(), seen));
         }
         self.overtaken.extend(memory.filter(|memory| !memory.answers.is_empty()).map(|memory| (pair, memory)));
@@ -75,13 +83,16 @@ impl Reference {
         for pair in pairs {
             let (service, pod) = &pair;
             let Some(mut memory) = self.overtaken.remove(&pair) else { continue };
-            if at <= memory.until {
+            let written: Vec<_> =
+                memory.overtaken.iter().filter(|change| self.now().is_written(service, pod, **change)).collect();
+            if at <= memory.until && !written.is_empty() {
+                let by_absence = written == [&Change::Removed];
                 let question = self.now().question(service, pod);
                 for (change, seen) in std::mem::take(&mut memory.answers) {
                     if self.now().shows(&question, change) {
                         memory.answers.push((change, seen));
                     } else if !self.is_pending(service, pod, change) {
-                        self.start_contradicted(service, Some(pod), change, seen, None);
+                        self.start_contradicted(service, Some(pod), change, seen, None, by_absence);
                     }
                 }
             }
@@ -95,7 +106,7 @@ impl Reference {
             let written = self.before().content(service) != self.now().content(service);
             if written && at <= until && !edit.is_shown(self.now(), service) {
                 self.dormant.remove(service);
-                self.start_contradicted(service, None, Change::Service, seen, Some(edit));
+                self.start_contradicted(service, None, Change::Service, seen, Some(edit), true);
             }
         }
     }

@@ -8,6 +8,7 @@ use endpointlag::{
     },
     propagation::Change,
 };
+use std::collections::BTreeSet;
 
 impl Reference {
     /// After an event of the pod watch: every move of a pod in a Service is a change, and a ready pod that gets an address
@@ -21,11 +22,14 @@ impl Reference {
             for pod in &pods {
                 let (from, to) = (self.before().state(service, pod), self.now().state(service, pod));
                 if from != to {
+                    let of = |it: &&Pending| it.owner == *service && it.pod.as_ref() == Some(pod);
+                    let kinds = self.pending.iter().filter(of).map(|it| it.change);
+                    let overtaken: BTreeSet<_> = kinds.filter(|change| !to.upholds(*change)).collect();
                     let overtaken_until = self.end_where(Cause::Superseded, |pending| {
                         pending.owner == *service && pending.pod.as_ref() == Some(pod) && !to.upholds(pending.change)
                     });
                     let counted = self.pod_changed(service, pod, to);
-                    self.remember_overtaken(service, pod, overtaken_until, counted);
+                    self.remember_overtaken(service, pod, overtaken_until, overtaken, counted);
                 } else if to == State::Ready && self.gained_a_family(service, pod) {
                     self.wait_for(service, pod, Change::Ready);
                 }

@@ -103,6 +103,25 @@ impl View {
         }
     }
 
+    /// Whether the slices show, in some family, what is written by a controller that knows of this change of the pod and of none
+    /// after it.
+    pub fn is_written(&self, service: &Uid, pod: &Uid, change: Change) -> bool {
+        let published = self.question(service, pod).publish_not_ready;
+        let is_ready = |e: &Endpoint| if published { e.serving } else { e.ready };
+        let entries = self.entries(service, pod);
+        let of = |family: Family| entries.iter().filter(move |(of, ..)| *of == family).map(|(.., entry)| *entry);
+        Family::ALL.into_iter().any(|family| {
+            let is_listed = of(family).next().is_some();
+            match change {
+                Change::Ready => of(family).any(is_ready),
+                Change::Unready => is_listed && !of(family).any(is_ready),
+                Change::Terminating => is_listed && of(family).all(|entry| entry.terminating),
+                Change::Removed => !is_listed && self.expected_families(service, pod).contains(family),
+                Change::Service => unreachable!("a change of a Service is about no single pod"),
+            }
+        })
+    }
+
     /// Whether the slices show the change that made the pod what it is.
     pub fn shows_state(&self, service: &Uid, pod: &Uid) -> bool {
         self.shows(&self.question(service, pod), self.state(service, pod).change())
@@ -142,6 +161,11 @@ impl View {
             || self.ports_disagree(service, pod)
     }
 
+    /// Whether the slices list an expected pod where they must not, or with other ports than they must.
+    pub fn is_listed_otherwise(&self, service: &Uid, pod: &Uid) -> bool {
+        self.is_listed_in_a_family_too_many(service, pod) || self.ports_disagree(service, pod)
+    }
+
     /// Whether the slices still list a pod that the Service does not expect.
     pub fn lingers(&self, service: &Uid, pod: &Uid) -> bool {
         self.state(service, pod) == State::Out && !self.entries(service, pod).is_empty()
@@ -164,11 +188,7 @@ impl View {
     fn is_out_of_sync(&self, service: &Uid, pod: &Uid) -> bool {
         match self.state(service, pod) {
             State::Out => !self.entries(service, pod).is_empty(),
-            _ => {
-                !self.shows_state(service, pod)
-                    || self.is_listed_in_a_family_too_many(service, pod)
-                    || self.ports_disagree(service, pod)
-            }
+            _ => !self.shows_state(service, pod) || self.is_listed_otherwise(service, pod),
         }
     }
 
