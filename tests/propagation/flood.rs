@@ -54,7 +54,8 @@ fn a_flood_stays_within_its_bound_and_is_freed() {
         apply(&mut tracker, live(21), Event::PodDeleted(leaving));
     }
     let most = 3 * old.len() + new.len();
-    let size = Size { pods: PODS, services: SERVICES, slices: SERVICES, pending: most, ..Size::default() };
+    let size =
+        Size { pods: PODS, services: SERVICES, slices: SERVICES, pending: most, out_of_sync: PODS, overtaken: 0 };
     assert_eq!(tracker.size(), size, "one change a pod, Service and kind");
 
     // Each is missed once, given up once, and counted.

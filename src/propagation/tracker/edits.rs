@@ -93,8 +93,13 @@ impl Tracker {
     fn is_edited_unseen(&mut self, service: ServiceId, pod: PodId) -> bool {
         let state = self.services.get(service);
         let is_shown = |pair: &&Pair| pair.shows(pair.desired.change(), state.publishes());
-        let Some(pair) = state.pair(pod).filter(is_shown) else { return false };
-        pair.is_listed_astray() || self.is_listed_with_other_ports(service, pod)
+        state.pair(pod).is_some_and(|pair| is_shown(&pair)) && self.is_listed_otherwise(service, pod)
+    }
+
+    /// Whether the slices list an expected pod where they should not, or with other ports than the Service has.
+    fn is_listed_otherwise(&mut self, service: ServiceId, pod: PodId) -> bool {
+        self.services.get(service).pair(pod).is_some_and(Pair::is_listed_astray)
+            || self.is_listed_with_other_ports(service, pod)
     }
 
     fn keep_edit(&mut self, service: ServiceId, edit: Edit) {
@@ -116,6 +121,7 @@ impl Tracker {
             edit.blocker = self.find_obstacle(service, &edit);
         }
         let is_shown = !is_blocked && edit.blocker.is_none() && !self.lacks_slice(service, &edit);
+        let absent = !is_shown && edit.pending.is_none() && !self.is_contradicted(service, &edit);
         let pending = edit.pending;
         self.services.get_mut(service).edit = Some(edit);
         match pending {
@@ -125,7 +131,7 @@ impl Tracker {
             None if !is_shown && by_slice && self.overtaken.writable(subject, seen.at).next().is_some() => {
                 let (mut answers, _) = self.overtaken.take(subject, |_| true);
                 if let Some((change, since)) = answers.pop() {
-                    let pending = self.start_answer(subject, change, since, seen.at, true);
+                    let pending = self.start_answer(subject, change, since, seen.at, absent);
                     if let Some(edit) = &mut self.services.get_mut(service).edit {
                         edit.pending = Some(pending);
                     }
@@ -144,6 +150,12 @@ impl Tracker {
 
     fn is_shown(&mut self, service: ServiceId, edit: &Edit) -> bool {
         self.find_obstacle(service, edit).is_none() && !self.lacks_slice(service, edit)
+    }
+
+    /// Whether the slices list what an edit says they should not, and do not merely lack a pod.
+    fn is_contradicted(&mut self, service: ServiceId, edit: &Edit) -> bool {
+        edit.awaited.iter().any(|pod| self.is_listed_otherwise(service, *pod))
+            || edit.excluded.iter().any(|pod| self.lingers(service, *pod))
     }
 
     fn find_obstacle(&mut self, service: ServiceId, edit: &Edit) -> Option<PodId> {

@@ -42,6 +42,12 @@ impl Edit {
             && (!self.awaited.is_empty() || has_slices)
     }
 
+    /// Whether the slices list a pod that they should not, or otherwise than they should; not merely lack one.
+    pub fn is_contradicted(&self, view: &View, service: &Uid) -> bool {
+        self.awaited.iter().any(|pod| view.is_listed_otherwise(service, pod))
+            || self.excluded.iter().any(|pod| view.lingers(service, pod))
+    }
+
     /// Whether the slices have not yet what the edit asked for this pod.
     fn waits_for(&self, view: &View, service: &Uid, pod: &Uid) -> bool {
         self.awaited.contains(pod) && view.owes(service, pod)

@@ -106,7 +106,8 @@ impl Reference {
             let written = self.before().content(service) != self.now().content(service);
             if written && at <= until && !edit.is_shown(self.now(), service) {
                 self.dormant.remove(service);
-                self.start_contradicted(service, None, Change::Service, seen, Some(edit), true);
+                let by_absence = !edit.is_contradicted(self.now(), service);
+                self.start_contradicted(service, None, Change::Service, seen, Some(edit), by_absence);
             }
         }
     }
