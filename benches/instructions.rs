@@ -12,7 +12,8 @@ use endpointlag::{
         decode::{Decoder, Late, Sink},
         event::{Event, Resource, Seen, Stamp},
         health::WatchHealth,
-        intake::{Deliveries, Intake, Step},
+        heartbeat::Heartbeat,
+        intake::{Deliveries, Intake, Load, Step},
         object::ObjectError,
         shard::Shard,
         watch::Signals,
@@ -22,7 +23,6 @@ use endpointlag::{
     simulator::{Fleet, FleetSize, Store},
     stats::{Bounds, Limits, Stats},
 };
-use futures::FutureExt;
 use gungraun::{Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 use std::{hint::black_box, sync::Arc, time::Duration};
 
@@ -79,7 +79,7 @@ fn event(frame: &Bytes) -> Bytes {
 
 fn whole(size: FleetSize) -> Whole {
     let (fleet, clock) = (fleet(size), Clock::start());
-    let (intake, mut deliveries) = Intake::new();
+    let (intakes, mut deliveries) = Intake::for_watches(3);
     let sources = Resource::ALL.map(|resource| {
         let health = Arc::new(WatchHealth::new(resource, None));
         Source::new(0, Decoder::new(resource, Shard::WHOLE), health, Arc::new(Signals::default()))
@@ -87,20 +87,21 @@ fn whole(size: FleetSize) -> Whole {
     let bounds = Bounds::new(&[0.01, 0.1, 1.0]).expect("ascending");
     let limits = Limits { services: 10_000, idle: Duration::from_secs(3600) };
     let stats = Stats::new(bounds, limits, clock.now());
-    let mut measuring = Measuring::new(clock, sources.into(), vec![Tracker::new(SETTINGS)], stats, |_| {});
+    let heartbeat = Arc::new(Heartbeat::new(clock));
+    let mut measuring = Measuring::new(clock, heartbeat, sources.into(), vec![Tracker::new(SETTINGS)], stats, |_| {});
     let mut take = |deliveries: &mut Deliveries| deliveries.waiting().for_each(|delivery| measuring.take(delivery));
-    for (watch, resource) in Resource::ALL.into_iter().enumerate() {
-        intake.send(watch, Step::ListBegan(clock.now())).expect("open");
+    for (intake, resource) in intakes.iter().zip(Resource::ALL) {
+        intake.send(Step::ListBegan(clock.now())).expect("open");
         for frame in fleet.initial_frames(resource).leak() {
-            hand_over(&intake, watch, clock.now(), frame.clone());
+            hand_over(intake, clock.now(), frame.clone());
             take(&mut deliveries);
         }
     }
     let [pods, slices] = [Resource::Pods, Resource::EndpointSlices].map(|resource| resource as usize);
     let mut flip = || {
         let [pod, slice] = fleet.flip_frames(0);
-        hand_over(&intake, pods, clock.now(), pod);
-        hand_over(&intake, slices, clock.now(), slice);
+        hand_over(&intakes[pods], clock.now(), pod);
+        hand_over(&intakes[slices], clock.now(), slice);
     };
     for _ in 0..WARM {
         flip();
@@ -110,10 +111,10 @@ fn whole(size: FleetSize) -> Whole {
     Whole { measuring, deliveries }
 }
 
-fn hand_over(intake: &Intake, watch: usize, at: Stamp, bytes: Bytes) {
+fn hand_over(intake: &Intake, at: Stamp, bytes: Bytes) {
     let bytes = event(&bytes);
-    let sent = intake.send_bytes(watch, bytes.len(), Step::Frame { at, late: Late::UpTo(0), bytes }).now_or_never();
-    assert!(!sent.expect("room").expect("open"), "never waits");
+    let room = intake.try_room(Load::Event, bytes.len()).expect("room");
+    intake.send_into(room, Step::Frame { at, late: Late::UpTo(0), bytes }).expect("open");
 }
 
 #[library_benchmark]

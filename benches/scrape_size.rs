@@ -1,4 +1,7 @@
-//! What a scrape costs: series and bytes by the number of Services, for each choice of histograms and each format.
+//! What a scrape costs: series, bytes and memory by the number of Services, for each choice of histograms and each format.
+//!
+//! Memory is what the process had resident at most while it encoded, beyond what it had before, statistics and their copy
+//! included; each is measured in a process of its own, since an allocator keeps what it had.
 //!
 //! Every Service has had four kinds of change, thirty of each, with delays around 20 ms and some up to seconds: more than most
 //! Services of a cluster ever see, so that this is an upper bound.
@@ -11,32 +14,38 @@ use endpointlag::{
     },
     exposition::metrics::{Format, Histograms, HttpCounts, Scrape, gzip},
     propagation::{Change, Ended, Outcome, PodRef, Report, ServiceName},
-    stats::{Bounds, Limits, Stats},
+    stats::{Bounds, Limits, OutOfSync, Stats},
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use std::{
+    env, fs,
+    process::Command,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 const CHANGES: [Change; 4] = [Change::Ready, Change::Unready, Change::Terminating, Change::Removed];
 
+const HISTOGRAMS: [Histograms; 4] =
+    [Histograms::Classic, Histograms::Native, Histograms::Both, Histograms::ClusterOnly];
+
+/// Tells the process to measure memory: the number of Services, which histograms, and the format.
+const PEAK: &str = "--peak";
+
 fn main() {
-    println!("| Services | histograms | series | text | protobuf | protobuf, gzip | ms to encode |");
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    let arguments: Vec<String> = env::args().collect();
+    if let Some(place) = arguments.iter().position(|it| it == PEAK) {
+        println!("{}", peak(&arguments[place + 1..]));
+        return;
+    }
+    println!(
+        "| Services | histograms | series | text | protobuf | protobuf, gzip | ms to encode | memory for text | for protobuf |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for services in [100, 1_000, 10_000] {
         let stats = stats(services);
-        for histograms in [Histograms::Classic, Histograms::Native, Histograms::Both, Histograms::ClusterOnly] {
-            let snapshot = stats.snapshot(&[], at(60.0), SystemTime::now());
-            let watches = Resource::ALL.map(|resource| Arc::new(WatchHealth::new(resource, None))).to_vec();
-            let scrape = Scrape {
-                snapshot,
-                watches,
-                samples_dropped: 0,
-                hdr_log_errors: 0,
-                histograms,
-                http: HttpCounts::default(),
-            };
+        for histograms in HISTOGRAMS {
+            let scrape = scrape(&stats, services, histograms);
             let text = scrape.encode(Format::Text).expect("encodes");
             let began = Instant::now();
             let protobuf = scrape.encode(Format::Protobuf).expect("encodes");
@@ -49,15 +58,60 @@ fn main() {
             };
             let small = gzip(&protobuf).expect("compresses");
             println!(
-                "| {services} | {} | {series} | {} | {} | {} | {} |",
+                "| {services} | {} | {series} | {} | {} | {} | {} | {} MB | {} MB |",
                 name(histograms),
                 size(&text),
                 size(&protobuf),
                 size(&small),
-                took.as_millis()
+                took.as_millis(),
+                measured_apart(services, histograms, "text"),
+                measured_apart(services, histograms, "protobuf"),
             );
         }
     }
+}
+
+/// A scrape of Services that are all measured, and in sync.
+fn scrape(stats: &Stats, services: usize, histograms: Histograms) -> Scrape {
+    let mut snapshot = stats.snapshot(&[], at(60.0), SystemTime::now());
+    for service in (0..services).map(service) {
+        snapshot.objectives.push((service.clone(), Duration::from_secs(5)));
+        snapshot.out_of_sync.insert(service, OutOfSync::default());
+    }
+    let watches = Resource::ALL.map(|resource| Arc::new(WatchHealth::new(resource, None))).to_vec();
+    Scrape { snapshot, watches, samples_dropped: 0, hdr_log_errors: 0, histograms, http: HttpCounts::default() }
+}
+
+/// Megabytes that encoding takes, by a process of its own.
+fn measured_apart(services: usize, histograms: Histograms, format: &str) -> String {
+    let program = env::current_exe().expect("has a path");
+    let arguments = [PEAK, &services.to_string(), name(histograms), format];
+    let output = Command::new(program).args(arguments).output().expect("runs");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn peak(arguments: &[String]) -> u64 {
+    let [services, histograms, format] = arguments else { panic!("{PEAK} SERVICES HISTOGRAMS FORMAT") };
+    let services = services.parse().expect("a number");
+    let histograms = HISTOGRAMS.into_iter().find(|it| name(*it) == histograms).expect("a choice");
+    let format = if format == "text" { Format::Text } else { Format::Protobuf };
+    let stats = stats(services);
+    let before = memory("VmRSS");
+    let bytes = scrape(&stats, services, histograms).encode(format).expect("encodes");
+    std::hint::black_box(&bytes);
+    (memory("VmHWM") - before) >> 10
+}
+
+/// Memory of this process, in kilobytes.
+fn memory(field: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).expect("the field");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+fn service(number: usize) -> Arc<ServiceName> {
+    let namespace = format!("team-{}", number % 50).into();
+    Arc::new(ServiceName { namespace, name: format!("service-{number}").into() })
 }
 
 fn stats(services: usize) -> Stats {
@@ -65,8 +119,7 @@ fn stats(services: usize) -> Stats {
     let limits = Limits { services: 100_000, idle: Duration::from_secs(3600) };
     let mut stats = Stats::new(Bounds::DEFAULT.parse().expect("valid"), limits, at(0.0));
     for number in 0..services {
-        let namespace = format!("team-{}", number % 50).into();
-        let service = Arc::new(ServiceName { namespace, name: format!("service-{number}").into() });
+        let service = service(number);
         for change in CHANGES {
             for pod in 0..30 {
                 let delay = Duration::from_secs_f64(0.02 * f64::exp(random.random_range(-1.0..4.5f64)));

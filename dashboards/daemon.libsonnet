@@ -183,7 +183,7 @@ function(config)
 
             When this falls to nothing while the cluster works: the daemon sees nothing. When it jumps: a list after a lost watch, or a controller that writes in a loop.
           |||,
-          'cps',
+          panel.perSecond('events'),
           [query.series(watch('sum', query.ownRate('endpointlag_watch_events_total')), '{{resource}}')],
         ),
       ]),
@@ -235,7 +235,7 @@ function(config)
 
             When censored is much: the watches were lost or the daemon was behind. Nothing is wrong in the cluster for that, but little is known.
           |||,
-          'cps',
+          panel.perSecond('changes'),
           [query.series(
             'sum by (outcome) (%s)' % query.each(
               'rate(%s[$__rate_interval])' % own('endpointlag_changes_total'), ['change', 'outcome']
@@ -250,7 +250,7 @@ function(config)
 
             When this is more than a few: the pod watch is slower than the slice watch, and delays are measured too short. Compare the times to connect.
           |||,
-          'cps',
+          panel.perSecond('slices'),
           [query.series('sum by (instance) (%s)' % query.ownRate('endpointlag_reordered_total'), '{{instance}}')],
         ),
         panel.timeseries(
@@ -276,7 +276,7 @@ function(config)
 
             When this is not nothing: the daemon needs more CPU (is it throttled by its limit?), or its cluster is to be divided by --shard.
           |||,
-          'cps',
+          panel.perSecond('times'),
           [query.series(watch('sum', query.ownRate('endpointlag_watch_held_up_total')), '{{resource}}')],
           panel.upTo(0.1),
         ),
@@ -287,7 +287,7 @@ function(config)
 
             When this is not nothing: the log names the annotation, to be mended by its owner. A malformed object is a proxy that alters answers, or a bug to be reported.
           |||,
-          'cps',
+          panel.perSecond('objects'),
           [
             query.series(watch('sum', query.ownRate('endpointlag_watch_malformed_total')), '{{resource}}'),
             query.series('sum(%s)' % query.ownRate('endpointlag_malformed_annotations_total'), 'annotations'),
@@ -301,7 +301,7 @@ function(config)
 
             When this is not nothing: look at the disk or the program that reads. The metrics are complete all the same.
           |||,
-          'cps',
+          panel.perSecond('losses'),
           [
             query.series('sum(%s)' % query.ownRate('endpointlag_samples_dropped_total'), 'samples'),
             query.series('sum(%s)' % query.ownRate('endpointlag_hdr_log_errors_total'), 'HDR log'),

@@ -15,11 +15,23 @@ function(config)
     'objective (median)'
   );
   local oldest = query.of('endpointlag_oldest_pending_seconds');
+  local wrong = query.of('endpointlag_oldest_out_of_sync_seconds');
+  local misrouted = query.of('endpointlag_oldest_out_of_sync_traffic_seconds');
   local service = query.by(query.serviceLabels);
   local range(metric) = query.increase(metric);
   local perService(metric) =
     'sum %s (%s)' % [service, query.each(range(metric))];
   local worst = 'topk(20, %s)' % perService('endpointlag_slo_missed_total');
+  local stuck = 'topk(20, max %s (%s))' % [service, misrouted];
+  // Services of which this gauge passes the objective.
+  local past(gauge) = 'max %s (%s) > on (%s) max %s (%s)' % [
+    service,
+    gauge,
+    std.join(', ', query.serviceLabels),
+    service,
+    query.of('endpointlag_objective_seconds'),
+  ];
+  local ofStuck(expression) = '%s and on (%s) %s' % [expression, std.join(', ', query.serviceLabels), stuck];
   local ofWorst(expression) = '%s and on (%s) %s' % [expression, std.join(', ', query.serviceLabels), worst];
 
   // As long as the windows of the alerts, but for those that take too long to read without recording rules.
@@ -42,27 +54,46 @@ function(config)
         panel.stat(
           'Services lagging',
           |||
-            Services with a change that has been pending for longer than their objective, right now.
+            Services where traffic has gone wrong, or a change has been pending, for longer than their objective, right now; and how many are measured.
 
             When this is red: the table below names them. If it is all of them, look at the EndpointSlice controller (is kube-controller-manager up, is its client throttled?) and at the API server; if it is one, open it.
           |||,
           'short',
-          query.series(
-            query.orZero('count(max %s (%s) > on (%s) max %s (%s))' % [
-              service,
-              oldest,
-              std.join(', ', query.serviceLabels),
-              service,
-              query.of('endpointlag_objective_seconds'),
-            ]),
-            'Services'
-          ),
+          [
+            query.series(query.orZero('count(%s or %s)' % [past(misrouted), past(oldest)]), 'lagging'),
+            query.series(query.orZero('count(max %s (%s))' % [service, query.of('endpointlag_objective_seconds')]), 'of'),
+          ],
           panel.thresholds('green', [['red', 1]]),
+          panel.named { fieldConfig+: { overrides+: [
+            panel.byName('of', { color: { mode: 'fixed', fixedColor: 'text' } }),
+          ] } },
+        ),
+        panel.stat(
+          'Out of sync now',
+          |||
+            Endpoints that the EndpointSlices show otherwise than their pods and Services say. It stays until the slices are right, also when the change behind it was given up or happened before the daemon started.
+
+            When this is high and stays so: look at the age beside it. A few for a moment are how it works; what no traffic goes wrong by, such as a failed pod that was not ready before, may stay.
+          |||,
+          'short',
+          query.series('sum(max %s (%s))' % [service, query.of('endpointlag_out_of_sync_endpoints')], 'out of sync'),
+          panel.thresholds('blue'),
+        ),
+        panel.stat(
+          'Traffic wrong for',
+          |||
+            Age of the oldest endpoint that gets connections which it should not get, or lacks those which it should.
+
+            When this is red: it has been so for longer than 5 s, the default objective. The table below says in which Service; the daemon's /api/v1/out-of-sync names the pods.
+          |||,
+          's',
+          query.series('max(%s)' % misrouted, 'wrong for'),
+          delays,
         ),
         panel.stat(
           'Oldest pending now',
           |||
-            Age of the oldest change that the EndpointSlices do not show yet. While the controller stands still, delays look fine, since nothing ends; this grows.
+            Age of the oldest change that the EndpointSlices do not show yet. While the controller stands still, delays look fine, since nothing ends; this grows, until --expiry.
 
             When this is red: something waits for longer than 5 s, the default objective. See which kind and which Service below.
           |||,
@@ -81,6 +112,29 @@ function(config)
           query.series(query.sum(query.of('endpointlag_pending_changes')), 'pending'),
           panel.thresholds('blue'),
         ),
+        panel.stat(
+          'Blind watches',
+          |||
+            Watches of all daemons that are not synced. What such a watch would have told is counted as censored, not measured.
+
+            When this is red: open the Daemon dashboard, and ask the daemon's /readyz, which says why.
+          |||,
+          'short',
+          query.series(
+            query.orZero('count(%s == 0)' % query.own('endpointlag_watch_synced')),
+            'blind'
+          ),
+          panel.thresholds('green', [['red', 1]]),
+          { fieldConfig+: { defaults+: {
+            noValue: 'no daemon',
+            mappings: [{ type: 'value', options: { '0': { text: 'none', index: 0 } } }],
+          } } }
+        ),
+      ]),
+
+
+      dashboard.section('What ended in the shown time'),
+      dashboard.row(4, [
         panel.stat(
           'Delay, p99',
           |||
@@ -106,24 +160,81 @@ function(config)
           { fieldConfig+: { defaults+: { decimals: 2, noValue: 'no changes' } } }
         ),
         panel.stat(
-          'Blind watches',
+          'Error budget left',
           |||
-            Watches of all daemons that are not synced. What such a watch would have told is counted as censored, not measured.
+            What is left of the misses that the target allows for the shown time, and over how long it was measured of that. Choose 30 days to see the budget of a month; what minutes of data say is not the budget of a month.
 
-            When this is red: open the Daemon dashboard, and ask the daemon's /readyz, which says why.
+            When this is red: more was missed than the target allows. Hold back what makes it worse (large rollouts at once) until the cause is mended.
+          |||,
+          'percentunit',
+          [
+            query.now('1 - (%s) / %g' % [query.missedShare(range), budget], 'left'),
+            query.now(
+              'max(time() - min_over_time(timestamp(%s)[$__range:$__interval]))' % query.own('endpointlag_build_info'), 'data of'
+            ),
+          ],
+          panel.thresholds('red', [['yellow', 0], ['green', 0.25]]),
+          panel.named { fieldConfig+: {
+            defaults+: { decimals: 0, noValue: 'no changes' },
+            overrides+: [panel.byName('data of', { unit: 's', color: { mode: 'fixed', fixedColor: 'text' } })],
+          } },
+        ),
+      ], [7, 7, 10]),
+
+      dashboard.section('What is wrong now'),
+      dashboard.row(9, [
+        panel.table(
+          'Services by time that traffic goes wrong',
+          |||
+            The twenty Services whose traffic has gone wrong for longest. All zeros: none does.
+
+            When an age is red: that Service's slices have been wrong for longer than the default objective. Open it, and ask the daemon's /api/v1/out-of-sync which pods these are.
+          |||,
+          [
+            query.table(stuck),
+            query.table(ofStuck('max %s (%s)' % [service, query.of('endpointlag_out_of_sync_endpoints')])),
+            query.table(ofStuck('max %s (%s)' % [service, wrong])),
+          ],
+          [
+            { field: config.clusterLabel, name: 'Cluster' },
+            { field: 'namespace', name: 'Namespace' },
+            { field: 'service', name: 'Service', options: { links: [{
+              title: 'Open the Service',
+              url: dashboard.serviceURL('${__data.fields.Namespace}', '${__data.fields.Service}'),
+            }] } },
+            {
+              field: 'Value #A',
+              name: 'Traffic wrong for',
+              options: panel.cell('s', 'green', [['yellow', 1], ['red', 5]]) + { 'custom.width': 130 },
+            },
+            { field: 'Value #B', name: 'Out of sync', options: { unit: 'short', decimals: 0, 'custom.width': 96 } },
+            { field: 'Value #C', name: 'Since', options: { unit: 's', 'custom.width': 88 } },
+          ],
+          sort='Traffic wrong for',
+        ),
+        panel.timeseries(
+          'Out of sync, over time',
+          |||
+            Endpoints that the EndpointSlices show otherwise than their pods and Services say, of all Services.
+
+            When it rises and does not fall: nothing is written. When it stays at one for hours: one pod is listed wrongly; the table says whether traffic goes wrong by it.
           |||,
           'short',
-          query.series(
-            query.orZero('count(%s == 0)' % query.own('endpointlag_watch_synced')),
-            'blind'
-          ),
-          panel.thresholds('green', [['red', 1]]),
-          { fieldConfig+: { defaults+: {
-            noValue: 'no daemon',
-            mappings: [{ type: 'value', options: { '0': { text: 'none', index: 0 } } }],
-          } } }
+          [query.series('sum(max %s (%s))' % [service, query.of('endpointlag_out_of_sync_endpoints')], 'endpoints')],
+          panel.whole { options+: { legend+: { showLegend: false } } },
         ),
-      ]),
+        panel.timeseries(
+          'Traffic wrong for, over time',
+          |||
+            Age of the oldest endpoint that traffic goes wrong by, and the objective that half of the Services have. It does not end with --expiry.
+
+            When it rises like a ramp: that endpoint stays wrong. From its foot you read since when.
+          |||,
+          panel.seconds,
+          [query.series('max(%s)' % misrouted, 'oldest'), objectives],
+          panel.limitSeries('objective (median)'),
+        ),
+      ], [10, 7, 7]),
 
       dashboard.section('Which Services'),
       dashboard.row(10, [
@@ -196,7 +307,7 @@ function(config)
 
             When a line passes the objective: `ready` alone points to slow additions, `terminating` and `removed` to slow endings (lengthen preStop until it is mended), all of them to the controller.
           |||,
-          's',
+          panel.decades,
           [query.series(query.quantile('0.99', ['change']), '{{change}}'), objectives],
           panel.limitSeries('objective (median)') + panel.logarithmic,
         ),
@@ -207,7 +318,7 @@ function(config)
 
             When this is high: not a few are slow but all. Look for a throttled client or a batch period of the controller (`--kube-api-qps`, `--endpointslice-updates-batch-period`) and for a slow API server.
           |||,
-          's',
+          panel.decades,
           [query.series(query.quantile('0.5', ['change']), '{{change}}')],
           panel.logarithmic,
         ),
@@ -220,7 +331,7 @@ function(config)
 
             When a second band stands high above the first: those are retries or throttling, and their height is the pause between tries.
           |||,
-          'cps',
+          panel.perSecond('changes'),
           query.series('sum by (le) (%s)' % query.rate('endpointlag_propagation_${histogram}'), '{{le}}', {
             format: 'heatmap',
           }),
@@ -232,7 +343,7 @@ function(config)
 
             When expired is there: something is stuck for as long as --expiry. When censored is much: the daemon was blind or behind, see its dashboard.
           |||,
-          'cps',
+          panel.perSecond('changes'),
           [query.series(
             query.sum(query.rate('endpointlag_changes_total'), ['outcome'], ['change', 'outcome']), '{{outcome}}'
           )],
@@ -251,7 +362,7 @@ function(config)
           |||,
           'short',
           [query.series(query.sum(query.of('endpointlag_pending_changes'), ['change']), '{{change}}')],
-          panel.stacked,
+          panel.stacked + panel.whole,
         ),
         panel.timeseries(
           'Oldest pending',
@@ -260,7 +371,7 @@ function(config)
 
             When a line rises like a ramp: that change waits and nothing comes. From its foot you read since when.
           |||,
-          's',
+          panel.seconds,
           [query.series('max by (change) (%s)' % oldest, '{{change}}'), objectives],
           panel.limitSeries('objective (median)'),
         ),
@@ -300,18 +411,6 @@ function(config)
           panel.thresholds('green', [['yellow', 1], ['orange', 6], ['red', 14.4]]),
           { fieldConfig+: { defaults+: { max: 20, decimals: 1, noValue: 'no changes' } } },
         ),
-        panel.stat(
-          'Error budget left',
-          |||
-            What is left of the misses that the target allows for the shown time. Choose 30 days to see the budget of a month.
-
-            When this is red: more was missed than the target allows. Hold back what makes it worse (large rollouts at once) until the cause is mended.
-          |||,
-          'percentunit',
-          query.now('1 - (%s) / %g' % [query.missedShare(range), budget], 'left'),
-          panel.thresholds('red', [['yellow', 0], ['green', 0.25]]),
-          { fieldConfig+: { defaults+: { decimals: 0, noValue: 'no changes' } } },
-        ),
-      ], [12, 8, 4]),
+      ], [14, 10]),
     ]
   )

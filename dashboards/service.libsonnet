@@ -8,6 +8,9 @@ function(config)
   local delays = panel.thresholds('green', [['yellow', 1], ['red', 5]]);
   local objective = query.series('max(%s)' % query.of('endpointlag_objective_seconds'), 'objective');
   local oldest = query.of('endpointlag_oldest_pending_seconds');
+  local wrong = query.of('endpointlag_oldest_out_of_sync_seconds');
+  local misrouted = query.of('endpointlag_oldest_out_of_sync_traffic_seconds');
+  local endpoints = 'max(%s)' % query.of('endpointlag_out_of_sync_endpoints');
   local range(metric) = query.increase(metric);
 
   // Quantiles of one kind of change. The exemplars are single pods.
@@ -18,7 +21,7 @@ function(config)
       'Delay, %s' % change,
       '%s: p50, p90 and p99 of the delay, with single pods as exemplars.\n\nWhen it passes the objective: %s\n' %
       [means, advice],
-      's',
+      panel.decades,
       [query.series(of(q.value), q.name, { exemplar: true }) for q in [
         { name: 'p50', value: '0.5' },
         { name: 'p90', value: '0.9' },
@@ -47,6 +50,28 @@ function(config)
     [
       dashboard.row(4, [
         panel.stat(
+          'Out of sync now',
+          |||
+            Endpoints of this Service that its EndpointSlices show otherwise than their pods and the Service say, whatever became of the change.
+
+            When this stays above zero: the daemon's page and its /api/v1/out-of-sync name the pods, and say whether traffic goes wrong by them.
+          |||,
+          'short',
+          query.series(endpoints, 'out of sync'),
+          panel.thresholds('blue'),
+        ),
+        panel.stat(
+          'Traffic wrong for',
+          |||
+            Age of the oldest endpoint that gets connections which it should not get, or lacks those which it should.
+
+            When this is red: `kubectl get endpointslices -l kubernetes.io/service-name=SERVICE -o yaml` shows where traffic goes; compare it with the pods.
+          |||,
+          's',
+          query.series('max(%s)' % misrouted, 'wrong for'),
+          delays,
+        ),
+        panel.stat(
           'Oldest pending now',
           |||
             Age of the oldest change of this Service that its EndpointSlices do not show yet.
@@ -68,6 +93,8 @@ function(config)
           query.series(query.sum(query.of('endpointlag_pending_changes')), 'pending'),
           panel.thresholds('blue'),
         ),
+      ]),
+      dashboard.row(4, [
         panel.stat(
           'Delay, p99',
           |||
@@ -117,6 +144,39 @@ function(config)
         ),
       ]),
 
+      dashboard.section('What is wrong now'),
+      dashboard.row(8, [
+        panel.timeseries(
+          'Out of sync, over time',
+          |||
+            Endpoints that the EndpointSlices show otherwise than their pods and the Service say.
+
+            When it rises and does not fall: nothing is written for this Service. Look for errors of the controller: `kubectl describe service` shows FailedToUpdateEndpointSlices.
+          |||,
+          'short',
+          [query.series(endpoints, 'endpoints')],
+          panel.whole { options+: { legend+: { showLegend: false } } },
+        ),
+        panel.timeseries(
+          'Out of sync for, over time',
+          |||
+            Age of the oldest endpoint that is out of sync, of the oldest that traffic goes wrong by, and the objective. It does not end with --expiry.
+
+            When the line of traffic rises like a ramp through the objective: connections go wrong, and nothing mends it. When only the other does: a pod is listed wrongly that gets no traffic, such as one that failed while it was not ready.
+          |||,
+          panel.seconds,
+          [
+            query.series('max(%s)' % misrouted, 'traffic wrong'),
+            query.series('max(%s)' % wrong, 'out of sync'),
+            objective,
+          ],
+          panel.limitSeries('objective') + { fieldConfig+: { overrides+: [
+            panel.byName(line[0], { color: { mode: 'fixed', fixedColor: line[1] } })
+            for line in [['traffic wrong', 'red'], ['out of sync', 'yellow']]
+          ] } },
+        ),
+      ]),
+
       dashboard.section('How long'),
       dashboard.row(8, [
         quantiles('ready', 'Pods that turned ready', 'new pods get traffic late, and rollouts wait for them.'),
@@ -143,7 +203,7 @@ function(config)
 
             When a second band stands high above the first: those are retries or throttling of the controller.
           |||,
-          'cps',
+          panel.perSecond('changes'),
           query.series('sum by (le) (%s)' % query.rate('endpointlag_propagation_${histogram}'), '{{le}}', {
             format: 'heatmap',
           }),
@@ -159,7 +219,7 @@ function(config)
 
             When superseded is much: pods flap faster than slices are written. When expired is there: something is stuck.
           |||,
-          'cps',
+          panel.perSecond('changes'),
           [query.series(
             query.sum(query.rate('endpointlag_changes_total'), ['outcome'], ['change', 'outcome']), '{{outcome}}'
           )],
@@ -172,7 +232,7 @@ function(config)
 
             When there are some: compare with the delays above and with Overview, which tells whether other Services missed at the same time.
           |||,
-          'cps',
+          panel.perSecond('changes'),
           [query.series(query.sum(query.rate('endpointlag_slo_missed_total'), ['change']), '{{change}}')],
           panel.stacked,
         ),
@@ -187,7 +247,7 @@ function(config)
           |||,
           'short',
           [query.series(query.sum(query.of('endpointlag_pending_changes'), ['change']), '{{change}}')],
-          panel.stacked,
+          panel.stacked + panel.whole,
         ),
         panel.timeseries(
           'Oldest pending',
@@ -196,7 +256,7 @@ function(config)
 
             When a line rises like a ramp through the objective: that change waits. From its foot you read since when.
           |||,
-          's',
+          panel.seconds,
           [query.series('max by (change) (%s)' % oldest, '{{change}}'), objective],
           panel.limitSeries('objective'),
         ),

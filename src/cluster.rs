@@ -3,6 +3,8 @@
 //! ```text
 //! client ──► watch (reads and stamps) ──► frame ──► intake (bounded) ──► decode ──► object, event
 //! ```
+//!
+//! [`heartbeat`] says whether the thread of the watches ran, so that its stamps can be believed.
 
 pub mod client;
 pub mod clock;
@@ -10,6 +12,7 @@ pub mod decode;
 pub mod event;
 pub mod frame;
 pub mod health;
+pub mod heartbeat;
 pub mod intake;
 pub mod object;
 pub mod shard;

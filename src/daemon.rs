@@ -7,6 +7,7 @@ use crate::{
         decode::Decoder,
         event::Resource,
         health::WatchHealth,
+        heartbeat::Heartbeat,
         intake::Intake,
         watch::{Signals, Watch},
     },
@@ -151,21 +152,26 @@ impl Daemon {
             }
         };
 
-        let (intake, deliveries) = Intake::new();
+        let heartbeat = Arc::new(Heartbeat::new(clock));
+        let beating = heartbeat.clone();
+        readers.spawn(async move { beating.run().await });
+        let scopes = scopes(&settings);
+        let (intakes, deliveries) = Intake::for_watches(scopes.len() * Resource::ALL.len());
+        let mut intakes = intakes.into_iter();
         let (mut sources, mut healths, mut trackers) = (Vec::new(), Vec::new(), Vec::new());
-        for namespace in scopes(&settings) {
-            for resource in Resource::ALL {
+        for namespace in scopes {
+            for (resource, intake) in Resource::ALL.into_iter().zip(&mut intakes) {
                 let health = Arc::new(WatchHealth::new(resource, namespace.clone()));
                 let signals = Arc::new(Signals::default());
                 let decoder = Decoder::new(resource, settings.shard);
                 sources.push(Source::new(trackers.len(), decoder, health.clone(), signals.clone()));
                 let field_selector = leave_out(&settings.excluded);
                 let watch = Watch {
-                    id: healths.len(),
                     scope: Scope { resource, namespace: namespace.clone(), field_selector },
                     client: client.clone(),
                     clock,
-                    intake: intake.clone(),
+                    heartbeat: heartbeat.clone(),
+                    intake,
                     health: health.clone(),
                     signals,
                     idle_timeout: settings.watch_idle,
@@ -178,7 +184,7 @@ impl Daemon {
 
         let (questions, answers) = Questions::new();
         let stats = Stats::new(settings.bounds, settings.limits, clock.now());
-        let measuring = Measuring::new(clock, sources, trackers, stats, on_ended);
+        let measuring = Measuring::new(clock, heartbeat, sources, trackers, stats, on_ended);
         let runtime = Builder::new_current_thread().enable_time().build().map_err(DaemonError::Thread)?;
         let measuring = std::thread::Builder::new()
             .name("measuring".into())

@@ -3,22 +3,24 @@
 //! It runs on a thread of its own and shares nothing. Whoever wants to read asks, and is answered between two deliveries, so
 //! that every answer is consistent and nothing on the way from socket to histogram waits for a lock.
 
+mod annotations;
+
+use self::annotations::Annotations;
 use crate::{
     cluster::{
         clock::Clock,
         decode::{DecodeError, Decoder, Sink},
         event::{Event, Seen, Stamp},
         health::WatchHealth,
+        heartbeat::Heartbeat,
         intake::{Deliveries, Delivery, Progress, Step, StreamFailure},
-        object::{Annotation, IGNORE_ANNOTATION, OBJECTIVE_ANNOTATION, ObjectError, Service},
+        object::ObjectError,
         watch::Signals,
     },
-    propagation::{Ended, PendingChange, Report, Tracker},
+    propagation::{Ended, OutOfSyncEndpoint, PendingChange, Report, Tracker},
     stats::{ClusterView, Overview, Recent, Selection, Snapshot, Stats, Table},
 };
 use std::{
-    collections::HashSet,
-    fmt,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -36,9 +38,6 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// How often Services that are gone are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
-
-/// Malformed annotations that are remembered, so as to be logged once.
-const REMEMBERED_ANNOTATIONS: usize = 10_000;
 
 /// A watch, as the measuring sees it.
 #[derive(Debug)]
@@ -58,6 +57,8 @@ pub struct Source {
 /// The owner.
 pub struct Measuring {
     clock: Clock,
+    /// Of the thread that reads.
+    heartbeat: Arc<Heartbeat>,
     sources: Vec<Source>,
     trackers: Vec<Tracker>,
     stats: Stats,
@@ -79,6 +80,7 @@ enum Question {
     Cluster(oneshot::Sender<Now<ClusterView>>),
     Table(Selection, oneshot::Sender<Now<Table>>),
     Changes(oneshot::Sender<Now<Changes>>),
+    OutOfSync(oneshot::Sender<Now<Vec<OutOfSyncEndpoint>>>),
 }
 
 /// An answer, and when it was true.
@@ -104,13 +106,6 @@ pub struct Changes {
 /// The owner's end of [`Questions`].
 #[derive(Debug)]
 pub struct Answers(UnboundedReceiver<Question>);
-
-/// Annotations that could not be understood: each is logged once and counted.
-#[derive(Debug, Default)]
-struct Annotations {
-    seen: HashSet<String>,
-    malformed: u64,
-}
 
 /// Takes the events of one source to its tracker.
 struct Feed<'a> {
@@ -172,6 +167,11 @@ impl Questions {
         self.ask(Question::Changes).await
     }
 
+    /// Each endpoint that is out of sync, in no order; `None` when the process is ending.
+    pub async fn out_of_sync(&self) -> Option<Now<Vec<OutOfSyncEndpoint>>> {
+        self.ask(Question::OutOfSync).await
+    }
+
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.0.send(question(reply)).ok()?;
@@ -182,9 +182,11 @@ impl Questions {
 // === impl Measuring ===
 
 impl Measuring {
-    /// Over these sources and trackers. `on_ended` is called for each change that ends, and must not block.
+    /// Over these sources and trackers, whose bytes come from the thread of `heartbeat`. `on_ended` is called for each change that ends,
+    /// and must not block.
     pub fn new(
         clock: Clock,
+        heartbeat: Arc<Heartbeat>,
         sources: Vec<Source>,
         trackers: Vec<Tracker>,
         stats: Stats,
@@ -193,6 +195,7 @@ impl Measuring {
         let on_ended = Box::new(on_ended);
         Self {
             clock,
+            heartbeat,
             sources,
             trackers,
             stats,
@@ -212,40 +215,59 @@ impl Measuring {
                 biased;
                 question = questions.0.recv() => match question {
                     Some(question) => {
-                        self.take_waiting(&mut deliveries);
+                        self.pass_time(&mut deliveries);
                         self.answer(question);
                     }
                     None => return,
                 },
-                _ = ticks.tick() => {
-                    self.take_waiting(&mut deliveries);
-                    self.pass_time();
-                }
+                _ = ticks.tick() => self.pass_time(&mut deliveries),
                 () = deliveries.due() => self.take_waiting(&mut deliveries),
             }
         }
     }
 
-    /// Takes what waits now, before time passes: what came in time must not be judged by when it was looked at.
+    /// Takes what waits now.
     fn take_waiting(&mut self, deliveries: &mut Deliveries) {
         deliveries.waiting().for_each(|delivery| self.take(delivery));
     }
 
+    /// Lets time pass for the trackers: to each, the time of which it has heard all there is to hear. It is read off before what waits is
+    /// taken, so that what came in time is never judged by when it was looked at.
+    fn pass_time(&mut self, deliveries: &mut Deliveries) {
+        let heard: Vec<_> = (0..self.trackers.len()).map(|tracker| self.heard_through(tracker)).collect();
+        self.take_waiting(deliveries);
+        let now = self.clock.now();
+        for (tracker, through) in heard.into_iter().enumerate() {
+            self.trackers[tracker].advance(through);
+            self.record(tracker, now);
+        }
+        if now.since(self.swept) >= SWEEP {
+            self.swept = now;
+            self.stats.sweep(&self.trackers, now);
+        }
+    }
+
+    /// The time before which all that the watches of a tracker have to tell has been handed over.
+    fn heard_through(&self, tracker: usize) -> Stamp {
+        let watches = self.sources.iter().filter(|source| source.tracker == tracker);
+        let through = watches.map(|source| source.health.complete_through());
+        through.fold(self.heartbeat.read_through(), Stamp::min)
+    }
+
     fn answer(&mut self, question: Question) {
-        self.pass_time();
         let now = self.clock.now();
         // Whoever asked may be gone by now.
         match question {
             Question::Snapshot(reply) => {
                 let mut snapshot = self.stats.snapshot(&self.trackers, now, self.clock.wall(now));
-                snapshot.malformed_annotations = self.annotations.malformed;
+                snapshot.malformed_annotations = self.annotations.malformed();
                 let _ = reply.send(snapshot);
             }
             Question::Overview(reply) => {
                 let _ = reply.send(self.stats.overview(&self.trackers, now));
             }
             Question::Cluster(reply) => {
-                let _ = reply.send(self.at(now, self.stats.cluster(&self.trackers)));
+                let _ = reply.send(self.at(now, self.stats.cluster(&self.trackers, now)));
             }
             Question::Table(selection, reply) => {
                 let _ = reply.send(self.at(now, self.stats.table(&self.trackers, &selection)));
@@ -254,23 +276,15 @@ impl Measuring {
                 let pending = self.trackers.iter().flat_map(Tracker::pending_changes).collect();
                 let _ = reply.send(self.at(now, Changes { pending, recent: self.recent.clone() }));
             }
+            Question::OutOfSync(reply) => {
+                let endpoints = self.trackers.iter().flat_map(Tracker::out_of_sync_endpoints).collect();
+                let _ = reply.send(self.at(now, endpoints));
+            }
         }
     }
 
     fn at<T>(&self, at: Stamp, value: T) -> Now<T> {
         Now { at, wall: self.clock.wall(at), value }
-    }
-
-    fn pass_time(&mut self) {
-        let now = self.clock.now();
-        for tracker in 0..self.trackers.len() {
-            self.trackers[tracker].advance(now);
-            self.record(tracker, now);
-        }
-        if now.since(self.swept) >= SWEEP {
-            self.swept = now;
-            self.stats.sweep(&self.trackers, now);
-        }
     }
 
     fn record(&mut self, tracker: usize, now: Stamp) {
@@ -295,6 +309,8 @@ impl Measuring {
             annotations: &mut self.annotations,
         };
         match delivery.step {
+            Step::Lost(at) => feed.event(Seen::late(at), Event::WatchLost(source.health.resource)),
+            Step::Restored(at) => feed.event(Seen::late(at), Event::WatchRestored(source.health.resource)),
             Step::ListBegan(at) => source.decoder.begin_list(at, &mut feed),
             Step::Frame { .. } if source.failure.is_some() => {}
             Step::Frame { at, bytes, late } => match source.decoder.frame(at, &bytes, late, &mut feed) {
@@ -343,36 +359,5 @@ impl Sink for Feed<'_> {
     fn malformed(&mut self, error: ObjectError) {
         self.health.count_malformed();
         tracing::warn!(watch = %self.health, %error, "an object cannot be used; going on without it");
-    }
-}
-
-// === impl Annotations ===
-
-impl Annotations {
-    fn check(&mut self, service: &Service) {
-        if let Annotation::Malformed(text) = &service.objective {
-            self.complain(
-                service,
-                OBJECTIVE_ANNOTATION,
-                text,
-                "the default objective holds; write it like 2s or 500ms",
-            );
-        }
-        if let Annotation::Malformed(text) = &service.ignore {
-            self.complain(service, IGNORE_ANNOTATION, text, "the Service is measured; write \"true\" or \"false\"");
-        }
-    }
-
-    fn complain(&mut self, service: &Service, annotation: &str, text: &str, consequence: impl fmt::Display) {
-        let Service { namespace, name, .. } = service;
-        let complaint = format!("{namespace}/{name} {annotation}={text}");
-        if self.seen.contains(&complaint) {
-            return;
-        }
-        self.malformed += 1;
-        tracing::warn!(%namespace, service = %name, annotation, value = text, "malformed annotation: {consequence}");
-        if self.seen.len() < REMEMBERED_ANNOTATIONS {
-            self.seen.insert(complaint);
-        }
     }
 }

@@ -5,7 +5,9 @@
 mod bounds;
 mod cells;
 mod delays;
+mod misses;
 mod native;
+mod out_of_sync;
 mod recent;
 mod table;
 mod windows;
@@ -14,7 +16,9 @@ pub use self::{
     bounds::{Bounds, BoundsError},
     cells::{Cells, MAX_UNITS, Precision, UNITS_PER_SECOND, duration, empty_histogram, units},
     delays::{Buckets, Cut, Delays, Distribution, Exemplar},
+    misses::Misses,
     native::{NativeBuckets, SCHEMA, ZERO_THRESHOLD},
+    out_of_sync::{OutOfSync, OutOfSyncServices},
     recent::{KEPT, Recent},
     table::{ClusterView, Measured, Row, Selection, Table},
     windows::Window,
@@ -74,7 +78,7 @@ struct ChangeStats {
     /// By [`Outcome::index`].
     outcomes: [u64; Outcome::NAMES.len()],
     judged: u64,
-    missed: u64,
+    missed: Misses,
     /// Made at the first delay: most Services see few kinds of change.
     delays: Option<Delays>,
 }
@@ -92,6 +96,8 @@ pub struct Snapshot {
     pub series: Vec<Series>,
     /// Measured Services, sorted, with their objectives.
     pub objectives: Vec<(Arc<ServiceName>, Duration)>,
+    /// What is out of sync of each measured Service; those without gauges of their own are together.
+    pub out_of_sync: OutOfSyncServices,
     /// Delays of all Services, by kind of change.
     pub cluster: [Buckets; Change::ALL.len()],
     /// How much earlier slices came than the changes they show, where they did.
@@ -174,7 +180,9 @@ impl Stats {
                 let name = self.counted_as(service);
                 let stats = change_of(&mut self.services, name, *change, now);
                 stats.judged += 1;
-                stats.missed += u64::from(*missed);
+                if *missed {
+                    stats.missed.count(now);
+                }
             }
             Report::Ended(ended) => {
                 let bounds = self.bounds.clone();
@@ -215,6 +223,11 @@ impl Stats {
             || (self.services.len() < self.limits.services && !self.overflowed.contains(service))
     }
 
+    /// The name under which what a Service has now is shown.
+    fn shown_as(&self, service: &Arc<ServiceName>) -> Arc<ServiceName> {
+        if self.has_own(service) { service.clone() } else { self.other.clone() }
+    }
+
     /// Forgets Services that no tracker has measured for [`RETENTION`], and numbers that have not changed for long.
     pub fn sweep(&mut self, trackers: &[Tracker], now: Stamp) {
         let measured = |name: &ServiceName| trackers.iter().any(|tracker| tracker.measures(name));
@@ -224,8 +237,11 @@ impl Stats {
             if measured(name) || (*name == other && shares) {
                 stats.alive = now;
             }
-            for delays in stats.changes.iter_mut().flatten().filter_map(|change| change.delays.as_mut()) {
-                delays.forget(now);
+            for change in stats.changes.iter_mut().flatten() {
+                change.missed.forget(now);
+                if let Some(delays) = &mut change.delays {
+                    delays.forget(now);
+                }
             }
             now.since(stats.alive) < RETENTION && now.since(stats.counted) < self.limits.idle
         });
@@ -241,31 +257,29 @@ impl Stats {
             for change in Change::ALL {
                 let Some(stats) = &stats.changes[change.index()] else { continue };
                 let mut row = Series::new(service.clone(), change);
-                (row.outcomes, row.judged, row.missed) = (stats.outcomes, stats.judged, stats.missed);
+                (row.outcomes, row.judged, row.missed) = (stats.outcomes, stats.judged, stats.missed.total());
                 row.delays = stats.delays.as_ref().map(Delays::buckets);
                 series.insert((service.clone(), change), row);
             }
         }
         for PendingView { service, change, count, oldest } in trackers.iter().flat_map(Tracker::pending) {
-            let service = if self.has_own(&service) { service } else { self.other.clone() };
+            let service = self.shown_as(&service);
             let key = (service.clone(), change);
             let row = series.entry(key).or_insert_with(|| Series::new(service, change));
             row.pending += count;
             row.oldest = Some(row.oldest.map_or(oldest, |other| other.min(oldest)));
         }
-        let measured = trackers.iter().flat_map(Tracker::measured_services);
-        let mut objectives: Vec<_> = measured
-            .filter(|(name, _)| self.has_own(name))
-            .map(|(name, objective)| (name.clone(), objective))
-            .collect();
-        objectives.sort_unstable();
-        objectives.truncate(self.limits.services);
+        let objectives = self.named(trackers);
+        let is_named = |name: &Arc<ServiceName>| objectives.binary_search_by(|(named, _)| named.cmp(name)).is_ok();
+        let out_of_sync =
+            Self::out_of_sync(trackers, |name| if is_named(name) { name.clone() } else { self.other.clone() });
         Snapshot {
             at: now,
             wall,
             bounds: self.bounds.clone(),
             series: series.into_values().collect(),
             objectives,
+            out_of_sync,
             cluster: std::array::from_fn(|change| self.cluster[change].buckets()),
             reordered: self.reordered.buckets(),
             overflowed: self.overflowed.len(),

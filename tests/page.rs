@@ -14,6 +14,7 @@ use controlplane::workspace::Workspace;
 use demo::Demo;
 use endpointlag::cluster::clock::Clock;
 use endpointlag::cluster::event::Stamp;
+use endpointlag::cluster::heartbeat::Heartbeat;
 use endpointlag::cluster::intake::Intake;
 use endpointlag::exposition::metrics::Histograms;
 use endpointlag::measuring::{Measuring, Questions};
@@ -44,8 +45,10 @@ async fn the_page_shows_what_the_api_says() -> Result<()> {
 async fn ten_thousand_services_are_searched_sorted_and_paged() -> Result<()> {
     let tools = tools().await?;
     let (questions, answers) = Questions::new();
-    let (_intake, deliveries) = Intake::new();
-    let measuring = Measuring::new(Clock::start(), Vec::new(), Vec::new(), synthetic()?, |_| {});
+    let (_intakes, deliveries) = Intake::for_watches(0);
+    let clock = Clock::start();
+    let measuring =
+        Measuring::new(clock, Arc::new(Heartbeat::new(clock)), Vec::new(), Vec::new(), synthetic()?, |_| {});
     tokio::spawn(measuring.run(deliveries, answers));
     let settings = Settings { listen: "127.0.0.1:0".parse()?, probe_listen: None, tls: None, auth: Auth::None };
     let server = Server::bind(&settings).await?;

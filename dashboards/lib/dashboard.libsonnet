@@ -97,7 +97,33 @@ function(config) {
     }
     for name in ['overview', 'service', 'daemon']
     if name != except
-  ],
+  ] + (if config.runbookURLPrefix == '' then [] else [{
+         type: 'link',
+         title: 'Runbook',
+         tooltip: 'What to do when the controller stands still; it leads to the others',
+         url: config.runbookURLPrefix + 'EndpointLagControllerStalled' + config.runbookURLSuffix,
+         icon: 'doc',
+         includeVars: false,
+         keepTime: false,
+         targetBlank: true,
+         asDropdown: false,
+         tags: [],
+       }]),
+
+  // Alerts that fired, as marks on the time.
+  local alerts = {
+    name: 'Alerts',
+    datasource: panel.datasource,
+    enable: true,
+    hide: false,
+    iconColor: 'red',
+    expr: 'ALERTS{alertname=~"EndpointLag.+", alertstate="firing", severity!="info", %s}' % inCluster,
+    titleFormat: '{{alertname}}',
+    textFormat: '{{severity}} {{namespace}} {{service}}',
+    tagKeys: 'severity',
+    step: '60s',
+    useValueForTime: false,
+  },
 
   // The address of a Service's own dashboard, from a row or a series that names it.
   serviceURL(namespace, service)::
@@ -161,7 +187,7 @@ function(config) {
     timezone: 'browser',
     links: links(name),
     templating: { list: variables },
-    annotations: { list: [] },
+    annotations: { list: [alerts] },
     panels: place(rows),
   },
 }

@@ -45,19 +45,28 @@ local base(type, title, description, unit, targets) = {
   },
   byName(name, properties):: $.override({ id: 'byName', options: name }, properties),
 
-  // A number with its recent course.
+  // Units. What comes a second, by its name; seconds on an axis, which Grafana would write as 1.67 mins; and on one of decades.
+  perSecond(what):: 'suffix: %s/s' % what,
+  seconds:: 'suffix: s',
+  decades:: 'si:s',
+
+  // A number with its recent course, or several of them.
   stat(title, description, unit, target, thresholds, extra={})::
-    base('stat', title, description, unit, [target]) + {
+    local targets = if std.isArray(target) then target else [target];
+    base('stat', title, description, unit, targets) + {
       fieldConfig+: { defaults+: { thresholds: thresholds, color: { mode: 'thresholds' } } },
       options: {
         reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
         colorMode: 'value',
-        graphMode: if target.range then 'area' else 'none',
+        graphMode: if targets[0].range then 'area' else 'none',
         justifyMode: 'center',
         orientation: 'auto',
         textMode: 'value',
       },
     } + extra,
+
+  // Each number stands beside its name.
+  named:: { options+: { textMode: 'value_and_name', graphMode: 'none', orientation: 'vertical' } },
 
   // Lines over time.
   timeseries(title, description, unit, targets, extra={})::
@@ -101,6 +110,8 @@ local base(type, title, description, unit, targets) = {
       lineWidth: 1,
     } } },
   },
+  // Counts: no fractions on the axis.
+  whole:: { fieldConfig+: { defaults+: { decimals: 0 } } },
   // Values that hold until the next: no slope between them.
   steps:: { fieldConfig+: { defaults+: { custom+: { lineInterpolation: 'stepAfter' } } } },
   // Orders of magnitude on the axis, where values range from milliseconds to minutes.

@@ -72,8 +72,49 @@ local duration = import 'duration.libsonnet';
     for rate in config.burnRates
   ],
 
-  local oldest(labels) = 'max by (%s) (%s)' % [by(labels), metric('endpointlag_oldest_pending_seconds')],
-  local objective = 'max by (%s) (%s)' % [by(names.serviceLabels), metric('endpointlag_objective_seconds')],
+  // The greatest that the daemons say which can see: of several replicas one may be blind, of several shards some.
+  local seen(name, labels=names.serviceLabels) =
+    |||
+      max by (%(labels)s) (
+        %(gauge)s
+        unless on (%(daemon)s) (
+          %(synced)s == 0
+          or
+          %(age)s > %(silent)d
+        )
+      )
+    ||| % {
+      labels: by(labels),
+      gauge: metric(name),
+      daemon: by([cluster, 'job', 'instance']),
+      synced: metric('endpointlag_watch_synced'),
+      age: metric('endpointlag_watch_age_seconds'),
+      silent: duration.seconds(config.blindAfter),
+    },
+  local pending = seen('endpointlag_oldest_pending_seconds'),
+  local outOfSync = seen('endpointlag_oldest_out_of_sync_seconds'),
+  local misrouted = seen('endpointlag_oldest_out_of_sync_traffic_seconds'),
+
+  // So many times the objective of a Service, between two bounds in seconds.
+  local objectives(factor, least, most) =
+    |||
+      clamp(
+        %(factor)g * (
+          max by (%(labels)s) (%(objective)s)
+          or
+          0 * max by (%(labels)s) (%(all)s) + %(other)g
+        ),
+        %(least)d, %(most)d
+      )
+    ||| % {
+      factor: factor,
+      labels: by(names.serviceLabels),
+      objective: metric('endpointlag_objective_seconds'),
+      all: metric('endpointlag_out_of_sync_endpoints'),
+      other: config.otherObjective,
+      least: least,
+      most: most,
+    },
 
   local budget = [
     burn(
@@ -96,23 +137,8 @@ local duration = import 'duration.libsonnet';
 
   local pendingOld = [
     alert('EndpointLagPendingOld', level.severity, 'service', {
-      expr: |||
-        %(oldest)s
-        > clamp_max(
-          %(factor)g * (
-            %(objective)s
-            or
-            0 * %(oldest)s + %(other)g
-          ),
-          %(most)d
-        )
-      ||| % {
-        oldest: oldest(names.serviceLabels),
-        objective: objective,
-        factor: level.factor,
-        other: config.otherObjective,
-        most: duration.seconds(level.most),
-      },
+      local bound = objectives(level.factor, 0, duration.seconds(level.most)),
+      expr: '%s> %sand on (%s)\n%s> %s' % [pending, bound, by(names.serviceLabels), misrouted, bound],
       'for': level['for'],
       summary: 'A change has not come into the EndpointSlices of a Service for long.',
       description: |||
@@ -123,47 +149,59 @@ local duration = import 'duration.libsonnet';
     for level in config.pendingOld
   ],
 
-  local expired = [
-    alert('EndpointLagExpired', 'critical', 'service', {
-      expr: '%s > 0\n' % names.events(names.expired, config.expiredFor),
-      summary: 'Changes never came into the EndpointSlices of a Service.',
+  local wrong = [
+    alert('EndpointLagOutOfSync', 'critical', 'service', {
+      expr: tooLong,
+      'for': config.outOfSync['for'],
+      summary: 'Traffic of a Service goes wrong: its EndpointSlices are out of sync.',
       description: |||
-        About {{ $value | printf "%%.0f" }} changes of %s were given up in the last %s: they were pending for all of --expiry. They
-        are pending no more, and the slices may still be wrong.
-      ||| % [theService, config.expiredFor],
+        For {{ $value | humanizeDuration }} the EndpointSlices of %s have led connections to a pod that should get none, or kept them
+        from one that should, whatever became of the change. They are wrong until they are written anew.
+      ||| % theService,
+    }),
+    alert('EndpointLagOutOfSync', 'info', 'service', {
+      expr: '%s> %d\nunless on (%s) (\n%s)\n' % [
+        outOfSync,
+        duration.seconds(config.outOfSync.withoutTraffic),
+        by(names.serviceLabels),
+        names.indented(tooLong),
+      ],
+      'for': config.outOfSync['for'],
+      summary: 'The EndpointSlices of a Service are out of sync, and no traffic goes wrong by it.',
+      description: |||
+        For {{ $value | humanizeDuration }} the EndpointSlices of %s have listed a pod otherwise than it is. No connection goes wrong
+        by it now.
+      ||| % theService,
     }),
   ],
+  local tooLong = misrouted + '> ' + objectives(
+    config.outOfSync.factor, duration.seconds(config.outOfSync.least), duration.seconds(config.outOfSync.most)
+  ),
 
   local stalled = [
     alert('EndpointLagControllerStalled', 'critical', 'overview', {
-      local outcome(name, over) =
-        '%s >= %s' % [names.events('%s{outcome="%s"}' % [names.outcomes, name], over), '%d'],
+      local all = seen('endpointlag_oldest_out_of_sync_traffic_seconds', [cluster]),
       expr: |||
         (
-          %(oldest)s
-          and on (%(cluster)s) (
-            %(oldest)s > %(pending)d
-            or
-            %(expired)s
-            or
-            %(superseded)s
-          )
+        %(all)s  > %(outOfSync)d
+          or
+        %(all)s  and on (%(cluster)s) %(superseded)s >= %(minimum)d
         )
         unless on (%(cluster)s) (%(outcomes)s{outcome="propagated"} > 0)
       ||| % {
-        oldest: oldest([cluster]),
+        all: names.indented(all),
         cluster: cluster,
-        pending: duration.seconds(config.stalled.pending),
-        expired: outcome('expired', config.stalled.expired) % 1,
-        superseded: outcome('superseded', config.stalled.superseded) % config.stalled.minimumSuperseded,
+        outOfSync: duration.seconds(config.stalled.outOfSync),
+        superseded: names.events('%s{outcome="superseded"}' % names.outcomes, config.stalled.superseded),
+        minimum: config.stalled.minimumSuperseded,
         outcomes: names.outcomes,
       },
       'for': config.stalled['for'],
       summary: 'No change comes into any EndpointSlice.',
       description: |||
-        Pods and Services%s change, and for %s no EndpointSlice has shown any of it. {{ if gt $value 0.0 }}The oldest pending
-        change is {{ $value | humanizeDuration }} old.{{ else }}What was pending has expired or was overtaken.{{ end }} The
-        EndpointSlice controller does not work.
+        Pods and Services%s change, and for %s no EndpointSlice has shown any of it. {{ if gt $value 0.0 }}The oldest endpoint that
+        traffic goes wrong by has been out of sync for {{ $value | humanizeDuration }}.{{ else }}What was pending was
+        overtaken.{{ end }} The EndpointSlice controller does not work.
       ||| % [inCluster, config.rateWindow],
     }),
   ],
@@ -264,7 +302,7 @@ local duration = import 'duration.libsonnet';
   prometheusAlerts+:: {
     groups+: [
       { name: 'endpointlag-slo', rules: [joined(rule) for rule in std.flattenArrays(budget)] },
-      { name: 'endpointlag-pending', rules: [joined(rule) for rule in pendingOld + expired + stalled] },
+      { name: 'endpointlag-pending', rules: [joined(rule) for rule in pendingOld + wrong + stalled] },
       { name: 'endpointlag-daemon', rules: [joined(rule) for rule in blind + down] },
     ],
   },

@@ -39,21 +39,27 @@
     longInterval: '3m',
 
     // A change is old when it has been pending for `factor` times the objective of its Service, and in any case at `most`,
-    // which is to be less than --expiry: what has expired is not pending any more.
+    // which is to be less than --expiry: what has expired is not pending any more. Only where traffic goes wrong meanwhile.
     pendingOld: [
-      { severity: 'warning', factor: 6, most: '8m', 'for': '1m' },
-      { severity: 'critical', factor: 60, most: '8m', 'for': '1m' },
+      { severity: 'warning', factor: 6, most: '8m', 'for': '2m' },
     ],
+
+    // Endpoints are out of sync for too long when traffic has gone wrong by them for `factor` times the objective of their
+    // Service, but not before `least`, and in any case at `most`. Where no traffic goes wrong, at `withoutTraffic`, which pages
+    // nobody: a pod that was not ready and then failed may stay listed as not ready for ever.
+    outOfSync: { factor: 60, least: '2m', most: '15m', 'for': '1m', withoutTraffic: '1h' },
 
     // Objective in seconds of the Services beyond --max-services. They share one series, and none says their objective.
     otherObjective: 5,
 
-    // How long a change that was given up keeps its alert.
-    expiredFor: '30m',
+    // The controller stands still if nothing is reflected in the whole cluster for `rateWindow`, while traffic has gone wrong by
+    // an endpoint for more than `outOfSync`, or while `minimumSuperseded` changes are overtaken within `superseded`.
+    stalled: { outOfSync: '1m', superseded: '10m', minimumSuperseded: 3, 'for': '2m' },
 
-    // The controller stands still if nothing is reflected in the whole cluster for `rateWindow`, while a change is pending for
-    // more than `pending`, has expired within `expired`, or while `minimumSuperseded` are overtaken within `superseded`.
-    stalled: { pending: '1m', expired: '1h', superseded: '10m', minimumSuperseded: 3, 'for': '1m' },
+    // A daemon that hears nothing on a watch for this long, or whose watch is not synced, does not see what changes: it says
+    // nothing about the controller then, and EndpointLagBlind speaks instead. Longer than the minute between two bookmarks, and
+    // shorter than what any alert about a pending change waits for, so that none comes before.
+    blindAfter: '90s',
 
     // What one daemon may leave unseen: how long a watch may be without all objects, or without a byte (bookmarks come each
     // minute, and --watch-idle ends it after three), and the share of time between connections.

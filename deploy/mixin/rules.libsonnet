@@ -70,7 +70,6 @@ local duration = import 'duration.libsonnet';
     changes(level):: changes % level,
     missed(level):: missed % level,
     share(level, over):: '%s:endpointlag_slo_missed_per_change:ratio_rate%s' % [level, over],
-    expired:: 'cluster_namespace_service:endpointlag_changes_expired:rate' + window,
     outcomes:: 'cluster_outcome:endpointlag_changes:rate' + window,
     // How many events there were over a window, of a rate that is recorded at each interval.
     events(rate, over):: 'sum_over_time(%s[%s]) * %d' % [rate, over, duration.seconds(config.interval)],
@@ -90,10 +89,6 @@ local duration = import 'duration.libsonnet';
           {
             record: missed % 'cluster_namespace_service',
             expr: sum(service, rate('endpointlag_slo_missed_total', ['change'])) + '> 0\n',
-          },
-          {
-            record: $.endpointlag.expired,
-            expr: sum(service, rate('endpointlag_changes_total', ['change'], 'outcome="expired"')) + '> 0\n',
           },
           {
             record: changes % 'cluster',

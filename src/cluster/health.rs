@@ -5,7 +5,10 @@ use std::{
     fmt,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
+        },
     },
     time::Duration,
 };
@@ -37,6 +40,8 @@ pub struct WatchHealth {
     /// Where; `None` for the whole cluster.
     pub namespace: Option<String>,
     synced: AtomicBool,
+    /// Since when not all that was stamped has been told; [`NOT_HELD`] if it has.
+    held: AtomicU64,
     last_byte: AtomicU64,
     bytes: AtomicU64,
     events: AtomicU64,
@@ -47,6 +52,9 @@ pub struct WatchHealth {
     restarts: [AtomicU64; Restart::ALL.len()],
     failure: Mutex<Option<(Restart, String)>>,
 }
+
+/// No stamp of a process comes near it.
+const NOT_HELD: u64 = u64::MAX;
 
 // === impl Restart ===
 
@@ -78,6 +86,7 @@ impl WatchHealth {
             resource,
             namespace,
             synced: AtomicBool::new(false),
+            held: AtomicU64::new(NOT_HELD),
             last_byte: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             events: AtomicU64::new(0),
@@ -93,6 +102,23 @@ impl WatchHealth {
     /// Whether all objects are known, and every change from now on is seen as it happens.
     pub fn is_synced(&self) -> bool {
         self.synced.load(Relaxed)
+    }
+
+    /// Up to when all that this watch has to tell has been handed over: for ever, as far as the watch knows, or up to the moment since which
+    /// it is lost, or waits for room. To be asked for before what was handed over is taken.
+    pub fn complete_through(&self) -> Stamp {
+        Stamp::new(Duration::from_nanos(self.held.load(Acquire)))
+    }
+
+    /// What happened after `at` may be told later, or not at all, until [`Self::release`]. An earlier hold stays. Returns whether there was
+    /// none.
+    pub fn hold(&self, at: Stamp) -> bool {
+        self.held.fetch_min(at.since_origin().as_nanos() as u64, AcqRel) == NOT_HELD
+    }
+
+    /// All has been handed over.
+    pub fn release(&self) {
+        self.held.store(NOT_HELD, Release);
     }
 
     /// Bytes came at `at`.
@@ -218,5 +244,22 @@ impl fmt::Display for WatchHealth {
             Some(namespace) => write!(f, "{} in {namespace}", self.resource),
             None => write!(f, "{}", self.resource),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_lasts_from_its_first_moment_until_it_is_released() {
+        let health = WatchHealth::new(Resource::Pods, None);
+        let at = |seconds| Stamp::new(Duration::from_secs(seconds));
+        assert!(health.complete_through() > at(1 << 30));
+        assert!(health.hold(at(5)));
+        assert!(!health.hold(at(9)));
+        assert_eq!(health.complete_through(), at(5));
+        health.release();
+        assert!(health.complete_through() > at(1 << 30));
     }
 }

@@ -4,16 +4,20 @@
 //! up the stamps of what follows. What it needs to know of the contents, it is told: how far the decoder has come, when a
 //! connection has ended, and whether the first list is complete.
 
+mod sight;
+
+use self::sight::Sight;
 use crate::cluster::{
     client::{ApiClient, RequestError, Scope},
     clock::Clock,
-    decode::Late,
     event::Stamp,
     frame::Framer,
     health::{Restart, WatchHealth},
-    intake::{Intake, IntakeClosed, Progress, Step},
+    heartbeat::Heartbeat,
+    intake::{Intake, IntakeClosed, Load, Progress, Step},
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
+use bytes::Bytes;
 use futures::{FutureExt, Stream};
 use http::StatusCode;
 use http_body_util::BodyExt;
@@ -39,14 +43,14 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
 /// One watch.
 pub struct Watch {
-    /// Its number in the intake.
-    pub id: usize,
     /// What to watch.
     pub scope: Scope,
     /// Where from.
     pub client: ApiClient,
     /// The clock of the stamps.
     pub clock: Clock,
+    /// Whether the thread it runs on does.
+    pub heartbeat: Arc<Heartbeat>,
     /// Where what is read goes.
     pub intake: Intake,
     /// How it is doing.
@@ -78,10 +82,12 @@ enum Turn<T> {
     Established(u64),
     /// Bytes, or the end of the stream.
     Chunk(T),
+    /// There is nothing more to read now.
+    Drained,
     /// The decoder wants no more of it.
     Aborted,
-    /// Nothing came for as long as the timer was set to.
-    Silent,
+    /// The timer went off.
+    Alarm,
 }
 
 /// Nobody takes what the watch reads.
@@ -125,7 +131,10 @@ impl Watch {
         let mut delays = retries.build();
         let mut resume: Option<u64> = None;
         let mut streams_lists = true;
-        let mut blind_since: Option<Stamp> = None;
+        let mut has_been_up = false;
+        // Until the first list is complete, the watch is blind as after any other gap.
+        let mut blind_since = self.clock.now();
+        self.lose(blind_since)?;
         loop {
             let began = self.clock.now();
             let resumes = resume.is_some();
@@ -134,15 +143,19 @@ impl Watch {
                 Err(error) => End::Request(error),
                 Ok(body) => {
                     let now = self.clock.now();
-                    if let Some(since) = blind_since.take() {
-                        self.health.count_gap(now.since(since));
+                    if has_been_up {
+                        self.health.count_gap(now.since(blind_since));
                     }
+                    has_been_up = true;
                     self.health.touch(now);
                     let restart = self.read(body).await?;
-                    blind_since = Some(match restart {
-                        Restart::Idle => self.health.last_byte(),
-                        _ => self.clock.now(),
-                    });
+                    blind_since = match restart {
+                        // All came before the end of the stream did.
+                        Restart::Closed => self.clock.now(),
+                        _ => self.health.last_byte(),
+                    };
+                    self.health.set_unsynced();
+                    self.lose(blind_since)?;
                     End::Stream(restart)
                 }
             };
@@ -241,7 +254,8 @@ impl Watch {
             let at = self.clock.now();
             self.health.read(at, body.len());
             let (reply, answer) = oneshot::channel();
-            self.intake.send_bytes(self.id, body.len(), Step::Page { at, body, reply }).await?;
+            let room = self.intake.room(Load::List, body.len()).await?;
+            self.intake.send_into(room, Step::Page { at, body, reply })?;
             match answer.await.map_err(|_| Stop)? {
                 Ok(Some(next)) => token = Some(next),
                 // A list that made no sense is told by the progress, which then has nothing to resume from.
@@ -257,17 +271,14 @@ impl Watch {
         let mut abort = pin!(self.signals.abort.notified());
         let mut stream = pin!(body.into_data_stream());
         let mut bound = pin!(self.version_after_connecting());
-        // Until it is known which version was current when all was set up, anything may be a replay.
-        let mut replayed = Late::All;
-        let mut held_up = false;
+        let mut sight = Sight::connected();
         let mut framer = Framer::default();
-        // Set anew when it goes off, not with each chunk.
-        let mut idle = pin!(tokio::time::sleep(self.idle_timeout));
+        // Set anew when it goes off or is needed sooner, not with each chunk.
+        let mut alarm = pin!(tokio::time::sleep(self.idle_timeout));
         loop {
-            let mut drained = false;
             // Most turns bring a chunk, and cost no look at the timer.
             let turn = poll_fn(|context| {
-                if replayed == Late::All
+                if sight.is_replaying()
                     && let Poll::Ready(version) = bound.as_mut().poll(context)
                 {
                     return Poll::Ready(Turn::Established(version));
@@ -279,31 +290,38 @@ impl Watch {
                 if let Poll::Ready(chunk) = stream.as_mut().poll_next(context) {
                     return Poll::Ready(Turn::Chunk(chunk));
                 }
-                drained = true;
-                idle.as_mut().poll(context).map(|()| Turn::Silent)
-            });
-            let next = match turn.await {
-                Turn::Chunk(next) => next,
-                Turn::Established(version) => {
-                    replayed = Late::UpTo(version);
-                    // Not before: what changed until now is censored, and a person who sees it synced would not expect that.
-                    self.health.set_synced();
-                    continue;
+                if sight.is_behind() {
+                    return Poll::Ready(Turn::Drained);
                 }
+                alarm.as_mut().poll(context).map(|()| Turn::Alarm)
+            });
+            let turn = turn.await;
+            let at = self.clock.now();
+            let next = match turn {
+                Turn::Chunk(next) => next,
                 Turn::Aborted => return Ok(Restart::Malformed),
-                Turn::Silent => {
-                    let silence = self.clock.now().since(self.health.last_byte());
+                Turn::Established(_) | Turn::Drained | Turn::Alarm => {
+                    match turn {
+                        Turn::Established(version) => sight.establish(version, at),
+                        Turn::Drained => sight.drain(at),
+                        _ => self.settle(&mut sight, at)?,
+                    }
+                    let silence = at.since(self.health.last_byte());
                     if silence >= self.idle_timeout {
                         return Ok(Restart::Idle);
                     }
-                    idle.as_mut().reset(tokio::time::Instant::now() + (self.idle_timeout - silence));
-                    held_up &= !drained;
+                    let idle = self.idle_timeout - silence;
+                    let wait = sight.settles_in(at).map_or(idle, |settled| settled.min(idle));
+                    alarm.as_mut().reset(tokio::time::Instant::now() + wait);
                     continue;
                 }
             };
-            let at = self.clock.now();
-            // The socket had nothing more: what was stamped late while we were held up has all been read.
-            held_up &= !drained;
+            if let Some(since) = self.heartbeat.unread_since(at) {
+                sight.fall_behind();
+                self.lose(since)?;
+            } else {
+                self.settle(&mut sight, at)?;
+            }
             let bytes = match next {
                 None => return Ok(Restart::Closed),
                 Some(Err(error)) => {
@@ -315,23 +333,55 @@ impl Watch {
             self.health.read(at, bytes.len());
             framer.push(bytes);
             loop {
-                let bytes = match framer.next_frame() {
-                    Ok(Some(frame)) => frame,
+                match framer.next_frame() {
+                    Ok(Some(frame)) => self.hand_over_frame(at, frame, &mut sight).await?,
                     Ok(None) => break,
                     Err(error) => {
                         self.hand_over(Step::NoFrame(error))?;
                         return Ok(Restart::Malformed);
                     }
-                };
-                let late = if held_up { Late::All } else { replayed };
-                if self.intake.send_bytes(self.id, bytes.len(), Step::Frame { at, bytes, late }).await? {
-                    held_up = true;
-                    if *self.signals.listed.borrow() {
-                        self.health.count_held_up();
-                    }
                 }
             }
         }
+    }
+
+    /// Hands over what was read at `at`, once there is room for it. What is read after a wait has lain.
+    async fn hand_over_frame(&self, at: Stamp, bytes: Bytes, sight: &mut Sight) -> Result<(), Stop> {
+        let is_listed = !sight.is_replaying() || *self.signals.listed.borrow();
+        let load = if is_listed { Load::Event } else { Load::List };
+        if let Some(room) = self.intake.try_room(load, bytes.len()) {
+            return Ok(self.intake.send_into(room, Step::Frame { at, bytes, late: sight.late() })?);
+        }
+        let is_newly_held = self.health.hold(at);
+        let room = self.intake.room(load, bytes.len()).await?;
+        self.intake.send_into(room, Step::Frame { at, bytes, late: sight.late() })?;
+        sight.fall_behind();
+        if is_newly_held {
+            self.hand_over(Step::Lost(at))?;
+        }
+        if is_listed {
+            self.health.count_held_up();
+        }
+        Ok(())
+    }
+
+    /// What happened after `since` may be told late, or not at all.
+    fn lose(&self, since: Stamp) -> Result<(), Stop> {
+        if self.health.hold(since) {
+            self.hand_over(Step::Lost(since))?;
+        }
+        Ok(())
+    }
+
+    /// Time passes: once all is told that could have been missed, the watch is restored.
+    fn settle(&self, sight: &mut Sight, at: Stamp) -> Result<(), Stop> {
+        if sight.settle(at) {
+            self.hand_over(Step::Restored(at))?;
+            // Behind that in the queue comes whatever was stamped since.
+            self.health.release();
+            self.health.set_synced();
+        }
+        Ok(())
     }
 
     /// The version that was current once the watch was established and its list, if it began with one, complete. Whatever is
@@ -356,7 +406,7 @@ impl Watch {
     }
 
     fn hand_over(&self, step: Step) -> Result<(), Stop> {
-        Ok(self.intake.send(self.id, step)?)
+        Ok(self.intake.send(step)?)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod changes;
 mod histogram;
+mod out_of_sync;
 mod overview;
 mod query;
 mod services;
@@ -12,6 +13,7 @@ mod services;
 pub use self::{
     changes::{ChangesQuery, changes},
     histogram::{HistogramFormat, HistogramQuery, Histograms},
+    out_of_sync::{OutOfSyncQuery, out_of_sync},
     overview::overview,
     query::QueryError,
     services::{ServicesQuery, services},

@@ -1,23 +1,28 @@
 //! Prometheus metrics, made from the state at the moment of a scrape.
 
 mod encode;
-mod families;
+mod exemplar;
+mod family;
 mod native;
 mod openmetrics;
 mod table;
 
+use self::{
+    encode::Page,
+    family::{Context, Exemplars, Family},
+    table as metric,
+};
 pub use self::{
     encode::{Format, gzip},
     table::{Kind, METRICS, Metric},
 };
-use self::{families::Families, table as metric};
 use crate::{
     cluster::{
         event::{Resource, Stamp},
         health::{Restart, WatchHealth},
     },
     propagation::{Change, Outcome},
-    stats::Snapshot,
+    stats::{OutOfSync, Series, Snapshot},
 };
 use clap::ValueEnum;
 use prometheus::{core::Collector, process_collector::ProcessCollector};
@@ -74,91 +79,144 @@ impl Scrape {
     /// Encodes it, the process's own metrics included.
     ///
     /// # Errors
-    /// If two metrics got the same name.
+    /// None in practice: it writes to memory.
     pub fn encode(&self, format: Format) -> prometheus::Result<Vec<u8>> {
-        let mut families = self.families();
-        families.merge(ProcessCollector::for_self().collect());
-        encode::encode(&families, format)
+        let context = Context { histograms: self.histograms, at: self.snapshot.at, wall: self.snapshot.wall };
+        let mut page = Page::new(format, context);
+        self.write_changes(&mut page)?;
+        self.write_states(&mut page)?;
+        self.write_watches(&mut page)?;
+        self.write_daemon(&mut page)?;
+        for family in ProcessCollector::for_self().collect() {
+            page.append(&family, &Exemplars::new())?;
+        }
+        Ok(page.finish())
     }
 
-    fn families(&self) -> Families {
-        let mut families = Families::new(self.histograms, self.snapshot.at, self.snapshot.wall);
-        self.collect_series(&mut families);
-        self.collect_watches(&mut families);
-        for (path, code, count) in &self.http.requests {
-            families.value(&metric::HTTP_REQUESTS, &[path, &code.to_string()], *count as f64);
-        }
-        for (reason, count) in &self.http.dropped {
-            families.value(&metric::HTTP_DROPPED, &[reason], *count as f64);
-        }
-        let Snapshot { bounds, reordered, malformed_annotations, .. } = &self.snapshot;
-        families.histogram(&metric::REORDER, &[], bounds, reordered);
-        families.value(&metric::REORDERED, &[], reordered.counts.iter().sum::<u64>() as f64);
-        families.value(&metric::MALFORMED_ANNOTATIONS, &[], *malformed_annotations as f64);
-        families.value(&metric::SERVICES_OVERFLOWED, &[], self.snapshot.overflowed as f64);
-        families.value(&metric::SAMPLES_DROPPED, &[], self.samples_dropped as f64);
-        families.value(&metric::HDR_LOG_ERRORS, &[], self.hdr_log_errors as f64);
-        families.value(&metric::BUILD_INFO, &[crate::VERSION, crate::REVISION], 1.0);
-        families
-    }
-
-    fn collect_series(&self, families: &mut Families) {
-        let Snapshot { at, bounds, series, objectives, .. } = &self.snapshot;
-        for row in series {
-            let (namespace, name, change) = (&*row.service.namespace, &*row.service.name, row.change.as_str());
-            let labels = [namespace, name, change];
-            if let (Some(delays), true) = (&row.delays, self.histograms != Histograms::ClusterOnly) {
-                families.histogram(&metric::PROPAGATION, &labels, bounds, delays);
-            }
-            for (outcome, count) in Outcome::NAMES.iter().zip(row.outcomes) {
-                // Most Services never see the others: their series come with the first.
-                if count == 0 && !ALWAYS_SHOWN.contains(outcome) {
-                    continue;
+    /// By Service and kind of change.
+    fn write_changes(&self, page: &mut Page) -> prometheus::Result<()> {
+        let Snapshot { bounds, series, .. } = &self.snapshot;
+        page.family(&metric::PROPAGATION, |family| {
+            if self.histograms == Histograms::ClusterOnly {
+                for (change, delays) in Change::ALL.iter().zip(&self.snapshot.cluster) {
+                    family.histogram(&[ALL, ALL, change.as_str()], bounds, delays);
                 }
-                families.value(&metric::CHANGES, &[namespace, name, change, outcome], count as f64);
+                return;
             }
-            families.value(&metric::PENDING, &labels, row.pending as f64);
-            let oldest = row.oldest.map_or(0.0, |oldest| at.since(oldest).as_secs_f64());
-            families.value(&metric::OLDEST_PENDING, &labels, oldest);
-            families.value(&metric::SLO_CHANGES, &labels, row.judged as f64);
-            families.value(&metric::SLO_MISSED, &labels, row.missed as f64);
-        }
-        if self.histograms == Histograms::ClusterOnly {
-            for (change, delays) in Change::ALL.iter().zip(&self.snapshot.cluster) {
-                families.histogram(&metric::PROPAGATION, &[ALL, ALL, change.as_str()], bounds, delays);
+            for row in series {
+                if let Some(delays) = &row.delays {
+                    family.histogram(&labels(row), bounds, delays);
+                }
             }
-        }
-        for (service, objective) in objectives {
-            let labels = [&*service.namespace, &*service.name];
-            families.value(&metric::OBJECTIVE, &labels, objective.as_secs_f64());
-        }
+        })?;
+        page.family(&metric::CHANGES, |family| {
+            for row in series {
+                let [namespace, name, change] = labels(row);
+                for (outcome, count) in Outcome::NAMES.iter().zip(row.outcomes) {
+                    // Most Services never see the others: their series come with the first.
+                    if count > 0 || ALWAYS_SHOWN.contains(outcome) {
+                        family.value(&[namespace, name, change, outcome], count as f64);
+                    }
+                }
+            }
+        })?;
+        let mut each = |metric, value: &dyn Fn(&Series) -> f64| {
+            page.family(metric, |family| series.iter().for_each(|row| family.value(&labels(row), value(row))))
+        };
+        each(&metric::PENDING, &|row| row.pending as f64)?;
+        each(&metric::OLDEST_PENDING, &|row| self.age(row.oldest))?;
+        each(&metric::SLO_CHANGES, &|row| row.judged as f64)?;
+        each(&metric::SLO_MISSED, &|row| row.missed as f64)
+    }
+
+    /// By Service, whether anything has changed or not.
+    fn write_states(&self, page: &mut Page) -> prometheus::Result<()> {
+        page.family(&metric::OBJECTIVE, |family| {
+            for (service, objective) in &self.snapshot.objectives {
+                family.value(&[&service.namespace, &service.name], objective.as_secs_f64());
+            }
+        })?;
+        let mut each = |metric, value: &dyn Fn(&OutOfSync) -> f64| {
+            page.family(metric, |family| {
+                for (service, it) in &self.snapshot.out_of_sync {
+                    family.value(&[&service.namespace, &service.name], value(it));
+                }
+            })
+        };
+        each(&metric::OUT_OF_SYNC, &|it| it.endpoints as f64)?;
+        each(&metric::OLDEST_OUT_OF_SYNC, &|it| self.age(it.oldest))?;
+        each(&metric::OLDEST_OUT_OF_SYNC_TRAFFIC, &|it| self.age(it.oldest_traffic))
     }
 
     /// By resource: the watches of several namespaces count as one, which is as old and as synced as the worst of them.
-    fn collect_watches(&self, families: &mut Families) {
-        for resource in Resource::ALL {
-            let watches: Vec<_> = self.watches.iter().filter(|watch| watch.resource == resource).collect();
-            let sum = |of: fn(&WatchHealth) -> u64| watches.iter().map(|watch| of(watch)).sum::<u64>() as f64;
-            let labels = [resource.as_str()];
-            families.value(&metric::WATCH_EVENTS, &labels, sum(WatchHealth::events));
-            families.value(&metric::WATCH_BYTES, &labels, sum(WatchHealth::bytes));
-            families.value(&metric::WATCH_MALFORMED, &labels, sum(WatchHealth::malformed));
-            families.value(&metric::WATCH_HELD_UP, &labels, sum(WatchHealth::held_up));
-            for reason in Restart::ALL {
-                let restarts: u64 = watches.iter().map(|watch| watch.restarts(reason)).sum();
-                families.value(&metric::WATCH_RESTARTS, &[resource.as_str(), reason.as_str()], restarts as f64);
+    fn write_watches(&self, page: &mut Page) -> prometheus::Result<()> {
+        let mut each = |metric, value: &dyn Fn(&[&WatchHealth]) -> f64| {
+            page.family(metric, |family| {
+                for resource in Resource::ALL {
+                    family.value(&[resource.as_str()], value(&self.watches_of(resource)));
+                }
+            })
+        };
+        each(&metric::WATCH_EVENTS, &|all| sum(all, WatchHealth::events))?;
+        each(&metric::WATCH_BYTES, &|all| sum(all, WatchHealth::bytes))?;
+        each(&metric::WATCH_MALFORMED, &|all| sum(all, WatchHealth::malformed))?;
+        each(&metric::WATCH_HELD_UP, &|all| sum(all, WatchHealth::held_up))?;
+        each(&metric::WATCH_GAP, &|all| all.iter().map(|watch| watch.gap().as_secs_f64()).sum())?;
+        each(&metric::WATCH_AGE, &|all| self.age(all.iter().map(|watch| watch.last_byte()).min()))?;
+        each(&metric::WATCH_CONNECT, &|all| {
+            all.iter().map(|watch| watch.connect()).max().unwrap_or_default().as_secs_f64()
+        })?;
+        each(&metric::WATCH_SYNCED, &|all| f64::from(u8::from(all.iter().all(|watch| watch.is_synced()))))?;
+        page.family(&metric::WATCH_RESTARTS, |family| {
+            for resource in Resource::ALL {
+                let watches = self.watches_of(resource);
+                for reason in Restart::ALL {
+                    let restarts = sum(&watches, |watch| watch.restarts(reason));
+                    family.value(&[resource.as_str(), reason.as_str()], restarts);
+                }
             }
-            let gap: f64 = watches.iter().map(|watch| watch.gap().as_secs_f64()).sum();
-            families.value(&metric::WATCH_GAP, &labels, gap);
-            let oldest: Option<Stamp> = watches.iter().map(|watch| watch.last_byte()).min();
-            let age = oldest.map_or(0.0, |oldest| self.snapshot.at.since(oldest).as_secs_f64());
-            families.value(&metric::WATCH_AGE, &labels, age);
-            let connect = watches.iter().map(|watch| watch.connect()).max().unwrap_or_default();
-            families.value(&metric::WATCH_CONNECT, &labels, connect.as_secs_f64());
-            let synced = watches.iter().all(|watch| watch.is_synced());
-            families.value(&metric::WATCH_SYNCED, &labels, f64::from(u8::from(synced)));
-        }
+        })
     }
+
+    /// Of the daemon as a whole.
+    fn write_daemon(&self, page: &mut Page) -> prometheus::Result<()> {
+        let Snapshot { bounds, reordered, malformed_annotations, overflowed, .. } = &self.snapshot;
+        page.family(&metric::HTTP_REQUESTS, |family| {
+            for (path, code, count) in &self.http.requests {
+                family.value(&[path, &code.to_string()], *count as f64);
+            }
+        })?;
+        page.family(&metric::HTTP_DROPPED, |family| {
+            for (reason, count) in &self.http.dropped {
+                family.value(&[reason], *count as f64);
+            }
+        })?;
+        page.family(&metric::REORDER, |family| family.histogram(&[], bounds, reordered))?;
+        let mut one = |metric, value: f64| page.family(metric, |family: &mut Family| family.value(&[], value));
+        one(&metric::REORDERED, reordered.counts.iter().sum::<u64>() as f64)?;
+        one(&metric::MALFORMED_ANNOTATIONS, *malformed_annotations as f64)?;
+        one(&metric::SERVICES_OVERFLOWED, *overflowed as f64)?;
+        one(&metric::SAMPLES_DROPPED, self.samples_dropped as f64)?;
+        one(&metric::HDR_LOG_ERRORS, self.hdr_log_errors as f64)?;
+        page.family(&metric::BUILD_INFO, |family| family.value(&[crate::VERSION, crate::REVISION], 1.0))
+    }
+
+    fn watches_of(&self, resource: Resource) -> Vec<&WatchHealth> {
+        self.watches.iter().map(AsRef::as_ref).filter(|watch: &&WatchHealth| watch.resource == resource).collect()
+    }
+
+    /// The age of what began then, in seconds; zero if there is nothing.
+    fn age(&self, since: Option<Stamp>) -> f64 {
+        since.map_or(0.0, |since| self.snapshot.at.since(since).as_secs_f64())
+    }
+}
+
+fn labels(row: &Series) -> [&str; 3] {
+    [&row.service.namespace, &row.service.name, row.change.as_str()]
+}
+
+fn sum(watches: &[&WatchHealth], of: impl Fn(&WatchHealth) -> u64) -> f64 {
+    watches.iter().map(|watch| of(watch)).sum::<u64>() as f64
 }
 
 #[cfg(test)]

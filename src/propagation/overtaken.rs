@@ -8,6 +8,7 @@ use crate::{
     cluster::event::{Seen, Stamp},
     ledger::Change,
 };
+use foldhash::fast::RandomState;
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
@@ -16,7 +17,7 @@ use std::{
 /// The overtaken changes that may still be written.
 #[derive(Debug, Default)]
 pub(super) struct Overtaken {
-    memories: HashMap<Subject, Memory>,
+    memories: HashMap<Subject, Memory, RandomState>,
     /// Until when each memory lasts, and memories that ended before.
     deadlines: BinaryHeap<Reverse<(Stamp, Subject)>>,
 }
@@ -82,6 +83,17 @@ impl Overtaken {
     /// A Service and its pods of which something is remembered.
     pub(super) fn subjects_of(&self, service: ServiceId) -> Vec<Subject> {
         self.memories.keys().filter(|subject| subject.service == service).copied().collect()
+    }
+
+    /// When the subject changed is not sure any more.
+    pub(super) fn taint(&mut self, subject: Subject) {
+        let answers = self.memories.get_mut(&subject).into_iter().flat_map(|memory| &mut memory.answers);
+        answers.for_each(|(_, seen)| *seen = Seen::late(seen.at));
+    }
+
+    /// All of which something is remembered.
+    pub(super) fn subjects(&self) -> impl Iterator<Item = Subject> {
+        self.memories.keys().copied()
     }
 
     /// Forgets a subject. Says whether something was remembered.

@@ -2,7 +2,7 @@
 
 use super::routes::{Answer, PLAIN, State, accepts_gzip, answer, ending, text_of};
 use crate::exposition::{
-    api::{self, ChangesQuery, HistogramFormat, HistogramQuery, Histograms, QueryError, ServicesQuery},
+    api::{self, ChangesQuery, HistogramFormat, HistogramQuery, Histograms, OutOfSyncQuery, QueryError, ServicesQuery},
     metrics::gzip,
 };
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
@@ -20,7 +20,7 @@ enum ApiError {
     Query(#[from] QueryError),
     #[error("no Service of this name is measured, or was lately")]
     UnknownService,
-    #[error("there is no such path; /api/v1/ has overview, services, histogram and changes")]
+    #[error("there is no such path; /api/v1/ has overview, services, out-of-sync, histogram and changes")]
     UnknownPath,
     #[error("the daemon is ending")]
     Ending,
@@ -44,6 +44,7 @@ impl State {
             "overview" => self.overview().await,
             "services" => self.services(query).await,
             "histogram" => self.histogram(query).await,
+            "out-of-sync" => self.out_of_sync(query).await,
             "changes" => self.changes(query).await,
             _ => Err(ApiError::UnknownPath),
         };
@@ -81,6 +82,12 @@ impl State {
             HistogramFormat::Text => Ok((PLAIN, histograms.text().into_bytes())),
         })
         .await
+    }
+
+    async fn out_of_sync(&self, query: &str) -> Result<Body, ApiError> {
+        let query = OutOfSyncQuery::parse(query)?;
+        let now = self.questions.out_of_sync().await.ok_or(ApiError::Ending)?;
+        compute(move || Ok((JSON, api::out_of_sync(&now, &query)?))).await
     }
 
     async fn changes(&self, query: &str) -> Result<Body, ApiError> {

@@ -20,13 +20,14 @@ use tokio::sync::Semaphore;
 pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// The paths that there are, but for the files of the page.
-pub(super) const PATHS: [&str; 8] = [
+pub(super) const PATHS: [&str; 9] = [
     "/",
     "/metrics",
     "/healthz",
     "/readyz",
     "/api/v1/overview",
     "/api/v1/services",
+    "/api/v1/out-of-sync",
     "/api/v1/histogram",
     "/api/v1/changes",
 ];

@@ -1,11 +1,15 @@
 //! The numbers behind the JSON API and the page: copies that whoever asks works on, off the measuring thread.
 
-use super::{ChangeStats, Delays, Distribution, Stats};
+use super::{ChangeStats, Delays, Distribution, Misses, OutOfSync, OutOfSyncServices, Stats};
 use crate::{
     cluster::event::Stamp,
     propagation::{Change, Outcome, PendingView, ServiceName, Tracker},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Which Services and kinds of change are asked for; the default is all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +34,7 @@ pub struct Row {
     /// Changes that ended, by [`Outcome::index`].
     pub outcomes: [u64; Outcome::NAMES.len()],
     /// Changes that missed their objective.
-    pub missed: u64,
+    pub missed: Misses,
     /// Delays, where any is known.
     pub delays: Option<Distribution>,
     /// Pending changes.
@@ -55,6 +59,8 @@ pub struct Table {
     pub rows: Vec<Row>,
     /// By Service.
     pub measured: Vec<Measured>,
+    /// What is out of sync of each selected Service.
+    pub out_of_sync: OutOfSyncServices,
 }
 
 /// The cluster as a whole at one moment.
@@ -68,6 +74,12 @@ pub struct ClusterView {
     pub pending: u64,
     /// When the oldest of them started.
     pub oldest: Option<Stamp>,
+    /// Services with a change that has been pending for longer than their objective.
+    pub late_services: usize,
+    /// What is out of sync; `None` before the first lists are complete.
+    pub out_of_sync: Option<OutOfSync>,
+    /// Services whose endpoints have led traffic wrongly for longer than their objective.
+    pub misrouted_services: usize,
 }
 
 // === impl Selection ===
@@ -91,11 +103,19 @@ impl Selection {
 
 impl Row {
     fn new(service: Arc<ServiceName>, change: Change) -> Self {
-        Self { service, change, outcomes: Default::default(), missed: 0, delays: None, pending: 0, oldest: None }
+        Self {
+            service,
+            change,
+            outcomes: Default::default(),
+            missed: Misses::default(),
+            delays: None,
+            pending: 0,
+            oldest: None,
+        }
     }
 
     fn take(&mut self, stats: &ChangeStats) {
-        (self.outcomes, self.missed) = (stats.outcomes, stats.missed);
+        (self.outcomes, self.missed) = (stats.outcomes, stats.missed.clone());
         self.delays = stats.delays.as_ref().map(|delays| delays.distribution().clone());
     }
 }
@@ -115,7 +135,7 @@ impl Stats {
             }
         }
         for PendingView { service, change, count, oldest } in trackers.iter().flat_map(Tracker::pending) {
-            let service = if self.has_own(&service) { service } else { self.other.clone() };
+            let service = self.shown_as(&service);
             if selection.matches(&service, change) {
                 let row = rows.entry((service, change)).or_insert_with_key(new);
                 row.pending += count;
@@ -127,17 +147,43 @@ impl Stats {
         let mut measured: Vec<_> =
             selected.map(|(name, objective)| Measured { service: name.clone(), objective }).collect();
         measured.sort_unstable_by(|a, b| a.service.cmp(&b.service));
-        Table { rows: rows.into_values().collect(), measured }
+        let mut out_of_sync = Self::out_of_sync(trackers, |name| self.shown_as(name));
+        out_of_sync.retain(|name, _| selection.takes(name));
+        Table { rows: rows.into_values().collect(), measured, out_of_sync }
     }
 
     /// The cluster as a whole as it is now.
-    pub fn cluster(&self, trackers: &[Tracker]) -> ClusterView {
+    pub fn cluster(&self, trackers: &[Tracker], now: Stamp) -> ClusterView {
         let pending: Vec<_> = trackers.iter().flat_map(Tracker::pending).collect();
+        let out_of_sync: Vec<_> = trackers.iter().flat_map(Tracker::out_of_sync).collect();
+        let mut whole = OutOfSync::default();
+        out_of_sync.iter().for_each(|it| whole.add(it));
+        let late = oldest(pending.iter().map(|view| (&view.service, view.oldest)));
+        let misrouted = oldest(out_of_sync.iter().filter_map(|it| Some((&it.service, it.oldest_traffic?))));
+        let past_objective = |since: &HashMap<&Arc<ServiceName>, Stamp>| {
+            let measured = trackers.iter().flat_map(Tracker::measured_services);
+            let is_past =
+                |(name, objective): &(_, _)| since.get(name).is_some_and(|since| now.since(*since) > *objective);
+            measured.filter(is_past).count()
+        };
         ClusterView {
             delays: self.cluster.each_ref().map(Delays::distribution).map(Clone::clone),
             services: trackers.iter().map(|tracker| tracker.measured_services().count()).sum(),
             pending: pending.iter().map(|view| view.count).sum(),
             oldest: pending.iter().map(|view| view.oldest).min(),
+            late_services: past_objective(&late),
+            out_of_sync: trackers.iter().any(Tracker::is_measuring).then_some(whole),
+            misrouted_services: past_objective(&misrouted),
         }
     }
+}
+
+/// The first moment of each Service.
+fn oldest<'a>(moments: impl Iterator<Item = (&'a Arc<ServiceName>, Stamp)>) -> HashMap<&'a Arc<ServiceName>, Stamp> {
+    let mut oldest = HashMap::new();
+    for (service, at) in moments {
+        let first = oldest.entry(service).or_insert(at);
+        *first = at.min(*first);
+    }
+    oldest
 }

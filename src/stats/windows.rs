@@ -64,7 +64,7 @@ impl Window {
     }
 
     /// The first slice of it.
-    fn first_slice(self, now: Stamp) -> u32 {
+    pub(super) fn first_slice(self, now: Stamp) -> u32 {
         self.length().map_or(0, |length| slice(Stamp::new(now.since_origin().saturating_sub(length))))
     }
 }
@@ -131,7 +131,7 @@ impl Slices {
 }
 
 /// The slice of a moment. 2^32 of them are a thousand years.
-fn slice(at: Stamp) -> u32 {
+pub(super) fn slice(at: Stamp) -> u32 {
     u32::try_from(at.since_origin().as_secs() / SLICE.as_secs()).unwrap_or(u32::MAX)
 }
 

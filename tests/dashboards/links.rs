@@ -52,6 +52,18 @@ fn links_from_panels_lead_to_a_dashboard_that_takes_their_variables() -> Result<
     Ok(())
 }
 
+#[test]
+fn alerts_are_marked_on_the_time() -> Result<()> {
+    for Dashboard { name, json } in grafana::all()? {
+        let marks = list(&json["annotations"]["list"]);
+        ensure!(
+            marks.iter().any(|mark| text(&mark["expr"]).starts_with("ALERTS{alertname=~\"EndpointLag.+\"")),
+            "{name}"
+        );
+    }
+    Ok(())
+}
+
 /// The data source, the switch of histograms and the time go along.
 fn must_keep(url: &str, goal: &Dashboard) -> Result<()> {
     for part in ["${datasource:queryparam}", "${histogram:queryparam}", "${__url_time_range}"] {

@@ -204,6 +204,7 @@ async fn choices(
             ("histogram", kind.clone()),
             ("__rate_interval", RATE_INTERVAL.into()),
             ("__range", format!("{}s", to - from)),
+            ("__interval", "1s".into()),
         ];
         values.extend(own.map(|(name, value)| (name.to_owned(), value)));
         (format!("{choice}, {kind}"), values)

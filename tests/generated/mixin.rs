@@ -103,6 +103,9 @@ fn addresses_of_runbooks_and_dashboards_are_shown_once_they_are_known() -> Resul
         let dashboard = shown["dashboard_url"].as_str().unwrap_or_default();
         ensure!(dashboard.starts_with("https://example.org/g/d/endpointlag-"), "{shown}");
     }
+    let links =
+        evaluate(&format!("[link.title for link in ({MIXIN} + {with}).grafanaDashboards['overview.json'].links]"))?;
+    ensure!(links.as_array().is_some_and(|titles| titles.iter().any(|title| title == "Runbook")), "{links}");
     for shown in annotations(MIXIN)?.as_array().context("no list")? {
         ensure!(shown.get("runbook_url").is_none() && shown.get("dashboard_url").is_none(), "{shown}");
     }

@@ -8,7 +8,7 @@ const { chromium } = createRequire(`${process.env.PLAYWRIGHT}/`)("playwright-cor
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync"];
 
-export const SIZES = { desktop: { width: 1280, height: 900 }, phone: { width: 390, height: 844 } };
+export const SIZES = { desktop: { width: 1280, height: 900 }, tablet: { width: 768, height: 1024 }, phone: { width: 390, height: 844 } };
 
 /** The shares of light that text and ground must differ by, for people with weak eyes: WCAG 2 AA. */
 const CONTRAST = 4.5;
@@ -31,7 +31,8 @@ export async function withPage(base, { size = SIZES.desktop, scheme = "light" },
       // The page may be gone before the body is there.
       const body = await response.json().catch(() => null);
       const name = pathname.slice("/api/v1/".length);
-      if (body) answers[name === "services" ? `services by ${searchParams.get("by") ?? "change"}` : name] = body;
+      const which = searchParams.get("only") ?? `by ${searchParams.get("by") ?? "change"}`;
+      if (body) answers[name === "services" ? `services ${which}` : name] = body;
     });
     await page.goto(base);
     await drive(page, answers, faults);
@@ -84,6 +85,20 @@ export function same(text, expected, what) {
 export async function fits(page) {
   const wider = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
   assert.ok(wider <= 0, `the page is ${wider} pixels wider than the window`);
+}
+
+/** No column is cut off. */
+export async function whole(page, table) {
+  const [is, has] = await page.$eval(table, (it) => [it.scrollWidth, it.parentElement.clientWidth]);
+  assert.ok(is <= has, `${table} is ${is} pixels wide and has ${has}`);
+}
+
+/** Who jumps from landmark to landmark can tell them apart. */
+export async function landmarks(page) {
+  const names = await page.$$eval("main section, main [role=region], main nav, main form", (all) => all
+    .filter((it) => it.getClientRects().length)
+    .map((it) => it.getAttribute("aria-label") ?? document.getElementById(it.getAttribute("aria-labelledby"))?.textContent ?? it.id));
+  assert.deepEqual(names.filter((name, at) => names.indexOf(name) !== at), [], "two landmarks of one name");
 }
 
 /** Text can be told from its ground. */

@@ -1,7 +1,7 @@
 // Drives the page of a living daemon beside its simulated cluster: demo.mjs BASE FOLDER
 
 import assert from "node:assert/strict";
-import { SIZES, agrees, fits, readable, rows, same, tiles, withPage } from "./browser.mjs";
+import { SIZES, agrees, fits, landmarks, readable, rows, same, tiles, whole, withPage } from "./browser.mjs";
 
 const [base, folder] = process.argv.slice(2);
 
@@ -24,20 +24,31 @@ const tableAgrees = (page, answers, window) => agrees(page, async () => {
   services.forEach((row, at) => {
     const it = row.windows[window];
     assert.ok(it, `no window ${window} yet`);
-    assert.equal(shown[at][1], String(it.count), "count");
-    ["p50", "p90", "p99", "max"].forEach((key, column) => same(shown[at][2 + column], it[key], `${shown[at][0]} ${key}`));
-    assert.equal(shown[at][7], String(row.pending), "pending");
+    assert.deepEqual(shown[at].slice(1, 3), [row.out_of_sync, row.pending].map(String), "out of sync, pending");
+    same(shown[at][3], row.oldest_pending_seconds, "oldest");
+    assert.deepEqual(shown[at].slice(4, 6), [it.missed, it.count].map(String), "missed, count");
+    ["p50", "p90", "p99", "max"].forEach((key, column) => same(shown[at][6 + column], it[key], `${shown[at][0]} ${key}`));
   });
   return services;
 });
 
 const headlineAgrees = (page, answers, window) => agrees(page, async () => {
-  const [shown, { windows, pending, oldest_pending_seconds: oldest, services }] = [await tiles(page), answers.overview];
+  const [shown, { windows, pending, oldest_pending_seconds: oldest, services, ...overview }] = [await tiles(page), answers.overview];
+  assert.equal(shown["out of sync"], String(overview.out_of_sync));
+  same(shown["traffic wrong for"], overview.oldest_out_of_sync_traffic_seconds, "traffic wrong for");
   for (const key of ["p50", "p99", "max"]) same(shown[key], windows[window][key], key);
   assert.equal(shown.changes, windows[window].count.toLocaleString("en"));
   assert.equal(shown.pending, String(pending));
   same(shown["oldest pending"], oldest, "oldest pending");
   assert.equal(shown.Services, String(services));
+});
+
+/** What is stuck comes first, the worst before the others. */
+const rank = (row) => ["out_of_sync", "late", "traffic"].indexOf(row.stuck);
+const sorted = (services, value) => services.every((row, at) => {
+  if (at === 0) return true;
+  const before = services[at - 1];
+  return rank(before) > rank(row) || (rank(before) === rank(row) && value(before) >= value(row));
 });
 
 await withPage(base, {}, async (page, answers, faults) => {
@@ -52,8 +63,18 @@ await withPage(base, {}, async (page, answers, faults) => {
   assert.match(await page.locator("#plot").getAttribute("aria-label"), /ready: half within \d/);
   await headlineAgrees(page, answers, "5m");
   await tableAgrees(page, answers, "5m");
+  // Without a hover the legend shows the medians.
+  await agrees(page, async () => {
+    const legend = await page.$$eval("#plot .u-series", (all) => all.map((it) => [it.querySelector(".u-label").textContent, it.querySelector(".u-value").textContent]));
+    const medians = answers.histogram.histograms.filter((it) => it.count > 0).map((it) => [it.change, it.percentiles.find(([, quantile]) => quantile >= 0.5)[0]]);
+    assert.deepEqual(legend.map(([name]) => name), ["Percentile", ...medians.map(([name]) => name)]);
+    assert.equal(legend[0][1], "50 %");
+    medians.forEach(([name, median], at) => same(legend[at + 1][1], median, name));
+  });
+  await landmarks(page);
   await readable(page);
   await fits(page);
+  await whole(page, "#services-table");
   await picture(page, "desktop-light");
 
   await page.getByLabel("Window").selectOption("last hour");
@@ -62,23 +83,22 @@ await withPage(base, {}, async (page, answers, faults) => {
   await headlineAgrees(page, answers, "start");
 
   // By mouse and by keyboard, forth and back.
-  const sorted = (values) => values.every((value, at) => at === 0 || values[at - 1] >= value);
   await page.getByRole("button", { name: "p50" }).click();
   await agrees(page, async () => {
     const services = await tableAgrees(page, answers, "start");
-    assert.ok(sorted(services.map((row) => row.windows.start.p50 ?? -1)), "sorted by p50");
+    assert.ok(sorted(services, (row) => row.windows.start.p50 ?? -1), "sorted by p50");
   });
   assert.equal(await page.getByRole("columnheader", { name: "p50" }).getAttribute("aria-sort"), "descending");
   await page.getByRole("button", { name: "Service" }).focus();
   await page.keyboard.press("Enter");
   await agrees(page, async () => {
-    const names = (await tableAgrees(page, answers, "start")).map((row) => `${row.namespace}/${row.service}`);
-    assert.deepEqual(names, [...names].sort());
+    const services = await tableAgrees(page, answers, "start");
+    assert.ok(sorted([...services].reverse().sort((a, b) => rank(b) - rank(a)), (row) => `${row.namespace}/${row.service}`), "by name");
   });
   await page.keyboard.press("Enter");
   await agrees(page, async () => {
-    const names = (await tableAgrees(page, answers, "start")).map((row) => `${row.namespace}/${row.service}`);
-    assert.deepEqual(names, [...names].sort().reverse());
+    const services = await tableAgrees(page, answers, "start");
+    assert.ok(sorted(services, (row) => `${row.namespace}/${row.service}`), "by name, backwards");
   });
 
   await page.getByLabel("Search").fill("FRONT");
@@ -86,13 +106,20 @@ await withPage(base, {}, async (page, answers, faults) => {
   assert.deepEqual((await tableAgrees(page, answers, "start")).map((row) => row.service), ["frontend"]);
   await page.getByLabel("Change", { exact: true }).selectOption("removed");
   const merged = await tableAgrees(page, answers, "start");
+  await page.reload();
+  await agrees(page, async () => {
+    const chosen = await page.evaluate(() => ["window", "search", "change"].map((id) => document.getElementById(id).value));
+    assert.deepEqual(chosen, ["start", "FRONT", "removed"], "the address keeps what was chosen");
+    assert.equal(await page.getByRole("columnheader", { name: "Service" }).getAttribute("aria-sort"), "descending");
+    assert.deepEqual((await tableAgrees(page, answers, "start")).map((row) => row.service), ["frontend"]);
+  });
   await page.getByLabel("Change", { exact: true }).selectOption("all");
   await agrees(page, async () => {
     const [whole] = await tableAgrees(page, answers, "start");
     assert.ok(whole.windows.start.count > merged[0].windows.start.count, "one kind of change is fewer than all");
   });
 
-  await page.getByRole("link", { name: "shop/frontend" }).focus();
+  await page.locator("#services-table").getByRole("link", { name: "shop/frontend" }).focus();
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "shop/frontend" }).waitFor();
   await agrees(page, async () => {
@@ -114,9 +141,16 @@ await withPage(base, {}, async (page, answers, faults) => {
   await readable(page);
   await picture(page, "service-light");
 
+  await agrees(page, async () => {
+    const shown = await page.$$eval("#wrong-list .name", (all) => all.map((it) => it.textContent));
+    assert.deepEqual(shown, answers["out-of-sync"].endpoints.map((it) => it.pod));
+  });
+  await landmarks(page);
+
   // It says when it cannot reach the daemon, and when it can again.
   await page.route("**/api/**", (route) => route.abort());
   await page.getByRole("alert").getByText("The daemon cannot be reached.").waitFor();
+  assert.equal(await page.locator("#health").textContent(), "", "how the watches are is not known then");
   await page.unroute("**/api/**");
   await page.getByRole("alert").waitFor({ state: "hidden" });
   const expected = faults.filter((fault) => fault.includes("ERR_FAILED"));
@@ -126,18 +160,58 @@ await withPage(base, {}, async (page, answers, faults) => {
   await page.getByRole("link", { name: "all Services" }).click();
   await page.getByRole("heading", { name: "Services", exact: true }).waitFor();
   await page.goto(`${base}#/service/shop/nobody`);
-  await page.getByRole("alert").getByText("no Service of this name").waitFor();
+  await page.getByText("No Service shop/nobody is measured, or was lately.").waitFor();
+  assert.equal(await page.locator("#trouble, #tiles, #plot, #services, #service").filter({ visible: true }).count(), 0, "one sentence");
   faults.splice(0, faults.length, ...faults.filter((fault) => !fault.includes("404")));
 });
 
-for (const [name, size, scheme] of [["dark", SIZES.desktop, "dark"], ["phone", SIZES.phone, "light"], ["phone-dark", SIZES.phone, "dark"]]) {
+// What is wrong, as a daemon would say it that saw some: it stands above the percentiles, and is red where traffic goes wrong.
+await withPage(base, {}, async (page) => {
+  const fake = (path, change) => page.route(path, async (route) => {
+    const response = await route.fetch();
+    const json = await response.json();
+    change(json);
+    await route.fulfill({ response, json });
+  });
+  let wrong = false;
+  const stuck = { out_of_sync: 3, oldest_out_of_sync_seconds: 720, oldest_out_of_sync_traffic_seconds: 700, stuck: "traffic" };
+  await fake("**/api/v1/overview*", (overview) => {
+    if (!wrong) Object.assign(overview, { late_services: 0, out_of_sync: 0, misrouted_services: 0 });
+    else Object.assign(overview, stuck, { late_services: 1, misrouted_services: 1 });
+  });
+  await fake("**/api/v1/services?*only=stuck*", (answer) => {
+    const [template] = answer.services.length ? answer.services : [{ windows: {}, pending: 0, oldest_pending_seconds: null, objective_seconds: 5 }];
+    const row = (service, facts) => ({ ...template, namespace: "shop", service, ...facts });
+    answer.services = wrong ? [row("cart", stuck), row("idle", { ...stuck, stuck: "out_of_sync" })] : [];
+    answer.total = wrong ? 12 : 0;
+  });
+  await page.reload();
+  const bad = () => page.$$eval("#tiles .tile.bad dt", (all) => all.map((it) => it.textContent));
+  await page.getByText("Nothing has been wrong for longer than its objective.").waitFor();
+  assert.deepEqual(await bad(), []);
+  wrong = true;
+  await page.locator("#wrong-list .wrong.bad").waitFor();
+  assert.deepEqual(await bad(), ["out of sync", "traffic wrong for", "pending", "oldest pending"]);
+  assert.deepEqual(await page.$$eval("#wrong-list .wrong", (all) => all.map((it) => [it.querySelector(".name").textContent, it.classList.contains("bad")])),
+    [["shop/cart", true], ["shop/idle", false]]);
+  await page.locator("#wrong-list").getByText("and 10 more").waitFor();
+  const above = await page.evaluate(() => document.getElementById("wrong").getBoundingClientRect().bottom <= document.getElementById("plot").getBoundingClientRect().top);
+  assert.ok(above, "it stands above the percentiles");
+  await readable(page);
+  await picture(page, "wrong");
+  await page.locator("#wrong-list").getByRole("link", { name: "shop/cart" }).click();
+  await page.getByRole("heading", { name: "shop/cart" }).waitFor();
+});
+
+for (const [name, size, scheme] of [["tablet", SIZES.tablet, "light"], ["dark", SIZES.desktop, "dark"], ["phone", SIZES.phone, "light"], ["phone-dark", SIZES.phone, "dark"]]) {
   await withPage(base, { size, scheme }, async (page, answers) => {
     await page.locator("#plot canvas").waitFor();
     await tableAgrees(page, answers, "5m");
     await readable(page);
     await fits(page);
+    await whole(page, "#services-table");
     await picture(page, name);
-    await page.getByRole("link", { name: "frontend" }).click();
+    await page.locator("#services-table").getByRole("link", { name: "frontend" }).click();
     await page.locator("#timeline .row").first().waitFor();
     await page.locator("#plot canvas").waitFor();
     await readable(page);

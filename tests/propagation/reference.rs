@@ -59,6 +59,8 @@ pub struct Pending {
     /// The Service itself, for which another of the same name may come.
     owner: Uid,
     judged: bool,
+    /// It is known by a slice that contradicts it, and which may be ahead of what ends it: until then it may be no change.
+    doubted_until: Option<Stamp>,
     objective: Duration,
     /// What is waited for, of a [`Change::Service`].
     edit: Option<Edit>,

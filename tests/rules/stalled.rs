@@ -21,17 +21,19 @@ const HURRIED: &str = "
         longInterval: '1s',
         rateWindow: '5s',
         burnRates: [{ severity: 'critical', factor: 14.4, short: '5s', long: '20s' }],
-        pendingOld: [{ severity: 'critical', factor: 3, most: '8m', 'for': '1s' }],
-        stalled+: { pending: '3s', 'for': '1s' },
+        pendingOld: [{ severity: 'warning', factor: 3, most: '8m', 'for': '1s' }],
+        outOfSync+: { factor: 3, least: '1s', 'for': '1s' },
+        stalled+: { outOfSync: '3s', 'for': '1s' },
         blind+: { unsynced: '5s' },
         downFor: '5s',
       },
     }";
 
 /// What a controller that stands still sets off, and nothing else.
-const EXPECTED: [&str; 4] = [
+const EXPECTED: [&str; 5] = [
     "EndpointLagClusterBudgetBurn",
     "EndpointLagControllerStalled",
+    "EndpointLagOutOfSync",
     "EndpointLagPendingOld",
     "EndpointLagServiceBudgetBurn",
 ];

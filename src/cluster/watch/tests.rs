@@ -1,8 +1,11 @@
 use super::*;
 use crate::cluster::{
+    decode::Late,
     event::Resource,
     intake::{Deliveries, StreamFailure},
+    wire,
 };
+use prost::Message;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -25,6 +28,25 @@ async fn serve(listener: TcpListener, beginnings: &'static [&'static [u8]], aske
         // Held open by the test.
         let _ = asked.send(connection);
     }
+}
+
+/// A watch of pods at `url` that has not begun.
+fn watch_of(url: http::Uri) -> (Watch, Deliveries, Arc<WatchHealth>) {
+    let (mut intakes, deliveries) = Intake::for_watches(1);
+    let (clock, health) = (Clock::start(), Arc::new(WatchHealth::new(Resource::Pods, None)));
+    let watch = Watch {
+        scope: Scope { resource: Resource::Pods, namespace: None, field_selector: None },
+        client: ApiClient::new(kube::Config::new(url)).expect("a client"),
+        clock,
+        heartbeat: Arc::new(Heartbeat::new(clock)),
+        intake: intakes.remove(0),
+        health: health.clone(),
+        signals: Arc::default(),
+        idle_timeout: Duration::from_secs(3600),
+    };
+    let heartbeat = watch.heartbeat.clone();
+    tokio::spawn(async move { heartbeat.run().await });
+    (watch, deliveries, health)
 }
 
 /// Takes what comes as the measuring does with events that make no sense.
@@ -53,18 +75,8 @@ async fn a_stream_that_makes_no_sense_is_dropped_while_it_is_open() {
     let (asked, mut requests) = mpsc::unbounded_channel();
     tokio::spawn(serve(listener, beginnings, asked));
 
-    let (intake, deliveries) = Intake::new();
-    let (signals, health) = (Arc::new(Signals::default()), Arc::new(WatchHealth::new(Resource::Pods, None)));
-    let watch = Watch {
-        id: 0,
-        scope: Scope { resource: Resource::Pods, namespace: None, field_selector: None },
-        client: ApiClient::new(kube::Config::new(url)).expect("a client"),
-        clock: Clock::start(),
-        intake,
-        health: health.clone(),
-        signals: signals.clone(),
-        idle_timeout: Duration::from_secs(3600),
-    };
+    let (watch, deliveries, health) = watch_of(url);
+    let signals = watch.signals.clone();
     tokio::spawn(watch.run());
     tokio::spawn(refuse(deliveries, signals));
 
@@ -74,4 +86,78 @@ async fn a_stream_that_makes_no_sense_is_dropped_while_it_is_open() {
         open.push(request.expect("asked again soon").expect("the server runs"));
     }
     assert_eq!(health.restarts(Restart::Malformed), 2);
+}
+
+/// Answers requests for the version with this one, and those for a watch with a stream that lasts until the sender of its frames is gone.
+async fn serve_watches(listener: TcpListener, version: &'static str, streams: mpsc::UnboundedSender<mpsc::Sender<u8>>) {
+    loop {
+        let (mut connection, _) = listener.accept().await.expect("a connection");
+        let streams = streams.clone();
+        tokio::spawn(async move {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(connection.read_u8().await?);
+            }
+            if String::from_utf8_lossy(&request).contains("watch=") {
+                connection.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
+                let (frames, mut to_send) = mpsc::channel(8);
+                let _ = streams.send(frames);
+                while let Some(byte) = to_send.recv().await {
+                    connection.write_all(&[b"6\r\n\0\0\0\x02", &[byte, byte][..], b"\r\n"].concat()).await?;
+                }
+                return connection.write_all(b"0\r\n\r\n").await;
+            }
+            let metadata = Some(wire::ListMeta { resource_version: version.into(), r#continue: String::new() });
+            let list = wire::List { metadata, items: Vec::new() }.encode_to_vec().into();
+            let body = [&wire::MAGIC[..], &wire::Unknown { type_meta: None, raw: list }.encode_to_vec()].concat();
+            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            connection.write_all(&[head.as_bytes(), &body].concat()).await
+        });
+    }
+}
+
+/// The next step, without those that come again and again.
+async fn next_step(deliveries: &mut Deliveries) -> Step {
+    for _ in 0..2000 {
+        if let Some(delivery) = deliveries.waiting().next() {
+            return delivery.step;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("no step came");
+}
+
+#[tokio::test]
+async fn a_gap_is_told_from_its_beginning_until_what_it_hid_has_come() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound")).parse().expect("a URL");
+    let (asked, mut streams) = mpsc::unbounded_channel();
+    tokio::spawn(serve_watches(listener, "9", asked));
+    let (watch, mut deliveries, health) = watch_of(url);
+    let (clock, signals) = (watch.clock, watch.signals.clone());
+    tokio::spawn(watch.run());
+
+    let Step::Lost(began) = next_step(&mut deliveries).await else { panic!("lost before its first list") };
+    assert!(matches!(next_step(&mut deliveries).await, Step::ListBegan(_)));
+    let frames = streams.recv().await.expect("a stream");
+    frames.send(1).await.expect("open");
+    assert!(matches!(next_step(&mut deliveries).await, Step::Frame { late: Late::All, .. }), "the list");
+    assert_eq!((health.complete_through(), health.is_synced()), (began, false));
+    let listed = clock.now();
+    signals.set_listed();
+    let Step::Restored(restored) = next_step(&mut deliveries).await else { panic!("restored") };
+    assert!(restored.since(listed) >= sight::SETTLE, "not before what the list did not hold has come");
+    assert!(health.complete_through() > restored.plus(SOON) && health.is_synced());
+    frames.send(2).await.expect("open");
+    let Step::Frame { at: last, late, .. } = next_step(&mut deliveries).await else { panic!("an event") };
+    assert_eq!(late, Late::UpTo(9));
+
+    drop(frames);
+    let Step::Lost(lost) = next_step(&mut deliveries).await else { panic!("lost") };
+    assert!(lost > last, "all that came before the end was told");
+    assert_eq!((health.complete_through(), health.is_synced()), (lost, false));
+    let Step::Ended(reply) = next_step(&mut deliveries).await else { panic!("ended") };
+    reply.send(Progress { resume: Some(9), failure: None }).expect("asked");
+    let _frames = streams.recv().await.expect("resumed");
+    assert!(matches!(next_step(&mut deliveries).await, Step::Restored(_)));
 }

@@ -144,7 +144,7 @@ impl Histograms {
 
     /// Of the one Service that was asked for; `None` if it is neither measured nor was lately.
     pub fn of_service(now: &Now<Table>, query: &HistogramQuery) -> Option<Self> {
-        let Table { rows, measured } = &now.value;
+        let Table { rows, measured, .. } = &now.value;
         let service = rows.iter().map(|row| &row.service).chain(measured.iter().map(|it| &it.service)).next()?.clone();
         let all = rows.iter().filter_map(|row| Some((row.change, row.delays.as_ref()?)));
         let parts = all.map(|(change, delays)| Part::new(now, query, change, delays)).collect();

@@ -2,7 +2,7 @@
 
 use super::{ByWindow, Quantiles, age, seconds, time};
 use crate::{
-    cluster::health::WatchHealth,
+    cluster::{event::Stamp, health::WatchHealth},
     measuring::Now,
     stats::{ClusterView, Cut, Window},
 };
@@ -22,6 +22,14 @@ struct Answer<'a> {
     services: usize,
     pending: u64,
     oldest_pending_seconds: Option<f64>,
+    /// Services with a change that has been pending for longer than their objective.
+    late_services: usize,
+    /// Endpoints that the slices show wrongly now; `None` before the first lists are complete, as are the two that follow.
+    out_of_sync: Option<u64>,
+    oldest_out_of_sync_seconds: Option<f64>,
+    oldest_out_of_sync_traffic_seconds: Option<f64>,
+    /// Services whose endpoints have led traffic wrongly for longer than their objective.
+    misrouted_services: usize,
     /// All kinds of change together.
     windows: ByWindow,
     watches: Vec<Watch<'a>>,
@@ -59,6 +67,7 @@ pub fn overview(now: &Now<ClusterView>, subject: &str, watches: &[Arc<WatchHealt
         failure: watch.failure(),
         age_seconds: age(now, watch.last_byte()),
     });
+    let age_of = |since: Option<Stamp>| since.map(|since| age(now, since));
     serde_json::to_vec(&Answer {
         version: crate::VERSION,
         revision: crate::REVISION,
@@ -67,7 +76,12 @@ pub fn overview(now: &Now<ClusterView>, subject: &str, watches: &[Arc<WatchHealt
         uptime_seconds: seconds(now.at.since_origin()),
         services: view.services,
         pending: view.pending,
-        oldest_pending_seconds: view.oldest.map(|oldest| age(now, oldest)),
+        oldest_pending_seconds: age_of(view.oldest),
+        late_services: view.late_services,
+        out_of_sync: view.out_of_sync.as_ref().map(|it| it.endpoints),
+        oldest_out_of_sync_seconds: age_of(view.out_of_sync.as_ref().and_then(|it| it.oldest)),
+        oldest_out_of_sync_traffic_seconds: age_of(view.out_of_sync.as_ref().and_then(|it| it.oldest_traffic)),
+        misrouted_services: view.misrouted_services,
         windows: Window::ALL.into_iter().filter_map(by_window).collect(),
         watches: watches.collect(),
     })

@@ -104,15 +104,21 @@ impl<'a> Query<'a> {
         self.choice("window", &Window::ALL.map(|window| (window.as_str(), window)))
     }
 
-    /// Which Services and kinds of change: `namespace`, `service`, `q`, `change`.
-    pub(super) fn selection(&mut self) -> Result<Selection, QueryError> {
-        Ok(Selection {
+    /// Which Services: `namespace`, `service`, `q`.
+    pub(super) fn services(&mut self) -> Selection {
+        Selection {
             namespace: self.text("namespace"),
             service: self.text("service"),
             // Names have no capitals; who searches may.
             contains: self.text("q").map(|part| part.trim().to_lowercase()),
-            change: self.choice("change", &Change::ALL.map(|change| (change.as_str(), change)))?,
-        })
+            change: None,
+        }
+    }
+
+    /// Which Services and kinds of change: `change` besides.
+    pub(super) fn selection(&mut self) -> Result<Selection, QueryError> {
+        let change = self.choice("change", &Change::ALL.map(|change| (change.as_str(), change)))?;
+        Ok(Selection { change, ..self.services() })
     }
 
     /// Nothing may be left.

@@ -1,11 +1,12 @@
 //! `/api/v1/services`: a row for each Service and kind of change, or for each Service.
 
 use super::{
-    ByWindow, Quantiles, age,
+    Quantiles, age,
     query::{Query, QueryError},
     seconds, time, windows,
 };
 use crate::{
+    cluster::event::Stamp,
     measuring::Now,
     propagation::{Outcome, ServiceName},
     stats::{Cut, Measured, Precision, Row, Selection, Table, Window},
@@ -26,6 +27,10 @@ pub struct ServicesQuery {
     pub selection: Selection,
     window: Option<Window>,
     by: By,
+    /// What is stuck comes before everything else, however it is sorted.
+    stuck_first: bool,
+    /// What is not stuck is left out.
+    stuck_only: bool,
     sort: Sort,
     ascending: bool,
     limit: usize,
@@ -54,6 +59,8 @@ enum Sort {
     Pending,
     Oldest,
     Missed,
+    OutOfSync,
+    OldestOutOfSync,
 }
 
 /// The answer.
@@ -76,11 +83,43 @@ struct Line<'a> {
     /// `None` if the Service is gone.
     objective_seconds: Option<f64>,
     outcomes: BTreeMap<&'static str, u64>,
-    /// Changes that missed their objective.
+    /// Changes that missed their objective, since the start.
     missed: u64,
     pending: u64,
     oldest_pending_seconds: Option<f64>,
-    windows: ByWindow,
+    /// What is out of sync is so for the Service, not for a kind of change.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    state: Option<State>,
+    windows: BTreeMap<&'static str, InWindow>,
+}
+
+/// What the slices show wrongly now. `None` where the Service is gone, or the first lists are not complete.
+#[derive(Debug, Default, Serialize)]
+struct State {
+    out_of_sync: Option<u64>,
+    oldest_out_of_sync_seconds: Option<f64>,
+    oldest_out_of_sync_traffic_seconds: Option<f64>,
+    stuck: Option<Stuck>,
+}
+
+/// What has been wrong with a Service for longer than its objective.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Stuck {
+    /// An endpoint is out of sync, and no connection goes wrong by it.
+    OutOfSync,
+    /// A change is pending.
+    Late,
+    /// Connections go where they should not, or are kept from where they should go.
+    Traffic,
+}
+
+/// What was counted in a window.
+#[derive(Debug, Serialize)]
+struct InWindow {
+    #[serde(flatten)]
+    quantiles: Quantiles,
+    missed: u64,
 }
 
 // === impl ServicesQuery ===
@@ -94,11 +133,14 @@ impl ServicesQuery {
         let mut query = Query::parse(text)?;
         let selection = query.selection()?;
         let sort = query.choice("sort", &Sort::NAMED)?.unwrap_or(Sort::Name);
+        let stuck = [("stuck", true)];
         let order = query.choice("order", &[("asc", true), ("desc", false)])?;
         let parsed = Self {
             selection,
             window: query.window()?,
             by: query.choice("by", &[("change", By::Change), ("service", By::Service)])?.unwrap_or(By::Change),
+            stuck_first: query.choice("first", &stuck)?.is_some(),
+            stuck_only: query.choice("only", &stuck)?.is_some(),
             sort,
             // Names from the first, numbers from the worst.
             ascending: order.unwrap_or(sort == Sort::Name),
@@ -110,6 +152,11 @@ impl ServicesQuery {
     }
 
     fn compare(&self, a: &Line<'_>, b: &Line<'_>) -> Ordering {
+        let first = |line: &Line<'_>| line.state.as_ref()?.stuck.filter(|_| self.stuck_first);
+        first(b).cmp(&first(a)).then_with(|| self.compare_by_sort(a, b))
+    }
+
+    fn compare_by_sort(&self, a: &Line<'_>, b: &Line<'_>) -> Ordering {
         let name = |line: &Line<'_>| (line.namespace.to_owned(), line.service.to_owned());
         let by_name = || name(a).cmp(&name(b));
         if self.sort == Sort::Name {
@@ -130,7 +177,7 @@ impl ServicesQuery {
 // === impl Sort ===
 
 impl Sort {
-    const NAMED: [(&'static str, Self); 10] = [
+    const NAMED: [(&'static str, Self); 12] = [
         ("name", Self::Name),
         ("count", Self::Count),
         ("p50", Self::P50),
@@ -141,10 +188,13 @@ impl Sort {
         ("pending", Self::Pending),
         ("oldest", Self::Oldest),
         ("missed", Self::Missed),
+        ("out_of_sync", Self::OutOfSync),
+        ("oldest_out_of_sync", Self::OldestOutOfSync),
     ];
 
     fn of(self, line: &Line<'_>, window: &str) -> Option<f64> {
-        let quantiles = line.windows.get(window);
+        let counted = line.windows.get(window);
+        let quantiles = counted.map(|it| &it.quantiles);
         match self {
             Self::Name => None,
             Self::Count => quantiles.map(|it| it.count as f64),
@@ -155,7 +205,9 @@ impl Sort {
             Self::Max => quantiles?.max,
             Self::Pending => Some(line.pending as f64),
             Self::Oldest => line.oldest_pending_seconds,
-            Self::Missed => Some(line.missed as f64),
+            Self::Missed => counted.map(|it| it.missed as f64),
+            Self::OutOfSync => line.state.as_ref()?.out_of_sync.map(|endpoints| endpoints as f64),
+            Self::OldestOutOfSync => line.state.as_ref()?.oldest_out_of_sync_seconds,
         }
     }
 }
@@ -163,27 +215,62 @@ impl Sort {
 // === impl Line ===
 
 impl<'a> Line<'a> {
-    /// Of some rows of one Service; none if nothing has changed yet.
+    /// Of one kind of change of a Service.
+    fn of_change(row: &'a Row, query: &ServicesQuery, now: &Now<Table>) -> Self {
+        Self { change: Some(row.change.as_str()), ..Self::of(&row.service, &[row], query, now) }
+    }
+
+    /// Of all kinds of change of a Service; none if nothing has changed yet. `None` if it is not asked for.
+    fn of_service(service: &'a ServiceName, rows: &[&Row], query: &ServicesQuery, now: &Now<Table>) -> Option<Self> {
+        let state = State::of(service, rows, now);
+        let wanted = !query.stuck_only || state.stuck.is_some();
+        wanted.then(|| Self { state: Some(state), ..Self::of(service, rows, query, now) })
+    }
+
     fn of(service: &'a ServiceName, rows: &[&Row], query: &ServicesQuery, now: &Now<Table>) -> Self {
         let sums = |outcome: usize| rows.iter().map(|row| row.outcomes[outcome]).sum();
         let by_window = |window: Window| {
             let delays = rows.iter().filter_map(|row| row.delays.as_ref());
             let cuts: Vec<_> = delays.map(|delays| delays.cut(window, now.at)).collect();
             let all = Cut::merged(&cuts).unwrap_or_else(|| Cut::empty(Precision::Service));
-            (window.as_str(), Quantiles::of(&all))
+            let missed = rows.iter().map(|row| row.missed.within(window, now.at)).sum();
+            (window.as_str(), InWindow { quantiles: Quantiles::of(&all), missed })
         };
-        let oldest = rows.iter().filter_map(|row| row.oldest).min();
-        let change = (query.by == By::Change).then(|| rows.first().map(|row| row.change.as_str())).flatten();
         Self {
             namespace: &service.namespace,
             service: &service.name,
-            change,
+            change: None,
             objective_seconds: objective(&now.value.measured, service).map(seconds),
             outcomes: Outcome::NAMES.iter().enumerate().map(|(at, name)| (*name, sums(at))).collect(),
-            missed: rows.iter().map(|row| row.missed).sum(),
+            missed: rows.iter().map(|row| row.missed.total()).sum(),
             pending: rows.iter().map(|row| row.pending).sum(),
-            oldest_pending_seconds: oldest.map(|oldest| age(now, oldest)),
+            oldest_pending_seconds: oldest_pending(rows).map(|oldest| age(now, oldest)),
+            state: None,
             windows: windows(query.window).map(by_window).collect(),
+        }
+    }
+}
+
+fn oldest_pending(rows: &[&Row]) -> Option<Stamp> {
+    rows.iter().filter_map(|row| row.oldest).min()
+}
+
+// === impl State ===
+
+impl State {
+    fn of(service: &ServiceName, rows: &[&Row], now: &Now<Table>) -> Self {
+        let out_of_sync = now.value.out_of_sync.get(service);
+        let objective = objective(&now.value.measured, service);
+        let is_late = |since: Option<Stamp>| {
+            since.zip(objective).is_some_and(|(since, objective)| now.at.since(since) > objective)
+        };
+        let (oldest, traffic) = out_of_sync.map_or((None, None), |it| (it.oldest, it.oldest_traffic));
+        let stuck = [(traffic, Stuck::Traffic), (oldest_pending(rows), Stuck::Late), (oldest, Stuck::OutOfSync)];
+        Self {
+            out_of_sync: out_of_sync.map(|it| it.endpoints),
+            oldest_out_of_sync_seconds: oldest.map(|since| age(now, since)),
+            oldest_out_of_sync_traffic_seconds: traffic.map(|since| age(now, since)),
+            stuck: stuck.into_iter().find(|(since, _)| is_late(*since)).map(|(_, stuck)| stuck),
         }
     }
 }
@@ -198,17 +285,18 @@ fn objective(measured: &[Measured], service: &ServiceName) -> Option<Duration> {
 /// # Errors
 /// None in practice: all of it can be written as JSON.
 pub fn services(now: &Now<Table>, query: &ServicesQuery) -> serde_json::Result<Vec<u8>> {
-    let Table { rows, measured } = &now.value;
+    let Table { rows, measured, out_of_sync } = &now.value;
     let mut lines: Vec<Line<'_>> = match query.by {
-        By::Change => rows.iter().map(|row| Line::of(&row.service, &[row], query, now)).collect(),
+        By::Change => rows.iter().map(|row| Line::of_change(row, query, now)).collect(),
         By::Service => {
             // Services in which nothing has changed yet are in the list as well: people look for them.
             let mut services: BTreeMap<&ServiceName, Vec<&Row>> =
                 measured.iter().map(|it| (&*it.service, Vec::new())).collect();
+            services.extend(out_of_sync.keys().map(|service| (&**service, Vec::new())));
             for row in rows {
                 services.entry(&row.service).or_default().push(row);
             }
-            services.iter().map(|(service, rows)| Line::of(service, rows, query, now)).collect()
+            services.iter().filter_map(|(service, rows)| Line::of_service(service, rows, query, now)).collect()
         }
     };
     lines.sort_by(|a, b| query.compare(a, b));

@@ -2,8 +2,8 @@ use super::*;
 use crate::{
     cluster::object::Uid,
     measuring::Changes,
-    propagation::{Change, Ended, Outcome, PendingChange, PodRef, Report, ServiceName},
-    stats::{Bounds, Limits, Recent, Selection, Stats, Table},
+    propagation::{Change, Ended, OutOfSyncEndpoint, Outcome, PendingChange, PodRef, Report, ServiceName},
+    stats::{Bounds, Limits, Measured, OutOfSync, Recent, Selection, Stats, Table},
 };
 use serde_json::Value;
 use std::{sync::Arc, time::SystemTime};
@@ -136,11 +136,112 @@ fn histograms_read_back_with_their_counts() {
     assert!(histograms.text().contains("Total count    =            3]"), "{}", histograms.text());
 
     let query = HistogramQuery::parse("change=ready&window=5m").expect("valid");
-    let cluster = Histograms::of_cluster(&now(stats().cluster(&[])), &query);
+    let cluster = Histograms::of_cluster(&now(stats().cluster(&[], Stamp::new(NOW))), &query);
     let answer: Value = serde_json::from_slice(&cluster.json().expect("JSON")).expect("JSON");
     assert_eq!((&answer["histograms"][0]["count"], &answer["merged"]["count"]), (&Value::from(2), &Value::from(2)));
     let query = HistogramQuery::parse("namespace=shop&service=nothing").expect("valid");
     assert!(Histograms::of_service(&table(&query.selection), &query).is_none());
+}
+
+/// What would be asked of trackers, made by hand: `shop/cart` misleads traffic, `shop/idle` has a pod listed for nothing,
+/// `shop/search` is in sync.
+fn table_out_of_sync(selection: &Selection) -> Now<Table> {
+    let mut table = table(selection);
+    let at = |seconds| Some(Stamp::new(Duration::from_secs(seconds)));
+    let wrong = [
+        ("cart", OutOfSync { endpoints: 3, oldest: at(4_100), oldest_traffic: at(4_190) }),
+        ("idle", OutOfSync { endpoints: 1, oldest: at(600), oldest_traffic: None }),
+        ("search", OutOfSync::default()),
+    ];
+    for (service, out_of_sync) in wrong {
+        let measured = Measured { service: name("shop", service), objective: Duration::from_secs(5) };
+        if selection.takes(&measured.service) {
+            table.value.out_of_sync.insert(measured.service.clone(), out_of_sync);
+            table.value.measured.push(measured);
+        }
+    }
+    table
+}
+
+#[test]
+fn what_is_out_of_sync_is_said_of_each_service_and_comes_first() {
+    let ask = |query: &str| -> Value {
+        let query = ServicesQuery::parse(query).expect("valid");
+        let table = table_out_of_sync(&query.selection);
+        serde_json::from_slice(&services(&table, &query).expect("JSON")).expect("JSON")
+    };
+    let answer = ask("by=service&service=cart");
+    let cart = &answer["services"][0];
+    let ages = ["oldest_out_of_sync_seconds", "oldest_out_of_sync_traffic_seconds"].map(|key| &cart[key]);
+    assert_eq!((&cart["out_of_sync"], ages), (&3.into(), [&100.0.into(), &10.0.into()]));
+    assert_eq!(cart["stuck"], "traffic");
+    let answer = ask("by=service&service=search");
+    let search = &answer["services"][0];
+    assert_eq!((&search["out_of_sync"], &search["oldest_out_of_sync_seconds"]), (&0.into(), &Value::Null));
+    assert_eq!(search["stuck"], Value::Null);
+    assert_eq!(ask("service=cart")["services"][0].get("out_of_sync"), None, "a kind of change has no such state");
+
+    assert_eq!(rows(&ask("by=service")), ["cart -", "idle -", "search -"]);
+    assert_eq!(rows(&ask("by=service&sort=out_of_sync")), ["cart -", "idle -", "search -"]);
+    assert_eq!(rows(&ask("by=service&sort=oldest_out_of_sync")), ["idle -", "cart -", "search -"]);
+    assert_eq!(rows(&ask("by=service&order=desc")), ["search -", "idle -", "cart -"]);
+    assert_eq!(rows(&ask("by=service&only=stuck")), ["cart -", "idle -"]);
+    assert_eq!(rows(&ask("by=service&order=desc&first=stuck")), ["cart -", "idle -", "search -"]);
+}
+
+#[test]
+fn a_service_of_which_nothing_is_known_is_not_said_to_be_in_sync() {
+    assert_eq!(ask_services("by=service&service=cart")["services"][0]["out_of_sync"], Value::Null);
+    let answer = overview(&now(stats().cluster(&[], Stamp::new(NOW))), "simulated cluster", &[]).expect("JSON");
+    let answer: Value = serde_json::from_slice(&answer).expect("JSON");
+    assert_eq!((&answer["out_of_sync"], &answer["misrouted_services"]), (&Value::Null, &0.into()));
+}
+
+#[test]
+fn misses_are_counted_by_window() {
+    let mut stats = stats();
+    let cart = name("shop", "cart");
+    for seconds in [100, 4_150] {
+        let report = Report::Judged { service: cart.clone(), change: Change::Ready, missed: true };
+        stats.record(&report, Stamp::new(Duration::from_secs(seconds)));
+    }
+    let query = ServicesQuery::parse("service=cart&change=ready&sort=missed&window=5m").expect("valid");
+    let table = now(stats.table(&[], &query.selection));
+    let answer: Value = serde_json::from_slice(&services(&table, &query).expect("JSON")).expect("JSON");
+    let row = &answer["services"][0];
+    assert_eq!((&row["missed"], &row["windows"]["5m"]["missed"]), (&2.into(), &1.into()));
+}
+
+#[test]
+fn endpoints_that_mislead_traffic_come_first_and_then_the_oldest() {
+    let endpoint = |service: &str, pod: &str, seconds: u64, traffic: bool| OutOfSyncEndpoint {
+        service: name("shop", service),
+        pod: PodRef { name: pod.into(), uid: Uid::from("u") },
+        since: Stamp::new(Duration::from_secs(seconds)),
+        traffic,
+    };
+    let all = now(vec![
+        endpoint("cart", "a", 4_000, true),
+        endpoint("cart", "b", 100, false),
+        endpoint("search", "c", 3_900, true),
+    ]);
+    let ask = |query: &str| -> Value {
+        let query = OutOfSyncQuery::parse(query).expect("valid");
+        serde_json::from_slice(&out_of_sync(&all, &query).expect("JSON")).expect("JSON")
+    };
+    let pods = |answer: &Value| -> Vec<String> {
+        let endpoints = answer["endpoints"].as_array().expect("a list").iter();
+        endpoints.map(|it| it["pod"].as_str().expect("text").to_owned()).collect()
+    };
+    let answer = ask("");
+    assert_eq!((pods(&answer), &answer["total"]), (["c", "a", "b"].map(str::to_owned).to_vec(), &3.into()));
+    let last = &answer["endpoints"][2];
+    assert_eq!((&last["age_seconds"], &last["traffic"]), (&4_100.0.into(), &false.into()));
+    assert_eq!((&last["since"], &last["uid"]), (&"1970-01-01T00:01:40.000000Z".into(), &"u".into()));
+    assert_eq!(pods(&ask("traffic=true&limit=1")), ["c"]);
+    assert_eq!(pods(&ask("namespace=shop&service=cart&traffic=false")), ["b"]);
+    assert_eq!(ask("q=sea")["total"], 1);
+    assert!(OutOfSyncQuery::parse("change=ready").is_err(), "a state is of no kind of change");
 }
 
 #[test]
@@ -177,7 +278,7 @@ fn changes_come_newest_or_slowest_first() {
 
 #[test]
 fn the_overview_merges_all_kinds_of_change() {
-    let answer = overview(&now(stats().cluster(&[])), "simulated cluster", &[]).expect("JSON");
+    let answer = overview(&now(stats().cluster(&[], Stamp::new(NOW))), "simulated cluster", &[]).expect("JSON");
     let answer: Value = serde_json::from_slice(&answer).expect("JSON");
     assert_eq!(answer["subject"], "simulated cluster");
     assert_eq!(answer["time"], "1970-01-01T01:10:00.000000Z");

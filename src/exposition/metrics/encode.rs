@@ -1,10 +1,17 @@
 //! Which format a scraper gets, and the bytes of it.
 
-use super::{families::Families, openmetrics};
+use super::{
+    family::{Context, Exemplars, Family},
+    openmetrics,
+    table::Metric,
+};
 use flate2::{Compression, write::GzEncoder};
 use mediatype::{MediaType, MediaTypeList, ReadParams, names};
 use prometheus::{Encoder, PROTOBUF_FORMAT, ProtobufEncoder, TEXT_FORMAT, TextEncoder, proto::MetricFamily};
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    slice,
+};
 
 /// A format of Prometheus metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,15 +69,58 @@ fn quality(media: &MediaType) -> f64 {
     media.get_param(names::Q).and_then(|value| value.as_str().parse().ok()).unwrap_or(1.0)
 }
 
-pub(super) fn encode(families: &Families, format: Format) -> prometheus::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let all = || families.all().cloned().collect::<Vec<MetricFamily>>();
-    match format {
-        Format::Text => TextEncoder::new().encode(&all(), &mut bytes)?,
-        Format::Protobuf => ProtobufEncoder::new().encode(&all(), &mut bytes)?,
-        Format::OpenMetrics => openmetrics::encode(families, &mut bytes),
+/// The answer to a scrape under construction. One family at a time is held as what is encoded, since that is several times as
+/// large as its bytes.
+#[derive(Debug)]
+pub(super) struct Page {
+    format: Format,
+    context: Context,
+    bytes: Vec<u8>,
+}
+
+// === impl Page ===
+
+impl Page {
+    /// Empty.
+    pub(super) fn new(format: Format, context: Context) -> Self {
+        Self { format, context, bytes: Vec::new() }
     }
-    Ok(bytes)
+
+    /// Adds a family, unless it has no rows.
+    ///
+    /// # Errors
+    /// None in practice: it writes to memory.
+    pub(super) fn family(&mut self, metric: &'static Metric, rows: impl FnOnce(&mut Family)) -> prometheus::Result<()> {
+        let mut family = Family::new(metric, self.context);
+        rows(&mut family);
+        match family.finish() {
+            Some((family, exemplars)) => self.append(&family, &exemplars),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds a family that somebody else made.
+    ///
+    /// # Errors
+    /// If it has no rows.
+    pub(super) fn append(&mut self, family: &MetricFamily, exemplars: &Exemplars) -> prometheus::Result<()> {
+        match self.format {
+            Format::Text => TextEncoder::new().encode(slice::from_ref(family), &mut self.bytes),
+            Format::Protobuf => ProtobufEncoder::new().encode(slice::from_ref(family), &mut self.bytes),
+            Format::OpenMetrics => {
+                openmetrics::write_family(&mut self.bytes, family, exemplars);
+                Ok(())
+            }
+        }
+    }
+
+    /// All of it.
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        if self.format == Format::OpenMetrics {
+            self.bytes.extend_from_slice(openmetrics::END);
+        }
+        self.bytes
+    }
 }
 
 /// Compresses an answer. Fast rather than small: the same bytes are made anew at every scrape.

@@ -3,6 +3,7 @@
 //! The types keep fields they do not know, and write them when encoding. Field numbers are those of
 //! `io.prometheus.client.Histogram` in github.com/prometheus/client_model, `metrics.proto`. The text encoder leaves them out.
 
+use super::exemplar;
 use crate::stats::{Buckets, Exemplar, SCHEMA, ZERO_THRESHOLD};
 use prometheus::proto::Histogram;
 use prost::Message;
@@ -65,10 +66,12 @@ pub(super) fn add_buckets(histogram: &mut Histogram, buckets: &Buckets, wall: im
     for delta in deltas {
         fields.add_value(POSITIVE_DELTA_FIELD, UnknownValue::sint64(delta));
     }
-    if let Some(exemplar) = &buckets.exemplar {
-        let label = |name: &str, value: String| LabelPair { name: Some(name.to_owned()), value: Some(value) };
+    if let Some(exemplar) = &buckets.exemplar
+        && let Some(labels) = exemplar::labels(&exemplar.pod)
+    {
+        let label = |(name, value): (&str, String)| LabelPair { name: Some(name.to_owned()), value: Some(value) };
         let message = ExemplarMessage {
-            label: vec![label("pod", exemplar.pod.name.to_string()), label("uid", exemplar.pod.uid.to_string())],
+            label: labels.into_iter().map(label).collect(),
             value: Some(exemplar.delay.as_secs_f64()),
             timestamp: Some(timestamp(wall(exemplar))),
         };

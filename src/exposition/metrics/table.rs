@@ -69,6 +69,13 @@ metrics! {
         "Changes that the EndpointSlices do not show yet.";
     OLDEST_PENDING: Gauge "endpointlag_oldest_pending_seconds" ["namespace", "service", "change"]
         "Age of the oldest pending change, zero if there is none. A lower bound where its start was not seen.";
+    OUT_OF_SYNC: Gauge "endpointlag_out_of_sync_endpoints" ["namespace", "service"]
+        "Endpoints that the EndpointSlices show otherwise than pod and Service say, now, whatever became of their changes. \
+         Zero says that the Service is in sync.";
+    OLDEST_OUT_OF_SYNC: Gauge "endpointlag_oldest_out_of_sync_seconds" ["namespace", "service"]
+        "Age of the oldest endpoint that is out of sync, zero if there is none. A lower bound where its start was not seen.";
+    OLDEST_OUT_OF_SYNC_TRAFFIC: Gauge "endpointlag_oldest_out_of_sync_traffic_seconds" ["namespace", "service"]
+        "The same of the endpoints that get connections which they should not get, or lack those which they should.";
     SLO_CHANGES: Counter "endpointlag_slo_changes_total" ["namespace", "service", "change"]
         "Changes that met or missed their objective.";
     SLO_MISSED: Counter "endpointlag_slo_missed_total" ["namespace", "service", "change"]

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     cluster::object::Uid,
     propagation::{Change, Ended, PodRef, Report, ServiceName},
-    stats::{Bounds, Limits, Stats},
+    stats::{Bounds, Limits, OutOfSync, Stats},
 };
 use prost::Message;
 use std::time::{Duration, SystemTime};
@@ -12,6 +12,11 @@ fn at(seconds: f64) -> Stamp {
 }
 
 fn scrape() -> Scrape {
+    scrape_of("cart-0", "u")
+}
+
+/// After changes of a pod of this name and UID.
+fn scrape_of(pod: &str, uid: &str) -> Scrape {
     let limits = Limits { services: 100, idle: Duration::from_secs(3600) };
     let mut stats = Stats::new("0.01,0.1,5".parse::<Bounds>().expect("valid"), limits, at(0.5));
     let service = Arc::new(ServiceName { namespace: "shop".into(), name: "cart".into() });
@@ -24,14 +29,17 @@ fn scrape() -> Scrape {
         Outcome::Superseded,
     ];
     for outcome in outcomes {
-        let pod = Some(PodRef { name: "cart-0".into(), uid: Uid::from("u") });
+        let pod = Some(PodRef { name: pod.into(), uid: Uid::from(uid) });
         let ended = Ended { service: service.clone(), pod, change, outcome, at: at(1.0) };
         stats.record(&Report::Ended(ended), at(1.0));
     }
     stats.record(&Report::Judged { service: service.clone(), change, missed: true }, at(1.0));
     let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let mut snapshot = stats.snapshot(&[], at(9.0), wall);
-    snapshot.objectives.push((service, Duration::from_secs(5)));
+    snapshot.objectives.push((service.clone(), Duration::from_secs(5)));
+    let in_sync = Arc::new(ServiceName { namespace: "shop".into(), name: "search".into() });
+    let wrong = OutOfSync { endpoints: 3, oldest: Some(at(2.0)), oldest_traffic: Some(at(6.5)) };
+    snapshot.out_of_sync.extend([(service, wrong), (in_sync, OutOfSync::default())]);
     let pods = WatchHealth::new(Resource::Pods, None);
     pods.read(at(7.5), 1000);
     (0..3).for_each(|_| pods.count_event());
@@ -80,6 +88,12 @@ fn counters_gauges_and_watches_show_what_was_counted() {
         r#"endpointlag_changes_total{change="ready",namespace="shop",outcome="superseded",service="cart"} 1"#,
         r#"endpointlag_slo_missed_total{change="ready",namespace="shop",service="cart"} 1"#,
         r#"endpointlag_objective_seconds{namespace="shop",service="cart"} 5"#,
+        r#"endpointlag_out_of_sync_endpoints{namespace="shop",service="cart"} 3"#,
+        r#"endpointlag_oldest_out_of_sync_seconds{namespace="shop",service="cart"} 7"#,
+        r#"endpointlag_oldest_out_of_sync_traffic_seconds{namespace="shop",service="cart"} 2.5"#,
+        r#"endpointlag_out_of_sync_endpoints{namespace="shop",service="search"} 0"#,
+        r#"endpointlag_oldest_out_of_sync_seconds{namespace="shop",service="search"} 0"#,
+        r#"endpointlag_oldest_out_of_sync_traffic_seconds{namespace="shop",service="search"} 0"#,
         "endpointlag_reordered_total 1",
         r#"endpointlag_watch_age_seconds{resource="pods"} 1.5"#,
         r#"endpointlag_watch_synced{resource="pods"} 1"#,
@@ -122,6 +136,23 @@ fn openmetrics_shows_the_pod_behind_a_slow_delay_and_ends() {
     );
     assert!(text.contains("# TYPE endpointlag_changes counter\n"), "{text}");
     assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn an_exemplar_has_no_more_labels_than_openmetrics_allows() {
+    let uid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
+    for (length, shown) in [(86, "pod,uid"), (87, "pod"), (125, "pod"), (126, "")] {
+        let scrape = scrape_of(&"p".repeat(length), uid);
+        let text = String::from_utf8(scrape.encode(Format::OpenMetrics).expect("encodes")).expect("text");
+        let slow = lines_of(&text, "endpointlag_propagation_seconds_bucket")[3];
+        let exemplar = slow.split_once(" # {").map_or("", |(_, exemplar)| exemplar);
+        let labels = exemplar.split_once('}').map_or("", |(labels, _)| labels);
+        let names: Vec<_> = labels.split(',').map(|label| label.split('=').next().unwrap_or_default()).collect();
+        assert_eq!(names.join(","), shown, "{length}: {slow}");
+        let protobuf = scrape.encode(Format::Protobuf).expect("encodes");
+        let [histogram] = &propagation_of(&protobuf)[..] else { panic!("one histogram") };
+        assert_eq!(histogram.exemplars.len(), usize::from(!shown.is_empty()), "{length}");
+    }
 }
 
 /// `io.prometheus.client` as its readers have it, with the fields that the prometheus crate does not know.
@@ -190,8 +221,11 @@ mod client_model {
 }
 
 fn propagation_in_protobuf(histograms: Histograms) -> Vec<client_model::Histogram> {
-    let bytes = Scrape { histograms, ..scrape() }.encode(Format::Protobuf).expect("encodes");
-    let (mut rest, mut histograms) = (&bytes[..], Vec::new());
+    propagation_of(&Scrape { histograms, ..scrape() }.encode(Format::Protobuf).expect("encodes"))
+}
+
+fn propagation_of(mut rest: &[u8]) -> Vec<client_model::Histogram> {
+    let mut histograms = Vec::new();
     while !rest.is_empty() {
         let family = client_model::MetricFamily::decode_length_delimited(&mut rest).expect("a family");
         if family.name == "endpointlag_propagation_seconds" {
@@ -223,6 +257,9 @@ fn the_choice_of_histograms_is_kept() {
     let cluster = propagation_in_protobuf(Histograms::ClusterOnly);
     assert_eq!(cluster.len(), 5, "one for each kind of change, whatever the number of Services");
     assert_eq!(cluster[0].sample_count, 4);
+    let text = Scrape { histograms: Histograms::ClusterOnly, ..scrape() }.encode(Format::Text).expect("encodes");
+    let text = String::from_utf8(text).expect("text");
+    assert_eq!(lines_of(&text, "endpointlag_out_of_sync_endpoints{").len(), 2, "states stay by Service");
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl Tracker {
         let shown: Vec<PodId> = expected.into_iter().filter(astray).collect();
         let awaited: HashSet<PodId> = shown.into_iter().filter(|pod| self.owes(service, *pod)).collect();
         if !awaited.is_empty() {
-            let pending = Some(self.start(Subject::of_service(service), Change::Service, seen));
+            let pending = Some(self.start(Subject::of_service(service), Change::Service, Seen::late(seen.at)));
             self.keep_edit(service, Edit { pending, awaited, excluded: HashSet::new(), blocker: None });
         }
     }

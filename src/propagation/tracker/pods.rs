@@ -11,6 +11,7 @@ use crate::{
         intern::Interner,
         membership::{PodId, ServiceId, SetId},
         pair::Desired,
+        subject::Subject,
     },
 };
 use foldhash::fast::RandomState;
@@ -25,7 +26,8 @@ pub(super) struct Pods {
     by_uid: HashTable<PodId>,
     hasher: RandomState,
     ports: Interner<[NamedPort]>,
-    /// While a list is under way: Services that wait for a pod to leave which they do not select any more.
+    /// While a list is under way: Services of which something of the pod is pending or remembered, though they do not select it any
+    /// more.
     left: HashMap<PodId, Vec<ServiceId>>,
 }
 
@@ -194,13 +196,14 @@ impl Tracker {
         self.pods.left = HashMap::new();
     }
 
-    /// Notes what a list of pods is going to need: the Services that wait for a pod to leave which they do not select any
-    /// more, and which [`Membership`](crate::propagation::membership::Membership) therefore does not lead to.
+    /// Notes what a list of pods is going to need: the Services that wait for a pod to leave, or remember that it did, which they do
+    /// not select any more, and which [`Membership`](crate::propagation::membership::Membership) therefore does not lead to.
     pub(super) fn begin_pod_list(&mut self) {
         let mut left: HashMap<PodId, Vec<ServiceId>> = HashMap::new();
-        for pending in self.ledger.iter().filter(|pending| pending.change == Change::Removed) {
-            if let Some(pod) = pending.key.pod.filter(|pod| self.pods.known(*pod).is_some()) {
-                left.entry(pod).or_default().push(pending.key.service);
+        let pending = self.ledger.iter().filter(|pending| pending.change == Change::Removed).map(|pending| pending.key);
+        for subject in pending.chain(self.overtaken.subjects()) {
+            if let Some(pod) = subject.pod.filter(|pod| self.pods.known(*pod).is_some()) {
+                left.entry(pod).or_default().push(subject.service);
             }
         }
         self.pods.left = left;
@@ -209,6 +212,7 @@ impl Tracker {
     fn taint_pod(&mut self, pod: PodId, set: SetId) {
         let left = self.pods.left.get(&pod).into_iter().flatten();
         for service in self.membership.services(set).iter().chain(left) {
+            self.overtaken.taint(Subject::of_pod(*service, pod));
             let Some(pair) = self.services.find_state(*service).and_then(|state| state.pair(pod)) else { continue };
             for (_, id) in pair.all_pending() {
                 self.ledger.taint(id);

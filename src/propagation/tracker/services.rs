@@ -18,6 +18,7 @@ use crate::{
         membership::{PodId, ServiceId},
         pair::{Desired, Facts, Marks},
         report::ServiceName,
+        subject::Subject,
     },
 };
 use foldhash::fast::RandomState;
@@ -260,10 +261,14 @@ impl Tracker {
         let state = self.services.get_mut(id);
         state.list = list;
         let ahead = state.last_slice.take();
-        if let (Some(old), true, Some(pending)) = (&old, is_listing, state.edit.as_ref().and_then(Edit::pending))
+        if let (Some(old), true) = (&old, is_listing)
             && old.resource_version != new.resource_version
         {
-            self.ledger.taint(pending);
+            // What happened between the two versions is lost.
+            if let Some(pending) = state.edit.as_ref().and_then(Edit::pending) {
+                self.ledger.taint(pending);
+            }
+            self.overtaken.taint(Subject::of_service(id));
         }
         let was_ignored = old.as_ref().is_some_and(is_ignored);
         match (old.filter(is_measured), is_measured(&new)) {

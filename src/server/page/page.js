@@ -1,10 +1,11 @@
-// The page: asks the daemon every few seconds and shows what it says. Which view is shown is in the address: `#/` is all
-// Services, `#/service/NAMESPACE/NAME` is one.
+// The page: asks the daemon every few seconds and shows what it says. Which view is shown is in the address.
 
+import { choose, chosen, ofAll, service as serviceOfAddress } from "./address.js";
 import { ask, byId, clock, count, duration, round, showTiles } from "./dom.js";
-import { clear, showPlot } from "./plot.js";
+import { clear, fit, showPlot } from "./plot.js";
 import { showChanges, showKinds } from "./service.js";
 import { ServicesTable } from "./services.js";
+import { ENDPOINTS, STUCK, showEndpoints, showStuck } from "./wrong.js";
 
 /** Milliseconds between questions. */
 const EVERY = 3_000;
@@ -12,28 +13,21 @@ const EVERY = 3_000;
 /** Changes in the timeline of a Service. */
 const TIMELINE = 50;
 
+/** Milliseconds without another resize before the plot is drawn anew. */
+const RESIZED = 150;
+
 const table = new ServicesTable(() => refresh());
 let timer = null;
+let resized = null;
 let asked = 0;
 let lastAnswer = null;
-
-/** The Service of the address, if it names one. */
-function route() {
-  const parts = location.hash.split("/");
-  if (parts[1] !== "service" || parts.length !== 4) return null;
-  try {
-    return { namespace: decodeURIComponent(parts[2]), service: decodeURIComponent(parts[3]) };
-  } catch {
-    return null;
-  }
-}
 
 /** Asks and shows, and asks again later. An answer that was overtaken by another question is not shown. */
 async function refresh() {
   clearTimeout(timer);
   asked += 1;
   const mine = asked;
-  const service = route();
+  const service = serviceOfAddress();
   const window = byId("window").value;
   try {
     const answers = await (service ? askService(service, window) : askCluster(window));
@@ -41,7 +35,8 @@ async function refresh() {
     lastAnswer = new Date();
     byId("trouble").hidden = true;
     showHealth(answers.overview);
-    if (service) showService(service, answers, window);
+    if (service && answers.histogram) showService(service, answers, window);
+    else if (service) showUnknown(service);
     else showCluster(answers, window);
   } catch (error) {
     if (mine !== asked) return;
@@ -51,23 +46,29 @@ async function refresh() {
 }
 
 async function askCluster(window) {
-  const [overview, histogram, services] = await Promise.all([
+  const [overview, stuck, histogram, services] = await Promise.all([
     ask("overview"),
+    ask("services", { by: "service", only: "stuck", first: "stuck", sort: "oldest_out_of_sync", window, limit: STUCK }),
     ask("histogram", { window, change: byId("change").value }),
     ask("services", { ...table.query(), window }),
   ]);
-  return { overview, histogram, services };
+  return { overview, stuck, histogram, services };
 }
 
 async function askService(service, window) {
-  const [overview, whole, kinds, changes, histogram] = await Promise.all([
+  const [overview, whole, endpoints, kinds, changes, histogram] = await Promise.all([
     ask("overview"),
     ask("services", { ...service, window, by: "service" }),
+    ask("out-of-sync", { ...service, limit: ENDPOINTS }),
     ask("services", { ...service, window }),
     ask("changes", { ...service, limit: TIMELINE }),
-    ask("histogram", { ...service, window }),
+    // No Service of this name is known.
+    ask("histogram", { ...service, window }).catch((error) => {
+      if (error.status === 404) return null;
+      throw error;
+    }),
   ]);
-  return { overview, whole, kinds, changes, histogram };
+  return { overview, whole, endpoints, kinds, changes, histogram };
 }
 
 function showHealth(overview) {
@@ -90,62 +91,99 @@ function showTrouble(error) {
   const what = error.status ? `The daemon says: ${error.message}.` : "The daemon cannot be reached.";
   trouble.textContent = what + since;
   trouble.hidden = false;
+  // How the watches are is not known any more.
+  byId("health").textContent = "";
 }
 
 function show(view) {
+  for (const part of ["headline", "wrong", "delays"]) byId(part).hidden = view === "unknown";
   byId("services").hidden = view !== "cluster";
   byId("service").hidden = view !== "service";
-  byId("service-heading").hidden = view !== "service";
+  byId("service-heading").hidden = view === "cluster";
+  byId("unknown").hidden = view !== "unknown";
 }
 
-/** Tiles of a distribution and of what is pending. */
-function tiles(quantiles, pending, oldest, objective) {
-  const late = oldest !== null && oldest > objective ? "bad" : null;
+/** Tiles of what is wrong now, and of a distribution. */
+function tiles(state, quantiles, about) {
+  const { out_of_sync: endpoints, oldest_out_of_sync_traffic_seconds: traffic, oldest_pending_seconds: oldest } = state;
+  const misrouted = state.misrouted && "bad";
+  const late = state.late && "bad";
   return [
+    ["out of sync", endpoints === null ? "–" : count(endpoints), misrouted,
+      "endpoints that the EndpointSlices show otherwise than their pods are"],
+    ["traffic wrong for", duration(traffic), misrouted, misrouted && "longer than the objective"],
+    ["pending", count(state.pending), late, "changes that the EndpointSlices do not show yet"],
+    ["oldest pending", duration(oldest), late, late && "longer than the objective"],
+    about,
     ["p50", duration(quantiles.p50)],
     ["p99", duration(quantiles.p99)],
     ["max", duration(quantiles.max)],
     ["changes", count(quantiles.count)],
-    ["pending", count(pending)],
-    ["oldest pending", duration(oldest), late, late && "longer than the objective"],
   ];
 }
 
-function showCluster({ overview, histogram, services }, window) {
+function showCluster({ overview, stuck, histogram, services }, window) {
   show("cluster");
   document.title = "endpointlag";
-  showTiles(byId("tiles"), [
-    ...tiles(overview.windows[window], overview.pending, overview.oldest_pending_seconds, Infinity),
-    ["Services", count(overview.services)],
-  ]);
+  const state = { ...overview, misrouted: overview.misrouted_services > 0, late: overview.late_services > 0 };
+  showTiles(byId("tiles"), tiles(state, overview.windows[window], ["Services", count(overview.services)]));
+  showStuck(byId("wrong-list"), stuck, overview);
   showPlot(byId("plot"), histogram);
   table.show(services, window);
+  byId("back").href = ofAll(chosen());
 }
 
-function showService(service, { whole, kinds, changes, histogram }, window) {
+function showService(service, { whole, endpoints, kinds, changes, histogram }, window) {
   show("service");
-  const name = `${service.namespace}/${service.service}`;
-  document.title = `${name} – endpointlag`;
-  byId("service-name").textContent = name;
+  const name = headline(service);
   const row = whole.services[0];
   const objective = row?.objective_seconds ?? Infinity;
   if (row) {
-    const about = tiles(row.windows[window], row.pending, row.oldest_pending_seconds, objective);
-    about.push(["objective", row.objective_seconds === null ? "Service is gone" : round(row.objective_seconds)]);
-    showTiles(byId("tiles"), about);
+    const state = { ...row, misrouted: row.stuck === "traffic", late: row.oldest_pending_seconds > objective };
+    const about = ["objective", row.objective_seconds === null ? "Service is gone" : round(row.objective_seconds)];
+    showTiles(byId("tiles"), tiles(state, row.windows[window], about));
+    showEndpoints(byId("wrong-list"), endpoints, row);
   }
+  document.title = `${name} – endpointlag`;
   showPlot(byId("plot"), histogram);
   showKinds(kinds, window);
   showChanges(changes, objective);
 }
 
-byId("window").addEventListener("change", refresh);
+function showUnknown(service) {
+  show("unknown");
+  const name = headline(service);
+  document.title = `${name} – endpointlag`;
+  byId("unknown").textContent = `No Service ${name} is measured, or was lately.`;
+}
+
+function headline({ namespace, service }) {
+  const name = `${namespace}/${service}`;
+  byId("service-name").textContent = name;
+  return name;
+}
+
+/** Takes over what the address says. */
+function follow() {
+  byId("window").value = chosen().window;
+  if (!byId("window").value) byId("window").selectedIndex = 0;
+  if (!serviceOfAddress()) table.choose(chosen());
+}
+
+byId("window").addEventListener("change", () => {
+  choose({ window: byId("window").value });
+  refresh();
+});
 window.addEventListener("hashchange", () => {
   window.scrollTo(0, 0);
   clear();
+  follow();
   refresh();
 });
-window.addEventListener("resize", refresh);
+window.addEventListener("resize", () => {
+  clearTimeout(resized);
+  resized = setTimeout(() => fit(byId("plot")), RESIZED);
+});
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   clear();
   refresh();
@@ -155,5 +193,6 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) clearTimeout(timer);
   else refresh();
 });
+follow();
 // The plotting library is a deferred script; all of them have run by now.
 document.readyState === "loading" ? document.addEventListener("DOMContentLoaded", refresh) : refresh();

@@ -17,6 +17,9 @@ const SHORTEST = 1e-4;
 let plot = null;
 let drawn = "";
 
+/** Medians by kind of change: what the legend shows while nobody points at the plot. */
+let medians = new Map();
+
 /** Draws the distributions of an answer of /api/v1/histogram into `place`, one line a kind of change. */
 export function showPlot(place, answer) {
   const lines = answer.histograms.filter((histogram) => histogram.count > 0);
@@ -28,8 +31,9 @@ export function showPlot(place, answer) {
     place.replaceChildren(element("p", { class: "empty" }, "No change with a known delay in this window."));
     return;
   }
+  medians = new Map(lines.map((line) => [line.change, reached(line, 0.5)]));
   const data = uPlot.join(lines.map(points));
-  const width = Math.max(place.clientWidth, 240);
+  const width = widthOf(place);
   if (drawn === names.join() && plot?.root.isConnected) {
     if (plot.width !== width) plot.setSize({ width, height: HEIGHT });
     plot.setData(data);
@@ -40,6 +44,13 @@ export function showPlot(place, answer) {
   drawn = names.join();
   plot = new uPlot(options(width, names), data, place);
 }
+
+/** Makes the plot as wide as its place. */
+export function fit(place) {
+  if (plot) plot.setSize({ width: widthOf(place), height: HEIGHT });
+}
+
+const widthOf = (place) => Math.max(place.clientWidth, 240);
 
 /** Draws anew at the next answer: the colours or the width of the page have changed. */
 export function clear() {
@@ -59,10 +70,12 @@ function points({ percentiles, count }) {
   return [ranks, seconds];
 }
 
+/** The delay that this share stays within. */
+const reached = (line, wanted) => line.percentiles.find(([, quantile]) => quantile >= wanted)?.[0];
+
 function describe(lines) {
   if (lines.length === 0) return "Delays by percentile: none in this window";
-  const at = (line, wanted) => line.percentiles.find(([, quantile]) => quantile >= wanted)?.[0];
-  const texts = lines.map((line) => `${line.change}: half within ${duration(at(line, 0.5))}, all within ${duration(at(line, 1))}`);
+  const texts = lines.map((line) => `${line.change}: half within ${duration(reached(line, 0.5))}, all within ${duration(reached(line, 1))}`);
   return `Delays by percentile. ${texts.join("; ")}`;
 }
 
@@ -84,7 +97,7 @@ function options(width, names) {
       { ...axis, size: 68, splits: (_, __, min, max) => decades(min, max), values: (_, splits) => splits.map(round) },
     ],
     series: [
-      { label: "Percentile", value: (_, rank) => (rank === null ? "–" : percentile(rank)) },
+      { label: "Percentile", value: (_, rank) => (rank === null ? percentile(2) : percentile(rank)) },
       ...names.map((name) => ({
         label: name,
         stroke: colour(`--change-${CHANGES.indexOf(name)}`),
@@ -94,7 +107,7 @@ function options(width, names) {
         spanGaps: true,
         // A line of one delay or two would not be seen.
         points: { show: (drawing, at) => drawing.data[at].filter((delay) => delay !== null && delay !== undefined).length < 4, size: 6 },
-        value: (_, seconds) => duration(seconds),
+        value: (_, seconds, __, at) => duration(at === null || at === undefined ? medians.get(name) : seconds),
       })),
     ],
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },

@@ -18,7 +18,7 @@ export function showKinds(answer, window) {
   table.tHead.rows[0].replaceChildren(...HEADINGS.map((text) => element("th", { scope: "col" }, text)));
   const rows = answer.services.map((row) => {
     const it = row.windows[window];
-    const cells = [count(it.count), ...[it.p50, it.p90, it.p99, it.p99_9, it.max].map(duration), count(row.missed),
+    const cells = [count(it.count), ...[it.p50, it.p90, it.p99, it.p99_9, it.max].map(duration), count(it.missed),
       count(row.pending), duration(row.oldest_pending_seconds)];
     return element("tr", {}, element("th", { scope: "row" }, mark(row.change), row.change),
       ...cells.map((text) => element("td", {}, text)));

@@ -1,29 +1,36 @@
 // The table of Services. The daemon searches, sorts and pages; this shows one page of it, so that 10,000 Services cost the
 // browser no more than fifty.
 
+import { choose, ofService } from "./address.js";
 import { byId, count, duration, element } from "./dom.js";
 
 const ROWS = 50;
 
-/** Columns: the API's name to sort by, the heading, and the text of a row. */
+/** Columns: the API's name to sort by, the heading, and the text of a row. What is wrong now comes first. */
 const COLUMNS = [
   ["name", "Service", null],
+  ["out_of_sync", "Out of sync", (row) => (row.out_of_sync === null ? "–" : count(row.out_of_sync))],
+  ["pending", "Pending", (row) => count(row.pending)],
+  ["oldest", "Oldest", (row) => duration(row.oldest_pending_seconds)],
+  ["missed", "Missed", (row, it) => count(it.missed)],
   ["count", "Changes", (row, it) => count(it.count)],
   ["p50", "p50", (row, it) => duration(it.p50)],
   ["p90", "p90", (row, it) => duration(it.p90)],
   ["p99", "p99", (row, it) => duration(it.p99)],
   ["max", "Max", (row, it) => duration(it.max)],
-  ["missed", "Missed", (row) => count(row.missed)],
-  ["pending", "Pending", (row) => count(row.pending)],
-  ["oldest", "Oldest", (row) => duration(row.oldest_pending_seconds)],
 ];
+
+/** What colours a row, by what is stuck there. */
+const TONES = {
+  traffic: ["late", "traffic has gone wrong for longer than its objective"],
+  late: ["late", "a change has been pending for longer than its objective"],
+  out_of_sync: ["off", "a pod has been listed otherwise than it is for longer than its objective; no traffic goes wrong by it"],
+};
 
 /** What the user has chosen, and how to ask anew when that changes. */
 export class ServicesTable {
   constructor(changed) {
     this.changed = changed;
-    this.sort = "p99";
-    this.order = "desc";
     this.offset = 0;
     this.total = 0;
     this.headings = COLUMNS.map(([key, text]) => {
@@ -37,6 +44,15 @@ export class ServicesTable {
     byId("filter").addEventListener("submit", (event) => event.preventDefault());
     byId("previous").addEventListener("click", () => this.from(this.offset - ROWS));
     byId("next").addEventListener("click", () => this.from(this.offset + ROWS));
+  }
+
+  /** Takes over what the address says. */
+  choose({ q, change, sort, order, page }) {
+    byId("search").value = q;
+    byId("change").value = change;
+    this.sort = COLUMNS.some(([key]) => key === sort) ? sort : "p99";
+    this.order = order === "asc" ? "asc" : "desc";
+    this.offset = Math.max(0, (Number.parseInt(page, 10) || 1) - 1) * ROWS;
     this.markSorted();
   }
 
@@ -46,6 +62,7 @@ export class ServicesTable {
       by: "service",
       q: byId("search").value.trim(),
       change: byId("change").value,
+      first: "stuck",
       sort: this.sort,
       order: this.order,
       limit: ROWS,
@@ -70,6 +87,8 @@ export class ServicesTable {
 
   from(offset) {
     this.offset = Math.max(0, offset);
+    const { q, change, sort, order } = this.query();
+    choose({ q, change, sort, order, page: String(this.offset / ROWS + 1) });
     this.changed();
   }
 
@@ -101,14 +120,11 @@ export class ServicesTable {
   }
 }
 
-/** Where a Service's own view is. */
-export const serviceHash = (row) => `#/service/${encodeURIComponent(row.namespace)}/${encodeURIComponent(row.service)}`;
-
 function line(row, quantiles) {
-  const late = row.objective_seconds !== null && row.oldest_pending_seconds > row.objective_seconds;
+  const [tone, title] = TONES[row.stuck] ?? [null, null];
   const cells = COLUMNS.slice(1).map(([key, , text]) => element("td", { class: `col-${key}` }, text(row, quantiles)));
-  const link = element("a", { href: serviceHash(row) },
+  const link = element("a", { href: ofService(row) },
     element("span", { class: "namespace" }, `${row.namespace}/`), row.service);
   const name = element("th", { scope: "row", class: "col-name" }, link);
-  return element("tr", { class: late ? "late" : null, title: late ? "pending for longer than its objective" : null }, name, ...cells);
+  return element("tr", { class: tone, title }, name, ...cells);
 }

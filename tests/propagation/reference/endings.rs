@@ -35,7 +35,8 @@ impl Reference {
         for index in (0..self.pending.len()).rev() {
             let pending = &mut self.pending[index];
             let age = now.since(pending.since);
-            if !pending.judged && pending.objective < expiry && age > pending.objective {
+            let is_doubted = pending.doubted_until.is_some_and(|until| now <= until);
+            if !pending.judged && !is_doubted && pending.objective < expiry && age > pending.objective {
                 pending.judged = true;
                 self.verdicts.push(verdict(pending, true));
             }
@@ -55,6 +56,20 @@ impl Reference {
         self.pending.push(pending);
     }
 
+    /// Starts a change that came long ago and was shown, and that the slice event of now contradicts.
+    pub(super) fn start_contradicted(
+        &mut self,
+        service: &Uid,
+        pod: Option<&Uid>,
+        change: Change,
+        seen: Seen,
+        edit: Option<Edit>,
+    ) {
+        let doubted_until = Some(self.seen().at.plus(HORIZON));
+        self.started += 1;
+        self.pending.push(Pending { doubted_until, ..self.change(service, pod, change, seen, edit) });
+    }
+
     /// Starts a change that must have begun before now, at a time that was not seen.
     pub(super) fn start_unseen(&mut self, service: &Uid, pod: Option<&Uid>, change: Change, edit: Option<Edit>) {
         self.start(service, pod, change, Seen::late(self.seen().at), edit);
@@ -69,6 +84,7 @@ impl Reference {
             exact: !seen.is_late(),
             owner: service.clone(),
             judged: false,
+            doubted_until: None,
             objective: self.objective(service),
             edit,
         }
@@ -141,6 +157,11 @@ impl Reference {
 
     fn end(&mut self, pending: &Pending, cause: Cause) {
         let (by, expiry) = (self.seen(), self.settings.expiry);
+        if cause != Cause::Reflected && pending.doubted_until.is_some_and(|until| by.at <= until) {
+            // The slices were ahead of this event: there was nothing to be written again.
+            self.started -= 1;
+            return;
+        }
         let age = by.at.since(pending.since);
         // Whether the event's stamp tells the time, and nothing is missing before it.
         let is_timed = !by.is_late() && !self.is_blind();

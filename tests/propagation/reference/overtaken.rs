@@ -81,7 +81,7 @@ impl Reference {
                     if self.now().shows(&question, change) {
                         memory.answers.push((change, seen));
                     } else if !self.is_pending(service, pod, change) {
-                        self.start(service, Some(pod), change, seen, None);
+                        self.start_contradicted(service, Some(pod), change, seen, None);
                     }
                 }
             }
@@ -95,7 +95,7 @@ impl Reference {
             let written = self.before().content(service) != self.now().content(service);
             if written && at <= until && !edit.is_shown(self.now(), service) {
                 self.dormant.remove(service);
-                self.start(service, None, Change::Service, seen, Some(edit));
+                self.start_contradicted(service, None, Change::Service, seen, Some(edit));
             }
         }
     }

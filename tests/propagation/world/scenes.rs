@@ -51,6 +51,9 @@ fn there_and_back() -> BoxedStrategy<[Act; 3]> {
         1 => Just([PodStep::Ready(true), PodStep::Ready(false), PodStep::Terminate]),
         1 => Just([PodStep::Ready(false), PodStep::Ready(true), PodStep::Terminate]),
         1 => Just([PodStep::Ready(false), PodStep::Ready(true), PodStep::Delete]),
+        // A pod that no slice lists, and that is gone before the controller lists it.
+        2 => (any::<u8>(), prop_oneof![Just(PodStep::Terminate), Just(PodStep::Delete), Just(PodStep::Finish)])
+            .prop_map(|(families, end)| [PodStep::Delete, PodStep::Create { labels: 0, families, ready: true }, end]),
     ];
     let service = prop_oneof![
         2 => (any::<u8>(), any::<u8>()).prop_map(|(a, b)| [a, b, a].map(ServiceStep::Select)),

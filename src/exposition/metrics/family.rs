@@ -1,0 +1,129 @@
+//! One metric family under construction.
+
+use super::{
+    Histograms, native,
+    table::{Kind, Metric},
+};
+use crate::{
+    cluster::event::Stamp,
+    stats::{Bounds, Buckets, Exemplar},
+};
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric as Row, MetricFamily};
+use std::{collections::BTreeMap, time::SystemTime};
+
+/// Exemplars by number of the row, with the wall clock's time of each, for formats that have them at classic buckets.
+pub(super) type Exemplars = BTreeMap<usize, (Exemplar, SystemTime)>;
+
+/// What all families of a scrape have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Context {
+    pub(super) histograms: Histograms,
+    /// The same moment on both clocks.
+    pub(super) at: Stamp,
+    pub(super) wall: SystemTime,
+}
+
+/// The rows of one metric.
+#[derive(Debug)]
+pub(super) struct Family {
+    context: Context,
+    metric: &'static Metric,
+    rows: Vec<Row>,
+    exemplars: Exemplars,
+}
+
+// === impl Context ===
+
+impl Context {
+    fn wall_at(&self, at: Stamp) -> SystemTime {
+        self.wall.checked_sub(self.at.since(at)).unwrap_or(SystemTime::UNIX_EPOCH) + at.since(self.at)
+    }
+}
+
+// === impl Family ===
+
+impl Family {
+    /// No rows yet.
+    pub(super) fn new(metric: &'static Metric, context: Context) -> Self {
+        Self { context, metric, rows: Vec::new(), exemplars: Exemplars::new() }
+    }
+
+    /// Adds a counter or a gauge. Labels come in the order of the metric's names.
+    pub(super) fn value(&mut self, labels: &[&str], value: f64) {
+        let mut row = Row::from_label(pairs(self.metric, labels));
+        match self.metric.kind {
+            Kind::Gauge => {
+                let mut gauge = Gauge::default();
+                gauge.set_value(value);
+                row.set_gauge(gauge);
+            }
+            Kind::Counter | Kind::Histogram => {
+                let mut counter = Counter::default();
+                counter.set_value(value);
+                row.set_counter(counter);
+            }
+        }
+        self.rows.push(row);
+    }
+
+    /// Adds a histogram. Labels come in the order of the metric's names.
+    pub(super) fn histogram(&mut self, labels: &[&str], bounds: &Bounds, buckets: &Buckets) {
+        let Context { histograms, .. } = self.context;
+        let mut histogram = Histogram::default();
+        if histograms != Histograms::Native {
+            histogram.set_bucket(classic(bounds, buckets));
+        }
+        histogram.set_sample_count(buckets.counts.iter().sum());
+        histogram.set_sample_sum(buckets.sum);
+        if histograms != Histograms::Classic {
+            native::add_buckets(&mut histogram, buckets, |exemplar| self.context.wall_at(exemplar.at));
+        }
+        native::add_start(&mut histogram, self.context.wall_at(buckets.created));
+        if let Some(exemplar) = &buckets.exemplar {
+            self.exemplars.insert(self.rows.len(), (exemplar.clone(), self.context.wall_at(exemplar.at)));
+        }
+        let mut row = Row::from_label(pairs(self.metric, labels));
+        row.set_histogram(histogram);
+        self.rows.push(row);
+    }
+
+    /// The family as it is encoded, and its exemplars; `None` if it has no rows.
+    pub(super) fn finish(self) -> Option<(MetricFamily, Exemplars)> {
+        if self.rows.is_empty() {
+            return None;
+        }
+        let mut family = MetricFamily::default();
+        family.set_name(self.metric.name.to_owned());
+        family.set_help(self.metric.help.to_owned());
+        family.set_field_type(self.metric.kind.into());
+        family.set_metric(self.rows);
+        Some((family, self.exemplars))
+    }
+}
+
+/// Cumulated buckets. The last count has no bound; encoders add it from the total.
+fn classic(bounds: &Bounds, buckets: &Buckets) -> Vec<Bucket> {
+    let mut cumulated = 0;
+    let bucket = |(bound, count): (&f64, &u64)| {
+        cumulated += count;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(cumulated);
+        bucket
+    };
+    bounds.seconds().iter().zip(&buckets.counts).map(bucket).collect()
+}
+
+fn pairs(metric: &Metric, values: &[&str]) -> Vec<LabelPair> {
+    debug_assert_eq!(metric.labels.len(), values.len(), "{}", metric.name);
+    let pair = |(name, value): (&&str, &&str)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
+        pair
+    };
+    let mut pairs: Vec<_> = metric.labels.iter().zip(values).map(pair).collect();
+    // As every other exporter writes them.
+    pairs.sort_unstable_by(|one, other| one.name().cmp(other.name()));
+    pairs
+}

@@ -1,0 +1,119 @@
+//! What the slices show wrongly now, by Service: a state, whatever became of the changes that led to it.
+
+use super::Stats;
+use crate::{
+    cluster::event::Stamp,
+    propagation::{OutOfSyncService, ServiceName, Tracker},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// Endpoints that are out of sync, of one Service or of several.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutOfSync {
+    /// How many.
+    pub endpoints: u64,
+    /// Since when the oldest of them is.
+    pub oldest: Option<Stamp>,
+    /// The same of those that send connections where they should not go, or keep them from where they should.
+    pub oldest_traffic: Option<Stamp>,
+}
+
+/// The Services that are known to be in sync or not. One in sync is there with nothing.
+pub type OutOfSyncServices = BTreeMap<Arc<ServiceName>, OutOfSync>;
+
+// === impl OutOfSync ===
+
+impl OutOfSync {
+    /// Counts another Service in.
+    pub(super) fn add(&mut self, other: &OutOfSyncService) {
+        self.endpoints += other.endpoints;
+        self.oldest = earliest(self.oldest, Some(other.oldest));
+        self.oldest_traffic = earliest(self.oldest_traffic, other.oldest_traffic);
+    }
+}
+
+fn earliest(one: Option<Stamp>, other: Option<Stamp>) -> Option<Stamp> {
+    [one, other].into_iter().flatten().min()
+}
+
+// === impl Stats ===
+
+impl Stats {
+    /// Measured Services with gauges of their own, sorted: where they are too many, those that count something come first.
+    pub(super) fn named(&self, trackers: &[Tracker]) -> Vec<(Arc<ServiceName>, Duration)> {
+        let measured = trackers.iter().flat_map(Tracker::measured_services);
+        let mut named: Vec<_> = measured
+            .filter(|(name, _)| self.has_own(name))
+            .map(|(name, objective)| (name.clone(), objective))
+            .collect();
+        if named.len() > self.limits.services {
+            named.sort_unstable_by_key(|(name, _)| (!self.services.contains_key(name), name.clone()));
+            named.truncate(self.limits.services);
+        }
+        named.sort_unstable();
+        named
+    }
+
+    /// What is out of sync, by the names under which `name_of` has Services shown. A scope that was not listed yet is left
+    /// out: what it would say is not known.
+    pub(super) fn out_of_sync(
+        trackers: &[Tracker],
+        name_of: impl Fn(&Arc<ServiceName>) -> Arc<ServiceName>,
+    ) -> OutOfSyncServices {
+        let known = || trackers.iter().filter(|tracker| tracker.is_measuring());
+        let measured = known().flat_map(Tracker::measured_services).map(|(name, _)| name);
+        by_service(measured, known().flat_map(Tracker::out_of_sync), name_of)
+    }
+}
+
+/// Each measured Service, with what is out of sync of it.
+fn by_service<'a>(
+    measured: impl Iterator<Item = &'a Arc<ServiceName>>,
+    found: impl Iterator<Item = OutOfSyncService>,
+    name_of: impl Fn(&Arc<ServiceName>) -> Arc<ServiceName>,
+) -> OutOfSyncServices {
+    let mut services: OutOfSyncServices = measured.map(|name| (name_of(name), OutOfSync::default())).collect();
+    for it in found {
+        services.entry(name_of(&it.service)).or_default().add(&it);
+    }
+    services
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> Arc<ServiceName> {
+        Arc::new(ServiceName { namespace: "shop".into(), name: name.into() })
+    }
+
+    fn at(seconds: u64) -> Stamp {
+        Stamp::new(Duration::from_secs(seconds))
+    }
+
+    fn found(service: &str, endpoints: u64, oldest: u64, traffic: Option<u64>) -> OutOfSyncService {
+        OutOfSyncService { service: name(service), endpoints, oldest: at(oldest), oldest_traffic: traffic.map(at) }
+    }
+
+    #[test]
+    fn a_service_in_sync_is_said_to_be() {
+        let measured = [name("cart"), name("search")];
+        let services = by_service(measured.iter(), [found("cart", 2, 7, None)].into_iter(), Arc::clone);
+        let cart = OutOfSync { endpoints: 2, oldest: Some(at(7)), oldest_traffic: None };
+        assert_eq!(services, BTreeMap::from([(name("cart"), cart), (name("search"), OutOfSync::default())]));
+    }
+
+    #[test]
+    fn services_that_share_a_name_add_up_to_the_oldest() {
+        let measured = [name("a"), name("b"), name("c"), name("d")];
+        let all = [found("b", 2, 7, Some(9)), found("c", 3, 5, Some(12)), found("d", 1, 30, None)];
+        let services =
+            by_service(
+                measured.iter(),
+                all.into_iter(),
+                |it| if *it.name == *"a" { it.clone() } else { name("other") },
+            );
+        let other = OutOfSync { endpoints: 6, oldest: Some(at(5)), oldest_traffic: Some(at(9)) };
+        assert_eq!(services, BTreeMap::from([(name("a"), OutOfSync::default()), (name("other"), other)]));
+    }
+}
