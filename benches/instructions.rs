@@ -81,7 +81,7 @@ fn whole(size: FleetSize) -> Whole {
     let (fleet, clock) = (fleet(size), Clock::start());
     let (intakes, mut deliveries) = Intake::for_watches(3);
     let sources = Resource::ALL.map(|resource| {
-        let health = Arc::new(WatchHealth::new(resource, None));
+        let health = Arc::new(WatchHealth::new(resource, None, Arc::default()));
         Source::new(0, Decoder::new(resource, Shard::WHOLE), health, Arc::new(Signals::default()))
     });
     let bounds = Bounds::new(&[0.01, 0.1, 1.0]).expect("ascending");

@@ -11,26 +11,29 @@ mod parts {
 }
 mod daemon;
 mod floor {
-    //! Drains the three watches over the same TLS and looks at nothing.
+    //! Drains the three watches over a connection like the daemon's and looks at nothing.
 
     use endpointlag::cluster::{
-        client::{ApiClient, Scope},
+        client::{ApiClient, Link, Scope, WatchProtocol},
+        clock::Clock,
         event::Resource,
+        kubeconfig::Choice,
     };
     use http_body_util::BodyExt;
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
 
     /// Runs until it is killed.
     pub fn run() -> anyhow::Result<()> {
         // As the daemon reads: one thread for all sockets.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         runtime.block_on(async {
-            let client = runtime.spawn(ApiClient::infer()).await??;
+            let client = runtime.spawn(async { ApiClient::new(Choice::default().find().await?.config) }).await??;
+            let link = Arc::new(Link::new(client, WatchProtocol::Auto, 1, Clock::start(), Arc::default()));
             let drains = Resource::ALL.map(|resource| {
-                let client = client.clone();
+                let link = link.clone();
                 runtime.spawn(async move {
                     let scope = Scope { resource, namespace: None, field_selector: None };
-                    let mut body = client.watch(&scope, None, Duration::from_secs(3600)).await?;
+                    let mut body = link.connection().await?.watch(&scope, None, Duration::from_secs(3600)).await?;
                     while let Some(frame) = body.frame().await {
                         frame?;
                     }

@@ -78,8 +78,17 @@ fn scrape(stats: &Stats, services: usize, histograms: Histograms) -> Scrape {
         snapshot.objectives.push((service.clone(), Duration::from_secs(5)));
         snapshot.out_of_sync.insert(service, OutOfSync::default());
     }
-    let watches = Resource::ALL.map(|resource| Arc::new(WatchHealth::new(resource, None))).to_vec();
-    Scrape { snapshot, watches, samples_dropped: 0, hdr_log_errors: 0, histograms, http: HttpCounts::default() }
+    let watches = Resource::ALL.map(|resource| Arc::new(WatchHealth::new(resource, None, Arc::default()))).to_vec();
+    Scrape {
+        snapshot,
+        watches,
+        samples_dropped: 0,
+        samples_errors: 0,
+        tls: None,
+        hdr_log_errors: 0,
+        histograms,
+        http: HttpCounts::default(),
+    }
 }
 
 /// Megabytes that encoding takes, by a process of its own.

@@ -14,6 +14,7 @@ pub mod frame;
 pub mod health;
 pub mod heartbeat;
 pub mod intake;
+pub mod kubeconfig;
 pub mod object;
 pub mod shard;
 pub mod watch;

@@ -1,22 +1,26 @@
 //! What a user can choose: flags, each with a variable of the environment, checked and turned into [`Settings`].
 
 use crate::{
-    cluster::shard::{Shard, ShardError},
-    exposition::{hdr_log, metrics::Histograms, samples::Target},
+    cluster::{
+        client::WatchProtocol,
+        kubeconfig::Choice,
+        shard::{Shard, ShardError},
+    },
+    exposition::{hdr_log, lines::Target, metrics::Histograms},
+    logging::{LogFilter, LogFilterError, LogFormat},
     propagation,
     server::{self, Auth, TlsFiles},
     stats::{Bounds, Limits},
 };
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use std::{fmt, net::AddrParseError, path::PathBuf, str::FromStr, time::Duration};
-use tracing_subscriber::EnvFilter;
 
 /// Measures how long Kubernetes takes to carry a pod's readiness into a Service's endpoints, and how long a pod that is going
 /// away stays there.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
-The cluster is found as kubectl finds it: KUBECONFIG, then ~/.kube/config, then the ServiceAccount of the pod.
+The cluster is found as kubectl finds it: --kubeconfig, KUBECONFIG, ~/.kube/config, then the ServiceAccount of the pod.
 It needs the right to list and watch pods, services and endpointslices.
 
   endpointlag demo                          look at it without a cluster
@@ -38,6 +42,8 @@ pub enum Command {
     /// Measure a cluster (the default).
     Run(RunArgs),
     /// Measure a simulated cluster, to look at this program without a real one.
+    // It is to be looked at by whoever started it.
+    #[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:10911")))]
     Demo(DemoArgs),
 }
 
@@ -47,6 +53,15 @@ pub struct RunArgs {
     /// Flags of every way to measure.
     #[command(flatten)]
     pub common: CommonArgs,
+
+    /// File that says which cluster to measure and as whom. Without it that is KUBECONFIG, then ~/.kube/config, then the
+    /// ServiceAccount of the pod.
+    #[arg(long, value_name = "FILE", env = "ENDPOINTLAG_KUBECONFIG")]
+    kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig to take instead of its current one.
+    #[arg(long, value_name = "NAME", env = "ENDPOINTLAG_CONTEXT")]
+    context: Option<String>,
 
     /// Namespace to measure; repeat for several. None is the whole cluster. With some, a Role in each is enough.
     #[arg(
@@ -89,7 +104,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "NUMBER", env = "ENDPOINTLAG_SEED", default_value_t = 1)]
     pub seed: u64,
 
-    /// How often the table is printed.
+    /// How often the table is printed, in place on a terminal; 0 for never.
     #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_EVERY", default_value = "5s")]
     every: String,
 }
@@ -113,6 +128,11 @@ pub struct CommonArgs {
     /// everybody too.
     #[arg(long, value_name = "ADDRESS", env = "ENDPOINTLAG_PROBE_LISTEN")]
     probe_listen: Option<String>,
+
+    /// Name by which it may be asked where it listens on a loopback address without --auth, beside localhost and addresses;
+    /// repeat for several. A web page could else have a browser read it under a name of the page's own.
+    #[arg(long = "allow-host", value_name = "NAME", env = "ENDPOINTLAG_ALLOW_HOST", value_delimiter = ',')]
+    allowed_hosts: Vec<String>,
 
     /// Delay within which a change should be shown, such as 5s or 500ms. A Service overrides it by the annotation
     /// endpointlag.io/objective.
@@ -157,6 +177,10 @@ pub struct CommonArgs {
     #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_WATCH_IDLE", default_value = "3m")]
     watch_idle: String,
 
+    /// What the watches speak with the API server: HTTP/2 over one connection where it is offered, or HTTP/1.1 with a connection for each.
+    #[arg(long, value_name = "PROTOCOL", env = "ENDPOINTLAG_WATCH_PROTOCOL", default_value = "auto")]
+    watch_protocol: WatchProtocol,
+
     /// error, warn, info, debug or trace, or a filter such as info,endpointlag::cluster=debug.
     #[arg(long, value_name = "LEVEL", env = "ENDPOINTLAG_LOG_LEVEL", default_value = "info")]
     log_level: String,
@@ -164,15 +188,6 @@ pub struct CommonArgs {
     /// How log lines look, on standard error.
     #[arg(long, value_name = "FORMAT", env = "ENDPOINTLAG_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// A JSON object a line.
-    Json,
 }
 
 /// Everything a user chose, checked.
@@ -200,6 +215,10 @@ pub struct Settings {
     pub hdr_log: Option<hdr_log::Target>,
     /// How long a watch may bring nothing.
     pub watch_idle: Duration,
+    /// What the watches speak.
+    pub watch_protocol: WatchProtocol,
+    /// Which lines are logged.
+    pub log: LogFilter,
 }
 
 /// What is wrong with the flags, a line each.
@@ -209,6 +228,11 @@ pub struct ConfigErrors(pub Vec<String>);
 // === impl RunArgs ===
 
 impl RunArgs {
+    /// Which cluster to measure.
+    pub fn cluster(&self) -> Choice {
+        Choice { file: self.kubeconfig.clone(), context: self.context.clone() }
+    }
+
     /// Checks all flags.
     ///
     /// # Errors
@@ -247,14 +271,17 @@ impl RunArgs {
 // === impl DemoArgs ===
 
 impl DemoArgs {
-    /// Checks all flags. The second value is how often the table is printed.
+    /// Checks all flags. The second value is how often the table is printed, if it is.
     ///
     /// # Errors
     /// With a line for each that is wrong.
-    pub fn settings(&self) -> Result<(Settings, Duration), ConfigErrors> {
+    pub fn settings(&self) -> Result<(Settings, Option<Duration>), ConfigErrors> {
         let mut errors = ConfigErrors::default();
         let settings = self.common.settings(&mut errors);
-        let every = errors.duration("--every", &self.every);
+        let every = match humantime::parse_duration(&self.every) {
+            Ok(Duration::ZERO) => Some(None),
+            _ => errors.duration("--every", &self.every).map(Some),
+        };
         errors.or(settings.zip(every))
     }
 }
@@ -275,9 +302,7 @@ impl CommonArgs {
         let watch_idle = errors.duration("--watch-idle", &self.watch_idle);
         let hdr_log_interval = errors.duration("--hdr-log-interval", &self.hdr_log_interval);
         let series_idle = errors.duration("--series-idle", &self.series_idle);
-        if let Err(error) = EnvFilter::builder().parse(&self.log_level) {
-            errors.add("--log-level", format!("{:?}: {error}", self.log_level));
-        }
+        let log = errors.parse("--log-level", &self.log_level, |error: LogFilterError| error.to_string());
         Some(Settings {
             endpoint: endpoint?,
             namespaces: Vec::new(),
@@ -294,6 +319,8 @@ impl CommonArgs {
                 .zip(hdr_log_interval)
                 .map(|(path, interval)| hdr_log::Target { path, interval }),
             watch_idle: watch_idle?,
+            watch_protocol: self.watch_protocol,
+            log: log?,
         })
     }
 
@@ -317,12 +344,8 @@ impl CommonArgs {
             None => None,
             Some(parsed) => Some(parsed?),
         };
-        Some(server::Settings { listen: listen?, probe_listen, tls, auth: Auth::None })
-    }
-
-    /// What is logged.
-    pub fn log_filter(&self) -> EnvFilter {
-        EnvFilter::builder().parse_lossy(&self.log_level)
+        let allowed_hosts = self.allowed_hosts.clone();
+        Some(server::Settings { listen: listen?, probe_listen, tls, auth: Auth::None, allowed_hosts })
     }
 }
 
@@ -356,7 +379,7 @@ impl ConfigErrors {
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|line| writeln!(f, "endpointlag: {line}"))
+        f.write_str(&self.0.join("; "))
     }
 }
 
@@ -373,79 +396,4 @@ fn is_namespace(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(args: &[&str]) -> Result<Settings, Vec<String>> {
-        let cli = Cli::try_parse_from([&["endpointlag"], args].concat()).expect("known flags");
-        cli.run.settings().map_err(|errors| errors.0)
-    }
-
-    #[test]
-    fn the_defaults_are_valid() {
-        let settings = settings(&[]).expect("valid");
-        assert_eq!(settings.endpoint.listen.port(), 10911);
-        assert_eq!(settings.propagation.objective, Duration::from_secs(5));
-        assert_eq!(settings.propagation.expiry, Duration::from_secs(600));
-        assert!(settings.namespaces.is_empty());
-    }
-
-    #[test]
-    fn every_bad_value_has_its_own_line() {
-        let errors = settings(&[
-            "--listen=nowhere",
-            "--objective=soon",
-            "--buckets=2,1",
-            "--namespace=Shop",
-            "--exclude-namespace=kube-system",
-            "--log-level=a=b=c",
-            "--watch-idle=0s",
-            "--probe-listen=10911",
-            "--tls-key-file=tls.key",
-        ])
-        .expect_err("bad");
-        let flags: Vec<_> = errors.iter().filter_map(|line| line.split(':').next()).collect();
-        let expected = [
-            "--listen",
-            "--probe-listen",
-            "--tls-cert-file",
-            "--objective",
-            "--buckets",
-            "--watch-idle",
-            "--log-level",
-            "--namespace",
-            "--exclude-namespace",
-        ];
-        assert_eq!(flags, expected, "{errors:#?}");
-        assert!(errors.iter().all(|line| line.lines().count() == 1), "{errors:#?}");
-    }
-
-    #[test]
-    fn an_objective_that_never_comes_is_refused() {
-        let errors = settings(&["--objective=10m", "--expiry=10m"]).expect_err("bad");
-        assert_eq!(errors, ["--objective: 10m does not lie below --expiry 10m"]);
-    }
-
-    #[test]
-    fn tokens_do_not_travel_in_the_clear() {
-        let errors = settings(&["--auth=kubernetes"]).expect_err("bad");
-        assert!(errors.len() == 1 && errors[0].starts_with("--auth: kubernetes needs --tls-cert-file"), "{errors:#?}");
-        let settings = settings(&["--auth=kubernetes", "--tls-cert-file=a", "--tls-key-file=b"]).expect("valid");
-        assert_eq!(settings.endpoint.auth, Auth::Kubernetes);
-    }
-
-    #[test]
-    fn a_shard_is_one_of_the_whole_cluster() {
-        assert!(settings(&["--shard=2/3"]).expect("valid").shard.is_part());
-        let errors = settings(&["--shard=3/3", "--namespace=shop"]).expect_err("bad");
-        assert_eq!(errors, ["--shard: \"3/3\": there is no such shard: the last of 3 is 2/3"]);
-        let errors = settings(&["--shard=2/3", "--namespace=shop"]).expect_err("bad");
-        assert_eq!(errors, ["--shard: divides the whole cluster, but --namespace chose some"]);
-    }
-
-    #[test]
-    fn namespaces_may_repeat_and_are_watched_once() {
-        let settings = settings(&["--namespace=b", "--namespace=a,b"]).expect("valid");
-        assert_eq!(settings.namespaces, ["a", "b"]);
-    }
-}
+mod tests;

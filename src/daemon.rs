@@ -2,13 +2,14 @@
 
 use crate::{
     cluster::{
-        client::{ApiClient, ConnectError, Scope},
+        client::{ApiClient, ConnectError, Link, Scope},
         clock::Clock,
         decode::Decoder,
         event::Resource,
-        health::WatchHealth,
+        health::{LinkHealth, WatchHealth},
         heartbeat::Heartbeat,
         intake::Intake,
+        kubeconfig::{Found, KubeconfigError},
         watch::{Signals, Watch},
     },
     config::Settings,
@@ -19,21 +20,24 @@ use crate::{
     measuring::{Measuring, Questions, Source},
     propagation::{Ended, Tracker},
     server::{Auth, BindError, Server, State},
+    signals::Hangups,
     stats::Stats,
 };
-use std::{
-    future::pending,
-    io,
-    sync::{Arc, atomic::AtomicU64},
-    thread::JoinHandle,
-    time::Duration,
-};
+use futures::future::OptionFuture;
+use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
 use tokio::{
     runtime::{Builder, Handle},
     sync::oneshot,
+    task::spawn_blocking,
 };
 
-/// Why the daemon did not start, or did not go on.
+/// How long the end waits for outputs that take nothing any more, such as a pipe whose reader has stopped to read.
+const FINISH: Duration = Duration::from_millis(500);
+
+/// How long credentials may take before a line says that they are waited for.
+const SLOW: Duration = Duration::from_secs(3);
+
+/// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
     /// The endpoint is not to be had.
@@ -108,6 +112,31 @@ impl Readers {
         }
     }
 
+    /// Makes a client of a cluster that was found. Where a program hands out its credentials, that may take long.
+    ///
+    /// # Errors
+    /// If the configuration cannot be used, or the program fails.
+    ///
+    /// # Panics
+    /// If making it does.
+    pub async fn connect(&self, found: Found) -> Result<ApiClient, ConnectError> {
+        let Found { config, plugin, file } = found;
+        // On a thread that may block: the program is waited for.
+        let mut making = self.handle.spawn_blocking(move || ApiClient::new(config));
+        let made = match tokio::time::timeout(SLOW, &mut making).await {
+            Ok(made) => made,
+            Err(_) => {
+                tracing::warn!(plugin, "still waiting for credentials; nothing is measured before");
+                making.await
+            }
+        };
+        match made {
+            Ok(Err(ConnectError::BadConfig(cause))) => Err(KubeconfigError::unusable(file, cause).into()),
+            Ok(made) => made,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
     fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         self.handle.spawn(future);
     }
@@ -116,23 +145,29 @@ impl Readers {
 // === impl Daemon ===
 
 impl Daemon {
-    /// Starts to measure what `client`, made by `readers`, is connected to.
+    /// Starts to measure what `client`, made by `readers`, is connected to, and is asked by `server`.
     ///
     /// # Errors
-    /// If a port is taken, the certificate not to be served from, or the file of samples or HDR histograms cannot be opened.
-    /// An API server that does not answer is no error: it is
-    /// tried again.
+    /// If the file of samples or HDR histograms cannot be opened. An API server that does not answer is no error: it is tried
+    /// again.
     pub async fn start(
         settings: Settings,
+        server: Server,
         client: ApiClient,
         readers: Readers,
         subject: String,
     ) -> Result<Self, DaemonError> {
-        let server = Server::bind(&settings.endpoint).await?;
         // Apart from the watches: what is read here must not be read on the runtime that stamps, nor the other way round.
         let authority = match settings.endpoint.auth {
             Auth::None => None,
-            Auth::Kubernetes => Some(client.apart()?),
+            Auth::Kubernetes => {
+                let client = client.clone();
+                // A program that hands out credentials is called again.
+                match spawn_blocking(move || client.apart()).await {
+                    Ok(client) => Some(client?),
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                }
+            }
         };
         let clock = Clock::start();
         let (on_ended, samples) = match settings.samples.clone() {
@@ -159,16 +194,19 @@ impl Daemon {
         let (intakes, deliveries) = Intake::for_watches(scopes.len() * Resource::ALL.len());
         let mut intakes = intakes.into_iter();
         let (mut sources, mut healths, mut trackers) = (Vec::new(), Vec::new(), Vec::new());
+        let links = scopes.len();
         for namespace in scopes {
+            let link_health = Arc::<LinkHealth>::default();
+            let link = Arc::new(Link::new(client.clone(), settings.watch_protocol, links, clock, link_health.clone()));
             for (resource, intake) in Resource::ALL.into_iter().zip(&mut intakes) {
-                let health = Arc::new(WatchHealth::new(resource, namespace.clone()));
+                let health = Arc::new(WatchHealth::new(resource, namespace.clone(), link_health.clone()));
                 let signals = Arc::new(Signals::default());
                 let decoder = Decoder::new(resource, settings.shard);
                 sources.push(Source::new(trackers.len(), decoder, health.clone(), signals.clone()));
                 let field_selector = leave_out(&settings.excluded);
                 let watch = Watch {
                     scope: Scope { resource, namespace: namespace.clone(), field_selector },
-                    client: client.clone(),
+                    link: link.clone(),
                     clock,
                     heartbeat: heartbeat.clone(),
                     intake,
@@ -191,49 +229,45 @@ impl Daemon {
             .spawn(move || runtime.block_on(measuring.run(deliveries, answers)))
             .map_err(DaemonError::Thread)?;
         let errors = hdr_log.as_ref().map(|writer: &hdr_log::Writer| writer.errors.clone()).unwrap_or_default();
-        let dropped = samples.as_ref().map_or_else(|| Arc::new(AtomicU64::new(0)), |writer| writer.dropped.clone());
-        let state = Arc::new(State::new(questions.clone(), healths, dropped, errors, settings.histograms, subject));
+        let counts = samples.as_ref().map(|writer: &samples::Writer| writer.counts.clone()).unwrap_or_default();
+        let state = State::new(questions.clone(), healths, counts, errors, settings.histograms, subject);
+        let state = Arc::new(state.with_tls(server.tls_health.clone()));
         Ok(Self { server, questions, authority, state, readers, measuring, samples, hdr_log })
     }
 
-    /// Serves until `shutdown` completes, then ends in good order.
-    ///
-    /// # Errors
-    /// If samples cannot be written any more.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), DaemonError> {
-        let failed = async {
-            match self.samples.as_mut() {
-                Some(writer) => match (&mut writer.failed).await {
-                    Ok(error) => error,
-                    Err(_) => pending().await,
-                },
-                None => pending().await,
+    /// Serves until `shutdown` completes, then ends in good order. At each hangup it takes its files anew: those it writes,
+    /// which may have been moved away, and those of its certificate.
+    pub async fn run(self, shutdown: impl Future<Output = ()>, hangups: Hangups) {
+        let Self { server, questions, authority, state, readers, measuring, samples, hdr_log } = self;
+        let reopen = async {
+            let mut hangups = hangups.clone();
+            loop {
+                hangups.next().await;
+                if let Some(samples) = &samples {
+                    samples.reopen();
+                }
+                if let Some(hdr_log) = &hdr_log {
+                    hdr_log.reopen();
+                }
             }
         };
-        let mut failure = None;
-        let stop = async {
-            tokio::select! {
-                () = shutdown => {}
-                error = failed => failure = Some(error),
-            }
-        };
-        self.server.serve(self.state.clone(), self.authority, stop).await;
+        tokio::select! {
+            () = server.serve(state.clone(), authority, shutdown, hangups.clone()) => {}
+            () = reopen => {}
+        }
         tracing::info!("ending");
         // The measuring ends when nobody is left to ask it, and the samples when nobody is left to measure.
-        drop((self.readers, self.state, self.questions));
-        let measuring = self.measuring;
-        let finish = tokio::task::spawn_blocking(move || {
-            let _ = measuring.join();
-            if let Some(samples) = self.samples {
-                samples.finish();
-            }
-            if let Some(hdr_log) = self.hdr_log {
-                hdr_log.finish();
-            }
-        });
-        // A reader of the samples that has stopped to read, or a disk that hangs, must not keep the process.
-        let _ = tokio::time::timeout(Duration::from_millis(500), finish).await;
-        failure.map_or(Ok(()), |error| Err(error.into()))
+        drop((readers, state, questions));
+        let finish = async {
+            // A panic of any of them has ended the process already.
+            let _ = spawn_blocking(|| measuring.join()).await;
+            let samples = samples.map(|samples| spawn_blocking(|| samples.finish()));
+            let hdr_log = hdr_log.map(|hdr_log| spawn_blocking(|| hdr_log.finish()));
+            let _ = tokio::join!(OptionFuture::from(samples), OptionFuture::from(hdr_log));
+        };
+        if tokio::time::timeout(FINISH, finish).await.is_err() {
+            tracing::warn!("not all of --samples or --hdr-log could be written before the end");
+        }
     }
 }
 

@@ -4,5 +4,6 @@
 pub mod api;
 pub mod hdr;
 pub mod hdr_log;
+pub mod lines;
 pub mod metrics;
 pub mod samples;

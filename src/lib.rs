@@ -13,7 +13,8 @@
 //! [`cluster`] reads the watches of the API server and stamps what it reads. [`propagation`] finds the changes in it and how
 //! they end; it is pure. [`stats`] counts. [`exposition`] turns counts into what others read, and [`server`] lets them read it.
 //! [`measuring`] is the thread on which everything between socket and histogram happens, [`daemon`] puts the parts together,
-//! [`config`] is what a user can choose. [`simulator`] is a simulated cluster that speaks the same protocol, and [`demo`] shows
+//! [`config`] is what a user can choose, [`logging`] what the daemon says about itself,
+//! [`signals`] what it is asked from outside. [`simulator`] is a simulated cluster that speaks the same protocol, and [`demo`] shows
 //! the daemon beside it.
 
 #![deny(missing_docs)]
@@ -25,9 +26,11 @@ pub mod daemon;
 pub mod demo;
 pub mod exposition;
 pub mod ledger;
+pub mod logging;
 pub mod measuring;
 pub mod propagation;
 pub mod server;
+pub mod signals;
 pub mod simulator;
 pub mod stats;
 

@@ -3,75 +3,92 @@
 use anyhow::Context;
 use clap::Parser;
 use endpointlag::{
-    cluster::client::{ApiClient, chain},
-    config::{Cli, Command, CommonArgs, ConfigErrors, DemoArgs, LogFormat, RunArgs},
+    cluster::client::chain,
+    config::{Cli, Command, ConfigErrors, DemoArgs, RunArgs, Settings},
     daemon::{Daemon, Readers},
     demo,
+    logging::LogFormat,
+    server::Server,
+    signals::Signals,
 };
-use std::{
-    io::{self, IsTerminal},
-    process::ExitCode,
-};
-use tokio::signal::unix::{SignalKind, signal};
+use std::process::ExitCode;
 
 /// How far the threads that answer requests stand back behind those that read watches and measure.
 const SERVER_NICENESS: i32 = 10;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result = match cli.command {
-        None => run(&cli.run),
-        Some(Command::Run(args)) => run(&args),
-        Some(Command::Demo(args)) => demo(&args),
+    let command = cli.command.unwrap_or(Command::Run(cli.run));
+    let (format, result) = match &command {
+        Command::Run(args) => (args.common.log_format, run(args)),
+        Command::Demo(args) => (args.common.log_format, demo(args)),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => match error.downcast::<ConfigErrors>() {
-            Ok(errors) => {
-                eprint!("{errors}");
-                ExitCode::from(2)
-            }
-            Err(error) => {
-                eprintln!("endpointlag: {}", chain(&*error));
-                ExitCode::FAILURE
-            }
-        },
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    match error.downcast::<ConfigErrors>() {
+        Ok(ConfigErrors(lines)) => {
+            lines.iter().for_each(|line| format.say_fatal(line));
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            format.say_fatal(&chain(&*error));
+            ExitCode::FAILURE
+        }
     }
 }
 
 fn run(args: &RunArgs) -> anyhow::Result<()> {
     let settings = args.settings()?;
-    start_logging(&args.common);
+    let signals = begin(args.common.log_format, &settings)?;
     let subject = match &*settings.namespaces {
         [] if settings.shard.is_part() => format!("shard {} of the cluster", settings.shard),
         [] => "cluster".to_owned(),
         some => format!("namespace {}", some.join(", ")),
     };
-    runtime()?.block_on(async {
+    block_on(async {
+        // The port first: what is waited for is said there.
+        let server = Server::bind(&settings.endpoint).await?;
         let readers = Readers::start()?;
-        let client = readers.run(ApiClient::infer()).await?;
+        let found = args.cluster().find().await?;
+        let connecting = async {
+            match found.plugin.clone() {
+                Some(plugin) => {
+                    let awaited = format!("waiting for credentials from {plugin}");
+                    server.serve_while(awaited, readers.connect(found)).await
+                }
+                // Nothing that would take long.
+                None => readers.connect(found).await,
+            }
+        };
+        let client = tokio::select! {
+            client = connecting => client?,
+            () = signals.stopped() => return Ok(()),
+        };
         tracing::info!(version = endpointlag::VERSION, server = client.url(), "measuring {subject}");
-        let daemon = Daemon::start(settings, client, readers, subject).await?;
-        Ok(daemon.run(stop_signal()?).await?)
+        let daemon = Daemon::start(settings, server, client, readers, subject).await?;
+        daemon.run(signals.stopped(), signals.hangups()).await;
+        Ok(())
     })
 }
 
 fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     let (settings, every) = args.settings()?;
-    start_logging(&args.common);
-    runtime()?.block_on(async { Ok(demo::run(settings, args.seed, every, stop_signal()?).await?) })
+    let signals = begin(args.common.log_format, &settings)?;
+    block_on(async { Ok(demo::run(settings, args.seed, every, &signals).await?) })
 }
 
-/// Completes at the first SIGTERM or Ctrl-C.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
+/// What every way to measure begins with: logging, and that neither a panic nor anything that hangs keeps the process.
+fn begin(format: LogFormat, settings: &Settings) -> anyhow::Result<Signals> {
+    format.end_on_panic();
+    format.start(settings.log.clone());
+    Signals::start(format).context("cannot wait for signals")
+}
+
+/// Runs on a runtime that does not wait, in the end, for a thread that a file or a pipe has blocked.
+fn block_on(main: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    let result = runtime.block_on(main);
+    runtime.shutdown_background();
+    result
 }
 
 /// Serves HTTP; the sockets of the watches have a runtime of their own.
@@ -87,13 +104,4 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .context("cannot start a thread")
-}
-
-fn start_logging(args: &CommonArgs) {
-    let colours = io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(args.log_filter()).with_writer(io::stderr).with_ansi(colours);
-    match args.log_format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().init(),
-    }
 }

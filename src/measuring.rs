@@ -261,6 +261,8 @@ impl Measuring {
             Question::Snapshot(reply) => {
                 let mut snapshot = self.stats.snapshot(&self.trackers, now, self.clock.wall(now));
                 snapshot.malformed_annotations = self.annotations.malformed();
+                snapshot.reader_stalls = self.heartbeat.stalls();
+                snapshot.reader_stalled = self.heartbeat.stalled();
                 let _ = reply.send(snapshot);
             }
             Question::Overview(reply) => {
@@ -361,3 +363,6 @@ impl Sink for Feed<'_> {
         tracing::warn!(watch = %self.health, %error, "an object cannot be used; going on without it");
     }
 }
+
+#[cfg(test)]
+mod tests;

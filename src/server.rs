@@ -4,6 +4,7 @@ mod api;
 mod authorization;
 mod connections;
 mod gate;
+mod hosts;
 mod pace;
 mod page;
 mod port;
@@ -13,20 +14,24 @@ mod traffic;
 
 pub use self::{
     routes::State,
-    tls::{TlsError, TlsFiles},
+    tls::{TlsError, TlsFiles, TlsHealth},
 };
 
 use self::{
     authorization::Authorizer,
     gate::{Access, Gate},
+    hosts::Hosts,
     port::{Limits, Port},
     tls::{Certificate, Renewal},
 };
-use crate::cluster::client::ApiClient;
+use crate::{cluster::client::ApiClient, signals::Hangups};
 use clap::ValueEnum;
 use futures::future::OptionFuture;
 use std::{future::pending, io, net::SocketAddr, sync::Arc};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+};
 use tokio_rustls::TlsAcceptor;
 
 /// What a user chose for the endpoint.
@@ -40,6 +45,8 @@ pub struct Settings {
     pub tls: Option<TlsFiles>,
     /// Who may ask.
     pub auth: Auth,
+    /// Names by which it may be asked on the loopback interface, beside `localhost` and addresses.
+    pub allowed_hosts: Vec<String>,
 }
 
 /// Who may ask.
@@ -79,8 +86,11 @@ pub struct Server {
     pub address: SocketAddr,
     /// Whether that is by TLS.
     pub is_tls: bool,
-    listener: TcpListener,
-    probes: Option<TcpListener>,
+    listener: Arc<TcpListener>,
+    probes: Option<Arc<TcpListener>>,
+    allowed_hosts: Vec<String>,
+    /// How its certificate is doing, if it has one.
+    pub tls_health: Option<Arc<TlsHealth>>,
     tls: Option<(TlsAcceptor, Renewal)>,
 }
 
@@ -92,11 +102,11 @@ impl Server {
     /// # Errors
     /// If an address is taken or not this machine's, or the files are not to be served from.
     pub async fn bind(settings: &Settings) -> Result<Self, BindError> {
-        let tls = match settings.tls.clone() {
-            None => None,
+        let (tls, tls_health) = match settings.tls.clone() {
+            None => (None, None),
             Some(files) => {
                 let (certificate, renewal) = Certificate::load(files)?;
-                Some((certificate.acceptor()?, renewal))
+                (Some((certificate.acceptor()?, renewal)), Some(certificate.health()))
             }
         };
         let (listener, address) = listen(settings.listen, "--listen").await?;
@@ -106,27 +116,78 @@ impl Server {
             Some(address) => {
                 let (listener, address) = listen(address, "--probe-listen").await?;
                 tracing::info!(%address, "listening for probes");
-                Some(listener)
+                Some(Arc::new(listener))
             }
         };
-        Ok(Self { address, is_tls: tls.is_some(), listener, probes, tls })
+        let allowed_hosts = settings.allowed_hosts.clone();
+        let listener = Arc::new(listener);
+        Ok(Self { address, is_tls: tls.is_some(), listener, probes, allowed_hosts, tls_health, tls })
+    }
+
+    /// Serves while something else has to come first. It lives, and is not ready: `awaited` is all that it tells. What was
+    /// asked meanwhile is answered before it returns.
+    pub async fn serve_while<T>(&self, awaited: String, first: impl Future<Output = T>) -> T {
+        let state = Arc::new(State::awaiting(awaited));
+        let acceptor = self.tls.as_ref().map(|(acceptor, _)| acceptor.clone());
+        let (done, over) = oneshot::channel::<()>();
+        let first = async {
+            let value = first.await;
+            drop(done);
+            value
+        };
+        let stop = async {
+            // It fails once the sender is gone, which is the only thing it does.
+            let _ = over.await;
+        };
+        let (value, ()) = tokio::join!(first, self.serve_ports(state, self.open_to_all(), acceptor, stop));
+        value
     }
 
     /// Serves until `shutdown` completes, then ends the requests under way within a second. With a client of the API server,
-    /// it asks that one who may read.
-    pub async fn serve(self, state: Arc<State>, authority: Option<ApiClient>, shutdown: impl Future<Output = ()>) {
-        let traffic = state.traffic.clone();
+    /// it asks that one who may read. At each hangup it reads the certificate anew.
+    pub async fn serve(
+        mut self,
+        state: Arc<State>,
+        authority: Option<ApiClient>,
+        shutdown: impl Future<Output = ()>,
+        hangups: Hangups,
+    ) {
         let open_probes = self.probes.is_none();
         let access = match authority {
-            None => Access::All,
+            None => self.open_to_all(),
             Some(client) => Access::Guarded { authorizer: Box::new(Authorizer::new(client)), open_probes },
         };
-        let (acceptor, renewal) = self.tls.unzip();
-        let limits = Limits::default();
-        let main = Port::new(self.listener, acceptor, Gate::new(state.clone(), access), limits, traffic.clone());
-        let probes =
-            self.probes.map(|listener| Port::new(listener, None, Gate::new(state, Access::Probes), limits, traffic));
+        let (acceptor, renewal) = self.tls.take().unzip();
+        let renewal = async {
+            match renewal {
+                Some(renewal) => renewal.run(hangups).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.serve_ports(state, access, acceptor, shutdown) => {}
+            () = renewal => {}
+        }
+    }
 
+    fn open_to_all(&self) -> Access {
+        Access::All { hosts: Hosts::of(self.address, &self.allowed_hosts) }
+    }
+
+    async fn serve_ports(
+        &self,
+        state: Arc<State>,
+        access: Access,
+        acceptor: Option<TlsAcceptor>,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        let (limits, traffic) = (Limits::default(), state.traffic.clone());
+        let gate = Gate::new(state.clone(), access);
+        let main = Port::new(self.listener.clone(), acceptor, gate, limits, traffic.clone());
+        let probes = self
+            .probes
+            .clone()
+            .map(|listener| Port::new(listener, None, Gate::new(state.clone(), Access::Probes), limits, traffic));
         let (ending, ended) = watch::channel(());
         let stopped = || {
             let mut ended = ended.clone();
@@ -135,23 +196,11 @@ impl Server {
                 let _ = ended.changed().await;
             }
         };
-        let ports = async {
-            let stop = async {
-                shutdown.await;
-                drop(ending);
-            };
-            tokio::join!(stop, main.serve(stopped()), OptionFuture::from(probes.map(|port| port.serve(stopped()))))
+        let stop = async {
+            shutdown.await;
+            drop(ending);
         };
-        let renewal = async {
-            match renewal {
-                Some(renewal) => renewal.run().await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            _ = ports => {}
-            () = renewal => {}
-        }
+        tokio::join!(stop, main.serve(stopped()), OptionFuture::from(probes.map(|port| port.serve(stopped()))));
     }
 }
 

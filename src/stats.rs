@@ -106,6 +106,10 @@ pub struct Snapshot {
     pub overflowed: usize,
     /// Annotations of Services that could not be understood.
     pub malformed_annotations: u64,
+    /// How often the thread that reads the watches did not run.
+    pub reader_stalls: u64,
+    /// For how long.
+    pub reader_stalled: Duration,
 }
 
 /// The numbers of one kind of change of one Service.
@@ -284,6 +288,8 @@ impl Stats {
             reordered: self.reordered.buckets(),
             overflowed: self.overflowed.len(),
             malformed_annotations: 0,
+            reader_stalls: 0,
+            reader_stalled: Duration::ZERO,
         }
     }
 

@@ -162,6 +162,14 @@ impl Daemon {
         format!("--- endpointlag\n{}", tail(&self.log, 40))
     }
 
+    /// Sends it a signal and does not wait for what it does.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
     /// Ends it with SIGTERM, as Kubernetes does, or with SIGINT, as a person does, and holds it to its promise.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The safety of the HTTP endpoint: TLS, who may read, and clients that mean no good.
+//! The edges of the daemon: TLS, who may read, clients that mean no good, outputs that break, and how it ends.
 
 mod controlplane;
 mod daemon;
@@ -10,6 +10,12 @@ mod endpoint {
     mod authorization;
     mod client;
     mod demo;
+    mod ending;
+    mod hosts;
+    mod kubeconfig;
+    mod logging;
+    mod outputs;
     mod pair;
+    mod panics;
     mod tls;
 }

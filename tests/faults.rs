@@ -13,16 +13,19 @@ mod faults {
     mod compaction;
     mod controller;
     mod crash;
+    mod frozen;
     mod gateway;
     mod identity;
     mod one_sided;
     mod reckoning;
     mod relay;
     mod restart;
+    mod rewound;
     mod silence;
     mod slices;
     mod slowness;
     mod standing;
+    mod stopped;
     mod teardown;
 
     use crate::controlplane::plane::{ControlPlane, Options};

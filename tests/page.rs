@@ -20,6 +20,7 @@ use endpointlag::exposition::metrics::Histograms;
 use endpointlag::measuring::{Measuring, Questions};
 use endpointlag::propagation::{Change, Ended, Outcome, Report, ServiceName};
 use endpointlag::server::{Auth, Server, Settings, State};
+use endpointlag::signals::Hangups;
 use endpointlag::stats::{Bounds, Limits, Stats};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,12 +51,18 @@ async fn ten_thousand_services_are_searched_sorted_and_paged() -> Result<()> {
     let measuring =
         Measuring::new(clock, Arc::new(Heartbeat::new(clock)), Vec::new(), Vec::new(), synthetic()?, |_| {});
     tokio::spawn(measuring.run(deliveries, answers));
-    let settings = Settings { listen: "127.0.0.1:0".parse()?, probe_listen: None, tls: None, auth: Auth::None };
+    let settings = Settings {
+        listen: "127.0.0.1:0".parse()?,
+        probe_listen: None,
+        tls: None,
+        auth: Auth::None,
+        allowed_hosts: Vec::new(),
+    };
     let server = Server::bind(&settings).await?;
     let address = server.address.to_string();
     let subject = "10,000 synthetic Services".to_owned();
     let state = State::new(questions, Vec::new(), Arc::default(), Arc::default(), Histograms::Both, subject);
-    tokio::spawn(server.serve(Arc::new(state), None, std::future::pending()));
+    tokio::spawn(server.serve(Arc::new(state), None, std::future::pending(), Hangups::never()));
     drive(&tools, "many.mjs", &address).await
 }
 

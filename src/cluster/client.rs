@@ -1,39 +1,39 @@
 //! The connection to the API server: configuration and authentication as kube has them, with sockets that notice a dead peer.
 
 mod buffered;
+mod connection;
+mod exchange;
+mod http2;
+mod link;
 
-use http::{HeaderValue, Request, Response, header, uri::Scheme};
-use http_body_util::BodyExt;
+pub use self::{connection::Connection, http2::Loss, link::Link};
+
+use clap::ValueEnum;
+use http::{Request, Response, uri::Scheme};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector};
 use hyper_util::{
     client::legacy::{
         Client as HttpClient,
         connect::{Connect, HttpConnector},
     },
-    rt::{TokioExecutor, TokioTimer},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use kube::{
     Config, Resource as _,
-    client::{Body, ClientBuilder, ConfigExt},
+    client::{
+        Body, ClientBuilder, ConfigExt,
+        middleware::{AuthLayer, BaseUriLayer, ExtraHeadersLayer},
+    },
     core::{Request as ApiRequest, params},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::{fmt::Write as _, time::Duration};
-use tower::{BoxError, ServiceBuilder};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
+use tokio::net::TcpStream;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tower::{BoxError, Service, ServiceBuilder, util::MapResponse};
 
-use self::buffered::Buffered;
-use crate::cluster::{
-    decode::{self, DecodeError},
-    event::Resource,
-};
-
-const LIST_MIME: &str = "application/vnd.kubernetes.protobuf";
-const WATCH_MIME: &str = "application/vnd.kubernetes.protobuf;stream=watch";
-
-/// Objects a page of a list holds, where lists are not streamed. What client-go uses.
-const PAGE: u32 = 500;
-
-/// How long the server may take to begin its answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+use self::{buffered::Buffered, exchange::Exchange};
+use crate::cluster::{decode::DecodeError, event::Resource, kubeconfig::KubeconfigError};
 
 /// How long an idle connection may wait to be used again: between the pages of a list. One that lay idle while a watch fell
 /// silent went the same way, and a request on it would wait for its answer in vain.
@@ -47,9 +47,9 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 /// The client could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// There is neither a kubeconfig nor a ServiceAccount.
-    #[error("no cluster to measure: {0}. Set KUBECONFIG, run inside a cluster, or try `endpointlag demo`")]
-    NoConfig(String),
+    /// There is no configuration, or none that can be used.
+    #[error(transparent)]
+    Kubeconfig(#[from] KubeconfigError),
     /// The configuration cannot be used.
     #[error("the cluster configuration cannot be used: {0}")]
     BadConfig(String),
@@ -90,37 +90,55 @@ pub struct Scope {
     pub field_selector: Option<String>,
 }
 
+/// Which protocol the watches use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WatchProtocol {
+    /// HTTP/2 where the server offers it.
+    Auto,
+    /// HTTP/1.1, with a connection for each watch.
+    Http1,
+}
+
 /// A client of one API server.
 #[derive(Clone)]
 pub struct ApiClient {
-    client: kube::Client,
-    url: String,
+    /// Over HTTP/1.1.
+    exchange: Exchange,
     config: Config,
+    layers: Arc<Layers>,
+    /// Connects by TLS, and offers HTTP/2. `None` where the way leads through a proxy, or without TLS.
+    secure: Option<SecureConnector>,
 }
+
+/// What each request gets on its way.
+struct Layers {
+    base_uri: BaseUriLayer,
+    auth: Option<AuthLayer>,
+    headers: ExtraHeadersLayer,
+}
+
+type SecureConnector = HttpsConnector<BufferedConnector>;
+type BufferedConnector = MapResponse<HttpConnector, fn(TokioIo<TcpStream>) -> Buffered>;
 
 // === impl ApiClient ===
 
 impl ApiClient {
-    /// Of the cluster that kube finds: `KUBECONFIG`, then `~/.kube/config`, then the ServiceAccount of the pod.
-    ///
-    /// # Errors
-    /// If there is no configuration, or none that can be used.
-    pub async fn infer() -> Result<Self, ConnectError> {
-        let config = Config::infer().await.map_err(|error| ConnectError::NoConfig(chain(&error)))?;
-        Self::new(config)
-    }
-
     /// Of a given cluster.
     ///
     /// # Errors
     /// If the configuration cannot be used.
     pub fn new(config: Config) -> Result<Self, ConnectError> {
         let bad = |error: kube::Error| ConnectError::BadConfig(chain(&error));
-        let (url, kept) = (config.cluster_url.to_string(), config.clone());
+        let url = config.cluster_url.to_string();
+        let layers = Arc::new(Layers {
+            base_uri: config.base_uri_layer(),
+            auth: config.auth_layer().map_err(bad)?,
+            headers: config.extra_headers_layer().map_err(bad)?,
+        });
         if config.proxy_url.is_some() {
             // A dead peer is then the proxy's to notice, and the bound on idle watches ours.
-            let client = ClientBuilder::try_from(config).map_err(bad)?.build();
-            return Ok(Self { client, url, config: kept });
+            let client = ClientBuilder::try_from(config.clone()).map_err(bad)?.build();
+            return Ok(Self { exchange: Exchange::new(client, url), config, layers, secure: None });
         }
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
@@ -129,14 +147,16 @@ impl ApiClient {
         connector.set_keepalive(Some(KEEPALIVE_AFTER));
         connector.set_keepalive_interval(Some(KEEPALIVE_EVERY));
         connector.set_tcp_user_timeout(Some(USER_TIMEOUT));
-        let connector = ServiceBuilder::new().map_response(Buffered::new).service(connector);
+        let connector: BufferedConnector = MapResponse::new(connector, Buffered::new);
         // A server without TLS needs no certificates to trust, which not every system has.
-        let client = if config.cluster_url.scheme() == Some(&Scheme::HTTP) {
-            client_over(connector, config)
-        } else {
-            config.rustls_https_connector_with_connector(connector).and_then(|connector| client_over(connector, config))
-        };
-        Ok(Self { client: client.map_err(bad)?, url, config: kept })
+        if config.cluster_url.scheme() == Some(&Scheme::HTTP) {
+            let client = layers.client_over(pooled(connector), &config);
+            return Ok(Self { exchange: Exchange::new(client, url), config, layers, secure: None });
+        }
+        let plain = config.rustls_https_connector_with_connector(connector.clone()).map_err(bad)?;
+        let client = layers.client_over(pooled(plain), &config);
+        let secure = secure_connector(connector, &config)?;
+        Ok(Self { exchange: Exchange::new(client, url), config, layers, secure: Some(secure) })
     }
 
     /// A client of the same server, as the same user, with connections of its own that live on the runtime of the caller.
@@ -149,51 +169,7 @@ impl ApiClient {
 
     /// Where the API server is.
     pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// Opens a watch. `from` is the version to resume from; `None` asks for a streamed list first.
-    ///
-    /// # Errors
-    /// If the server does not answer, or not with a watch.
-    pub async fn watch(&self, scope: &Scope, from: Option<u64>, timeout: Duration) -> Result<Body, RequestError> {
-        let parameters = params::WatchParams {
-            field_selector: scope.field_selector.clone(),
-            timeout: Some(timeout.as_secs() as u32),
-            bookmarks: true,
-            send_initial_events: from.is_none(),
-            ..Default::default()
-        };
-        // A streamed list without a version is a consistent one: at least as new as the request.
-        let from = from.map_or_else(String::new, |version| version.to_string());
-        let request = scope.request().watch(&parameters, &from);
-        Ok(self.send(request, WATCH_MIME).await?.into_body())
-    }
-
-    /// A page of a list.
-    ///
-    /// # Errors
-    /// If the server does not answer, or not with a list.
-    pub async fn page(&self, scope: &Scope, token: Option<&str>) -> Result<bytes::Bytes, RequestError> {
-        let parameters = params::ListParams {
-            field_selector: scope.field_selector.clone(),
-            limit: Some(PAGE),
-            continue_token: token.map(str::to_owned),
-            ..Default::default()
-        };
-        let response = self.send(scope.request().list(&parameters), LIST_MIME).await?;
-        self.collect(response).await
-    }
-
-    /// The version of the resource that is current: a list of one object, read consistently.
-    ///
-    /// # Errors
-    /// If the server does not answer, or not with a list.
-    pub async fn current_version(&self, scope: &Scope) -> Result<u64, RequestError> {
-        let parameters =
-            params::ListParams { field_selector: scope.field_selector.clone(), limit: Some(1), ..Default::default() };
-        let response = self.send(scope.request().list(&parameters), LIST_MIME).await?;
-        Ok(decode::list_version(self.collect(response).await?)?)
+        self.exchange.url()
     }
 
     /// Has the server judge: a review is created, answered and not kept.
@@ -206,48 +182,8 @@ impl ApiClient {
     {
         let body = serde_json::to_vec(review).map_err(DecodeError::from)?;
         let request = ApiRequest::new(R::url_path(&(), None)).create(&params::PostParams::default(), body);
-        let response = self.send(request, "application/json").await?;
-        Ok(serde_json::from_slice(&self.collect(response).await?).map_err(DecodeError::from)?)
-    }
-
-    async fn send(
-        &self,
-        request: Result<Request<Vec<u8>>, kube::core::request::Error>,
-        accept: &'static str,
-    ) -> Result<Response<Body>, RequestError> {
-        let mut request = request.map_err(|error| self.unreachable(error.to_string()))?.map(Body::from);
-        let headers = request.headers_mut();
-        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-        // Kubernetes 1.37 would compress each event by itself.
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let response = tokio::time::timeout(ANSWER_TIMEOUT, self.client.send(request))
-            .await
-            .map_err(|_| self.unreachable(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())))?
-            .map_err(|error| self.unreachable(chain(&error)))?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
-        }
-        let body = self.collect(response).await?;
-        let message = match decode::status_of(&body) {
-            Some((_, message)) if !message.is_empty() => message,
-            Some((reason, _)) => reason,
-            None => String::from_utf8_lossy(&body).chars().take(200).collect(),
-        };
-        Err(RequestError::Refused { status, message })
-    }
-
-    async fn collect(&self, response: Response<Body>) -> Result<bytes::Bytes, RequestError> {
-        let body = tokio::time::timeout(ANSWER_TIMEOUT, response.into_body().collect()).await;
-        match body {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) => Err(self.unreachable(chain(&error))),
-            Err(_) => Err(self.unreachable(format!("half an answer within {} s", ANSWER_TIMEOUT.as_secs()))),
-        }
-    }
-
-    fn unreachable(&self, cause: String) -> RequestError {
-        RequestError::Unreachable { url: self.url.clone(), cause }
+        let response = self.exchange.send(request, "application/json").await?;
+        Ok(serde_json::from_slice(&self.exchange.body(response).await?).map_err(DecodeError::from)?)
     }
 }
 
@@ -268,23 +204,48 @@ impl Scope {
     }
 }
 
-/// A client that connects in this way.
-fn client_over<C>(connector: C, config: Config) -> Result<kube::Client, kube::Error>
+// === impl Layers ===
+
+impl Layers {
+    /// A client whose requests go this way.
+    fn client_over<S, B>(&self, service: S, config: &Config) -> kube::Client
+    where
+        S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: std::error::Error + Send + Sync + 'static,
+        B: hyper::body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let service = ServiceBuilder::new()
+            .layer(&self.base_uri)
+            .option_layer(self.auth.as_ref())
+            .layer(&self.headers)
+            .map_err(BoxError::from)
+            .service(service);
+        ClientBuilder::new(service, config.default_namespace.clone()).build()
+    }
+}
+
+/// Requests over HTTP/1.1, on connections that are made as they are needed.
+fn pooled<C>(connector: C) -> HttpClient<C, Body>
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    let service = ServiceBuilder::new()
-        .layer(config.base_uri_layer())
-        .option_layer(config.auth_layer()?)
-        .layer(config.extra_headers_layer()?)
-        .map_err(BoxError::from)
-        .service(
-            HttpClient::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(REUSE)
-                .build(connector),
-        );
-    Ok(ClientBuilder::new(service, config.default_namespace).build())
+    HttpClient::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(REUSE).build(connector)
+}
+
+/// Connects by TLS as `config` says, and offers HTTP/2.
+fn secure_connector(connector: BufferedConnector, config: &Config) -> Result<SecureConnector, ConnectError> {
+    let bad = |cause: String| ConnectError::BadConfig(cause);
+    let mut tls = config.rustls_client_config().map_err(|error| bad(chain(&error)))?;
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(match &config.tls_server_name {
+        None => HttpsConnector::from((connector, tls)),
+        Some(name) => {
+            let name = ServerName::try_from(name.clone()).map_err(|error| bad(chain(&error)))?;
+            HttpsConnector::new(connector, tls, false, Arc::new(FixedServerNameResolver::new(name)))
+        }
+    })
 }
 
 /// An error with its causes, each said once.

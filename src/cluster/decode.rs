@@ -43,6 +43,14 @@ pub enum DecodeError {
     /// The answer to a review is none.
     #[error("malformed review: {0}")]
     Json(#[from] serde_json::Error),
+    /// A list or a bookmark without a resourceVersion that could be compared.
+    #[error("{what} of resourceVersion {version:?}, which is no number")]
+    Version {
+        /// What should have one.
+        what: &'static str,
+        /// What it has.
+        version: String,
+    },
     /// An object does not begin as protobuf objects do.
     #[error("an object does not begin with the magic number of Kubernetes' protobuf")]
     NoMagic,
@@ -135,7 +143,7 @@ impl Decoder {
         }
         let meta = list.metadata.unwrap_or_default();
         Ok(Page {
-            resource_version: meta.resource_version.parse().unwrap_or_default(),
+            resource_version: version_of("a list", &meta.resource_version)?,
             next: Some(meta.r#continue).filter(|token| !token.is_empty()),
         })
     }
@@ -167,7 +175,7 @@ impl Decoder {
 
     fn bookmark(&mut self, at: Stamp, object: &[u8], sink: &mut impl Sink) -> Result<(), DecodeError> {
         let meta = decode::<Bookmark>("bookmark", object)?.metadata;
-        let Ok(version) = meta.resource_version.parse() else { return Ok(()) };
+        let version = version_of("a bookmark", &meta.resource_version)?;
         if !self.listing {
             self.resource_version = Some(version);
         } else if meta.annotations.get(INITIAL_EVENTS_END).is_some_and(|value| value == "true") {
@@ -333,7 +341,13 @@ pub fn list_version(body: Bytes) -> Result<u64, DecodeError> {
         metadata: Option<wire::ListMeta>,
     }
     let head: Head = decode("list", unwrap(&body)?)?;
-    Ok(head.metadata.unwrap_or_default().resource_version.parse().unwrap_or_default())
+    version_of("a list", &head.metadata.unwrap_or_default().resource_version)
+}
+
+/// A version as a number. Zero stands for any version, and is none that something could have.
+fn version_of(what: &'static str, version: &str) -> Result<u64, DecodeError> {
+    let number = version.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| DecodeError::Version { what, version: version.chars().take(64).collect() })
 }
 
 #[cfg(test)]

@@ -1,10 +1,14 @@
 //! How each watch is doing, for whoever asks: readiness, metrics, people.
 
+mod link;
+
+pub use self::link::{LinkHealth, Protocol};
+
 use crate::cluster::event::{Resource, Stamp};
 use std::{
     fmt,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{
             AtomicBool, AtomicU64,
             Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -24,6 +28,8 @@ pub enum Restart {
     Idle,
     /// The version to resume from is gone (410): a new list is needed.
     Expired,
+    /// The server's version is below the one to resume from, as after its storage was restored from a backup: a new list is needed.
+    Rewound,
     /// What came could not be understood: a new list is needed.
     Malformed,
     /// The server answered with an error, such as 403.
@@ -39,6 +45,8 @@ pub struct WatchHealth {
     pub resource: Resource,
     /// Where; `None` for the whole cluster.
     pub namespace: Option<String>,
+    /// The connection that it shares.
+    pub link: Arc<LinkHealth>,
     synced: AtomicBool,
     /// Since when not all that was stamped has been told; [`NOT_HELD`] if it has.
     held: AtomicU64,
@@ -60,8 +68,16 @@ const NOT_HELD: u64 = u64::MAX;
 
 impl Restart {
     /// All reasons.
-    pub const ALL: [Self; 7] =
-        [Self::Closed, Self::Broken, Self::Idle, Self::Expired, Self::Malformed, Self::Refused, Self::Unreachable];
+    pub const ALL: [Self; 8] = [
+        Self::Closed,
+        Self::Broken,
+        Self::Idle,
+        Self::Expired,
+        Self::Rewound,
+        Self::Malformed,
+        Self::Refused,
+        Self::Unreachable,
+    ];
 
     /// The value of the label `reason`.
     pub fn as_str(self) -> &'static str {
@@ -70,6 +86,7 @@ impl Restart {
             Self::Broken => "broken",
             Self::Idle => "idle",
             Self::Expired => "expired",
+            Self::Rewound => "rewound",
             Self::Malformed => "malformed",
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
@@ -81,10 +98,11 @@ impl Restart {
 
 impl WatchHealth {
     /// Of a watch that has not begun.
-    pub fn new(resource: Resource, namespace: Option<String>) -> Self {
+    pub fn new(resource: Resource, namespace: Option<String>, link: Arc<LinkHealth>) -> Self {
         Self {
             resource,
             namespace,
+            link,
             synced: AtomicBool::new(false),
             held: AtomicU64::new(NOT_HELD),
             last_byte: AtomicU64::new(0),
@@ -104,10 +122,10 @@ impl WatchHealth {
         self.synced.load(Relaxed)
     }
 
-    /// Up to when all that this watch has to tell has been handed over: for ever, as far as the watch knows, or up to the moment since which
-    /// it is lost, or waits for room. To be asked for before what was handed over is taken.
+    /// Up to when all that this watch has to tell has been handed over: as far as its connection is known to carry what is sent, or up to
+    /// the moment since which it is lost, or waits for room. To be asked for before what was handed over is taken.
     pub fn complete_through(&self) -> Stamp {
-        Stamp::new(Duration::from_nanos(self.held.load(Acquire)))
+        Stamp::new(Duration::from_nanos(self.held.load(Acquire))).min(self.link.complete_through())
     }
 
     /// What happened after `at` may be told later, or not at all, until [`Self::release`]. An earlier hold stays. Returns whether there was
@@ -253,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_hold_lasts_from_its_first_moment_until_it_is_released() {
-        let health = WatchHealth::new(Resource::Pods, None);
+        let health = WatchHealth::new(Resource::Pods, None, Arc::default());
         let at = |seconds| Stamp::new(Duration::from_secs(seconds));
         assert!(health.complete_through() > at(1 << 30));
         assert!(health.hold(at(5)));

@@ -8,7 +8,7 @@ mod sight;
 
 use self::sight::Sight;
 use crate::cluster::{
-    client::{ApiClient, RequestError, Scope},
+    client::{Connection, Link, Loss, RequestError, Scope},
     clock::Clock,
     event::Stamp,
     frame::Framer,
@@ -46,7 +46,7 @@ pub struct Watch {
     /// What to watch.
     pub scope: Scope,
     /// Where from.
-    pub client: ApiClient,
+    pub link: Arc<Link>,
     /// The clock of the stamps.
     pub clock: Clock,
     /// Whether the thread it runs on does.
@@ -72,14 +72,23 @@ pub struct Signals {
 
 /// Why a connection ended.
 enum End {
-    Stream(Restart),
+    Stream(Ended),
     Request(RequestError),
+}
+
+/// How a stream ended.
+struct Ended {
+    restart: Restart,
+    /// For people, where something is wrong.
+    failure: Option<String>,
 }
 
 /// What happened next while a stream was read.
 enum Turn<T> {
-    /// The version that was current once the watch was established.
-    Established(u64),
+    /// The version that was current once the watch was established, unless the server did not say any.
+    Established(Result<u64, RequestError>),
+    /// The connection has to be left.
+    Left(Loss),
     /// Bytes, or the end of the stream.
     Chunk(T),
     /// There is nothing more to read now.
@@ -123,12 +132,7 @@ impl Watch {
     }
 
     async fn keep_up(&self) -> Result<std::convert::Infallible, Stop> {
-        let retries = ExponentialBuilder::new()
-            .with_min_delay(Duration::from_millis(250))
-            .with_max_delay(LONGEST_DELAY)
-            .without_max_times()
-            .with_jitter();
-        let mut delays = retries.build();
+        let mut delays = retries().build();
         let mut resume: Option<u64> = None;
         let mut streams_lists = true;
         let mut has_been_up = false;
@@ -138,38 +142,46 @@ impl Watch {
         loop {
             let began = self.clock.now();
             let resumes = resume.is_some();
-            let opened = self.open(&mut resume, &mut streams_lists).await?;
-            let end = match opened {
+            let end = match self.link.connection().await {
                 Err(error) => End::Request(error),
-                Ok(body) => {
-                    let now = self.clock.now();
-                    if has_been_up {
-                        self.health.count_gap(now.since(blind_since));
+                Ok(connection) => match self.open(&connection, &mut resume, &mut streams_lists).await? {
+                    Err(error) => End::Request(error),
+                    Ok(body) => {
+                        let now = self.clock.now();
+                        if has_been_up {
+                            self.health.count_gap(now.since(blind_since));
+                        }
+                        has_been_up = true;
+                        self.health.touch(now);
+                        let ended = self.read(&connection, body, resume).await?;
+                        blind_since = self.seen_through(&connection, ended.restart);
+                        self.health.set_unsynced();
+                        self.lose(blind_since)?;
+                        End::Stream(ended)
                     }
-                    has_been_up = true;
-                    self.health.touch(now);
-                    let restart = self.read(body).await?;
-                    blind_since = match restart {
-                        // All came before the end of the stream did.
-                        Restart::Closed => self.clock.now(),
-                        _ => self.health.last_byte(),
-                    };
-                    self.health.set_unsynced();
-                    self.lose(blind_since)?;
-                    End::Stream(restart)
-                }
+                },
             };
             let progress = self.ask_progress().await?;
             resume = progress.resume;
             let restart = self.account(end, &progress, &mut resume);
             if self.clock.now().since(began) >= SOUND {
-                delays = retries.build();
+                delays = retries().build();
             } else if restart == Restart::Expired && resumes {
                 // The server is there and asks for a list. To wait for that as long as for a server that is away would only
                 // make the gap longer; and a list that is refused in turn was no resumption, and waits.
             } else {
                 tokio::time::sleep(delays.next().unwrap_or(LONGEST_DELAY)).await;
             }
+        }
+    }
+
+    /// Up to when a stream was complete that has ended.
+    fn seen_through(&self, connection: &Connection, restart: Restart) -> Stamp {
+        match restart {
+            // All came before the end of the stream did.
+            Restart::Closed => self.clock.now(),
+            _ if connection.is_shared() => self.health.link.complete_through(),
+            _ => self.health.last_byte(),
         }
     }
 
@@ -181,11 +193,10 @@ impl Watch {
                 let restart = if failure.expired { Restart::Expired } else { Restart::Malformed };
                 (restart, Some(failure.message.clone()))
             }
-            (End::Stream(restart), None) => {
-                let failure = (restart != Restart::Closed).then(|| match restart {
-                    Restart::Idle => format!("nothing came for {} s", self.idle_timeout.as_secs_f64()),
-                    _ => "the connection broke".to_owned(),
-                });
+            (End::Stream(Ended { restart, failure }), None) => {
+                if matches!(restart, Restart::Rewound | Restart::Malformed) {
+                    *resume = None;
+                }
                 (restart, failure)
             }
             (End::Request(error), None) => {
@@ -211,6 +222,7 @@ impl Watch {
     /// Opens a watch that resumes, or one that lists first.
     async fn open(
         &self,
+        connection: &Connection,
         resume: &mut Option<u64>,
         streams_lists: &mut bool,
     ) -> Result<Result<Body, RequestError>, Stop> {
@@ -219,7 +231,7 @@ impl Watch {
             self.signals.listed.send_replace(false);
             self.hand_over(Step::ListBegan(self.clock.now()))?;
             if *streams_lists {
-                match self.ask(None).await {
+                match self.ask(connection, None).await {
                     Err(RequestError::Refused { status, message }) if lacks_streaming(status) => {
                         tracing::info!(watch = %self.health, %status, message, "lists in pages: no streamed lists here");
                         *streams_lists = false;
@@ -227,27 +239,27 @@ impl Watch {
                     answer => return Ok(answer),
                 }
             }
-            match self.list_in_pages().await? {
+            match self.list_in_pages(connection).await? {
                 Ok(version) => *resume = version,
                 Err(error) => return Ok(Err(error)),
             }
         }
-        Ok(self.ask(*resume).await)
+        Ok(self.ask(connection, *resume).await)
     }
 
-    async fn ask(&self, from: Option<u64>) -> Result<Body, RequestError> {
+    async fn ask(&self, connection: &Connection, from: Option<u64>) -> Result<Body, RequestError> {
         let began = self.clock.now();
         let timeout = Duration::from_secs(rand::random_range(WATCH_SECONDS));
-        let body = self.client.watch(&self.scope, from, timeout).await?;
+        let body = connection.watch(&self.scope, from, timeout).await?;
         self.health.set_connect(self.clock.now().since(began));
         Ok(body)
     }
 
     /// Lists page by page, and returns the version to watch from.
-    async fn list_in_pages(&self) -> Result<Result<Option<u64>, RequestError>, Stop> {
+    async fn list_in_pages(&self, connection: &Connection) -> Result<Result<Option<u64>, RequestError>, Stop> {
         let mut token = None;
         loop {
-            let body = match self.client.page(&self.scope, token.as_deref()).await {
+            let body = match connection.page(&self.scope, token.as_deref()).await {
                 Ok(body) => body,
                 Err(error) => return Ok(Err(error)),
             };
@@ -264,13 +276,14 @@ impl Watch {
         }
     }
 
-    /// Reads the stream to its end.
-    async fn read(&self, body: Body) -> Result<Restart, Stop> {
+    /// Reads the stream, which resumes from a version if there is one, to its end.
+    async fn read(&self, connection: &Connection, body: Body, resumed: Option<u64>) -> Result<Ended, Stop> {
         // All that came through the last connection is decoded, so a call to abort that is still there was for that.
         let _ = self.signals.abort.notified().now_or_never();
         let mut abort = pin!(self.signals.abort.notified());
         let mut stream = pin!(body.into_data_stream());
-        let mut bound = pin!(self.version_after_connecting());
+        let mut bound = pin!(self.version_after_connecting(connection));
+        let mut left = pin!(connection.lost());
         let mut sight = Sight::connected();
         let mut framer = Framer::default();
         // Set anew when it goes off or is needed sooner, not with each chunk.
@@ -290,6 +303,9 @@ impl Watch {
                 if let Poll::Ready(chunk) = stream.as_mut().poll_next(context) {
                     return Poll::Ready(Turn::Chunk(chunk));
                 }
+                if let Poll::Ready(loss) = left.as_mut().poll(context) {
+                    return Poll::Ready(Turn::Left(loss));
+                }
                 if sight.is_behind() {
                     return Poll::Ready(Turn::Drained);
                 }
@@ -299,16 +315,24 @@ impl Watch {
             let at = self.clock.now();
             let next = match turn {
                 Turn::Chunk(next) => next,
-                Turn::Aborted => return Ok(Restart::Malformed),
-                Turn::Established(_) | Turn::Drained | Turn::Alarm => {
+                Turn::Aborted => return Ok(Ended::silently(Restart::Malformed)),
+                Turn::Left(loss) => return Ok(loss.into()),
+                Turn::Established(Err(error)) => return Ok(Ended::saying(Restart::Malformed, error.to_string())),
+                Turn::Established(Ok(_)) | Turn::Drained | Turn::Alarm => {
                     match turn {
-                        Turn::Established(version) => sight.establish(version, at),
+                        Turn::Established(Ok(version)) => {
+                            if let Some(resumed) = resumed.filter(|resumed| version < *resumed) {
+                                return Ok(Ended::saying(Restart::Rewound, rewound(version, resumed)));
+                            }
+                            sight.establish(version, at);
+                        }
                         Turn::Drained => sight.drain(at),
                         _ => self.settle(&mut sight, at)?,
                     }
                     let silence = at.since(self.health.last_byte());
                     if silence >= self.idle_timeout {
-                        return Ok(Restart::Idle);
+                        let failure = format!("nothing came for {} s", self.idle_timeout.as_secs_f64());
+                        return Ok(Ended::saying(Restart::Idle, failure));
                     }
                     let idle = self.idle_timeout - silence;
                     let wait = sight.settles_in(at).map_or(idle, |settled| settled.min(idle));
@@ -316,17 +340,18 @@ impl Watch {
                     continue;
                 }
             };
-            if let Some(since) = self.heartbeat.unread_since(at) {
+            let unread = self.heartbeat.unread_since(at);
+            if let Some(since) = unread.or_else(|| self.health.link.held_up_since(at)) {
                 sight.fall_behind();
                 self.lose(since)?;
             } else {
                 self.settle(&mut sight, at)?;
             }
             let bytes = match next {
-                None => return Ok(Restart::Closed),
+                None => return Ok(Ended::silently(Restart::Closed)),
                 Some(Err(error)) => {
                     tracing::debug!(watch = %self.health, %error, "the connection broke");
-                    return Ok(Restart::Broken);
+                    return Ok(connection.loss().unwrap_or(Loss::Broken).into());
                 }
                 Some(Ok(bytes)) => bytes,
             };
@@ -338,7 +363,7 @@ impl Watch {
                     Ok(None) => break,
                     Err(error) => {
                         self.hand_over(Step::NoFrame(error))?;
-                        return Ok(Restart::Malformed);
+                        return Ok(Ended::silently(Restart::Malformed));
                     }
                 }
             }
@@ -385,17 +410,20 @@ impl Watch {
     }
 
     /// The version that was current once the watch was established and its list, if it began with one, complete. Whatever is
-    /// newer came through the watch as it happened.
-    async fn version_after_connecting(&self) -> u64 {
+    /// newer came through the watch as it happened. Asked for the same way as the watch, and so of the same server.
+    async fn version_after_connecting(&self, connection: &Connection) -> Result<u64, RequestError> {
         let mut listed = self.signals.listed.subscribe();
         // The sender lives as long as `self`.
         let _ = listed.wait_for(|listed| *listed).await;
+        let mut delays = retries().build();
         loop {
-            match self.client.current_version(&self.scope).await {
-                Ok(version) => return version,
-                Err(error) => tracing::debug!(watch = %self.health, %error, "the current version is not known yet"),
+            match connection.current_version(&self.scope).await {
+                Err(error @ (RequestError::Refused { .. } | RequestError::Unreachable { .. })) => {
+                    tracing::debug!(watch = %self.health, %error, "the current version is not known yet");
+                }
+                answer => return answer,
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(delays.next().unwrap_or(LONGEST_DELAY)).await;
         }
     }
 
@@ -410,12 +438,52 @@ impl Watch {
     }
 }
 
+// === impl Ended ===
+
+impl Ended {
+    /// In good order, or so that somebody else says what was wrong.
+    fn silently(restart: Restart) -> Self {
+        Self { restart, failure: None }
+    }
+
+    fn saying(restart: Restart, failure: String) -> Self {
+        Self { restart, failure: Some(failure) }
+    }
+}
+
+impl From<Loss> for Ended {
+    fn from(loss: Loss) -> Self {
+        match loss {
+            Loss::Closed => Self::silently(Restart::Closed),
+            Loss::Broken => Self::saying(Restart::Broken, "the connection broke".to_owned()),
+            Loss::Unanswered => {
+                Self::saying(Restart::Idle, format!("no PING was answered for {} s", Loss::PATIENCE.as_secs_f64()))
+            }
+        }
+    }
+}
+
 // === impl Stop ===
 
 impl From<IntakeClosed> for Stop {
     fn from(_: IntakeClosed) -> Self {
         Self
     }
+}
+
+/// Pauses between attempts.
+fn retries() -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(250))
+        .with_max_delay(LONGEST_DELAY)
+        .without_max_times()
+        .with_jitter()
+}
+
+fn rewound(version: u64, resumed: u64) -> String {
+    format!(
+        "the API server is at version {version} and has been at {resumed}: its storage was restored from an older backup"
+    )
 }
 
 /// Whether an answer says that the version to resume from is too old, or, as after a restored backup, too new to ever come.

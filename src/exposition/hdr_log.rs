@@ -4,7 +4,7 @@
 //! thousands. An interval in which nothing ended has its lines too, so that a quiet cluster can be told from a daemon that was
 //! away. A histogram that could not be written is not lost: it stands in the next interval, which is longer by as much.
 
-use super::hdr;
+use super::{hdr, lines};
 use crate::{
     propagation::{Change, Ended},
     stats::{Precision, empty_histogram, units},
@@ -12,12 +12,11 @@ use crate::{
 use hdrhistogram::Histogram;
 use std::{
     fmt::Write as _,
-    fs::{File, OpenOptions},
-    io::{self, Write as _},
-    path::{Path, PathBuf},
+    io,
+    path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::JoinHandle,
@@ -47,28 +46,40 @@ pub struct HdrLogError {
 /// Takes ended changes, and never blocks.
 #[derive(Debug)]
 pub struct HdrLog {
-    queue: SyncSender<(Change, Duration)>,
+    queue: SyncSender<Message>,
     errors: Arc<AtomicU64>,
 }
 
-/// The thread that writes.
+#[derive(Debug)]
+enum Message {
+    /// A change took this long.
+    Delay(Change, Duration),
+    /// Look what is asked for.
+    Wake,
+}
+
+/// The thread that writes, as its owner sees it.
 #[derive(Debug)]
 pub struct Writer {
     thread: JoinHandle<()>,
+    queue: SyncSender<Message>,
+    /// Asks to open the file anew.
+    reopen: Arc<AtomicBool>,
     /// Writes that failed, and delays that came faster than they could be counted.
     pub errors: Arc<AtomicU64>,
 }
 
 /// The thread's side.
 struct Log {
-    file: File,
-    target: Target,
+    output: lines::LineWriter,
+    interval: Duration,
+    reopen: Arc<AtomicBool>,
     errors: Arc<AtomicU64>,
+    /// The file has no header of this process yet.
+    header_due: bool,
     histograms: [Histogram<u64>; Change::ALL.len()],
     /// When the interval under way began.
     began: (Instant, SystemTime),
-    /// Whether the last write failed, and was complained about.
-    failing: bool,
 }
 
 // === impl HdrLog ===
@@ -77,25 +88,23 @@ impl HdrLog {
     /// Opens the file, writes the header, and starts the thread that writes the rest.
     ///
     /// # Errors
-    /// If the file cannot be opened or written.
+    /// If the file cannot be opened. That it cannot be written, then or later, is counted and logged instead.
     pub fn start(target: Target) -> Result<(Self, Writer), HdrLogError> {
         let error = |source| HdrLogError { path: target.path.clone(), source };
-        let began = (Instant::now(), SystemTime::now());
-        let mut file = open(&target.path).map_err(error)?;
-        file.write_all(header(began.1).as_bytes()).map_err(error)?;
-        let (queue, delays) = sync_channel(QUEUE);
-        let errors = Arc::new(AtomicU64::new(0));
-        let histograms = std::array::from_fn(|_| empty_histogram(Precision::Cluster));
-        let log = Log { file, target: target.clone(), errors: errors.clone(), histograms, began, failing: false };
-        let thread = std::thread::Builder::new().name("hdr-log".into()).spawn(move || log.run(&delays));
+        let output = lines::LineWriter::open(lines::Target::File(target.path.clone())).map_err(error)?;
+        let (queue, messages) = sync_channel(QUEUE);
+        let (errors, reopen) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+        let mut log = Log::new(output, target.interval, reopen.clone(), errors.clone());
+        log.write_header();
+        let thread = std::thread::Builder::new().name("hdr-log".into()).spawn(move || log.run(&messages));
         let thread = thread.map_err(error)?;
-        Ok((Self { queue, errors: errors.clone() }, Writer { thread, errors }))
+        Ok((Self { queue: queue.clone(), errors: errors.clone() }, Writer { thread, queue, reopen, errors }))
     }
 
     /// Counts a change that has ended, if it has a delay.
     pub fn push(&self, ended: &Ended) {
         if let Some(delay) = ended.outcome.delay()
-            && self.queue.try_send((ended.change, delay)).is_err()
+            && self.queue.try_send(Message::Delay(ended.change, delay)).is_err()
         {
             self.errors.fetch_add(1, Relaxed);
         }
@@ -105,8 +114,16 @@ impl HdrLog {
 // === impl Writer ===
 
 impl Writer {
-    /// Waits until the last interval is written. Whoever pushes must be gone before.
+    /// Has the file opened anew, after it was moved away.
+    pub fn reopen(&self) {
+        self.reopen.store(true, Relaxed);
+        // If the queue is full, the thread does not wait for it.
+        let _ = self.queue.try_send(Message::Wake);
+    }
+
+    /// Waits until the last interval is written, or cannot be. [`HdrLog`] must be gone before.
     pub fn finish(self) {
+        drop(self.queue);
         // It does not panic; if it did, it said so already.
         let _ = self.thread.join();
     }
@@ -115,46 +132,66 @@ impl Writer {
 // === impl Log ===
 
 impl Log {
+    fn new(output: lines::LineWriter, interval: Duration, reopen: Arc<AtomicBool>, errors: Arc<AtomicU64>) -> Self {
+        let histograms = std::array::from_fn(|_| empty_histogram(Precision::Cluster));
+        let began = (Instant::now(), SystemTime::now());
+        Self { output, interval, reopen, errors, header_due: true, histograms, began }
+    }
+
     /// Counts until nobody pushes any more, and writes at every interval and at the end.
-    fn run(mut self, delays: &Receiver<(Change, Duration)>) {
-        let mut due = self.began.0 + self.target.interval;
+    fn run(mut self, messages: &Receiver<Message>) {
+        let mut due = self.began.0 + self.interval;
         loop {
-            match delays.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                Ok((change, delay)) => self.histograms[change.index()].saturating_record(units(delay)),
-                Err(RecvTimeoutError::Timeout) => {}
+            match messages.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(Message::Delay(change, delay)) => self.histograms[change.index()].saturating_record(units(delay)),
+                Ok(Message::Wake) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.write(),
+            }
+            if self.reopen.swap(false, Relaxed) {
+                self.output.reopen();
+                if self.output.is_empty() {
+                    self.write_header();
+                }
             }
             let now = Instant::now();
             if now >= due {
                 self.write();
-                due += self.target.interval;
+                due += self.interval;
                 if due <= now {
                     // Intervals that a suspended machine slept through are one.
-                    due = now + self.target.interval;
+                    due = now + self.interval;
                 }
             }
         }
     }
 
-    /// Ends the interval. If it cannot be written it goes on instead.
+    /// Begins the file. If that fails, the next interval brings the header along.
+    fn write_header(&mut self) {
+        self.header_due = self.output.append(header(self.began.1).as_bytes()).is_err();
+        if self.header_due {
+            self.errors.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Ends the interval. What of it cannot be written goes on instead.
     fn write(&mut self) {
         let end = (Instant::now(), SystemTime::now());
-        let lines = self.lines(end.0.duration_since(self.began.0));
-        match append(&mut self.file, lines.as_bytes()) {
-            Ok(()) => {
-                self.histograms.iter_mut().for_each(Histogram::reset);
-                self.began = end;
-                if std::mem::take(&mut self.failing) {
-                    tracing::info!(file = %self.target.path.display(), "the HDR log is written again");
-                }
-            }
-            Err(error) => {
-                self.errors.fetch_add(1, Relaxed);
-                if !std::mem::replace(&mut self.failing, true) {
-                    tracing::warn!(file = %self.target.path.display(), %error, "cannot write the HDR log; will retry");
-                }
+        if self.header_due {
+            self.write_header();
+            if self.header_due {
+                return;
             }
         }
+        let lines = self.lines(end.0.duration_since(self.began.0));
+        let Err(unwritten) = self.output.append(lines.as_bytes()) else {
+            self.histograms.iter_mut().for_each(Histogram::reset);
+            self.began = end;
+            return;
+        };
+        self.errors.fetch_add(1, Relaxed);
+        // Delays that are in the file already must not come there twice.
+        let told = lines.as_bytes()[..unwritten.kept].iter().filter(|byte| **byte == b'\n').count();
+        self.histograms[..told].iter_mut().for_each(Histogram::reset);
     }
 
     /// A line for each kind of change: tag, start in seconds since 1970, length and longest delay in seconds, histogram.
@@ -171,20 +208,6 @@ impl Log {
         }
         lines
     }
-}
-
-/// Not emptied: what an earlier process measured is as true as before.
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
-}
-
-/// Appends whole lines or nothing: on a full disk, a part of a line would keep readers from all that follows it.
-fn append(file: &mut File, lines: &[u8]) -> io::Result<()> {
-    let before = file.metadata()?.len();
-    file.write_all(lines).inspect_err(|_| {
-        // A pipe or a terminal has no length to restore.
-        let _ = file.set_len(before);
-    })
 }
 
 /// As HdrHistogram's `HistogramLogWriter` begins a log. Start times are absolute, and no base time is given, so that a log to
@@ -247,19 +270,38 @@ mod tests {
 
     #[test]
     fn a_write_that_fails_is_counted_and_made_up_for() {
-        let target = Target { path: "/dev/full".into(), interval: Duration::from_secs(3600) };
-        assert!(HdrLog::start(target.clone()).is_err(), "the header cannot be written");
-        let mut histograms = std::array::from_fn(|_| empty_histogram(Precision::Cluster));
-        histograms[1].saturating_record(units(Duration::from_millis(125)));
-        let began = (Instant::now(), SystemTime::now());
-        let (file, errors) = (open(&target.path).expect("opens"), Arc::default());
-        let mut log = Log { file, target, errors, histograms, began, failing: false };
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("delays.hlog");
+        std::os::unix::fs::symlink("/dev/full", &path).expect("linked");
+        let output = lines::LineWriter::open(lines::Target::File(path.clone())).expect("opens");
+        let mut log = Log::new(output, Duration::from_secs(3600), Arc::default(), Arc::default());
+        log.histograms[1].saturating_record(units(Duration::from_millis(125)));
+        log.write_header();
         log.write();
-        assert_eq!((log.errors.load(Relaxed), log.failing), (1, true));
-        let healthy = tempfile::NamedTempFile::new().expect("a file");
-        log.file = open(healthy.path()).expect("opens");
+        assert_eq!(log.errors.load(Relaxed), 2);
+        std::fs::remove_file(&path).expect("there");
+        log.output.reopen();
         log.write();
-        assert_eq!((log.errors.load(Relaxed), log.failing), (1, false));
-        assert_eq!(intervals(&std::fs::read(healthy.path()).expect("written"))[1].1, 0.125);
+        assert_eq!(log.errors.load(Relaxed), 2);
+        let text = std::fs::read_to_string(&path).expect("written");
+        assert!(text.starts_with("#[endpointlag"), "{text}");
+        let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('"')).collect();
+        assert_eq!(intervals((lines.join("\n") + "\n").as_bytes())[1].1, 0.125);
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_begun_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, old) = (folder.path().join("delays.hlog"), folder.path().join("delays.hlog.1"));
+        let target = Target { path: path.clone(), interval: Duration::from_secs(3600) };
+        let (log, writer) = HdrLog::start(target).expect("opens");
+        std::fs::rename(&path, &old).expect("moved");
+        writer.reopen();
+        log.push(&ended(125));
+        drop(log);
+        writer.finish();
+        let (old, new) = [old, path].map(|path| std::fs::read_to_string(path).expect("there")).into();
+        assert!(!old.contains("Tag="), "{old}");
+        assert!(new.starts_with("#[endpointlag") && new.matches("Tag=").count() == 5, "{new}");
     }
 }

@@ -5,6 +5,7 @@ mod exemplar;
 mod family;
 mod native;
 mod openmetrics;
+mod process;
 mod table;
 
 use self::{
@@ -19,13 +20,12 @@ pub use self::{
 use crate::{
     cluster::{
         event::{Resource, Stamp},
-        health::{Restart, WatchHealth},
+        health::{Protocol, Restart, WatchHealth},
     },
     propagation::{Change, Outcome},
     stats::{OutOfSync, Series, Snapshot},
 };
 use clap::ValueEnum;
-use prometheus::{core::Collector, process_collector::ProcessCollector};
 use std::sync::Arc;
 
 /// All that a scrape shows besides the process itself.
@@ -35,14 +35,27 @@ pub struct Scrape {
     pub snapshot: Snapshot,
     /// How the watches are doing.
     pub watches: Vec<Arc<WatchHealth>>,
-    /// Samples that could not be written in time.
+    /// Samples that were not written.
     pub samples_dropped: u64,
+    /// Writes of samples that failed.
+    pub samples_errors: u64,
     /// What went wrong with the HDR log.
     pub hdr_log_errors: u64,
+    /// How the certificate is doing, if there is one.
+    pub tls: Option<TlsCounts>,
     /// Which histograms are shown.
     pub histograms: Histograms,
     /// What the HTTP endpoint counted.
     pub http: HttpCounts,
+}
+
+/// How the certificate of the HTTP endpoint is doing.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsCounts {
+    /// When it expires, in seconds since 1970.
+    pub expiration: i64,
+    /// Times that another could not be taken in its place.
+    pub failures: u64,
 }
 
 /// What the HTTP endpoint counted since the start.
@@ -87,7 +100,7 @@ impl Scrape {
         self.write_states(&mut page)?;
         self.write_watches(&mut page)?;
         self.write_daemon(&mut page)?;
-        for family in ProcessCollector::for_self().collect() {
+        for family in process::collect() {
             page.append(&family, &Exemplars::new())?;
         }
         Ok(page.finish())
@@ -166,6 +179,9 @@ impl Scrape {
         each(&metric::WATCH_CONNECT, &|all| {
             all.iter().map(|watch| watch.connect()).max().unwrap_or_default().as_secs_f64()
         })?;
+        each(&metric::WATCH_PING, &|all| {
+            all.iter().map(|watch| watch.link.ping()).max().unwrap_or_default().as_secs_f64()
+        })?;
         each(&metric::WATCH_SYNCED, &|all| f64::from(u8::from(all.iter().all(|watch| watch.is_synced()))))?;
         page.family(&metric::WATCH_RESTARTS, |family| {
             for resource in Resource::ALL {
@@ -173,6 +189,15 @@ impl Scrape {
                 for reason in Restart::ALL {
                     let restarts = sum(&watches, |watch| watch.restarts(reason));
                     family.value(&[resource.as_str(), reason.as_str()], restarts);
+                }
+            }
+        })?;
+        page.family(&metric::WATCH_PROTOCOL, |family| {
+            for resource in Resource::ALL {
+                let watches = self.watches_of(resource);
+                for protocol in Protocol::ALL {
+                    let users = watches.iter().filter(|watch| watch.link.protocol() == Some(protocol)).count();
+                    family.value(&[resource.as_str(), protocol.as_str()], users as f64);
                 }
             }
         })
@@ -195,9 +220,16 @@ impl Scrape {
         let mut one = |metric, value: f64| page.family(metric, |family: &mut Family| family.value(&[], value));
         one(&metric::REORDERED, reordered.counts.iter().sum::<u64>() as f64)?;
         one(&metric::MALFORMED_ANNOTATIONS, *malformed_annotations as f64)?;
+        one(&metric::READER_STALLED, self.snapshot.reader_stalled.as_secs_f64())?;
+        one(&metric::READER_STALLS, self.snapshot.reader_stalls as f64)?;
         one(&metric::SERVICES_OVERFLOWED, *overflowed as f64)?;
         one(&metric::SAMPLES_DROPPED, self.samples_dropped as f64)?;
+        one(&metric::SAMPLES_ERRORS, self.samples_errors as f64)?;
         one(&metric::HDR_LOG_ERRORS, self.hdr_log_errors as f64)?;
+        if let Some(tls) = &self.tls {
+            one(&metric::TLS_EXPIRATION, tls.expiration as f64)?;
+            one(&metric::TLS_RELOAD_FAILURES, tls.failures as f64)?;
+        }
         page.family(&metric::BUILD_INFO, |family| family.value(&[crate::VERSION, crate::REVISION], 1.0))
     }
 

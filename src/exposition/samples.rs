@@ -1,56 +1,86 @@
 //! One line of JSON for every change that ended, for whoever asks which pod it was.
 
+use super::lines::{LineWriter, Target};
 use crate::{cluster::clock::Clock, propagation::Ended};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::{
-    fs::OpenOptions,
-    io::{self, BufWriter, Write},
-    path::{Path, PathBuf},
+    io,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
+    time::Duration,
 };
-use tokio::sync::oneshot;
 
 /// Lines that may wait to be written. A slow disk costs lines, never measuring.
 const QUEUE: usize = 65_536;
 
-/// Where the lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// Standard output.
-    Stdout,
-    /// Appended to a file.
-    File(PathBuf),
-}
+/// Bytes that are written at a time.
+const BATCH: usize = 64 << 10;
 
-/// The lines cannot be written.
+/// Pause before lines that could not be written are tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The lines cannot be written from the start.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write samples to {target}: {source}")]
 pub struct SamplesError {
-    target: String,
+    target: Target,
     source: io::Error,
 }
 
 /// Takes ended changes, and never blocks.
 #[derive(Debug)]
 pub struct Samples {
-    queue: SyncSender<Ended>,
-    dropped: Arc<AtomicU64>,
+    queue: SyncSender<Message>,
+    counts: Arc<Counts>,
 }
 
-/// The thread that writes, and what it has to say.
+/// What went wrong so far.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Lines that were not written.
+    pub dropped: AtomicU64,
+    /// Writes that failed.
+    pub errors: AtomicU64,
+}
+
+/// The thread that writes, as its owner sees it.
 #[derive(Debug)]
 pub struct Writer {
     thread: JoinHandle<()>,
-    /// Lines that were dropped.
-    pub dropped: Arc<AtomicU64>,
-    /// Comes when nothing can be written any more.
-    pub failed: oneshot::Receiver<SamplesError>,
+    queue: SyncSender<Message>,
+    asked: Arc<Asked>,
+    /// What went wrong so far.
+    pub counts: Arc<Counts>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Ended(Ended),
+    /// Look what is asked for.
+    Wake,
+}
+
+/// What the thread is asked for.
+#[derive(Debug, Default)]
+struct Asked {
+    /// To open the file anew.
+    reopen: AtomicBool,
+    /// To end: what cannot be written now will not be.
+    finish: AtomicBool,
+}
+
+/// The thread's side.
+struct Worker {
+    queue: Receiver<Message>,
+    output: LineWriter,
+    clock: Clock,
+    asked: Arc<Asked>,
+    counts: Arc<Counts>,
 }
 
 #[derive(Serialize)]
@@ -68,61 +98,27 @@ struct Line<'a> {
     delay_seconds: Option<f64>,
 }
 
-// === impl Target ===
-
-impl Target {
-    /// `-` is standard output.
-    pub fn parse(text: &str) -> Self {
-        if text == "-" { Self::Stdout } else { Self::File(text.into()) }
-    }
-
-    fn open(&self) -> Result<Box<dyn Write + Send>, SamplesError> {
-        Ok(match self {
-            Self::Stdout => Box::new(io::stdout()),
-            Self::File(path) => Box::new(append(path).map_err(|source| self.error(source))?),
-        })
-    }
-
-    fn error(&self, source: io::Error) -> SamplesError {
-        let target = match self {
-            Self::Stdout => "standard output".to_owned(),
-            Self::File(path) => path.display().to_string(),
-        };
-        SamplesError { target, source }
-    }
-}
-
-fn append(path: &Path) -> io::Result<std::fs::File> {
-    OpenOptions::new().create(true).append(true).open(path)
-}
-
 // === impl Samples ===
 
 impl Samples {
     /// Opens the target and starts the thread that writes to it.
     ///
     /// # Errors
-    /// If the target cannot be opened.
+    /// If the target cannot be opened. That it cannot be written, then or later, is counted and logged instead.
     pub fn start(target: Target, clock: Clock) -> Result<(Self, Writer), SamplesError> {
-        let output = target.open()?;
-        let (queue, lines) = sync_channel(QUEUE);
-        let (failure, failed) = oneshot::channel();
-        let write = move || {
-            if let Err(error) = write_all(output, &lines, clock) {
-                // Nobody listens when the process is ending.
-                let _ = failure.send(target.error(error));
-            }
-        };
-        let thread = std::thread::Builder::new().name("samples".into()).spawn(write);
-        let thread = thread.map_err(|source| Target::Stdout.error(source))?;
-        let dropped = Arc::new(AtomicU64::new(0));
-        Ok((Self { queue, dropped: dropped.clone() }, Writer { thread, dropped, failed }))
+        let error = |source| SamplesError { target: target.clone(), source };
+        let output = LineWriter::open(target.clone()).map_err(error)?;
+        let (queue, receiver) = sync_channel(QUEUE);
+        let (asked, counts) = (Arc::<Asked>::default(), Arc::<Counts>::default());
+        let worker = Worker { queue: receiver, output, clock, asked: asked.clone(), counts: counts.clone() };
+        let thread = thread::Builder::new().name("samples".into()).spawn(move || worker.run()).map_err(error)?;
+        Ok((Self { queue: queue.clone(), counts: counts.clone() }, Writer { thread, queue, asked, counts }))
     }
 
     /// Queues a line.
     pub fn push(&self, ended: &Ended) {
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(ended.clone()) {
-            self.dropped.fetch_add(1, Relaxed);
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Ended(ended.clone())) {
+            self.counts.dropped.fetch_add(1, Relaxed);
         }
     }
 }
@@ -130,27 +126,85 @@ impl Samples {
 // === impl Writer ===
 
 impl Writer {
-    /// Waits until all that was queued is written. Whoever queues must be gone before.
+    /// Has the file opened anew, after it was moved away.
+    pub fn reopen(&self) {
+        self.asked.reopen.store(true, Relaxed);
+        self.wake();
+    }
+
+    /// Waits until all that was queued is written, or cannot be. [`Samples`] must be gone before.
     pub fn finish(self) {
+        self.asked.finish.store(true, Relaxed);
+        self.wake();
+        drop(self.queue);
         // It does not panic; if it did, it said so already.
         let _ = self.thread.join();
     }
-}
 
-/// Writes until nobody queues any more. Flushes whenever there is nothing to do, so that a reader sees each line at once.
-fn write_all(output: Box<dyn Write + Send>, lines: &Receiver<Ended>, clock: Clock) -> io::Result<()> {
-    let mut output = BufWriter::new(output);
-    while let Ok(first) = lines.recv() {
-        write_line(&mut output, &first, clock)?;
-        while let Ok(next) = lines.try_recv() {
-            write_line(&mut output, &next, clock)?;
-        }
-        output.flush()?;
+    fn wake(&self) {
+        // If the queue is full, the thread does not wait for it.
+        let _ = self.queue.try_send(Message::Wake);
+        self.thread.thread().unpark();
     }
-    Ok(())
 }
 
-fn write_line(output: &mut impl Write, ended: &Ended, clock: Clock) -> io::Result<()> {
+// === impl Worker ===
+
+impl Worker {
+    /// Writes until nobody queues any more, all that waits at a time, so that a reader sees each line at once.
+    fn run(mut self) {
+        let mut lines = Vec::new();
+        while let Ok(first) = self.queue.recv() {
+            self.add(&mut lines, first);
+            while lines.len() < BATCH
+                && let Ok(next) = self.queue.try_recv()
+            {
+                self.add(&mut lines, next);
+            }
+            self.write(&mut lines);
+        }
+    }
+
+    fn add(&self, lines: &mut Vec<u8>, message: Message) {
+        if let Message::Ended(ended) = message
+            && write_line(lines, &ended, self.clock).is_err()
+        {
+            self.counts.dropped.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Tries until all lines are written, but not at the end of the process.
+    fn write(&mut self, lines: &mut Vec<u8>) {
+        loop {
+            if self.asked.reopen.swap(false, Relaxed) {
+                self.output.reopen();
+            }
+            if lines.is_empty() {
+                return;
+            }
+            match self.output.append(lines) {
+                Ok(()) => lines.clear(),
+                Err(unwritten) => {
+                    self.counts.errors.fetch_add(1, Relaxed);
+                    lines.drain(..unwritten.kept);
+                    if self.asked.finish.load(Relaxed) {
+                        let lost = lines.iter().filter(|byte| **byte == b'\n').count();
+                        self.counts.dropped.fetch_add(lost as u64, Relaxed);
+                        lines.clear();
+                        return;
+                    }
+                    thread::park_timeout(RETRY);
+                }
+            }
+        }
+    }
+}
+
+/// Adds a line, or nothing.
+///
+/// # Errors
+/// If the time cannot be written, as that of a clock that is off by millennia.
+fn write_line(lines: &mut Vec<u8>, ended: &Ended, clock: Clock) -> io::Result<()> {
     let time = Timestamp::try_from(clock.wall(ended.at)).map_err(io::Error::other)?;
     let line = Line {
         time: format!("{time:.6}"),
@@ -162,8 +216,9 @@ fn write_line(output: &mut impl Write, ended: &Ended, clock: Clock) -> io::Resul
         outcome: ended.outcome.as_str(),
         delay_seconds: ended.outcome.delay().map(|delay| delay.as_secs_f64()),
     };
-    serde_json::to_writer(&mut *output, &line)?;
-    output.write_all(b"\n")
+    serde_json::to_writer(&mut *lines, &line)?;
+    lines.push(b'\n');
+    Ok(())
 }
 
 #[cfg(test)]
@@ -173,7 +228,78 @@ mod tests {
         cluster::object::Uid,
         propagation::{Change, Outcome, PodRef, ServiceName},
     };
-    use std::time::Duration;
+    use std::{fs, path::Path, time::Instant};
+
+    fn withdrawn(service: &str) -> Ended {
+        let service = Arc::new(ServiceName { namespace: "shop".into(), name: service.into() });
+        Ended { service, pod: None, change: Change::Service, outcome: Outcome::Withdrawn, at: Clock::start().now() }
+    }
+
+    fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+        let started = Instant::now();
+        while !done() {
+            assert!(started.elapsed() < Duration::from_secs(20), "not in time: {what}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn services(file: &Path) -> Vec<String> {
+        let lines = fs::read_to_string(file).unwrap_or_default();
+        let service =
+            |line| Some(serde_json::from_str::<serde_json::Value>(line).ok()?["service"].as_str()?.to_owned());
+        lines.lines().map(|line| service(line).expect("a line of JSON with a Service")).collect()
+    }
+
+    /// Nothing that waits while a disk is full is lost, and each failure is counted.
+    #[test]
+    fn what_could_not_be_written_is_once_it_can() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("samples");
+        std::os::unix::fs::symlink("/dev/full", &path).expect("linked");
+        let (samples, writer) = Samples::start(Target::File(path.clone()), Clock::start()).expect("opens");
+        samples.push(&withdrawn("a"));
+        wait_until("the disk is full", || writer.counts.errors.load(Relaxed) >= 1);
+        samples.push(&withdrawn("b"));
+        fs::remove_file(&path).expect("there");
+        writer.reopen();
+        wait_until("both are written", || services(&path).len() == 2);
+        drop(samples);
+        assert_eq!(writer.counts.dropped.load(Relaxed), 0);
+        writer.finish();
+        assert_eq!(services(&path), ["a", "b"]);
+    }
+
+    /// A reader that is gone does not come back: the end of the process does not wait for it.
+    #[test]
+    fn the_end_does_not_wait_for_what_cannot_be_written() {
+        let (samples, writer) = Samples::start(Target::File("/dev/full".into()), Clock::start()).expect("opens");
+        let counts = writer.counts.clone();
+        for service in ["a", "b", "c"] {
+            samples.push(&withdrawn(service));
+        }
+        wait_until("it fails", || counts.errors.load(Relaxed) >= 1);
+        drop(samples);
+        let started = Instant::now();
+        writer.finish();
+        assert!(started.elapsed() < RETRY, "it took {:?}", started.elapsed());
+        assert_eq!(counts.dropped.load(Relaxed), 3);
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_left_alone_after_it_is_opened_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, old) = (folder.path().join("samples"), folder.path().join("samples.1"));
+        let (samples, writer) = Samples::start(Target::File(path.clone()), Clock::start()).expect("opens");
+        samples.push(&withdrawn("a"));
+        wait_until("it is written", || services(&path) == ["a"]);
+        fs::rename(&path, &old).expect("moved");
+        writer.reopen();
+        wait_until("there is a new one", || path.exists());
+        samples.push(&withdrawn("b"));
+        drop(samples);
+        writer.finish();
+        assert_eq!((services(&old), services(&path)), (vec!["a".to_owned()], vec!["b".to_owned()]));
+    }
 
     #[test]
     fn a_line_names_the_pod_and_gives_a_delay_only_where_one_is_known() {
@@ -189,7 +315,7 @@ mod tests {
         samples.push(&Ended { service, pod: None, change: Change::Service, outcome, at });
         drop(samples);
         writer.finish();
-        let text = std::fs::read_to_string(file.path()).expect("written");
+        let text = fs::read_to_string(file.path()).expect("written");
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         assert_eq!(lines[0]["pod"], "cart-0");

@@ -11,10 +11,7 @@ use k8s_openapi::api::{
 };
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{sync::Semaphore, time::Instant};
@@ -23,6 +20,14 @@ use tokio::{sync::Semaphore, time::Instant};
 const AUTHENTICATED: Duration = Duration::from_secs(60);
 const ALLOWED: Duration = Duration::from_secs(300);
 const DENIED: Duration = Duration::from_secs(30);
+
+/// How much longer the last answer holds while the API server cannot be asked: the metrics must not go dark in the very outage
+/// that they should explain. A token that was revoked meanwhile can read numbers for as long.
+const OUTAGE: Duration = Duration::from_secs(3600);
+
+/// For how long it is not asked anew, after a question that it did not answer, about those of whom there is an answer: each
+/// scrape would wait for as long as asking may take.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// Answers of each kind that are kept. Few ask for metrics; who tries tokens must not fill the memory.
 const KEPT: usize = 1024;
@@ -44,12 +49,12 @@ pub(super) struct Authorizer {
     /// What a token may do.
     rights: Mutex<Cache<Question, bool>>,
     asking: Semaphore,
-    /// The last question was not answered, which is logged once.
-    unanswered: AtomicBool,
+    /// When the last question was asked, if it was not answered, which is logged once.
+    unanswered: Mutex<Option<Instant>>,
 }
 
 /// Why a request is turned away.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     /// It does not say who asks.
     #[error("needs a bearer token")]
@@ -88,7 +93,7 @@ struct Question {
 impl Authorizer {
     pub(super) fn new(client: ApiClient) -> Self {
         let (users, strangers, rights) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let (asking, unanswered) = (Semaphore::new(ASKING), AtomicBool::new(false));
+        let (asking, unanswered) = (Semaphore::new(ASKING), Mutex::default());
         Self { client, patience: PATIENCE, users, strangers, rights, asking, unanswered }
     }
 
@@ -110,19 +115,37 @@ impl Authorizer {
         if let Some(known) = self.known(&question, now) {
             return known;
         }
+        let before = self.known_before(&question, now);
+        if let Some(verdict) = &before
+            && lock(&self.unanswered).is_some_and(|asked| now < asked + PAUSE)
+        {
+            return verdict.clone();
+        }
         let asked = tokio::time::timeout(self.patience, self.ask(secret, &question, now)).await;
         let cause = match asked {
             Ok(Ok(result)) => {
-                self.unanswered.store(false, Relaxed);
+                *lock(&self.unanswered) = None;
                 return result;
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {} s", self.patience.as_secs()),
         };
-        if !self.unanswered.swap(true, Relaxed) {
-            tracing::warn!(cause, "the API server cannot be asked who may read the metrics");
+        if lock(&self.unanswered).replace(now).is_none() {
+            let hours = OUTAGE.as_secs() / 3600;
+            tracing::warn!(
+                cause,
+                "the API server cannot be asked who may read the metrics; its last answers hold for {hours} h more"
+            );
         }
-        Err(Refusal::Unanswered)
+        before.unwrap_or(Err(Refusal::Unanswered))
+    }
+
+    /// What the last answers said, if they have not been out of date for too long. Of a token that was nobody's nothing is
+    /// said: it may be somebody's by now.
+    fn known_before(&self, question: &Question, now: Instant) -> Option<Result<(), Refusal>> {
+        let user = lock(&self.users).get_late(&question.token, now, OUTAGE)?;
+        let allowed = lock(&self.rights).get_late(question, now, OUTAGE)?;
+        Some(question.verdict(&user, allowed))
     }
 
     /// What earlier answers say.

@@ -2,8 +2,10 @@
 
 use super::{
     authorization::{Authorizer, Refusal},
+    hosts::Hosts,
     routes::{self, Answer, PATHS, State},
 };
+use crate::logging::on_one_line;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Body as _, Bytes, Incoming};
@@ -41,7 +43,10 @@ pub(super) struct Gate {
 /// What a port lets through.
 pub(super) enum Access {
     /// Everything, for everybody.
-    All,
+    All {
+        /// By these names alone, where not everybody is meant.
+        hosts: Option<Hosts>,
+    },
     /// What the API server allows. Probes are for everybody, unless they have a port of their own.
     Guarded {
         /// Who decides.
@@ -95,7 +100,8 @@ impl Gate {
             return Some(answer);
         }
         match &self.access {
-            Access::All => None,
+            Access::All { .. } if is_probe => None,
+            Access::All { hosts } => hosts.as_ref()?.check(request).err().map(|host| misdirected(&host)),
             Access::Probes if is_probe => None,
             Access::Probes => Some(routes::plain(StatusCode::NOT_FOUND, "only /healthz and /readyz are here\n")),
             Access::Guarded { open_probes: true, .. } if is_probe => None,
@@ -105,6 +111,14 @@ impl Gate {
             }
         }
     }
+}
+
+fn misdirected(host: &str) -> Answer {
+    let text = format!(
+        "this is not {host}: ask for localhost or an address, or allow the name by --allow-host\n",
+        host = on_one_line(host)
+    );
+    routes::plain(StatusCode::MISDIRECTED_REQUEST, text)
 }
 
 fn turn_away(refusal: Refusal) -> Answer {

@@ -15,6 +15,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
+    task::JoinSet,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -37,7 +38,7 @@ pub(super) struct Limits {
 
 /// A port that is served.
 pub(super) struct Port {
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     tls: Option<TlsAcceptor>,
     gate: Gate,
     limits: Limits,
@@ -63,7 +64,7 @@ impl Default for Limits {
 
 impl Port {
     pub(super) fn new(
-        listener: TcpListener,
+        listener: Arc<TcpListener>,
         tls: Option<TlsAcceptor>,
         gate: Gate,
         limits: Limits,
@@ -76,6 +77,7 @@ impl Port {
     pub(super) async fn serve(self, stopped: impl Future<Output = ()>) {
         let connections = Connections::new(self.limits.connections, self.traffic.clone());
         let graceful = GracefulShutdown::new();
+        let mut conversations = JoinSet::new();
         let drain = self.limits.drain;
         let port = Arc::new(self);
         tokio::pin!(stopped);
@@ -84,6 +86,7 @@ impl Port {
                 biased;
                 () = &mut stopped => break,
                 accepted = port.listener.accept() => accepted,
+                Some(_) = conversations.join_next() => continue,
             };
             let stream = match accepted {
                 Ok((stream, _)) => stream,
@@ -95,7 +98,7 @@ impl Port {
                 }
             };
             let (port, seat, watcher) = (port.clone(), connections.enter(), graceful.watcher());
-            tokio::spawn(async move {
+            conversations.spawn(async move {
                 let connection = seat.connection.clone();
                 tokio::select! {
                     () = connection.must_leave() => {}
@@ -106,6 +109,8 @@ impl Port {
         if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
             tracing::debug!("requests were still under way");
         }
+        // What they hold must not keep the rest of the process from ending.
+        conversations.shutdown().await;
     }
 
     async fn converse(&self, stream: TcpStream, seat: &Seat, watcher: hyper_util::server::graceful::Watcher) {

@@ -1,9 +1,13 @@
 //! What each path answers.
 
-use super::{page, traffic::Traffic};
+use super::{page, tls::TlsHealth, traffic::Traffic};
 use crate::{
     cluster::health::WatchHealth,
-    exposition::metrics::{Format, Histograms, Scrape, gzip},
+    exposition::{
+        metrics::{Format, Histograms, Scrape, TlsCounts, gzip},
+        samples,
+    },
+    logging::on_one_line,
     measuring::Questions,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -37,8 +41,11 @@ pub(super) const PATHS: [&str; 9] = [
 pub struct State {
     pub(super) questions: Questions,
     pub(super) watches: Vec<Arc<WatchHealth>>,
-    samples_dropped: Arc<AtomicU64>,
+    samples: Arc<samples::Counts>,
     hdr_log_errors: Arc<AtomicU64>,
+    tls: Option<Arc<TlsHealth>>,
+    /// What has to come before there is anything to tell.
+    awaited: Option<String>,
     histograms: Histograms,
     /// What is measured, in a few words.
     pub(super) subject: String,
@@ -59,13 +66,38 @@ impl State {
     pub fn new(
         questions: Questions,
         watches: Vec<Arc<WatchHealth>>,
-        samples_dropped: Arc<AtomicU64>,
+        samples: Arc<samples::Counts>,
         hdr_log_errors: Arc<AtomicU64>,
         histograms: Histograms,
         subject: String,
     ) -> Self {
         let (scraping, computing, traffic) = (Semaphore::new(1), Semaphore::new(1), Arc::default());
-        Self { questions, watches, samples_dropped, hdr_log_errors, histograms, subject, scraping, computing, traffic }
+        Self {
+            questions,
+            watches,
+            samples,
+            hdr_log_errors,
+            tls: None,
+            awaited: None,
+            histograms,
+            subject,
+            scraping,
+            computing,
+            traffic,
+        }
+    }
+
+    /// Of a daemon that does not measure yet, and why.
+    pub(super) fn awaiting(what: String) -> Self {
+        let (questions, _) = Questions::new();
+        let subject = String::new();
+        let state = Self::new(questions, Vec::new(), Arc::default(), Arc::default(), Histograms::Both, subject);
+        Self { awaited: Some(what), ..state }
+    }
+
+    /// Tells of the server's certificate as well.
+    pub fn with_tls(self, tls: Option<Arc<TlsHealth>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Answers a request.
@@ -74,6 +106,12 @@ impl State {
             let mut answer = answer(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD\n");
             answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             return answer;
+        }
+        if let Some(awaited) = &self.awaited
+            && request.uri().path() != "/healthz"
+        {
+            let text = format!("not synced:\n{}\n", on_one_line(awaited));
+            return answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, text);
         }
         match request.uri().path() {
             "/metrics" => self.metrics(request.headers()).await,
@@ -92,7 +130,7 @@ impl State {
         let mut unsynced = String::new();
         for watch in self.watches.iter().filter(|watch| !watch.is_synced()) {
             let why = watch.failure().unwrap_or_else(|| "listing".to_owned());
-            let _ = writeln!(unsynced, "{watch}: {why}");
+            let _ = writeln!(unsynced, "{watch}: {}", on_one_line(&why));
         }
         if unsynced.is_empty() {
             answer(StatusCode::OK, PLAIN, "ok\n")
@@ -108,8 +146,10 @@ impl State {
         let scrape = Scrape {
             snapshot,
             watches: self.watches.clone(),
-            samples_dropped: self.samples_dropped.load(Relaxed),
+            samples_dropped: self.samples.dropped.load(Relaxed),
+            samples_errors: self.samples.errors.load(Relaxed),
             hdr_log_errors: self.hdr_log_errors.load(Relaxed),
+            tls: self.tls.as_ref().map(|tls| TlsCounts { expiration: tls.expiration(), failures: tls.failures() }),
             histograms: self.histograms,
             http: self.traffic.counts(),
         };

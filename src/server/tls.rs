@@ -1,9 +1,13 @@
 //! TLS from two files, which may be renewed while it is served from.
 
+use crate::signals::Hangups;
 use std::{
     fmt, fs,
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tokio_rustls::{
@@ -63,6 +67,15 @@ pub(super) struct Certificate {
     files: TlsFiles,
     provider: Arc<CryptoProvider>,
     current: RwLock<Arc<CertifiedKey>>,
+    health: Arc<TlsHealth>,
+}
+
+/// How the certificate is doing, for the metrics.
+#[derive(Debug, Default)]
+pub struct TlsHealth {
+    /// When it expires, in seconds since 1970, or one between it and the authority does; 0 if it does not say.
+    expiration: AtomicI64,
+    failures: AtomicU64,
 }
 
 /// What the files held at a look, or why they could not be read.
@@ -94,10 +107,17 @@ impl Certificate {
     pub(super) fn load(files: TlsFiles) -> Result<(Arc<Self>, Renewal), TlsError> {
         let provider = Arc::new(ring::default_provider());
         let pem = files.read()?;
-        let current = RwLock::new(Arc::new(files.parse(&pem, &provider)?));
-        let certificate = Arc::new(Self { files, provider, current });
+        let pair = files.parse(&pem, &provider)?;
+        let health = Arc::<TlsHealth>::default();
+        health.served(&pair);
+        let certificate = Arc::new(Self { files, provider, current: RwLock::new(Arc::new(pair)), health });
         let renewal = Renewal { certificate: certificate.clone(), last: Ok(pem.clone()), settled: Ok(pem) };
         Ok((certificate, renewal))
+    }
+
+    /// How it is doing, now and later.
+    pub(super) fn health(&self) -> Arc<TlsHealth> {
+        self.health.clone()
     }
 
     /// Makes TLS of connections, each with the certificate of its time.
@@ -115,6 +135,7 @@ impl Certificate {
 
     fn replace(&self, pem: &Pem) -> Result<(), TlsError> {
         let pair = Arc::new(self.files.parse(pem, &self.provider)?);
+        self.health.served(&pair);
         // Nothing panics while it is locked.
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = pair;
         Ok(())
@@ -131,6 +152,28 @@ impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without the key.
         f.debug_struct("Certificate").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+// === impl TlsHealth ===
+
+impl TlsHealth {
+    /// When the certificate that is served expires, in seconds since 1970, or one between it and the authority does.
+    pub fn expiration(&self) -> i64 {
+        self.expiration.load(Relaxed)
+    }
+
+    /// Times that the files changed and could not be served from.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Relaxed)
+    }
+
+    fn served(&self, pair: &CertifiedKey) {
+        let expiration = |certificate: &CertificateDer<'_>| {
+            let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+            Some(certificate.validity().not_after.timestamp())
+        };
+        self.expiration.store(pair.cert.iter().filter_map(expiration).min().unwrap_or_default(), Relaxed);
     }
 }
 
@@ -175,14 +218,23 @@ impl TlsFiles {
 // === impl Renewal ===
 
 impl Renewal {
-    /// Follows the files for ever.
-    pub(super) async fn run(mut self) {
+    /// Follows the files for ever, and takes them at once at a hangup.
+    pub(super) async fn run(mut self, mut hangups: Hangups) {
         loop {
-            tokio::time::sleep(LOOK).await;
+            let told = tokio::select! {
+                () = tokio::time::sleep(LOOK) => false,
+                () = hangups.next() => true,
+            };
             let files = self.certificate.files.clone();
             // A volume that hangs must not hold up connections.
             if let Ok(look) = tokio::task::spawn_blocking(move || files.read()).await {
-                self.take(look);
+                if told {
+                    // Whoever says so has written both. What is broken is said, even if it was before.
+                    self.last = look.clone();
+                    self.settle(look);
+                } else {
+                    self.take(look);
+                }
             }
         }
     }
@@ -194,9 +246,12 @@ impl Renewal {
             self.last = look;
             return;
         }
-        if look == self.settled {
-            return;
+        if look != self.settled {
+            self.settle(look);
         }
+    }
+
+    fn settle(&mut self, look: Look) {
         self.settled = look;
         let replaced = match &self.settled {
             Ok(pem) => self.certificate.replace(pem),
@@ -206,115 +261,13 @@ impl Renewal {
             Ok(()) => {
                 tracing::info!(file = %self.certificate.files.certificate.display(), "the certificate was renewed")
             }
-            Err(error) => tracing::warn!(%error, "the certificate cannot be renewed; the one before stays"),
+            Err(error) => {
+                self.certificate.health.failures.fetch_add(1, Relaxed);
+                tracing::warn!(%error, "the certificate cannot be renewed; the one before stays");
+            }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rcgen::{CertifiedKey as Made, generate_simple_self_signed};
-
-    /// A folder with a pair in it, and what serves from it.
-    struct Served {
-        folder: tempfile::TempDir,
-        files: TlsFiles,
-        certificate: Arc<Certificate>,
-        renewal: Renewal,
-    }
-
-    impl Served {
-        fn start() -> Self {
-            let folder = tempfile::tempdir().expect("a folder");
-            let files = TlsFiles { certificate: folder.path().join("tls.crt"), key: folder.path().join("tls.key") };
-            let made = pair();
-            write(&files, &made, &made);
-            let (certificate, renewal) = Certificate::load(files.clone()).expect("a pair");
-            Self { folder, files, certificate, renewal }
-        }
-
-        fn look(&mut self) {
-            self.renewal.take(self.files.read());
-        }
-
-        /// The certificate that a connection would get now.
-        fn serves(&self) -> Vec<u8> {
-            self.certificate.current.read().expect("no panic").cert[0].to_vec()
-        }
-    }
-
-    fn pair() -> Made<rcgen::KeyPair> {
-        generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a pair")
-    }
-
-    fn write(files: &TlsFiles, certificate: &Made<rcgen::KeyPair>, key: &Made<rcgen::KeyPair>) {
-        fs::write(&files.certificate, certificate.cert.pem()).expect("written");
-        fs::write(&files.key, key.signing_key.serialize_pem()).expect("written");
-    }
-
-    #[test]
-    fn a_pair_is_replaced_once_both_files_are_still() {
-        let mut served = Served::start();
-        let (before, new) = (served.serves(), pair());
-        fs::write(&served.files.certificate, new.cert.pem()).expect("written");
-        served.look();
-        fs::write(&served.files.key, new.signing_key.serialize_pem()).expect("written");
-        served.look();
-        assert_eq!(served.serves(), before, "the key has just been written");
-        served.look();
-        assert_eq!(served.serves(), new.cert.der().to_vec());
-    }
-
-    #[test]
-    fn a_broken_replacement_keeps_the_pair_and_a_good_one_mends_it() {
-        let mut served = Served::start();
-        let before = served.serves();
-        write(&served.files, &pair(), &pair());
-        served.look();
-        served.look();
-        assert!(served.renewal.settled.is_ok() && served.serves() == before, "the key of another");
-        fs::remove_file(&served.files.key).expect("there");
-        served.look();
-        served.look();
-        assert!(matches!(served.renewal.settled, Err(TlsError::Key { .. })) && served.serves() == before, "no key");
-        let good = pair();
-        write(&served.files, &good, &good);
-        served.look();
-        served.look();
-        assert_eq!(served.serves(), good.cert.der().to_vec());
-    }
-
-    /// As kubelet replaces the files of a mounted Secret: the files are links through a link to a folder.
-    #[test]
-    fn a_link_that_is_swapped_is_followed() {
-        use std::os::unix::fs::symlink;
-        let mut served = Served::start();
-        let (folder, new) = (served.folder.path(), pair());
-        let data = TlsFiles { certificate: folder.join("new/tls.crt"), key: folder.join("new/tls.key") };
-        fs::create_dir(folder.join("new")).expect("created");
-        write(&data, &new, &new);
-        symlink("new", folder.join("..data")).expect("linked");
-        for name in ["tls.crt", "tls.key"] {
-            fs::remove_file(folder.join(name)).expect("there");
-            symlink(format!("..data/{name}"), folder.join(name)).expect("linked");
-        }
-        served.look();
-        served.look();
-        assert_eq!(served.serves(), new.cert.der().to_vec());
-    }
-
-    #[test]
-    fn each_bad_file_is_named_with_its_flag() {
-        let served = Served::start();
-        let load = || Certificate::load(served.files.clone()).map(|_| ()).expect_err("bad").to_string();
-        fs::write(&served.files.key, pair().signing_key.serialize_pem()).expect("written");
-        assert!(load().ends_with("the key is not the certificate's"), "{}", load());
-        fs::write(&served.files.key, "").expect("written");
-        assert!(load().starts_with("--tls-key-file") && load().ends_with("no private key in it"), "{}", load());
-        fs::write(&served.files.certificate, "").expect("written");
-        assert!(load().starts_with("--tls-cert-file") && load().ends_with("no certificate in it"), "{}", load());
-        fs::remove_file(&served.files.certificate).expect("there");
-        assert!(load().starts_with("--tls-cert-file") && load().contains("No such file"), "{}", load());
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use crate::helm::{CHART, Helm};
 use anyhow::{Result, ensure};
 
 /// Flags, and what the refusal says.
-const REFUSED: [(&[&str], &str); 24] = [
+const REFUSED: [(&[&str], &str); 26] = [
     // By the schema.
     (&["--set=objective=soon"], "'/objective': 'soon' does not match pattern"),
     (&["--set=expiry=0s"], "'/expiry': '0s' does not match pattern"),
@@ -21,6 +21,8 @@ const REFUSED: [(&[&str], &str); 24] = [
     (&["--set=image.digest=latest"], "'/image/digest'"),
     (&["--set=listenAddress=0.0.0.0:80"], "'/listenAddress'"),
     (&["--set=extraArgs={-n}"], "'/extraArgs/0'"),
+    (&["--set=log.level=inf"], "'/log/level': 'inf' does not match pattern"),
+    (&["--set=log.level="], "'/log/level': '' does not match pattern"),
     // By the templates.
     (&["--set=replicas=2,shards=2"], "replicas and shards: choose one"),
     (&["--set=shards=2,namespaces={shop}"], "shards divide the whole cluster"),

@@ -159,6 +159,11 @@ impl ControlPlane {
             .await
     }
 
+    /// Where etcd keeps its data.
+    pub fn etcd_folder(&self) -> PathBuf {
+        self.workspace.file("etcd")
+    }
+
     /// The process of the API server, while it runs.
     pub fn api_server_process(&self) -> Option<u32> {
         self.api_server.process()

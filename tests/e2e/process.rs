@@ -7,7 +7,7 @@ use crate::controlplane::http;
 use crate::controlplane::objects::Objects;
 use crate::controlplane::process::{Output, Process};
 use crate::controlplane::workspace::{Workspace, free_port};
-use crate::daemon;
+use crate::daemon::{self, metrics::Metrics};
 use crate::scene::{Scene, Setup};
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
@@ -76,9 +76,9 @@ async fn an_unreachable_api_server_is_waited_for() -> Result<()> {
     scene.finish().await
 }
 
-/// `endpointlag run --samples - | head -1`: the reader leaves, and the daemon says so in one line and ends.
+/// `endpointlag run --samples - | head -1`: the reader leaves, and the daemon says so in one line and measures on.
 #[tokio::test]
-async fn a_broken_pipe_ends_it() -> Result<()> {
+async fn a_broken_pipe_does_not_end_it() -> Result<()> {
     let plane = shared_plane().await?;
     let workspace = Workspace::create("broken-pipe")?;
     let objects = Objects::create(plane.admin().await?, "broken-pipe").await?;
@@ -91,15 +91,15 @@ async fn a_broken_pipe_ends_it() -> Result<()> {
     let stdout = process.take_stdout().context("standard output is a pipe")?;
 
     let started = Instant::now();
-    loop {
+    let address = loop {
         if let Some(address) = daemon::listening(&log)?
             && http::get(&address, "/readyz").await?.status.is_success()
         {
-            break;
+            break address;
         }
         ensure!(started.elapsed() < SOON, "it does not become ready:\n{}", process.log_tail(40));
         tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    };
     objects.create_service("web", selecting("web")).await?;
     let mut line = String::new();
     let mut reader = BufReader::new(stdout);
@@ -110,17 +110,22 @@ async fn a_broken_pipe_ends_it() -> Result<()> {
     .await?
     .and_then(|line| daemon::samples::parse(&line))
     .context("the first sample")?;
-    // The reader is closed now. Changes until one of them meets the broken pipe.
-    let started = Instant::now();
-    let status = loop {
-        if let Some(status) = process.ended()? {
-            break status;
+    // The reader is closed now. Changes until more than one write met the broken pipe.
+    let (started, mut counted) = (Instant::now(), 0.0);
+    loop {
+        let metrics = Metrics::parse(&http::get(&address, "/metrics").await?.body)?;
+        if metrics.sum("endpointlag_samples_errors_total", &[]) >= 2.0 && counted > 0.0 {
+            ensure!(metrics.sum("endpointlag_changes_total", &[]) > counted, "it measures nothing any more");
+            break;
         }
-        ensure!(started.elapsed() < SOON, "it runs on without its samples:\n{}", process.log_tail(40));
+        ensure!(started.elapsed() < SOON, "it meets no broken pipe:\n{}", process.log_tail(40));
+        counted = metrics.sum("endpointlag_changes_total", &[]);
         objects.create_service(&format!("web-{}", objects.writes()), selecting("web")).await?;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
-    assert!(!status.success(), "it ended with {status}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
     one_line_about(&log, "standard output")?;
+    process.signal(Signal::TERM)?;
+    let status = process.wait(Duration::from_secs(2)).await?;
+    assert!(status.success(), "it ended with {status}");
     Ok(())
 }

@@ -40,7 +40,7 @@ async fn read_slowly(address: String) -> Result<()> {
     let (mut reader, mut writer) = stream.into_split();
     let asking = async {
         // It ends when the daemon drops the connection.
-        while writer.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n").await.is_ok() {}
+        while writer.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await.is_ok() {}
     };
     let reading = async {
         while reader.read_u8().await.is_ok() {
@@ -54,9 +54,9 @@ async fn read_slowly(address: String) -> Result<()> {
 /// Starts 200 clients that say half of what they should, and some of each other kind.
 fn abuse(address: &str) -> JoinSet<()> {
     let mut clients = JoinSet::new();
-    let huge = format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(1 << 20)).into_bytes();
+    let huge = format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(1 << 20)).into_bytes();
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(500)).into_bytes();
-    let body = b"POST /metrics HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000000\r\n\r\nhello".to_vec();
+    let body = b"POST /metrics HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000000\r\n\r\nhello".to_vec();
     let garbage: Vec<u8> = (0..=255).cycle().take(64 << 10).collect();
     for number in 0..SCRAPES {
         clients.spawn(stay(address.to_owned(), b"GET /met"[..number % 9].to_vec()));

@@ -42,7 +42,7 @@ impl Client {
     /// # Errors
     /// No connection, a certificate that is not trusted, or no whole answer in time.
     pub async fn get(&self, path: &str) -> Result<Answer> {
-        self.ask(path, "").await
+        self.ask("localhost", path, "").await
     }
 
     /// Fetches a page with a bearer token.
@@ -50,11 +50,19 @@ impl Client {
     /// # Errors
     /// As for [`Self::get`].
     pub async fn get_as(&self, token: &str, path: &str) -> Result<Answer> {
-        self.ask(path, &format!("authorization: Bearer {token}\r\n")).await
+        self.ask("localhost", path, &format!("authorization: Bearer {token}\r\n")).await
     }
 
-    async fn ask(&self, path: &str, headers: &str) -> Result<Answer> {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
+    /// Fetches a page by a name of the host.
+    ///
+    /// # Errors
+    /// As for [`Self::get`].
+    pub async fn get_by(&self, host: &str, path: &str) -> Result<Answer> {
+        self.ask(host, path, "").await
+    }
+
+    async fn ask(&self, host: &str, path: &str, headers: &str) -> Result<Answer> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n");
         let exchange = async {
             let stream = TcpStream::connect(&self.address).await.context("connecting")?;
             match &self.trusted {

@@ -1,17 +1,22 @@
 //! The daemon beside its simulated cluster: measures without a control plane.
 
+use super::client::Client;
 use crate::controlplane::process::{Output, Process};
 use crate::controlplane::workspace::Workspace;
 use crate::daemon::metrics::Metrics;
 use crate::daemon::{self, LogLine};
 use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
 use std::fs;
 use std::path::PathBuf;
-use std::process::ChildStdout;
+use std::process::{ChildStdout, ExitStatus};
 use std::time::{Duration, Instant};
 
 /// Ample time for what takes a second.
 pub const SOON: Duration = Duration::from_secs(60);
+
+/// The promise: a signal ends it within this time, whatever blocks.
+pub const STOP: Duration = Duration::from_secs(2);
 
 /// A running demo. Dropping it kills it.
 pub struct Demo {
@@ -20,7 +25,7 @@ pub struct Demo {
     /// Where it listens.
     pub address: String,
     /// It would end if nobody read its table.
-    _table: ChildStdout,
+    pub stdout: Option<ChildStdout>,
 }
 
 impl Demo {
@@ -31,12 +36,13 @@ impl Demo {
     pub async fn start(workspace: &Workspace, flags: &[String]) -> Result<Self> {
         let log = workspace.file("demo.log");
         let mut command = daemon::program();
-        // It prints a greeting only: a pipe that nobody reads must not fill.
-        command.args(["demo", "--listen", "127.0.0.1:0", "--log-format", "json", "--every", "1day"]).args(flags);
+        // It prints a greeting only, unless flags say otherwise: a pipe that nobody reads must not fill.
+        command.env("ENDPOINTLAG_EVERY", "0");
+        command.args(["demo", "--listen", "127.0.0.1:0", "--log-format", "json"]).args(flags);
         // Its own cluster has no TLS, so that it needs no certificates of the system.
         command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
         let mut process = Process::start("endpointlag demo", command, Output::Pipe, &log)?;
-        let table = process.take_stdout().context("standard output is a pipe")?;
+        let stdout = Some(process.take_stdout().context("standard output is a pipe")?);
         let started = Instant::now();
         let address = loop {
             if let Some(address) = daemon::listening(&log)? {
@@ -46,7 +52,7 @@ impl Demo {
             ensure!(started.elapsed() < SOON, "the demo does not listen:\n{}", process.log_tail(40));
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
-        Ok(Self { process, log, address, _table: table })
+        Ok(Self { process, log, address, stdout })
     }
 
     /// Waits for a line of its log.
@@ -63,6 +69,43 @@ impl Demo {
             ensure!(started.elapsed() < SOON, "no {message:?}:\n{}", self.process.log_tail(40));
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// Its log so far.
+    ///
+    /// # Errors
+    /// A line that is no JSON.
+    pub fn log(&self) -> Result<Vec<LogLine>> {
+        daemon::read_log(&self.log)
+    }
+
+    /// Waits until its metrics are as `expected` says.
+    ///
+    /// # Errors
+    /// They are not in time, or it does not answer.
+    pub async fn wait_for_metrics(&self, what: &str, expected: impl Fn(&Metrics) -> bool) -> Result<()> {
+        let (client, started) = (Client::plain(&self.address), Instant::now());
+        while !expected(&Metrics::parse(&client.get("/metrics").await?.body)?) {
+            ensure!(started.elapsed() < SOON, "not in time: {what}\n{}", self.process.log_tail(40));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// Waits until it has ended, for no longer than it promises to take.
+    ///
+    /// # Errors
+    /// It has not.
+    pub async fn wait_for_end(&mut self) -> Result<ExitStatus> {
+        self.process.wait(STOP).await
     }
 
     /// Resident memory in bytes.

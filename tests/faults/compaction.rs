@@ -35,7 +35,7 @@ fn check_log(scene: &Scene) -> Result<()> {
     let log = scene.daemon.log()?;
     for resource in RESOURCES {
         let mut of_watch = log.iter().filter(|line| line.field("watch").starts_with(resource));
-        let expired = of_watch.find(|line| line.field("message").contains("410")).context("no line about the 410")?;
+        let expired = of_watch.find(|line| line.field("message").contains("(410)")).context("no line about the 410")?;
         let listed = of_watch.find(|line| line.field("message") == "listed").context("no list after the 410")?;
         let took = listed.written()?.duration_since(expired.written()?);
         ensure!(took < LISTED, "{resource}: {took:?} from the 410 to the list");

@@ -86,6 +86,27 @@ pub async fn reckon(scene: &mut Scene, gap: Gap) -> Result<Tally> {
     }
 }
 
+/// Holds each delay that the daemon tells against the truth, closer than [`reckon`] does.
+///
+/// # Errors
+/// A delay that no change of its kind had.
+pub async fn check_delays(scene: &mut Scene, within: Duration) -> Result<()> {
+    let records = scene.settle().await?;
+    let namespace = scene.objects.namespace();
+    let samples: Vec<_> = scene.daemon.samples()?.into_iter().filter(|sample| sample.namespace == namespace).collect();
+    for (key, (records, samples)) in histories(&records, &samples) {
+        let truths: Vec<_> = records.iter().map(|record| record.outcome).collect();
+        for delay in samples.iter().filter_map(|sample| sample.delay()) {
+            let is_true = |truth: &Option<Outcome>| match truth {
+                Some(Outcome::Propagated(truth)) => delay.abs_diff(*truth) < within,
+                _ => false,
+            };
+            ensure!(truths.iter().any(is_true), "{key:?} is told as {delay:?}, and was {truths:?}");
+        }
+    }
+    Ok(())
+}
+
 /// Holds the metrics against the samples: every change is counted once, and none is pending any more.
 ///
 /// # Errors

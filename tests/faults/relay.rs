@@ -1,11 +1,13 @@
-//! A TCP relay before the API server, which can cut connections, turn new ones away, and fall silent.
+//! A TCP relay before the API server, which can cut connections, turn new ones away, fall silent, and hold back what it carries.
 
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// A running relay. It carries bytes and looks at none of them, so TLS goes through it. Dropping it ends it with all its
@@ -15,6 +17,8 @@ pub struct Relay {
     address: SocketAddr,
     orders: broadcast::Sender<Order>,
     refusing: Arc<AtomicBool>,
+    /// What the server says waits here.
+    frozen: watch::Sender<bool>,
     acceptor: JoinHandle<()>,
 }
 
@@ -38,8 +42,10 @@ impl Relay {
         let address = listener.local_addr()?;
         let (orders, _) = broadcast::channel(8);
         let refusing = Arc::new(AtomicBool::new(false));
-        let acceptor = tokio::spawn(accept(listener, server, orders.clone(), refusing.clone()));
-        Ok(Self { address, orders, refusing, acceptor })
+        let (frozen, _) = watch::channel(false);
+        let way = Way { server, orders: orders.clone(), refusing: refusing.clone(), frozen: frozen.subscribe() };
+        let acceptor = tokio::spawn(accept(listener, way));
+        Ok(Self { address, orders, refusing, frozen, acceptor })
     }
 
     /// Where it listens, as an address of the API server.
@@ -64,6 +70,11 @@ impl Relay {
         self.refusing.store(false, Ordering::SeqCst);
     }
 
+    /// Holds back all that the server says, or lets go of it in one burst, in the order in which it was said.
+    pub fn freeze(&self, frozen: bool) {
+        self.frozen.send_replace(frozen);
+    }
+
     /// Carries nothing any more through the connections that are there, and leaves them open. New ones work.
     pub fn fall_silent(&self) {
         let _ = self.orders.send(Order::FallSilent);
@@ -76,28 +87,53 @@ impl Drop for Relay {
     }
 }
 
-async fn accept(listener: TcpListener, server: String, orders: broadcast::Sender<Order>, refusing: Arc<AtomicBool>) {
+/// Where connections lead, and what becomes of them.
+#[derive(Clone)]
+struct Way {
+    server: String,
+    orders: broadcast::Sender<Order>,
+    refusing: Arc<AtomicBool>,
+    frozen: watch::Receiver<bool>,
+}
+
+async fn accept(listener: TcpListener, way: Way) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        if !refusing.load(Ordering::SeqCst) {
-            connections.spawn(carry(client, server.clone(), orders.subscribe()));
+        if !way.refusing.load(Ordering::SeqCst) {
+            connections.spawn(carry(client, way.clone(), way.orders.subscribe()));
         }
         while connections.try_join_next().is_some() {}
     }
 }
 
 /// Carries one connection until an end closes it, or an order does.
-async fn carry(mut client: TcpStream, server: String, mut orders: broadcast::Receiver<Order>) {
+async fn carry(client: TcpStream, way: Way, mut orders: broadcast::Receiver<Order>) {
     // As late as they come, the bytes are to go on at once.
     let _ = client.set_nodelay(true);
-    let Ok(mut server) = TcpStream::connect(server).await else { return };
+    let Ok(server) = TcpStream::connect(way.server).await else { return };
     let _ = server.set_nodelay(true);
+    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+        (client.into_split(), server.into_split());
     let order = tokio::select! {
-        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => return,
+        _ = tokio::io::copy(&mut from_client, &mut to_server) => return,
+        _ = hold_back(&mut from_server, &mut to_client, way.frozen) => return,
         order = orders.recv() => order,
     };
     if order == Ok(Order::FallSilent) {
         // Both sockets stay open meanwhile. A later silence changes nothing.
         while orders.recv().await == Ok(Order::FallSilent) {}
+    }
+}
+
+/// Carries what the server says while nothing is frozen.
+async fn hold_back(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, mut frozen: watch::Receiver<bool>) -> Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let read = from.read(&mut buffer).await?;
+        frozen.wait_for(|frozen| !frozen).await?;
+        if read == 0 {
+            return Ok(to.shutdown().await?);
+        }
+        to.write_all(&buffer[..read]).await?;
     }
 }

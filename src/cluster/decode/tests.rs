@@ -142,6 +142,22 @@ fn a_page_carries_its_version_and_the_next_token() {
 }
 
 #[test]
+fn a_version_that_is_no_number_is_an_error_and_never_zero() {
+    for version in ["", "0", "abc", "-1", "99999999999999999999"] {
+        let (mut decoder, mut sink) = (Decoder::new(Resource::Pods, Shard::WHOLE), Collected::default());
+        decoder.begin_list(at(), &mut sink);
+        let metadata = Some(wire::ListMeta { resource_version: version.into(), r#continue: String::new() });
+        let body = enveloped(&wire::List { metadata, items: Vec::new() });
+        assert!(matches!(list_version(body.clone()), Err(DecodeError::Version { .. })), "{version:?}");
+        assert!(matches!(decoder.page(at(), body, &mut sink), Err(DecodeError::Version { .. })), "{version:?}");
+        let bookmark = frame("BOOKMARK", &pod("", version));
+        let end = decoder.frame(at(), &bookmark, Late::All, &mut sink);
+        assert!(matches!(end, Err(DecodeError::Version { .. })), "{version:?}");
+        assert_eq!(decoder.end_connection(), None);
+    }
+}
+
+#[test]
 fn a_refusal_is_read_in_both_encodings() {
     let status = wire::Status { code: 403, reason: "Forbidden".into(), message: "no".into() };
     assert_eq!(status_of(&enveloped(&status)), Some(("Forbidden".into(), "no".into())));

@@ -1,7 +1,9 @@
 use super::*;
 use crate::cluster::{
+    client::{ApiClient, WatchProtocol},
     decode::Late,
     event::Resource,
+    health::LinkHealth,
     intake::{Deliveries, StreamFailure},
     wire,
 };
@@ -33,10 +35,12 @@ async fn serve(listener: TcpListener, beginnings: &'static [&'static [u8]], aske
 /// A watch of pods at `url` that has not begun.
 fn watch_of(url: http::Uri) -> (Watch, Deliveries, Arc<WatchHealth>) {
     let (mut intakes, deliveries) = Intake::for_watches(1);
-    let (clock, health) = (Clock::start(), Arc::new(WatchHealth::new(Resource::Pods, None)));
+    let (clock, link) = (Clock::start(), Arc::<LinkHealth>::default());
+    let health = Arc::new(WatchHealth::new(Resource::Pods, None, link.clone()));
+    let client = ApiClient::new(kube::Config::new(url)).expect("a client");
     let watch = Watch {
         scope: Scope { resource: Resource::Pods, namespace: None, field_selector: None },
-        client: ApiClient::new(kube::Config::new(url)).expect("a client"),
+        link: Arc::new(Link::new(client, WatchProtocol::Auto, 1, clock, link)),
         clock,
         heartbeat: Arc::new(Heartbeat::new(clock)),
         intake: intakes.remove(0),

@@ -91,7 +91,9 @@ metrics! {
     SERVICES_OVERFLOWED: Gauge "endpointlag_services_overflowed" []
         "Services beyond --max-services, which share the series of _other/_other.";
     SAMPLES_DROPPED: Counter "endpointlag_samples_dropped_total" []
-        "Lines of --samples that were not written because their reader was too slow.";
+        "Lines of --samples that were not written: too many waited for a reader or a disk that was too slow, or took none.";
+    SAMPLES_ERRORS: Counter "endpointlag_samples_errors_total" []
+        "Writes of --samples that failed. Their lines wait, and are tried again.";
     HDR_LOG_ERRORS: Counter "endpointlag_hdr_log_errors_total" []
         "Writes of --hdr-log that failed, which the next makes up for, and delays that came faster than it counts.";
     WATCH_EVENTS: Counter "endpointlag_watch_events_total" ["resource"]
@@ -110,12 +112,25 @@ metrics! {
         "Time since the last byte of the watch. Bookmarks come about once a minute.";
     WATCH_CONNECT: Gauge "endpointlag_watch_connect_seconds" ["resource"]
         "Time from asking for the watch to the beginning of the answer, at the last connection. Its events come the same way.";
+    WATCH_PROTOCOL: Gauge "endpointlag_watch_protocol" ["resource", "protocol"]
+        "Watches that use this protocol: http2 over one connection for all of a scope, or http1 over one for each.";
+    WATCH_PING: Gauge "endpointlag_watch_ping_seconds" ["resource"]
+        "Round trip of the last HTTP/2 PING on the connection of the watch; zero over HTTP/1.1.";
     WATCH_SYNCED: Gauge "endpointlag_watch_synced" ["resource"]
         "1 if all objects are known and changes come in.";
+    READER_STALLED: Counter "endpointlag_reader_stalled_seconds_total" []
+        "Time in which the thread that reads the watches did not run: stopped, throttled or suspended. Changes of that time end censored.";
+    READER_STALLS: Counter "endpointlag_reader_stalls_total" []
+        "Times that the thread that reads the watches did not run for more than 50 ms.";
     HTTP_REQUESTS: Counter "endpointlag_http_requests_total" ["path", "code"]
         "Requests answered, by path and status; paths that do not exist count as other.";
     HTTP_DROPPED: Counter "endpointlag_http_connections_dropped_total" ["reason"]
         "Connections of clients that were dropped, by reason.";
+    TLS_EXPIRATION: Gauge "endpointlag_tls_certificate_expiration_timestamp_seconds" []
+        "When the certificate that is served, or one between it and its authority, expires, in seconds since 1970. Only with \
+         --tls-cert-file.";
+    TLS_RELOAD_FAILURES: Counter "endpointlag_tls_reload_failures_total" []
+        "Times that the files of the certificate changed and could not be served from; the one before stays.";
     BUILD_INFO: Gauge "endpointlag_build_info" ["version", "revision"]
         "Always 1.";
 }

@@ -40,7 +40,7 @@ fn scrape_of(pod: &str, uid: &str) -> Scrape {
     let in_sync = Arc::new(ServiceName { namespace: "shop".into(), name: "search".into() });
     let wrong = OutOfSync { endpoints: 3, oldest: Some(at(2.0)), oldest_traffic: Some(at(6.5)) };
     snapshot.out_of_sync.extend([(service, wrong), (in_sync, OutOfSync::default())]);
-    let pods = WatchHealth::new(Resource::Pods, None);
+    let pods = WatchHealth::new(Resource::Pods, None, Arc::default());
     pods.read(at(7.5), 1000);
     (0..3).for_each(|_| pods.count_event());
     pods.count_restart(Restart::Idle);
@@ -48,11 +48,20 @@ fn scrape_of(pod: &str, uid: &str) -> Scrape {
     pods.set_synced();
     let watches = vec![
         Arc::new(pods),
-        Arc::new(WatchHealth::new(Resource::Services, None)),
-        Arc::new(WatchHealth::new(Resource::EndpointSlices, None)),
+        Arc::new(WatchHealth::new(Resource::Services, None, Arc::default())),
+        Arc::new(WatchHealth::new(Resource::EndpointSlices, None, Arc::default())),
     ];
     let http = HttpCounts { requests: vec![("/metrics", 200, 7)], dropped: vec![("slow_reader", 2)] };
-    Scrape { snapshot, watches, samples_dropped: 0, hdr_log_errors: 0, histograms: Histograms::Both, http }
+    Scrape {
+        snapshot,
+        watches,
+        samples_dropped: 0,
+        samples_errors: 0,
+        tls: Some(TlsCounts { expiration: 2_000_000_000, failures: 1 }),
+        hdr_log_errors: 0,
+        histograms: Histograms::Both,
+        http,
+    }
 }
 
 fn text(format: Format) -> String {

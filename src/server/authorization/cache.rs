@@ -15,6 +15,11 @@ impl<K: Clone + Eq + Hash, V: Clone> Cache<K, V> {
         self.0.get(key).filter(|(_, until)| now < *until).map(|(value, _)| value.clone())
     }
 
+    /// A value that holds, or did until no longer ago than this.
+    pub(super) fn get_late(&self, key: &K, now: Instant, late: Duration) -> Option<V> {
+        self.0.get(key).filter(|(_, until)| now < *until + late).map(|(value, _)| value.clone())
+    }
+
     /// Keeps a value for a while, if need be in the place of the one that would hold for the shortest time.
     pub(super) fn put(&mut self, key: K, value: V, now: Instant, lifetime: Duration) {
         if self.0.len() >= KEPT && !self.0.contains_key(&key) {
@@ -48,6 +53,8 @@ mod tests {
         cache.put("a", 1, now, 10 * SECOND);
         assert_eq!(cache.get(&"a", now + 9 * SECOND), Some(1));
         assert_eq!(cache.get(&"a", now + 10 * SECOND), None);
+        assert_eq!(cache.get_late(&"a", now + 12 * SECOND, 3 * SECOND), Some(1));
+        assert_eq!(cache.get_late(&"a", now + 13 * SECOND, 3 * SECOND), None);
         cache.put("a", 2, now + 11 * SECOND, SECOND);
         assert_eq!(cache.get(&"a", now + 11 * SECOND), Some(2));
     }

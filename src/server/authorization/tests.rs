@@ -186,7 +186,40 @@ async fn without_an_answer_only_the_known_get_in() {
     let _ = (&mut scene.server).await;
     assert_eq!(scene.get("bob", now).await, Err(Refusal::Unanswered), "nobody is there");
     assert_eq!(scene.get("ann", now).await, Ok(()));
-    assert_eq!(scene.get("ann", now + 60 * SECOND).await, Err(Refusal::Unanswered));
+}
+
+#[tokio::test]
+async fn in_an_outage_the_last_answers_hold_for_an_hour_more() {
+    let (scene, now) = (Scene::start().await, Instant::now());
+    assert_eq!(scene.get("ann", now).await, Ok(()));
+    assert_eq!(scene.get("bob", now).await, Err(forbidden("bob", "get", "/metrics")));
+    assert_eq!(scene.get("eve", now).await, Err(Refusal::BadToken));
+    scene.change(|cluster| cluster.forbids = true);
+    for at in [now + AUTHENTICATED, now + DENIED + OUTAGE - SECOND] {
+        assert_eq!(scene.get("ann", at).await, Ok(()));
+        assert_eq!(scene.get("bob", at).await, Err(forbidden("bob", "get", "/metrics")));
+        assert_eq!(scene.get("eve", at).await, Err(Refusal::Unanswered), "it may be somebody's by now");
+    }
+    assert_eq!(scene.get("bob", now + DENIED + OUTAGE).await, Err(Refusal::Unanswered));
+    assert_eq!(scene.get("ann", now + AUTHENTICATED + OUTAGE - SECOND).await, Ok(()));
+    assert_eq!(scene.get("ann", now + AUTHENTICATED + OUTAGE).await, Err(Refusal::Unanswered));
+}
+
+#[tokio::test]
+async fn in_an_outage_few_wait_and_its_end_is_noticed() {
+    let (scene, now) = (Scene::start().await, Instant::now());
+    assert_eq!(scene.get("ann", now).await, Ok(()));
+    scene.change(|cluster| cluster.forbids = true);
+    let later = now + AUTHENTICATED;
+    assert_eq!(scene.get("ann", later).await, Ok(()));
+    let asked = scene.asked();
+    assert_eq!(scene.get("ann", later + PAUSE - SECOND).await, Ok(()));
+    assert_eq!(scene.asked(), asked, "it was asked just now, in vain");
+    scene.change(|cluster| {
+        cluster.forbids = false;
+        cluster.users.clear();
+    });
+    assert_eq!(scene.get("ann", later + PAUSE).await, Err(Refusal::BadToken), "the token was revoked meanwhile");
 }
 
 #[tokio::test]

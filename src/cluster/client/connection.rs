@@ -1,0 +1,94 @@
+//! What a watch asks, over one connection where the server speaks HTTP/2.
+
+use super::{RequestError, Scope, exchange::Exchange, http2::Loss};
+use crate::cluster::decode;
+use bytes::Bytes;
+use kube::{client::Body, core::params};
+use std::{future::pending, time::Duration};
+use tokio::sync::watch;
+
+const LIST_MIME: &str = "application/vnd.kubernetes.protobuf";
+const WATCH_MIME: &str = "application/vnd.kubernetes.protobuf;stream=watch";
+
+/// Objects a page of a list holds, where lists are not streamed. What client-go uses.
+const PAGE: u32 = 500;
+
+/// A way to one API server. Over HTTP/1.1 each watch and each request that meets no idle one makes a connection of its own.
+#[derive(Clone)]
+pub struct Connection {
+    exchange: Exchange,
+    /// Of the one HTTP/2 connection.
+    lost: Option<watch::Receiver<Option<Loss>>>,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    pub(super) fn new(exchange: Exchange, lost: Option<watch::Receiver<Option<Loss>>>) -> Self {
+        Self { exchange, lost }
+    }
+
+    /// Whether everything goes over one connection, and ends with it.
+    pub fn is_shared(&self) -> bool {
+        self.lost.is_some()
+    }
+
+    /// Why it has to be left, if it has.
+    pub fn loss(&self) -> Option<Loss> {
+        *self.lost.as_ref()?.borrow()
+    }
+
+    /// Completes when it has to be left.
+    pub async fn lost(&self) -> Loss {
+        let Some(mut lost) = self.lost.clone() else { return pending().await };
+        match lost.wait_for(Option::is_some).await {
+            Ok(loss) => loss.unwrap_or(Loss::Broken),
+            // Nobody carries it any more.
+            Err(_) => Loss::Broken,
+        }
+    }
+
+    /// Opens a watch. `from` is the version to resume from; `None` asks for a streamed list first.
+    ///
+    /// # Errors
+    /// If the server does not answer, or not with a watch.
+    pub async fn watch(&self, scope: &Scope, from: Option<u64>, timeout: Duration) -> Result<Body, RequestError> {
+        let parameters = params::WatchParams {
+            field_selector: scope.field_selector.clone(),
+            timeout: Some(timeout.as_secs() as u32),
+            bookmarks: true,
+            send_initial_events: from.is_none(),
+            ..Default::default()
+        };
+        // A streamed list without a version is a consistent one: at least as new as the request.
+        let from = from.map_or_else(String::new, |version| version.to_string());
+        let request = scope.request().watch(&parameters, &from);
+        Ok(self.exchange.send(request, WATCH_MIME).await?.into_body())
+    }
+
+    /// A page of a list.
+    ///
+    /// # Errors
+    /// If the server does not answer, or not with a list.
+    pub async fn page(&self, scope: &Scope, token: Option<&str>) -> Result<Bytes, RequestError> {
+        let parameters = params::ListParams {
+            field_selector: scope.field_selector.clone(),
+            limit: Some(PAGE),
+            continue_token: token.map(str::to_owned),
+            ..Default::default()
+        };
+        let response = self.exchange.send(scope.request().list(&parameters), LIST_MIME).await?;
+        self.exchange.body(response).await
+    }
+
+    /// The version of the resource that is current: a list of one object, read consistently.
+    ///
+    /// # Errors
+    /// If the server does not answer, or not with a list.
+    pub async fn current_version(&self, scope: &Scope) -> Result<u64, RequestError> {
+        let parameters =
+            params::ListParams { field_selector: scope.field_selector.clone(), limit: Some(1), ..Default::default() };
+        let response = self.exchange.send(scope.request().list(&parameters), LIST_MIME).await?;
+        Ok(decode::list_version(self.exchange.body(response).await?)?)
+    }
+}

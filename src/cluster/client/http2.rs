@@ -1,0 +1,271 @@
+//! One HTTP/2 connection for all that one scope asks: what holds one of its streams up holds up all of them, and PINGs say in a second
+//! whether it holds any up.
+
+use crate::cluster::{clock::Clock, health::LinkHealth};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use h2::{
+    Ping, PingPong, RecvStream,
+    client::{Connection, SendRequest},
+};
+use http::{Request, Response};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+    task::JoinHandle,
+};
+
+/// Between the answer to one PING and the next.
+const PING_EVERY: Duration = Duration::from_secs(1);
+
+/// How long an answer may take, counted in steps: while this process does not run, only one of them passes.
+const PING_STEP: Duration = Duration::from_millis(200);
+const PING_STEPS: usize = 25;
+
+/// Streams whose windows fit into the one of the connection: three watches, and some requests beside them.
+const STREAMS: u32 = 6;
+
+/// Why a connection is to be left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The server asked for it: it is going away, or spreads its clients.
+    Closed,
+    /// The connection broke.
+    Broken,
+    /// It answered no PING in time.
+    Unanswered,
+}
+
+/// Sends requests.
+#[derive(Clone)]
+pub(super) struct Requests(SendRequest<Bytes>);
+
+/// The body of an answer, which gives the server leave to send more as it is read.
+pub(super) struct Answer(RecvStream);
+
+// === impl Loss ===
+
+impl Loss {
+    /// How long a PING may stay without an answer.
+    pub const PATIENCE: Duration = Duration::from_millis(PING_STEP.as_millis() as u64 * PING_STEPS as u64);
+}
+
+/// Takes up an HTTP/2 connection, and keeps it up in the background. Each of its streams may hold `window` bytes that nobody has read.
+///
+/// # Errors
+/// If the peer does not begin as HTTP/2 does.
+pub(super) async fn connect<T>(
+    io: T,
+    window: u32,
+    health: Arc<LinkHealth>,
+    clock: Clock,
+) -> Result<(Requests, watch::Receiver<Option<Loss>>), h2::Error>
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (requests, mut connection) = h2::client::Builder::new()
+        .enable_push(false)
+        .initial_window_size(window)
+        .initial_connection_window_size(window.saturating_mul(STREAMS))
+        .handshake(io)
+        .await?;
+    let (lost, losses) = watch::channel(None);
+    let pings = connection.ping_pong();
+    let carrier = tokio::spawn(carry(connection, lost.clone()));
+    if let Some(pings) = pings {
+        tokio::spawn(ping(pings, Requests(requests.clone()), health, clock, lost, carrier));
+    }
+    Ok((Requests(requests), losses))
+}
+
+async fn carry<T: AsyncRead + AsyncWrite + Unpin>(connection: Connection<T>, lost: watch::Sender<Option<Loss>>) {
+    let ended = connection.await;
+    if let Err(error) = &ended {
+        tracing::debug!(%error, "the connection to the API server broke");
+    }
+    lose(&lost, if ended.is_ok() { Loss::Closed } else { Loss::Broken });
+}
+
+/// Looks every second whether the connection carries what is sent, until it is lost.
+async fn ping(
+    mut pings: PingPong,
+    requests: Requests,
+    health: Arc<LinkHealth>,
+    clock: Clock,
+    lost: watch::Sender<Option<Loss>>,
+    carrier: JoinHandle<()>,
+) {
+    loop {
+        let sent = clock.now();
+        health.ping_sent(sent);
+        if !is_answered(&mut pings).await {
+            // What ended by itself has said why.
+            lose(&lost, Loss::Unanswered);
+            carrier.abort();
+            return;
+        }
+        health.ping_answered(sent, clock.now());
+        // Streams that are there would go on after a GOAWAY, each for as long as it likes, while new ones go elsewhere.
+        if requests.clone().0.ready().await.is_err() {
+            lose(&lost, Loss::Closed);
+            return;
+        }
+        tokio::time::sleep(PING_EVERY).await;
+    }
+}
+
+/// Whether a PING is answered in time.
+async fn is_answered(pings: &mut PingPong) -> bool {
+    let mut answer = std::pin::pin!(pings.ping(Ping::opaque()));
+    for _ in 0..PING_STEPS {
+        if let Ok(answer) = tokio::time::timeout(PING_STEP, answer.as_mut()).await {
+            return answer.is_ok();
+        }
+    }
+    false
+}
+
+/// The first reason is the one that holds.
+fn lose(lost: &watch::Sender<Option<Loss>>, loss: Loss) {
+    lost.send_if_modified(|first| {
+        let is_first = first.is_none();
+        *first = first.or(Some(loss));
+        is_first
+    });
+}
+
+// === impl Requests ===
+
+impl tower::Service<Request<kube::client::Body>> for Requests {
+    type Response = Response<Answer>;
+    type Error = h2::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        // Each call waits for itself, so that none waits for another.
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends a request, whose body has to be empty: whoever watches only reads.
+    fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
+        let requests = self.0.clone();
+        let (head, _) = request.into_parts();
+        Box::pin(async move {
+            let (answer, _) = requests.ready().await?.send_request(Request::from_parts(head, ()), true)?;
+            Ok(answer.await?.map(Answer))
+        })
+    }
+}
+
+// === impl Answer ===
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = h2::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let data = ready!(self.0.poll_data(context));
+        Poll::Ready(data.map(|data| {
+            let data = data?;
+            self.0.flow_control().release_capacity(data.len())?;
+            Ok(Frame::data(data))
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+    use tokio::io::{DuplexStream, duplex};
+    use tower::Service;
+
+    const WINDOW: u32 = 1 << 20;
+
+    async fn connected(io: DuplexStream, health: &Arc<LinkHealth>) -> (Requests, watch::Receiver<Option<Loss>>) {
+        connect(io, WINDOW, health.clone(), Clock::start()).await.expect("HTTP/2")
+    }
+
+    async fn loss(losses: &mut watch::Receiver<Option<Loss>>) -> Loss {
+        losses.wait_for(Option::is_some).await.expect("carried").expect("is some")
+    }
+
+    fn request() -> Request<kube::client::Body> {
+        Request::get("http://server/").body(kube::client::Body::empty()).expect("a request")
+    }
+
+    /// Answers each request with a body that goes on for ever, and then asks the client to leave if it is to.
+    async fn serve(io: DuplexStream, leave: bool) {
+        let mut connection = h2::server::handshake(io).await.expect("HTTP/2");
+        let mut bodies = Vec::new();
+        while let Some(request) = connection.accept().await {
+            let (_, mut respond) = request.expect("a request");
+            let mut body = respond.send_response(Response::new(()), false).expect("open");
+            body.send_data(Bytes::from_static(b"event"), false).expect("open");
+            bodies.push(body);
+            if leave {
+                connection.graceful_shutdown();
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_sends_goaway_is_left_though_its_streams_go_on() {
+        let (client, server) = duplex(1 << 20);
+        tokio::spawn(serve(server, true));
+        let health = Arc::default();
+        let (mut requests, mut losses) = connected(client, &health).await;
+        let mut body = requests.call(request()).await.expect("an answer").into_body();
+        assert_eq!(body.frame().await.expect("open").expect("whole").into_data().expect("data"), "event");
+        assert_eq!(loss(&mut losses).await, Loss::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_answers_keeps_its_connection() {
+        let (client, server) = duplex(1 << 20);
+        tokio::spawn(serve(server, false));
+        let health = Arc::default();
+        let (mut requests, losses) = connected(client, &health).await;
+        let _body = requests.call(request()).await.expect("an answer");
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(*losses.borrow(), None);
+        assert!(health.complete_through() > crate::cluster::event::Stamp::default());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_carries_nothing_is_left_within_seconds() {
+        let (client, server) = duplex(1 << 20);
+        // Open, and never looked at again.
+        let stuck = tokio::spawn(async move { h2::server::handshake(server).await });
+        let health = Arc::default();
+        let (mut requests, mut losses) = connected(client, &health).await;
+        let _connection = stuck.await.expect("no panic").expect("HTTP/2");
+        let began = tokio::time::Instant::now();
+        let mut answer = requests.call(request());
+        tokio::select! {
+            lost = loss(&mut losses) => assert_eq!(lost, Loss::Unanswered),
+            _ = &mut answer => panic!("answered"),
+        }
+        let took = began.elapsed();
+        assert!(took >= Loss::PATIENCE && took < 2 * Loss::PATIENCE, "{took:?}");
+        assert!(answer.await.is_err(), "all that waits is told");
+    }
+}

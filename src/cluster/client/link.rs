@@ -1,0 +1,118 @@
+//! The connection that the watches of one scope share.
+//!
+//! A scope has one of its own: what its watches tell is joined with nothing that comes another way, and the three of them stay far below
+//! the hundred streams that an API server allows a connection. Two hundred namespaces are two hundred connections, where HTTP/1.1 would
+//! take six hundred.
+
+use super::{ApiClient, Connection, RequestError, WatchProtocol, exchange::Exchange, http2};
+use crate::cluster::{
+    clock::Clock,
+    event::Stamp,
+    health::{LinkHealth, Protocol},
+};
+use hyper_util::{client::legacy::connect::Connection as _, rt::TokioIo};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Mutex;
+use tower::ServiceExt;
+
+/// How long it may take to connect, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes that may lie unread in all streams of their kind together, for each of a scope's three. What nobody has read yet is held by
+/// this process.
+const WINDOWS: usize = 16 << 20;
+
+/// What the window of one stream is in any case, and at most. A watch never waits for its window with less than this on its way; a
+/// window of 4 MiB lets 80 MB/s come from 50 ms away.
+const WINDOW: std::ops::RangeInclusive<usize> = 256 << 10..=4 << 20;
+
+/// Connects the watches of one scope.
+pub struct Link {
+    client: ApiClient,
+    protocol: WatchProtocol,
+    window: u32,
+    clock: Clock,
+    health: Arc<LinkHealth>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    connection: Option<Connection>,
+    /// When connecting failed last, and why: true for all who waited for it.
+    failure: Option<(Stamp, String)>,
+}
+
+// === impl Link ===
+
+impl Link {
+    /// One of so many links of a server.
+    pub fn new(
+        client: ApiClient,
+        protocol: WatchProtocol,
+        links: usize,
+        clock: Clock,
+        health: Arc<LinkHealth>,
+    ) -> Self {
+        let window = (WINDOWS / links.max(1)).clamp(*WINDOW.start(), *WINDOW.end()) as u32;
+        Self { client, protocol, window, clock, health, state: Mutex::default() }
+    }
+
+    /// The connection, made anew if there is none that holds.
+    ///
+    /// # Errors
+    /// If the server cannot be reached.
+    pub async fn connection(&self) -> Result<Connection, RequestError> {
+        let asked = self.clock.now();
+        let mut state = self.state.lock().await;
+        if let Some(connection) = state.connection.as_ref().filter(|connection| connection.loss().is_none()) {
+            return Ok(connection.clone());
+        }
+        if let Some((_, cause)) = state.failure.as_ref().filter(|(at, _)| *at >= asked) {
+            return Err(self.client.exchange.unreachable(cause.clone()));
+        }
+        state.connection = None;
+        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, self.connect());
+        let cause = match connecting.await {
+            Ok(Ok(connection)) => {
+                state.connection = Some(connection.clone());
+                return Ok(connection);
+            }
+            Ok(Err(cause)) => cause,
+            Err(_) => format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()),
+        };
+        state.failure = Some((self.clock.now(), cause.clone()));
+        Err(self.client.exchange.unreachable(cause))
+    }
+
+    async fn connect(&self) -> Result<Connection, String> {
+        let secure = match (&self.client.secure, self.protocol) {
+            (Some(secure), WatchProtocol::Auto) => secure,
+            _ => return Ok(self.fall_back()),
+        };
+        let stream = secure.clone().oneshot(self.client.config.cluster_url.clone()).await;
+        let stream = stream.map_err(|error| super::chain(&*error))?;
+        if !stream.connected().is_negotiated_h2() {
+            let server = self.client.url();
+            tracing::warn!(
+                server,
+                "HTTP/1.1: each watch has a connection of its own, and one that lags is not noticed"
+            );
+            return Ok(self.fall_back());
+        }
+        self.health.connected(Protocol::Http2, self.clock.now());
+        let io = TokioIo::new(stream);
+        let (requests, lost) = http2::connect(io, self.window, self.health.clone(), self.clock)
+            .await
+            .map_err(|error| super::chain(&error))?;
+        let client = self.client.layers.client_over(requests, &self.client.config);
+        let exchange = Exchange::new(client, self.client.url().to_owned());
+        Ok(Connection::new(exchange, Some(lost)))
+    }
+
+    /// Holds as long as the process does: what insists on HTTP/1.1 once is asked no second time.
+    fn fall_back(&self) -> Connection {
+        self.health.connected(Protocol::Http1, self.clock.now());
+        Connection::new(self.client.exchange.clone(), None)
+    }
+}

@@ -1,0 +1,223 @@
+//! How the connection that the watches of a scope share is doing.
+//!
+//! A connection that is slow for a while, or carries nothing any more, does not say so. PINGs do: what is read while one waits for its
+//! answer for longer than usual, or right after, may have been on its way for as long.
+
+use crate::cluster::event::Stamp;
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{
+            AtomicU8, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
+    time::Duration,
+};
+
+/// How much longer than usual, and than twice as long, a PING may take. Half of it is what a stamp may be wrong by.
+const SLACK: Duration = Duration::from_millis(50);
+
+/// PINGs by which it is known what is usual: the quickest of them.
+const REMEMBERED: usize = 16;
+
+/// How long after a slow answer what was held up with it may still be read.
+const DRAIN: Duration = Duration::from_millis(100);
+
+/// No stamp of a process comes near it.
+const NEVER: u64 = u64::MAX;
+
+/// What the watches speak with the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1: each watch has a connection of its own.
+    Http1,
+    /// HTTP/2: all share one.
+    Http2,
+}
+
+/// The connection of one scope, as seen from outside.
+#[derive(Debug)]
+pub struct LinkHealth {
+    /// 0 before the first connection, else one more than the protocol.
+    protocol: AtomicU8,
+    /// When the last PING that was answered as quickly as usual had been sent. [`NEVER`] where there are none.
+    proven: AtomicU64,
+    /// When the PING that waits for its answer was sent; [`NEVER`] if none does.
+    waiting: AtomicU64,
+    /// When the last slow answer came; zero for never.
+    slow: AtomicU64,
+    /// What a PING may take.
+    bound_nanos: AtomicU64,
+    ping_nanos: AtomicU64,
+    /// The last round trips.
+    recent: Mutex<VecDeque<Duration>>,
+}
+
+// === impl Protocol ===
+
+impl Protocol {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Http1, Self::Http2];
+
+    /// The value of the label `protocol`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+            Self::Http2 => "http2",
+        }
+    }
+}
+
+// === impl LinkHealth ===
+
+impl Default for LinkHealth {
+    fn default() -> Self {
+        Self {
+            protocol: AtomicU8::new(0),
+            proven: AtomicU64::new(NEVER),
+            waiting: AtomicU64::new(NEVER),
+            slow: AtomicU64::new(0),
+            bound_nanos: AtomicU64::new(NEVER),
+            ping_nanos: AtomicU64::new(0),
+            recent: Mutex::default(),
+        }
+    }
+}
+
+impl LinkHealth {
+    /// There is a new connection, at `at`.
+    pub fn connected(&self, protocol: Protocol, at: Stamp) {
+        self.protocol.store(1 + protocol as u8, Relaxed);
+        self.waiting.store(NEVER, Relaxed);
+        self.slow.store(0, Relaxed);
+        self.bound_nanos.store(NEVER, Relaxed);
+        self.recent().clear();
+        self.proven.store(if protocol == Protocol::Http2 { nanos(at) } else { NEVER }, Release);
+    }
+
+    /// What the last connection spoke; `None` before the first.
+    pub fn protocol(&self) -> Option<Protocol> {
+        let protocol = self.protocol.load(Relaxed);
+        Protocol::ALL.into_iter().find(|known| 1 + *known as u8 == protocol)
+    }
+
+    /// A PING is sent at `at`.
+    pub fn ping_sent(&self, at: Stamp) {
+        self.waiting.store(nanos(at), Relaxed);
+    }
+
+    /// The PING that was sent at `sent` is answered at `at`.
+    pub fn ping_answered(&self, sent: Stamp, at: Stamp) {
+        let took = at.since(sent);
+        self.waiting.store(NEVER, Relaxed);
+        self.ping_nanos.store(took.as_nanos() as u64, Relaxed);
+        if took > Duration::from_nanos(self.bound_nanos.load(Relaxed)) {
+            self.slow.store(nanos(at), Relaxed);
+        } else {
+            // All that the server had sent before the PING came to it has come before the answer.
+            self.proven.store(nanos(sent), Release);
+        }
+        let mut recent = self.recent();
+        recent.push_back(took);
+        if recent.len() > REMEMBERED {
+            recent.pop_front();
+        }
+        let usual = recent.iter().min().copied().unwrap_or_default();
+        self.bound_nanos.store((2 * usual + SLACK).as_nanos() as u64, Relaxed);
+    }
+
+    /// The last round trip of a PING; zero where there was none.
+    pub fn ping(&self) -> Duration {
+        Duration::from_nanos(self.ping_nanos.load(Relaxed))
+    }
+
+    /// Up to when all that was sent this way is known to have come; for ever where that cannot be known.
+    pub fn complete_through(&self) -> Stamp {
+        stamp(self.proven.load(Acquire))
+    }
+
+    /// If what is read at `at` may have been held up on its way: since when.
+    pub fn held_up_since(&self, at: Stamp) -> Option<Stamp> {
+        let waiting = self.waiting.load(Relaxed);
+        let bound = Duration::from_nanos(self.bound_nanos.load(Relaxed));
+        let is_waiting = waiting != NEVER && at.since(stamp(waiting)) > bound;
+        let slow = self.slow.load(Relaxed);
+        let was_slow = slow != 0 && at.since(stamp(slow)) < DRAIN;
+        (is_waiting || was_slow).then(|| self.complete_through())
+    }
+
+    fn recent(&self) -> std::sync::MutexGuard<'_, VecDeque<Duration>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn nanos(at: Stamp) -> u64 {
+    at.since_origin().as_nanos() as u64
+}
+
+fn stamp(nanos: u64) -> Stamp {
+    Stamp::new(Duration::from_nanos(nanos))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Stamp {
+        stamp(millis * 1_000_000)
+    }
+
+    /// A connection over HTTP/2, and the answers to its first PINGs, each a second after the one before.
+    fn answered(round_trips: &[u64]) -> LinkHealth {
+        let link = LinkHealth::default();
+        link.connected(Protocol::Http2, at(0));
+        for (second, took) in (1..).zip(round_trips) {
+            link.ping_sent(at(second * 1000));
+            link.ping_answered(at(second * 1000), at(second * 1000 + took));
+        }
+        link
+    }
+
+    #[test]
+    fn an_answered_ping_proves_what_came_before_it_was_sent() {
+        let link = answered(&[]);
+        assert_eq!((link.complete_through(), link.held_up_since(at(900))), (at(0), None));
+        let link = answered(&[4, 2]);
+        assert_eq!((link.complete_through(), link.ping()), (at(2000), Duration::from_millis(2)));
+        assert_eq!(link.held_up_since(at(2900)), None);
+    }
+
+    #[test]
+    fn what_comes_while_an_answer_is_overdue_or_right_after_it_was_held_up() {
+        let link = answered(&[2, 2]);
+        link.ping_sent(at(3000));
+        assert_eq!(link.held_up_since(at(3050)), None);
+        assert_eq!(link.held_up_since(at(3055)), Some(at(2000)));
+        link.ping_answered(at(3000), at(3500));
+        assert_eq!((link.complete_through(), link.held_up_since(at(3501))), (at(2000), Some(at(2000))));
+        assert_eq!(link.held_up_since(at(3600)), None);
+        link.ping_sent(at(4500));
+        link.ping_answered(at(4500), at(4502));
+        assert_eq!(link.complete_through(), at(4500));
+    }
+
+    #[test]
+    fn a_way_that_is_long_is_not_slow() {
+        let link = answered(&[200, 210]);
+        link.ping_sent(at(3000));
+        assert_eq!(link.held_up_since(at(3400)), None);
+        // And one that has become long is usual after some time.
+        let link = answered(&[[2; 4].as_slice(), &[300; REMEMBERED + 1]].concat());
+        assert_eq!(link.complete_through(), at((4 + REMEMBERED as u64 + 1) * 1000));
+    }
+
+    #[test]
+    fn over_http1_nothing_is_proven_and_nothing_doubted() {
+        let link = answered(&[2]);
+        link.connected(Protocol::Http1, at(2000));
+        assert!(link.complete_through() > at(1 << 40));
+        assert_eq!((link.held_up_since(at(9000)), link.protocol()), (None, Some(Protocol::Http1)));
+    }
+}

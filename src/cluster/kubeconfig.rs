@@ -1,0 +1,297 @@
+//! Which cluster is measured: found as kubectl finds it, with errors that name the file and what is wrong in it.
+
+use super::client::chain;
+use kube::{
+    Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf, is_separator},
+};
+
+/// What a user chose: flags, as kubectl has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// `--kubeconfig`.
+    pub file: Option<PathBuf>,
+    /// `--context`.
+    pub context: Option<String>,
+}
+
+/// A cluster that was found.
+#[derive(Debug)]
+pub struct Found {
+    /// How to reach it.
+    pub config: Config,
+    /// The program that hands out the user's credentials, if one does. It is called when a client is made.
+    pub plugin: Option<String>,
+    /// Where that is from; `None` for the ServiceAccount of the pod.
+    pub file: Option<String>,
+}
+
+/// No cluster can be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum KubeconfigError {
+    /// Nothing says where one is.
+    #[error(
+        "no cluster to measure: neither --kubeconfig nor KUBECONFIG is given, {home_file} does not exist, and this is not a pod. \
+         `endpointlag demo` needs none"
+    )]
+    None {
+        /// Where kubectl's own file would be.
+        home_file: String,
+    },
+    /// A file cannot be read, or is none.
+    #[error("the kubeconfig {file} cannot be read: {cause}")]
+    File {
+        /// Which file.
+        file: String,
+        /// Why.
+        cause: String,
+    },
+    /// A context was neither given nor chosen in the file.
+    #[error("the kubeconfig {file} has no current-context; choose one by --context: {}", listed(known))]
+    NoContext {
+        /// Which file.
+        file: String,
+        /// The contexts that it has.
+        known: Vec<String>,
+    },
+    /// A context is named that is not there.
+    #[error("the kubeconfig {file} has no context {name:?}; it has: {}", listed(known))]
+    Context {
+        /// Which file.
+        file: String,
+        /// The context.
+        name: String,
+        /// The contexts that it has.
+        known: Vec<String>,
+    },
+    /// The context's cluster or user is not there.
+    #[error("the kubeconfig {file} has no {kind} {name:?}, which its context {context:?} names")]
+    Dangling {
+        /// Which file.
+        file: String,
+        /// `cluster` or `user`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// The context.
+        context: String,
+    },
+    /// The program that hands out credentials is not there.
+    #[error(
+        "the kubeconfig {file} lets {user:?} get credentials from {command:?}, which is not to be found{}",
+        hinted(hint.as_deref())
+    )]
+    Plugin {
+        /// Which file.
+        file: String,
+        /// The user.
+        user: String,
+        /// The program.
+        command: String,
+        /// What the file says about how to install it.
+        hint: Option<String>,
+    },
+    /// What the context names cannot be used: an address, a certificate.
+    #[error("the kubeconfig {file} cannot be used: {cause}")]
+    Unusable {
+        /// Which file.
+        file: String,
+        /// Why.
+        cause: String,
+    },
+    /// The pod's own account cannot be used.
+    #[error("the ServiceAccount of the pod cannot be used: {0}")]
+    InCluster(String),
+    /// A context was asked for where there are none.
+    #[error("--context {0:?} needs a kubeconfig, and there is none: this is a pod with its own ServiceAccount")]
+    ContextInCluster(String),
+}
+
+/// What is looked at beside flags.
+struct Surroundings {
+    kubeconfig: Option<OsString>,
+    home: Option<PathBuf>,
+    path: Option<OsString>,
+    in_pod: bool,
+}
+
+/// The files that are read, the first that says something wins.
+struct Files {
+    paths: Vec<PathBuf>,
+    /// As KUBECONFIG has it, where some of several may be missing.
+    may_miss: bool,
+}
+
+// === impl KubeconfigError ===
+
+impl KubeconfigError {
+    /// What was found in a file, or in the pod, cannot be used.
+    pub fn unusable(file: Option<String>, cause: String) -> Self {
+        match file {
+            Some(file) => Self::Unusable { file, cause },
+            None => Self::InCluster(cause),
+        }
+    }
+}
+
+// === impl Choice ===
+
+impl Choice {
+    /// Finds the cluster: `--kubeconfig`, else `KUBECONFIG`, else `~/.kube/config`, else the pod's ServiceAccount.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be used.
+    pub async fn find(&self) -> Result<Found, KubeconfigError> {
+        let surroundings = Surroundings {
+            kubeconfig: env::var_os("KUBECONFIG"),
+            home: env::home_dir(),
+            path: env::var_os("PATH"),
+            in_pod: env::var_os("KUBERNETES_SERVICE_HOST").is_some(),
+        };
+        self.find_in(&surroundings).await
+    }
+
+    async fn find_in(&self, surroundings: &Surroundings) -> Result<Found, KubeconfigError> {
+        match self.files(surroundings) {
+            Some(files) => self.found_in_files(&files, surroundings).await,
+            None if !surroundings.in_pod => Err(KubeconfigError::None { home_file: home_file(surroundings) }),
+            None => match &self.context {
+                Some(context) => Err(KubeconfigError::ContextInCluster(context.clone())),
+                None => {
+                    let config = Config::incluster().map_err(|error| KubeconfigError::InCluster(chain(&error)))?;
+                    Ok(Found { config, plugin: None, file: None })
+                }
+            },
+        }
+    }
+
+    fn files(&self, surroundings: &Surroundings) -> Option<Files> {
+        if let Some(file) = &self.file {
+            return Some(Files { paths: vec![file.clone()], may_miss: false });
+        }
+        let named: Vec<_> = surroundings.kubeconfig.iter().flat_map(env::split_paths).collect();
+        let named: Vec<_> = named.into_iter().filter(|path| !path.as_os_str().is_empty()).collect();
+        if !named.is_empty() {
+            return Some(Files { may_miss: named.len() > 1, paths: named });
+        }
+        let file = surroundings.home.as_ref()?.join(".kube/config");
+        file.exists().then(|| Files { paths: vec![file], may_miss: false })
+    }
+
+    async fn found_in_files(&self, files: &Files, surroundings: &Surroundings) -> Result<Found, KubeconfigError> {
+        let (kubeconfig, file) = files.read()?;
+        let contexts = || kubeconfig.contexts.iter().map(|named| named.name.clone()).collect();
+        let chosen = self.context.clone().or_else(|| kubeconfig.current_context.clone());
+        let Some(name) = chosen.filter(|name| !name.is_empty()) else {
+            return Err(KubeconfigError::NoContext { file, known: contexts() });
+        };
+        let context = kubeconfig.contexts.iter().find(|named| named.name == name);
+        let Some(context) = context.and_then(|named| named.context.as_ref()) else {
+            return Err(KubeconfigError::Context { file, name, known: contexts() });
+        };
+        let dangling = |kind, missing: &str| KubeconfigError::Dangling {
+            file: file.clone(),
+            kind,
+            name: missing.to_owned(),
+            context: name.clone(),
+        };
+        if !kubeconfig.clusters.iter().any(|named| named.name == context.cluster) {
+            return Err(dangling("cluster", &context.cluster));
+        }
+        let mut plugin = None;
+        // None at all is anonymous, as for kubectl; one that is missing would be too, by mistake.
+        if let Some(user) = context.user.as_deref().filter(|user| !user.is_empty()) {
+            let Some(named) = kubeconfig.auth_infos.iter().find(|named| named.name == user) else {
+                return Err(dangling("user", user));
+            };
+            if let Some(exec) = named.auth_info.as_ref().and_then(|info| info.exec.as_ref()) {
+                let command = exec.command.clone().unwrap_or_default();
+                if !surroundings.has_program(&command) {
+                    let (user, hint) = (user.to_owned(), exec.install_hint.clone());
+                    return Err(KubeconfigError::Plugin { file, user, command, hint });
+                }
+                plugin = Some(command);
+            }
+        }
+        let options = KubeConfigOptions { context: Some(name), ..KubeConfigOptions::default() };
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .map_err(|error| KubeconfigError::unusable(Some(file.clone()), first_line(&chain(&error))))?;
+        Ok(Found { config, plugin, file: Some(file) })
+    }
+}
+
+// === impl Files ===
+
+impl Files {
+    /// All of them as one, and their names.
+    fn read(&self) -> Result<(Kubeconfig, String), KubeconfigError> {
+        let mut merged: Option<Kubeconfig> = None;
+        for path in &self.paths {
+            let failed = |cause: &str| {
+                let (file, cause) = (path.display().to_string(), first_line(cause));
+                KubeconfigError::File { file, cause }
+            };
+            if self.may_miss && !path.exists() && self.paths.iter().any(|other| other.exists()) {
+                continue;
+            }
+            let read = Kubeconfig::read_from(path).map_err(|error| failed(&cause(&error)))?;
+            merged = Some(match merged {
+                None => read,
+                Some(before) => before.merge(read).map_err(|error| failed(&error.to_string()))?,
+            });
+        }
+        let names: Vec<_> = self.paths.iter().map(|path| path.display().to_string()).collect();
+        Ok((merged.unwrap_or_default(), names.join(", ")))
+    }
+}
+
+// === impl Surroundings ===
+
+impl Surroundings {
+    /// Whether a command can be started, as far as its file tells.
+    fn has_program(&self, command: &str) -> bool {
+        if command.contains(is_separator) {
+            return Path::new(command).is_file();
+        }
+        let folders = self.path.iter().flat_map(env::split_paths);
+        !command.is_empty() && folders.into_iter().any(|folder| folder.join(command).is_file())
+    }
+}
+
+fn home_file(surroundings: &Surroundings) -> String {
+    match &surroundings.home {
+        Some(home) => home.join(".kube/config").display().to_string(),
+        None => "~/.kube/config".to_owned(),
+    }
+}
+
+/// Why a file was not read, without its name, which is said already.
+fn cause(error: &kube::config::KubeconfigError) -> String {
+    match error {
+        kube::config::KubeconfigError::ReadConfig(error, _) => error.to_string(),
+        kube::config::KubeconfigError::Parse(error) => error.to_string(),
+        error => chain(error),
+    }
+}
+
+/// Errors of YAML show the lines around the place.
+fn first_line(text: &str) -> String {
+    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+fn hinted(hint: Option<&str>) -> String {
+    hint.map(|hint| format!(": {}", hint.trim())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! What the process is asked to do by signals: to end (SIGTERM, SIGINT), or to take its files anew (SIGHUP).
+
+use crate::logging::LogFormat;
+use std::{io, process, thread, time::Duration};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
+
+/// How long the process may take to end in good order: with what it takes to say that it did not, less than two seconds.
+const LIMIT: Duration = Duration::from_millis(1800);
+
+/// How long it may take to say so: standard error may be a pipe that is full.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// What a shell says of a program that a signal ended: this and the number of the signal.
+const ENDED_BY: i32 = 128;
+
+/// What signals asked for so far.
+#[derive(Clone, Debug)]
+pub struct Signals {
+    stop: watch::Receiver<bool>,
+    hangups: Hangups,
+}
+
+/// Tells of each SIGHUP.
+#[derive(Clone, Debug)]
+pub struct Hangups(watch::Receiver<()>);
+
+struct Watcher {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    stop: watch::Sender<bool>,
+    hangups: watch::Sender<()>,
+    format: LogFormat,
+}
+
+// === impl Signals ===
+
+impl Signals {
+    /// Starts to wait for signals, on a thread that nothing else can block: it is what ends the process where the rest hangs.
+    ///
+    /// # Errors
+    /// If the system has no threads left, or refuses to hand out signals.
+    pub fn start(format: LogFormat) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = watch::channel(false);
+        let (hangups, hung_up) = watch::channel(());
+        let watcher = {
+            let _context = runtime.enter();
+            let [terminate, interrupt, hangup] =
+                [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+            Watcher { terminate: terminate?, interrupt: interrupt?, hangup: hangup?, stop, hangups, format }
+        };
+        thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(watcher.run()))?;
+        Ok(Self { stop: stopped, hangups: Hangups(hung_up) })
+    }
+
+    /// Completes once the process has to end.
+    pub async fn stopped(&self) {
+        // It fails if the thread is gone, which ends the process itself.
+        let _ = self.stop.clone().wait_for(|stop| *stop).await;
+    }
+
+    /// Tells of each SIGHUP from now on.
+    pub fn hangups(&self) -> Hangups {
+        self.hangups.clone()
+    }
+}
+
+// === impl Hangups ===
+
+impl Hangups {
+    /// None ever comes.
+    pub fn never() -> Self {
+        // Its sender is gone.
+        Self(watch::channel(()).1)
+    }
+
+    /// Completes at the next SIGHUP.
+    pub async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+// === impl Watcher ===
+
+impl Watcher {
+    async fn run(mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+                _ = self.hangup.recv() => self.hangups.send_replace(()),
+            }
+        }
+        self.stop.send_replace(true);
+        let code = tokio::select! {
+            _ = self.terminate.recv() => ENDED_BY + SignalKind::terminate().as_raw_value(),
+            _ = self.interrupt.recv() => ENDED_BY + SignalKind::interrupt().as_raw_value(),
+            () = tokio::time::sleep(LIMIT) => {
+                let format = self.format;
+                // If it does not start, the process ends without a word.
+                let _ = thread::Builder::new().spawn(move || {
+                    format.say_fatal("ending by force: a file, a volume or a pipe takes or gives nothing any more");
+                });
+                tokio::time::sleep(LAST_WORDS).await;
+                1
+            }
+        };
+        process::exit(code);
+    }
+}

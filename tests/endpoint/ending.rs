@@ -1,0 +1,121 @@
+//! A signal ends it within two seconds, whatever blocks.
+
+use super::client::Client;
+use super::demo::{Demo, SOON, STOP};
+use super::pair::{Files, Pair};
+use crate::controlplane::process::{Output, Process};
+use crate::controlplane::workspace::Workspace;
+use crate::daemon::{self, metrics::Metrics};
+use anyhow::{Context, Result, ensure};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::pipe::fcntl_setpipe_size;
+use rustix::process::Signal;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+/// What it says if it gave up on an output.
+const GAVE_UP: &str = "could be written before the end";
+
+/// A pipe, which nobody will ever write to: to open it for reading hangs.
+fn hang(path: &Path) -> Result<()> {
+    fs::remove_file(path)?;
+    Ok(mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?)
+}
+
+/// A demo that prints tables and samples to a pipe that nobody reads.
+async fn before_a_full_pipe(workspace: &Workspace) -> Result<Demo> {
+    let flags = ["--samples=-", "--every=10ms"].map(str::to_owned);
+    let demo = Demo::start(workspace, &flags).await?;
+    fcntl_setpipe_size(demo.stdout.as_ref().context("a pipe")?, 4096)?;
+    // A table that does not fit leaves room for some samples, of 200 bytes or more.
+    let blocked = |metrics: &Metrics| metrics.sum("endpointlag_changes_total", &[]) >= 12.0;
+    demo.wait_for_metrics("more samples than the pipe has room for", blocked).await?;
+    // It goes on beside what is blocked.
+    assert_eq!(Client::plain(&demo.address).get("/healthz").await?.status, 200);
+    Ok(demo)
+}
+
+#[tokio::test]
+async fn an_end_in_good_order_waits_for_nothing() -> Result<()> {
+    let workspace = Workspace::create("ends")?;
+    let flags = [format!("--samples={}", workspace.file("samples").display())];
+    let mut demo = Demo::start(&workspace, &flags).await?;
+    demo.signal(Signal::TERM)?;
+    assert!(demo.wait_for_end().await?.success());
+    // All that asks the measuring is gone by then, and so the measuring and what it writes end by themselves.
+    assert!(demo.log()?.iter().all(|line| !line.field("message").contains(GAVE_UP)), "it gave up on the samples");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pipe_that_nobody_reads_does_not_hold_up_the_end() -> Result<()> {
+    let workspace = Workspace::create("full-pipe")?;
+    let mut demo = before_a_full_pipe(&workspace).await?;
+    demo.signal(Signal::TERM)?;
+    assert!(demo.wait_for_end().await?.success());
+    assert!(demo.log()?.iter().any(|line| line.field("message").contains(GAVE_UP)), "it does not say what is lost");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_second_signal_ends_it_at_once() -> Result<()> {
+    let workspace = Workspace::create("second-signal")?;
+    let mut demo = before_a_full_pipe(&workspace).await?;
+    demo.signal(Signal::TERM)?;
+    sleep(Duration::from_millis(100)).await;
+    demo.signal(Signal::INT)?;
+    let started = Instant::now();
+    assert_eq!(demo.wait_for_end().await?.code(), Some(130));
+    assert!(started.elapsed() < Duration::from_millis(350), "it took {:?}", started.elapsed());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_volume_that_hangs_does_not_hold_up_the_end() -> Result<()> {
+    let workspace = Workspace::create("hanging-volume")?;
+    let (files, pair) = (Files::inside(workspace.path()), Pair::make()?);
+    pair.write(&files)?;
+    let mut demo = Demo::start(&workspace, &files.flags()).await?;
+    hang(&files.certificate)?;
+    // Read at once.
+    demo.signal(Signal::HUP)?;
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(Client::tls(&demo.address, pair.certificate()).get("/healthz").await?.status, 200);
+    demo.signal(Signal::TERM)?;
+    assert!(demo.wait_for_end().await?.success());
+    Ok(())
+}
+
+/// Where even the main thread hangs, the process ends by force and says so.
+#[tokio::test]
+async fn a_start_that_hangs_ends_too() -> Result<()> {
+    let workspace = Workspace::create("hanging-start")?;
+    let files = Files::inside(workspace.path());
+    Pair::make()?.write(&files)?;
+    hang(&files.certificate)?;
+    let log = workspace.file("demo.log");
+    let mut command = daemon::program();
+    command.args(["demo", "--listen=127.0.0.1:0", "--log-format=json"]).args(files.flags());
+    let mut process = Process::start("endpointlag demo", command, Output::Log, &log)?;
+    // It handles signals before it reads files; nothing tells from outside when.
+    let status = format!("/proc/{}/status", process.id());
+    let started = Instant::now();
+    while !catches_signals(&fs::read_to_string(&status)?) {
+        ensure!(started.elapsed() < SOON, "it does not handle signals");
+        sleep(Duration::from_millis(10)).await;
+    }
+    process.signal(Signal::TERM)?;
+    let status = process.wait(STOP).await?;
+    assert_eq!(status.code(), Some(1));
+    let lines = daemon::read_log(&log)?;
+    assert!(lines.iter().any(|line| line.field("message").starts_with("ending by force")), "{lines:?}");
+    Ok(())
+}
+
+/// Whether a process has a handler for SIGTERM.
+fn catches_signals(status: &str) -> bool {
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or_default();
+    u64::from_str_radix(caught.trim(), 16).is_ok_and(|mask| mask & (1 << (Signal::TERM.as_raw() - 1)) != 0)
+}

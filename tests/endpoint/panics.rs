@@ -1,0 +1,49 @@
+//! A panic ends the process, whichever thread or task it comes from.
+
+use crate::controlplane::process::{Output, Process};
+use crate::controlplane::workspace::Workspace;
+use anyhow::{Result, ensure};
+use endpointlag::logging::LogFormat;
+use std::env;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+/// Says to a process of these tests that it is to panic, and where.
+const WHERE: &str = "TEST_PANICS_IN";
+
+/// Runs this very test in a process of its own, which does what `main` does, and panics.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_leaves_no_process_that_does_half() -> Result<()> {
+    if let Ok(place) = env::var(WHERE) {
+        LogFormat::Json.end_on_panic();
+        panic_in(&place);
+        // What a zombie would do.
+        thread::sleep(Duration::from_secs(60));
+        return Ok(());
+    }
+    let workspace = Workspace::create("panics")?;
+    for place in ["thread", "task"] {
+        let log = workspace.file(place);
+        let mut command = Command::new(env::current_exe()?);
+        command.args(["--exact", "endpoint::panics::it_leaves_no_process_that_does_half", "--nocapture"]);
+        command.env(WHERE, place);
+        let mut process = Process::start(place, command, Output::Pipe, &log)?;
+        let status = process.wait(Duration::from_secs(20)).await?;
+        ensure!(!status.success(), "it ended with {status}");
+        let lines = crate::daemon::read_log(&log)?;
+        let [line] = &*lines else { anyhow::bail!("not one line: {lines:?}") };
+        let message = line.field("message");
+        ensure!(line.level == "ERROR" && message.contains("forced, in two\\nlines"), "{message}");
+        ensure!(message.contains("panics.rs"), "it does not say where: {message}");
+    }
+    Ok(())
+}
+
+fn panic_in(place: &str) {
+    // Either catches it: nothing but the hook would end the process.
+    match place {
+        "thread" => _ = thread::spawn(|| panic!("forced, in two\\nlines")).join(),
+        _ => _ = tokio::spawn(async { panic!("forced, in two\\nlines") }),
+    }
+}

@@ -1,0 +1,111 @@
+//! The way to the API server carries nothing for a while, or never again, and nobody says so.
+
+use super::reckoning::{Gap, check_delays, reckon};
+use super::relay::Relay;
+use super::{selecting, start_plane};
+use crate::controlplane::plane::Options;
+use crate::scene::{Scene, Setup};
+use anyhow::{Result, ensure};
+use jiff::Timestamp;
+use std::time::{Duration, Instant};
+
+const RESOURCES: [&str; 3] = ["pods", "services", "endpointslices"];
+
+/// How long it is frozen: longer than between two PINGs, so that one of them is on its way, and less than a connection is given up for.
+const FROZEN: Duration = Duration::from_millis(2500);
+
+/// What a delay may be wrong by on a busy machine.
+const BOUND: Duration = Duration::from_millis(150);
+
+/// Much more than a PING may take, for a busy machine, and far less than `--watch-idle`.
+const NOTICED: Duration = Duration::from_secs(20);
+
+/// Ample time for a connection to be believed again.
+const DOUBT: Duration = Duration::from_secs(2);
+
+/// What the server said meanwhile comes in one burst: a pod and the slice that shows it at the same moment, or the slice seconds after the
+/// pod. None of that is told as a delay.
+#[tokio::test(flavor = "multi_thread")]
+async fn frozen_for_some_seconds() -> Result<()> {
+    let (_permit, plane) = start_plane(Options::default()).await?;
+    let relay = Relay::start(&plane.server()).await?;
+    let setup = Setup { server: relay.server(), ..Setup::cluster(&plane) };
+    let mut scene = Scene::prepare(&plane, "frozen", setup.with(&["--namespace", "frozen"])).await?;
+    scene.daemon.wait_until_ready().await?;
+    scene.objects.create_service("web", selecting("web")).await?;
+    let mut pods = Vec::new();
+    for number in 0..10 {
+        pods.push(scene.objects.create_pod(&format!("web-{number}"), "web").await?);
+    }
+    scene.objects.report(&pods[0], true).await?;
+    scene.agree().await?;
+
+    let from = Timestamp::now();
+    relay.freeze(true);
+    for pod in &pods[1..6] {
+        scene.objects.report(pod, true).await?;
+    }
+    scene.objects.report(&pods[0], false).await?;
+    tokio::time::sleep(FROZEN).await;
+    scene.settle().await?;
+    let dark_until = Timestamp::now();
+    relay.freeze(false);
+    tokio::time::sleep(DOUBT).await;
+    let until = Timestamp::now();
+    for pod in &pods[6..] {
+        scene.objects.report(pod, true).await?;
+    }
+    let tally = reckon(&mut scene, Gap { from, dark_until, until, relisted: false, crashed: false }).await?;
+    check_delays(&mut scene, BOUND).await?;
+    // The Service, one before and four after; five and one meanwhile.
+    ensure!((tally.timed, tally.censored, tally.other, tally.unseen) == (6, 6, 0, 0), "{tally:?}");
+    let metrics = scene.daemon.metrics().await?;
+    ensure!(metrics.sum("endpointlag_watch_restarts_total", &[]) == 0.0, "the connection was good all the same");
+    scene.finish().await
+}
+
+/// A connection that a firewall has forgotten is left in seconds: all three watches together, with one gap.
+#[tokio::test(flavor = "multi_thread")]
+async fn forgotten_for_ever() -> Result<()> {
+    let (_permit, plane) = start_plane(Options::default()).await?;
+    let relay = Relay::start(&plane.server()).await?;
+    let setup = Setup { server: relay.server(), ..Setup::cluster(&plane) };
+    let mut scene = Scene::prepare(&plane, "forgotten", setup.with(&["--namespace", "forgotten"])).await?;
+    scene.daemon.wait_until_ready().await?;
+    let metrics = scene.daemon.metrics().await?;
+    for resource in RESOURCES {
+        let shared = [("resource", resource), ("protocol", "http2")];
+        ensure!(metrics.sum("endpointlag_watch_protocol", &shared) == 1.0, "{resource} has a connection of its own");
+    }
+    scene.objects.create_service("web", selecting("web")).await?;
+    let mut pods = Vec::new();
+    for name in ["before", "meanwhile", "after"] {
+        pods.push(scene.objects.create_pod(name, "web").await?);
+    }
+    scene.objects.report(&pods[0], true).await?;
+    scene.agree().await?;
+
+    let (from, silent) = (Timestamp::now(), Instant::now());
+    relay.fall_silent();
+    scene.objects.report(&pods[1], true).await?;
+    let dark_until = Timestamp::now();
+    let gaps = loop {
+        let metrics = scene.daemon.metrics().await?;
+        let of =
+            |resource| metrics.sum("endpointlag_watch_restarts_total", &[("resource", resource), ("reason", "idle")]);
+        let gap = |resource| metrics.sum("endpointlag_watch_gap_seconds_total", &[("resource", resource)]);
+        let gaps = RESOURCES.map(gap);
+        if RESOURCES.iter().all(|resource| of(resource) == 1.0) && gaps.iter().all(|gap| *gap > 0.0) {
+            break gaps;
+        }
+        ensure!(silent.elapsed() < NOTICED, "the silence is not noticed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    ensure!(gaps.iter().all(|gap| (gap - gaps[0]).abs() < 0.5), "one connection, one gap: {gaps:?}");
+    scene.daemon.wait_until_ready().await?;
+    let until = Timestamp::now();
+    scene.objects.report(&pods[2], true).await?;
+    let tally = reckon(&mut scene, Gap { from, dark_until, until, relisted: false, crashed: false }).await?;
+    ensure!((tally.timed, tally.censored, tally.other, tally.unseen) == (3, 1, 0, 0), "{tally:?}");
+    scene.finish().await
+}

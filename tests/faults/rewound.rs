@@ -1,0 +1,101 @@
+//! etcd is restored from an older backup.
+
+use super::relay::Relay;
+use super::{selecting, start_plane};
+use crate::controlplane::plane::{Controllers, Options};
+use crate::daemon::samples::Outcome;
+use crate::scene::{Scene, Setup};
+use anyhow::{Context, Result, ensure};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const RESOURCES: [&str; 3] = ["pods", "services", "endpointslices"];
+
+/// Writes after the backup: more than an API server makes by itself while it starts.
+const WRITES: usize = 400;
+
+/// Ample time for the daemon to tell what it sees.
+const SOON: Duration = Duration::from_secs(30);
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let status = Command::new("cp").arg("-a").args([from, to]).status().context("running cp")?;
+    ensure!(status.success(), "cp ends with {status}");
+    Ok(())
+}
+
+/// The API server takes up a watch from a version that it has not reached yet, and says nothing until it has. What was made after the
+/// backup is gone, and nobody says that either.
+#[tokio::test(flavor = "multi_thread")]
+async fn restored_from_an_older_backup() -> Result<()> {
+    let (_permit, mut plane) = start_plane(Options::default()).await?;
+    let relay = Relay::start(&plane.server()).await?;
+    let setup = Setup { server: relay.server(), ..Setup::cluster(&plane) };
+    let scene = Scene::prepare(&plane, "rewound", setup.with(&["--namespace", "rewound"])).await?;
+    scene.daemon.wait_until_ready().await?;
+    scene.objects.create_service("web", selecting("web")).await?;
+    let pod = scene.objects.create_pod("stays", "web").await?;
+    scene.objects.report(&pod, true).await?;
+
+    plane.kill_controllers();
+    plane.kill_api_server()?;
+    plane.kill_etcd();
+    let (data, backup) = (plane.etcd_folder(), plane.etcd_folder().with_extension("backup"));
+    copy(&data, &backup)?;
+    plane.start_etcd().await?;
+    plane.start_api_server().await?;
+    plane.start_controllers(Controllers::default()).await?;
+    scene.daemon.wait_until_ready().await?;
+    scene.objects.create_service("forgotten", selecting("web")).await?;
+    for number in 0..WRITES {
+        scene.objects.report(&pod, number % 2 == 1).await?;
+    }
+    let of_forgotten = [("service", "forgotten")];
+    let metrics = scene.daemon.metrics().await?;
+    ensure!(metrics.matching("endpointlag_objective_seconds", &of_forgotten).count() == 1);
+
+    relay.refuse();
+    plane.kill_controllers();
+    plane.kill_api_server()?;
+    plane.kill_etcd();
+    std::fs::remove_dir_all(&data)?;
+    copy(&backup, &data)?;
+    plane.start_etcd().await?;
+    plane.start_api_server().await?;
+    plane.start_controllers(Controllers::default()).await?;
+    relay.accept();
+    let started = Instant::now();
+    loop {
+        let metrics = scene.daemon.metrics().await?;
+        let rewound = |resource| [("resource", resource), ("reason", "rewound")];
+        let restarts = RESOURCES.map(|resource| metrics.sum("endpointlag_watch_restarts_total", &rewound(resource)));
+        if restarts == [1.0; 3] {
+            break;
+        }
+        ensure!(started.elapsed() < SOON, "not noticed: {}", scene.daemon.log_tail());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    scene.daemon.wait_until_ready().await?;
+    let metrics = scene.daemon.metrics().await?;
+    ensure!(metrics.matching("endpointlag_objective_seconds", &of_forgotten).count() == 0, "it does not exist");
+    for resource in RESOURCES {
+        let log = scene.daemon.log()?;
+        let of_watch = log.iter().filter(|line| line.field("watch").starts_with(resource));
+        let said = of_watch.filter(|line| line.field("message").contains("older backup")).count();
+        ensure!(said == 1, "{said} lines about {resource}");
+    }
+    // And it measures.
+    let after = scene.objects.create_pod("after", "web").await?;
+    scene.objects.report(&after, true).await?;
+    let started = Instant::now();
+    while !scene
+        .daemon
+        .samples()?
+        .iter()
+        .any(|it| it.pod.as_deref() == Some("after") && it.outcome == Outcome::Propagated)
+    {
+        ensure!(started.elapsed() < SOON, "not measured: {}", scene.daemon.log_tail());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    scene.finish().await
+}

@@ -1,0 +1,140 @@
+//! The daemon's own process does not run for a while: stopped, throttled, or on a machine that has no time for it.
+
+use super::reckoning::{Gap, check_delays, reckon};
+use super::{selecting, start_plane};
+use crate::controlplane::objects::PodHandle;
+use crate::controlplane::plane::Options;
+use crate::daemon::samples::Outcome;
+use crate::scene::Scene;
+use anyhow::{Result, ensure};
+use jiff::Timestamp;
+use rustix::process::Signal;
+use std::time::Duration;
+
+/// How long it is stopped; the controller needs some tens of milliseconds.
+const STOPPED: Duration = Duration::from_millis(1500);
+
+/// What a delay may be wrong by on a busy machine. What the daemon itself allows is 60 ms.
+const BOUND: Duration = Duration::from_millis(150);
+
+/// After a stop nothing is believed for less than this.
+const DOUBT: Duration = Duration::from_secs(1);
+
+async fn with_pods(scene: &Scene, number: usize) -> Result<Vec<PodHandle>> {
+    scene.objects.create_service("web", selecting("web")).await?;
+    let mut pods = Vec::new();
+    for number in 0..number {
+        pods.push(scene.objects.create_pod(&format!("web-{number}"), "web").await?);
+    }
+    Ok(pods)
+}
+
+/// What happens meanwhile comes in one burst and would look as if it had taken no time; and what began before would look as if it had
+/// taken as long as the daemon did not run.
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_while_pods_change() -> Result<()> {
+    let (_permit, plane) = start_plane(Options::default()).await?;
+    let mut scene = Scene::start(&plane, "stopped").await?;
+    let pods = with_pods(&scene, 14).await?;
+    scene.objects.report(&pods[0], true).await?;
+    scene.agree().await?;
+
+    // On its way into the slices, or not even in the daemon yet.
+    for pod in &pods[1..5] {
+        scene.objects.report(pod, true).await?;
+    }
+    let from = Timestamp::now();
+    scene.daemon.signal(Signal::STOP)?;
+    for pod in &pods[5..10] {
+        scene.objects.report(pod, true).await?;
+    }
+    scene.objects.report(&pods[0], false).await?;
+    tokio::time::sleep(STOPPED).await;
+    scene.settle().await?;
+    let dark_until = Timestamp::now();
+    scene.daemon.signal(Signal::CONT)?;
+    tokio::time::sleep(DOUBT).await;
+    let until = Timestamp::now();
+    for pod in &pods[10..] {
+        scene.objects.report(pod, true).await?;
+    }
+    let tally = reckon(&mut scene, Gap { from, dark_until, until, relisted: false, crashed: false }).await?;
+    check_delays(&mut scene, BOUND).await?;
+    ensure!((6..=10).contains(&tally.censored), "five and one in the stop, and up to four before: {tally:?}");
+    ensure!(tally.timed >= 6 && tally.other == 0 && tally.unseen == 0, "{tally:?}");
+    let zeroes = scene.daemon.samples()?.iter().filter(|it| it.delay() == Some(Duration::ZERO)).count();
+    ensure!(zeroes == 0, "{zeroes} changes took no time");
+
+    let metrics = scene.daemon.metrics().await?;
+    ensure!(metrics.sum("endpointlag_reader_stalls_total", &[]) >= 1.0);
+    let stalled = metrics.sum("endpointlag_reader_stalled_seconds_total", &[]);
+    ensure!(stalled >= 0.9 * STOPPED.as_secs_f64(), "{stalled} s");
+    let log = scene.daemon.log()?;
+    let lines = log.iter().filter(|line| line.field("message").contains("did not run")).count();
+    ensure!(lines == 1, "{lines} lines about it");
+    ensure!(metrics.sum("endpointlag_watch_restarts_total", &[]) == 0.0, "the connection holds all the same");
+    scene.finish().await
+}
+
+/// As in a container with a hundredth of a processor: it runs for a tenth of the time, and sees nothing in time.
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_most_of_the_time() -> Result<()> {
+    let (_permit, plane) = start_plane(Options::default()).await?;
+    let mut scene = Scene::start(&plane, "throttled").await?;
+    let pods = with_pods(&scene, 12).await?;
+    scene.agree().await?;
+    let throttle = async {
+        loop {
+            for (signal, millis) in [(Signal::STOP, 180), (Signal::CONT, 20)] {
+                scene.daemon.signal(signal)?;
+                tokio::time::sleep(Duration::from_millis(millis)).await;
+            }
+        }
+    };
+    let changes = async {
+        tokio::time::sleep(DOUBT).await;
+        for pod in &pods {
+            scene.objects.report(pod, true).await?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tokio::time::sleep(DOUBT).await;
+        Ok(())
+    };
+    let stopped: Result<()> = tokio::select! {
+        failed = throttle => failed,
+        done = changes => done,
+    };
+    stopped?;
+    scene.daemon.signal(Signal::CONT)?;
+    tokio::time::sleep(DOUBT).await;
+    check_delays(&mut scene, BOUND).await?;
+    let samples = scene.daemon.samples()?;
+    let censored = samples.iter().filter(|it| it.outcome == Outcome::Censored).count();
+    ensure!(censored == pods.len(), "{censored} of {} are censored: {samples:?}", pods.len());
+    scene.finish().await
+}
+
+/// The scheduler of a busy machine: nothing is lost for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_for_a_moment_now_and_then() -> Result<()> {
+    let (_permit, plane) = start_plane(Options::default()).await?;
+    let mut scene = Scene::start(&plane, "hiccups").await?;
+    let pods = with_pods(&scene, 12).await?;
+    scene.agree().await?;
+    for pod in &pods {
+        scene.objects.report(pod, true).await?;
+        scene.daemon.signal(Signal::STOP)?;
+        tokio::time::sleep(Duration::from_millis(25)).await;
+        scene.daemon.signal(Signal::CONT)?;
+        tokio::time::sleep(Duration::from_millis(75)).await;
+    }
+    scene.settle().await?;
+    tokio::time::sleep(DOUBT).await;
+    check_delays(&mut scene, BOUND).await?;
+    // A busy machine may add to one or the other what makes it too long.
+    let samples = scene.daemon.samples()?;
+    let stalls = scene.daemon.metrics().await?.sum("endpointlag_reader_stalls_total", &[]);
+    let censored = samples.iter().filter(|it| it.outcome == Outcome::Censored).count();
+    ensure!(stalls > 0.0 || censored == 0, "{censored} censored without a reason");
+    scene.finish().await
+}
