@@ -245,7 +245,14 @@ mod tests {
             uids.sort_unstable();
             uids
         };
-        assert_eq!(store.select::<EndpointSlice>(None, |_| true).len(), 3 * 4);
+        let slices = store.select::<EndpointSlice>(None, |_| true);
+        assert_eq!(slices.len(), 3 * 4);
+        for slice in slices {
+            let name = &slice.metadata.labels[SERVICE_NAME_LABEL];
+            let service = store.get::<Service>(&slice.metadata.namespace, name).expect("a Service");
+            let owner = OwnerReference::to_service(name, &service.metadata.uid);
+            assert_eq!(slice.metadata.owner_references, [owner]);
+        }
         assert_eq!(listed(true), (0..1_000).map(Fleet::uid).collect::<Vec<_>>());
         let Flip { pod, slice } = fleet.flip(999);
         assert_eq!((pod + 1, slice), (slice, store.version()));

@@ -130,6 +130,20 @@ mod tests {
     }
 
     #[test]
+    fn of_several_ready_conditions_the_first_counts() {
+        let ready = |statuses: &[&str]| {
+            let mut pod = Pod::default();
+            let conditions =
+                statuses.iter().map(|it| PodCondition { kind: "Ready".to_owned(), status: (*it).to_owned() });
+            pod.status.get_or_insert_default().conditions.extend(conditions);
+            is_ready(&pod)
+        };
+        assert!(!ready(&[]));
+        assert!(!ready(&["False", "True"]));
+        assert!(ready(&["True", "False"]));
+    }
+
+    #[test]
     fn an_empty_selector_matches_nothing() {
         let labels = BTreeMap::from([("app".to_owned(), "cart".to_owned())]);
         assert!(!selects(&BTreeMap::new(), &labels));
