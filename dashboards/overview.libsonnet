@@ -179,7 +179,7 @@ function(config)
             overrides+: [panel.byName('data of', { unit: 's', color: { mode: 'fixed', fixedColor: 'text' } })],
           } },
         ),
-      ], [7, 7, 10]),
+      ], [9, 9, 6]),
 
       dashboard.section('What is wrong now'),
       dashboard.row(9, [
@@ -196,21 +196,21 @@ function(config)
             query.table(ofStuck('max %s (%s)' % [service, wrong])),
           ],
           [
-            { field: config.clusterLabel, name: 'Cluster' },
-            { field: 'namespace', name: 'Namespace' },
+            { field: config.clusterLabel, name: 'Cluster', options: { 'custom.width': 84 } },
+            { field: 'namespace', name: 'Namespace', options: { 'custom.width': 130 } },
             { field: 'service', name: 'Service', options: { links: [{
               title: 'Open the Service',
               url: dashboard.serviceURL('${__data.fields.Namespace}', '${__data.fields.Service}'),
             }] } },
             {
               field: 'Value #A',
-              name: 'Traffic wrong for',
-              options: panel.cell('s', 'green', [['yellow', 1], ['red', 5]]) + { 'custom.width': 130 },
+              name: 'Wrong for',
+              options: panel.cell('s', 'green', [['yellow', 1], ['red', 5]]) + { 'custom.width': 96 },
             },
-            { field: 'Value #B', name: 'Out of sync', options: { unit: 'short', decimals: 0, 'custom.width': 96 } },
-            { field: 'Value #C', name: 'Since', options: { unit: 's', 'custom.width': 88 } },
+            { field: 'Value #B', name: 'Out of sync', options: { unit: 'short', decimals: 0, 'custom.width': 100 } },
+            { field: 'Value #C', name: 'Oldest', options: { unit: 's', 'custom.width': 88 } },
           ],
-          sort='Traffic wrong for',
+          sort='Wrong for',
         ),
         panel.timeseries(
           'Out of sync, over time',
@@ -234,7 +234,7 @@ function(config)
           [query.series('max(%s)' % misrouted, 'oldest'), objectives],
           panel.limitSeries('objective (median)'),
         ),
-      ], [10, 7, 7]),
+      ], [12, 6, 6]),
 
       dashboard.section('Which Services'),
       dashboard.row(10, [
@@ -388,7 +388,7 @@ function(config)
           |||,
           'percentunit',
           [query.series(query.missedShare(function(metric) query.rate(metric)), 'missed')],
-          panel.limits(panel.thresholds('green', [['red', budget]])) +
+          panel.limits(panel.thresholds('green', [['red', budget]])) + panel.upTo(2 * budget) +
           {
             fieldConfig+: { defaults+: { color: { mode: 'fixed', fixedColor: 'orange' } } },
             options+: { legend+: { showLegend: false } },

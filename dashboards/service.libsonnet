@@ -166,8 +166,8 @@ function(config)
           |||,
           panel.seconds,
           [
-            query.series('max(%s)' % misrouted, 'traffic wrong'),
             query.series('max(%s)' % wrong, 'out of sync'),
+            query.series('max(%s)' % misrouted, 'traffic wrong'),
             objective,
           ],
           panel.limitSeries('objective') + { fieldConfig+: { overrides+: [

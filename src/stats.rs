@@ -4,6 +4,7 @@
 
 mod bounds;
 mod cells;
+mod counts;
 mod delays;
 mod misses;
 mod native;
@@ -12,6 +13,7 @@ mod recent;
 mod table;
 mod windows;
 
+use self::counts::ChangeStats;
 pub use self::{
     bounds::{Bounds, BoundsError},
     cells::{Cells, MAX_UNITS, Precision, UNITS_PER_SECOND, duration, empty_histogram, units},
@@ -72,17 +74,6 @@ struct ServiceStats {
     counted: Stamp,
 }
 
-/// One kind of change of one Service.
-#[derive(Debug, Default)]
-struct ChangeStats {
-    /// By [`Outcome::index`].
-    outcomes: [u64; Outcome::NAMES.len()],
-    judged: u64,
-    missed: Misses,
-    /// Made at the first delay: most Services see few kinds of change.
-    delays: Option<Delays>,
-}
-
 /// All numbers at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -121,6 +112,10 @@ pub struct Series {
     pub change: Change,
     /// Ended changes, by [`Outcome::index`].
     pub outcomes: [u64; Outcome::NAMES.len()],
+    /// When each outcome was counted first; the clock's origin where it was not.
+    pub first: [Stamp; Outcome::NAMES.len()],
+    /// When counting began.
+    pub created: Stamp,
     /// Changes that met or missed their objective.
     pub judged: u64,
     /// Those that missed it.
@@ -192,7 +187,7 @@ impl Stats {
                 let bounds = self.bounds.clone();
                 let name = self.counted_as(&ended.service);
                 let stats = change_of(&mut self.services, name, ended.change, now);
-                stats.outcomes[ended.outcome.index()] += 1;
+                stats.count(ended.outcome, now);
                 let Some(delay) = ended.outcome.delay() else { return };
                 let expired = matches!(ended.outcome, Outcome::Expired { .. });
                 let of_service = stats.delays.get_or_insert_with(|| Delays::new(bounds, Precision::Service, now));
@@ -262,6 +257,7 @@ impl Stats {
                 let Some(stats) = &stats.changes[change.index()] else { continue };
                 let mut row = Series::new(service.clone(), change);
                 (row.outcomes, row.judged, row.missed) = (stats.outcomes, stats.judged, stats.missed.total());
+                (row.first, row.created) = (stats.first, stats.created);
                 row.delays = stats.delays.as_ref().map(Delays::buckets);
                 series.insert((service.clone(), change), row);
             }
@@ -330,7 +326,7 @@ fn change_of(
     let new = || ServiceStats { changes: Default::default(), alive: now, counted: now };
     let stats = services.entry(name).or_insert_with(new);
     (stats.alive, stats.counted) = (now, now);
-    stats.changes[change.index()].get_or_insert_default()
+    stats.changes[change.index()].get_or_insert_with(|| Box::new(ChangeStats::new(now)))
 }
 
 // === impl Series ===
@@ -341,6 +337,8 @@ impl Series {
             service,
             change,
             outcomes: Default::default(),
+            first: Default::default(),
+            created: Stamp::default(),
             judged: 0,
             missed: 0,
             delays: None,

@@ -42,7 +42,15 @@ impl Prometheus {
     /// # Errors
     /// If it cannot be built or started.
     pub async fn labelling(target: &str, labels: &str) -> Result<Self> {
-        Self::start(target, labels, &[]).await
+        Self::start(target, labels, &[], "exemplar-storage").await
+    }
+
+    /// As [`Self::scraping`], where Prometheus takes counters for zero at the time when they began.
+    ///
+    /// # Errors
+    /// If it cannot be built or started.
+    pub async fn counting_from_the_start(target: &str) -> Result<Self> {
+        Self::start(target, "", &[], "created-timestamp-zero-ingestion").await
     }
 
     /// As [`Self::scraping`], with rule files of these contents.
@@ -50,10 +58,10 @@ impl Prometheus {
     /// # Errors
     /// If it cannot be built or started, or refuses the rules.
     pub async fn evaluating(target: &str, rules: &[String]) -> Result<Self> {
-        Self::start(target, "", rules).await
+        Self::start(target, "", rules, "exemplar-storage").await
     }
 
-    async fn start(target: &str, labels: &str, rules: &[String]) -> Result<Self> {
+    async fn start(target: &str, labels: &str, rules: &[String], feature: &str) -> Result<Self> {
         let programs = tokio::task::spawn_blocking(programs).await??;
         let folder = tempfile::tempdir()?;
         for (number, rules) in rules.iter().enumerate() {
@@ -76,7 +84,7 @@ impl Prometheus {
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))
-            .arg("--enable-feature=exemplar-storage")
+            .arg(format!("--enable-feature={feature}"))
             .arg("--log.level=warn");
         let process = Process::start("prometheus", command, Output::Log, &folder.path().join("log"))?;
         let prometheus = Self { address, process, _folder: folder };

@@ -68,6 +68,27 @@ async fn prometheus_reads_native_and_classic_histograms_that_agree_with_the_samp
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn prometheus_counts_the_first_changes_of_a_service_where_it_takes_start_timestamps() -> Result<()> {
+    let plane = ControlPlane::start(Options::default()).await?;
+    let mut scene = Scene::start(&plane, "created").await?;
+    drive(&scene.objects).await?;
+    scene.agree().await?;
+    // All has happened before the first scrape: only who knows that it began at zero sees it rise.
+    let changes = "endpointlag_changes_total{change=\"ready\", outcome=\"propagated\"}";
+    let risen = format!("sum(max_over_time({changes}[10m]) - min_over_time({changes}[10m]))");
+    for (aware, seen) in [(true, PODS), (false, 0)] {
+        let prometheus = match aware {
+            true => Prometheus::counting_from_the_start(scene.daemon.address()).await?,
+            false => Prometheus::scraping(scene.daemon.address()).await?,
+        };
+        prometheus.until(&format!("sum({changes}) == {PODS}")).await?;
+        let risen = prometheus.query(&risen).await?;
+        ensure!(risen.len() == 1 && risen[0].value == seen as f64, "aware: {aware}, seen to rise: {risen:?}");
+    }
+    scene.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn promtool_finds_no_fault_with_the_metrics() -> Result<()> {
     let plane = ControlPlane::start(Options::default()).await?;
     let mut scene = Scene::start(&plane, "promtool").await?;

@@ -46,8 +46,8 @@ local base(type, title, description, unit, targets) = {
   byName(name, properties):: $.override({ id: 'byName', options: name }, properties),
 
   // Units. What comes a second, by its name; seconds on an axis, which Grafana would write as 1.67 mins; and on one of decades.
-  perSecond(what):: 'suffix: %s/s' % what,
-  seconds:: 'suffix: s',
+  perSecond(what):: 'suffix:%s/s' % what,
+  seconds:: 'suffix:s',
   decades:: 'si:s',
 
   // A number with its recent course, or several of them.

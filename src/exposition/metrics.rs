@@ -94,8 +94,8 @@ impl Scrape {
     /// # Errors
     /// None in practice: it writes to memory.
     pub fn encode(&self, format: Format) -> prometheus::Result<Vec<u8>> {
-        let context = Context { histograms: self.histograms, at: self.snapshot.at, wall: self.snapshot.wall };
-        let mut page = Page::new(format, context);
+        let context = Context { format, histograms: self.histograms, at: self.snapshot.at, wall: self.snapshot.wall };
+        let mut page = Page::new(context);
         self.write_changes(&mut page)?;
         self.write_states(&mut page)?;
         self.write_watches(&mut page)?;
@@ -125,10 +125,12 @@ impl Scrape {
         page.family(&metric::CHANGES, |family| {
             for row in series {
                 let [namespace, name, change] = labels(row);
-                for (outcome, count) in Outcome::NAMES.iter().zip(row.outcomes) {
+                for ((outcome, count), first) in Outcome::NAMES.iter().zip(row.outcomes).zip(row.first) {
+                    let always = ALWAYS_SHOWN.contains(outcome);
                     // Most Services never see the others: their series come with the first.
-                    if count > 0 || ALWAYS_SHOWN.contains(outcome) {
-                        family.value(&[namespace, name, change, outcome], count as f64);
+                    if count > 0 || always {
+                        let began = if always { row.created } else { first };
+                        family.count(&[namespace, name, change, outcome], count as f64, began);
                     }
                 }
             }
@@ -138,8 +140,13 @@ impl Scrape {
         };
         each(&metric::PENDING, &|row| row.pending as f64)?;
         each(&metric::OLDEST_PENDING, &|row| self.age(row.oldest))?;
-        each(&metric::SLO_CHANGES, &|row| row.judged as f64)?;
-        each(&metric::SLO_MISSED, &|row| row.missed as f64)
+        let mut each = |metric, value: &dyn Fn(&Series) -> u64| {
+            page.family(metric, |family| {
+                series.iter().for_each(|row| family.count(&labels(row), value(row) as f64, row.created));
+            })
+        };
+        each(&metric::SLO_CHANGES, &|row| row.judged)?;
+        each(&metric::SLO_MISSED, &|row| row.missed)
     }
 
     /// By Service, whether anything has changed or not.

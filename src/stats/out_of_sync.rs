@@ -80,40 +80,4 @@ fn by_service<'a>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn name(name: &str) -> Arc<ServiceName> {
-        Arc::new(ServiceName { namespace: "shop".into(), name: name.into() })
-    }
-
-    fn at(seconds: u64) -> Stamp {
-        Stamp::new(Duration::from_secs(seconds))
-    }
-
-    fn found(service: &str, endpoints: u64, oldest: u64, traffic: Option<u64>) -> OutOfSyncService {
-        OutOfSyncService { service: name(service), endpoints, oldest: at(oldest), oldest_traffic: traffic.map(at) }
-    }
-
-    #[test]
-    fn a_service_in_sync_is_said_to_be() {
-        let measured = [name("cart"), name("search")];
-        let services = by_service(measured.iter(), [found("cart", 2, 7, None)].into_iter(), Arc::clone);
-        let cart = OutOfSync { endpoints: 2, oldest: Some(at(7)), oldest_traffic: None };
-        assert_eq!(services, BTreeMap::from([(name("cart"), cart), (name("search"), OutOfSync::default())]));
-    }
-
-    #[test]
-    fn services_that_share_a_name_add_up_to_the_oldest() {
-        let measured = [name("a"), name("b"), name("c"), name("d")];
-        let all = [found("b", 2, 7, Some(9)), found("c", 3, 5, Some(12)), found("d", 1, 30, None)];
-        let services =
-            by_service(
-                measured.iter(),
-                all.into_iter(),
-                |it| if *it.name == *"a" { it.clone() } else { name("other") },
-            );
-        let other = OutOfSync { endpoints: 6, oldest: Some(at(5)), oldest_traffic: Some(at(9)) };
-        assert_eq!(services, BTreeMap::from([(name("a"), OutOfSync::default()), (name("other"), other)]));
-    }
-}
+mod tests;

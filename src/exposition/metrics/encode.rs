@@ -73,7 +73,6 @@ fn quality(media: &MediaType) -> f64 {
 /// large as its bytes.
 #[derive(Debug)]
 pub(super) struct Page {
-    format: Format,
     context: Context,
     bytes: Vec<u8>,
 }
@@ -82,8 +81,8 @@ pub(super) struct Page {
 
 impl Page {
     /// Empty.
-    pub(super) fn new(format: Format, context: Context) -> Self {
-        Self { format, context, bytes: Vec::new() }
+    pub(super) fn new(context: Context) -> Self {
+        Self { context, bytes: Vec::new() }
     }
 
     /// Adds a family, unless it has no rows.
@@ -104,7 +103,7 @@ impl Page {
     /// # Errors
     /// If it has no rows.
     pub(super) fn append(&mut self, family: &MetricFamily, exemplars: &Exemplars) -> prometheus::Result<()> {
-        match self.format {
+        match self.context.format {
             Format::Text => TextEncoder::new().encode(slice::from_ref(family), &mut self.bytes),
             Format::Protobuf => ProtobufEncoder::new().encode(slice::from_ref(family), &mut self.bytes),
             Format::OpenMetrics => {
@@ -116,7 +115,7 @@ impl Page {
 
     /// All of it.
     pub(super) fn finish(mut self) -> Vec<u8> {
-        if self.format == Format::OpenMetrics {
+        if self.context.format == Format::OpenMetrics {
             self.bytes.extend_from_slice(openmetrics::END);
         }
         self.bytes

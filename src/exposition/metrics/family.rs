@@ -1,7 +1,7 @@
 //! One metric family under construction.
 
 use super::{
-    Histograms, native,
+    Format, Histograms, native,
     table::{Kind, Metric},
 };
 use crate::{
@@ -17,6 +17,7 @@ pub(super) type Exemplars = BTreeMap<usize, (Exemplar, SystemTime)>;
 /// What all families of a scrape have in common.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context {
+    pub(super) format: Format,
     pub(super) histograms: Histograms,
     /// The same moment on both clocks.
     pub(super) at: Stamp,
@@ -48,37 +49,45 @@ impl Family {
         Self { context, metric, rows: Vec::new(), exemplars: Exemplars::new() }
     }
 
-    /// Adds a counter or a gauge. Labels come in the order of the metric's names.
+    /// Adds a gauge, or a counter that has counted since the daemon started. Labels come in the order of the metric's names.
     pub(super) fn value(&mut self, labels: &[&str], value: f64) {
-        let mut row = Row::from_label(pairs(self.metric, labels));
-        match self.metric.kind {
-            Kind::Gauge => {
-                let mut gauge = Gauge::default();
-                gauge.set_value(value);
-                row.set_gauge(gauge);
-            }
-            Kind::Counter | Kind::Histogram => {
-                let mut counter = Counter::default();
-                counter.set_value(value);
-                row.set_counter(counter);
-            }
+        if self.metric.kind == Kind::Counter {
+            return self.count(labels, value, Stamp::default());
         }
+        let mut gauge = Gauge::default();
+        gauge.set_value(value);
+        let mut row = Row::from_label(pairs(self.metric, labels));
+        row.set_gauge(gauge);
+        self.rows.push(row);
+    }
+
+    /// Adds a counter that has counted since `created`.
+    pub(super) fn count(&mut self, labels: &[&str], value: f64, created: Stamp) {
+        let mut counter = Counter::default();
+        counter.set_value(value);
+        if self.context.format == Format::Protobuf {
+            native::add_counter_start(&mut counter, self.context.wall_at(created));
+        }
+        let mut row = Row::from_label(pairs(self.metric, labels));
+        row.set_counter(counter);
         self.rows.push(row);
     }
 
     /// Adds a histogram. Labels come in the order of the metric's names.
     pub(super) fn histogram(&mut self, labels: &[&str], bounds: &Bounds, buckets: &Buckets) {
-        let Context { histograms, .. } = self.context;
+        let Context { format, histograms, .. } = self.context;
         let mut histogram = Histogram::default();
         if histograms != Histograms::Native {
             histogram.set_bucket(classic(bounds, buckets));
         }
         histogram.set_sample_count(buckets.counts.iter().sum());
         histogram.set_sample_sum(buckets.sum);
-        if histograms != Histograms::Classic {
-            native::add_buckets(&mut histogram, buckets, |exemplar| self.context.wall_at(exemplar.at));
+        if format == Format::Protobuf {
+            if histograms != Histograms::Classic {
+                native::add_buckets(&mut histogram, buckets, |exemplar| self.context.wall_at(exemplar.at));
+            }
+            native::add_start(&mut histogram, self.context.wall_at(buckets.created));
         }
-        native::add_start(&mut histogram, self.context.wall_at(buckets.created));
         if let Some(exemplar) = &buckets.exemplar {
             self.exemplars.insert(self.rows.len(), (exemplar.clone(), self.context.wall_at(exemplar.at)));
         }

@@ -5,7 +5,7 @@
 
 use super::exemplar;
 use crate::stats::{Buckets, Exemplar, SCHEMA, ZERO_THRESHOLD};
-use prometheus::proto::Histogram;
+use prometheus::proto::{Counter, Histogram};
 use prost::Message;
 use protobuf::UnknownValue;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,6 +17,9 @@ const POSITIVE_SPAN_FIELD: u32 = 12;
 const POSITIVE_DELTA_FIELD: u32 = 13;
 const START_TIMESTAMP_FIELD: u32 = 15;
 const EXEMPLARS_FIELD: u32 = 16;
+
+/// Of `io.prometheus.client.Counter`.
+const COUNTER_START_TIMESTAMP_FIELD: u32 = 3;
 
 #[derive(Clone, PartialEq, Message)]
 struct BucketSpan {
@@ -83,6 +86,12 @@ pub(super) fn add_buckets(histogram: &mut Histogram, buckets: &Buckets, wall: im
 pub(super) fn add_start(histogram: &mut Histogram, start: SystemTime) {
     let fields = histogram.special_fields.mut_unknown_fields();
     fields.add_length_delimited(START_TIMESTAMP_FIELD, timestamp(start).encode_to_vec());
+}
+
+/// The same of a counter: the first count of a new series is an increase then, where Prometheus takes it as one.
+pub(super) fn add_counter_start(counter: &mut Counter, start: SystemTime) {
+    let fields = counter.special_fields.mut_unknown_fields();
+    fields.add_length_delimited(COUNTER_START_TIMESTAMP_FIELD, timestamp(start).encode_to_vec());
 }
 
 fn timestamp(time: SystemTime) -> Timestamp {

@@ -176,8 +176,18 @@ mod client_model {
 
     #[derive(Clone, PartialEq, prost::Message)]
     pub struct Metric {
+        #[prost(message, optional, tag = "3")]
+        pub counter: Option<Counter>,
         #[prost(message, optional, tag = "7")]
         pub histogram: Option<Histogram>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct Counter {
+        #[prost(double, tag = "1")]
+        pub value: f64,
+        #[prost(message, optional, tag = "3")]
+        pub start_timestamp: Option<Timestamp>,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
@@ -233,15 +243,35 @@ fn propagation_in_protobuf(histograms: Histograms) -> Vec<client_model::Histogra
     propagation_of(&Scrape { histograms, ..scrape() }.encode(Format::Protobuf).expect("encodes"))
 }
 
-fn propagation_of(mut rest: &[u8]) -> Vec<client_model::Histogram> {
-    let mut histograms = Vec::new();
-    while !rest.is_empty() {
-        let family = client_model::MetricFamily::decode_length_delimited(&mut rest).expect("a family");
-        if family.name == "endpointlag_propagation_seconds" {
-            histograms.extend(family.metric.into_iter().filter_map(|metric| metric.histogram));
+fn propagation_of(protobuf: &[u8]) -> Vec<client_model::Histogram> {
+    rows_of(protobuf, "endpointlag_propagation_seconds").into_iter().filter_map(|row| row.histogram).collect()
+}
+
+fn rows_of(mut protobuf: &[u8], name: &str) -> Vec<client_model::Metric> {
+    let mut rows = Vec::new();
+    while !protobuf.is_empty() {
+        let family = client_model::MetricFamily::decode_length_delimited(&mut protobuf).expect("a family");
+        if family.name == name {
+            rows.extend(family.metric);
         }
     }
-    histograms
+    rows
+}
+
+#[test]
+fn counters_say_in_protobuf_since_when_they_count() {
+    let bytes = scrape().encode(Format::Protobuf).expect("encodes");
+    let starts = |name| -> Vec<(f64, i64)> {
+        let counters = rows_of(&bytes, name).into_iter().filter_map(|row| row.counter);
+        counters.map(|it| (it.value, it.start_timestamp.map_or(0, |start| start.seconds))).collect()
+    };
+    // The first change ended a second after the start, eight before the scrape.
+    let changes = starts("endpointlag_changes_total");
+    assert_eq!(changes, [(3.0, 1_699_999_992), (1.0, 1_699_999_992), (1.0, 1_699_999_992)]);
+    assert_eq!(starts("endpointlag_slo_missed_total"), [(1.0, 1_699_999_992)]);
+    assert_eq!(starts("endpointlag_samples_dropped_total"), [(0.0, 1_699_999_991)]);
+    let text = text(Format::OpenMetrics);
+    assert!(!text.contains("_created"), "Prometheus would take each for a series of its own");
 }
 
 #[test]
