@@ -19,7 +19,7 @@ const ENDED_BY: i32 = 128;
 
 /// What signals asked for so far.
 #[derive(Clone, Debug)]
-pub struct Signals {
+pub struct OsSignals {
     stop: watch::Receiver<bool>,
     hangups: Hangups,
 }
@@ -37,9 +37,9 @@ struct Watcher {
     format: LogFormat,
 }
 
-// === impl Signals ===
+// === impl OsSignals ===
 
-impl Signals {
+impl OsSignals {
     /// Starts to wait for signals, on a thread that nothing else can block: it is what ends the process where the rest hangs.
     ///
     /// # Errors
