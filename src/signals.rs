@@ -9,7 +9,7 @@ use tokio::{
 };
 
 /// How long the process may take to end in good order: with what it takes to say that it did not, less than two seconds.
-const LIMIT: Duration = Duration::from_millis(1800);
+const LIMIT: Duration = Duration::from_millis(1700);
 
 /// How long it may take to say so: standard error may be a pipe that is full.
 const LAST_WORDS: Duration = Duration::from_millis(100);
