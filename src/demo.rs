@@ -8,7 +8,7 @@ use crate::{
     config::Settings,
     daemon::{Daemon, DaemonError, Readers},
     server::Server,
-    signals::Signals,
+    signals::OsSignals,
     simulator::{self, LifeSettings, Simulator},
 };
 use std::{
@@ -38,7 +38,7 @@ pub enum DemoError {
 ///
 /// # Errors
 /// If either cannot start, or nobody reads the table any more.
-pub async fn run(settings: Settings, seed: u64, every: Option<Duration>, signals: &Signals) -> Result<(), DemoError> {
+pub async fn run(settings: Settings, seed: u64, every: Option<Duration>, signals: &OsSignals) -> Result<(), DemoError> {
     let life = Some(LifeSettings::default());
     let simulated = simulator::Settings { seed, life, ..Default::default() };
     let cluster = Simulator::start(simulated).await.map_err(DemoError::Simulator)?;

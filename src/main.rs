@@ -9,7 +9,7 @@ use endpointlag::{
     demo,
     logging::LogFormat,
     server::Server,
-    signals::Signals,
+    signals::OsSignals,
 };
 use std::process::ExitCode;
 
@@ -77,10 +77,10 @@ fn demo(args: &DemoArgs) -> anyhow::Result<()> {
 }
 
 /// What every way to measure begins with: logging, and that neither a panic nor anything that hangs keeps the process.
-fn begin(format: LogFormat, settings: &Settings) -> anyhow::Result<Signals> {
+fn begin(format: LogFormat, settings: &Settings) -> anyhow::Result<OsSignals> {
     format.end_on_panic();
     format.start(settings.log.clone());
-    Signals::start(format).context("cannot wait for signals")
+    OsSignals::start(format).context("cannot wait for signals")
 }
 
 /// Runs on a runtime that does not wait, in the end, for a thread that a file or a pipe has blocked.

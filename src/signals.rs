@@ -9,7 +9,7 @@ use tokio::{
 };
 
 /// How long the process may take to end in good order: with what it takes to say that it did not, less than two seconds.
-const LIMIT: Duration = Duration::from_millis(1800);
+const LIMIT: Duration = Duration::from_millis(1700);
 
 /// How long it may take to say so: standard error may be a pipe that is full.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -19,7 +19,7 @@ const ENDED_BY: i32 = 128;
 
 /// What signals asked for so far.
 #[derive(Clone, Debug)]
-pub struct Signals {
+pub struct OsSignals {
     stop: watch::Receiver<bool>,
     hangups: Hangups,
 }
@@ -37,9 +37,9 @@ struct Watcher {
     format: LogFormat,
 }
 
-// === impl Signals ===
+// === impl OsSignals ===
 
-impl Signals {
+impl OsSignals {
     /// Starts to wait for signals, on a thread that nothing else can block: it is what ends the process where the rest hangs.
     ///
     /// # Errors
