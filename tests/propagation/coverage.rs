@@ -2,14 +2,14 @@
 
 use crate::{
     reference::Reference,
-    world::{Step, scripts},
+    world::{Play, Step, scripts, tell},
 };
 use endpointlag::{
     cluster::{
-        event::Event,
+        event::{Event, Seen, Stamp},
         object::{Families, Uid},
     },
-    propagation::{Change, Outcome, ServiceName},
+    propagation::{Change, Outcome, ServiceName, Settings},
 };
 use proptest::{
     strategy::{Strategy, ValueTree},
@@ -121,6 +121,18 @@ impl Met {
     }
 }
 
+/// A reference that has heard nothing but these lists.
+fn fresh<'a>(settings: Settings, lists: impl Iterator<Item = &'a Event>) -> Reference {
+    let mut reference = Reference::new(settings);
+    lists.for_each(|event| reference.apply(Seen::late(Stamp::default()), event));
+    reference
+}
+
+/// What is out of sync, and whether traffic goes wrong.
+fn named(reference: &Reference) -> Vec<((ServiceName, Uid), bool)> {
+    reference.out_of_sync().into_iter().map(|(endpoint, (_, traffic))| (endpoint, traffic)).collect()
+}
+
 #[test]
 fn the_scripts_come_to_every_outcome_of_every_kind() {
     let mut met = Met::default();
@@ -128,9 +140,16 @@ fn the_scripts_come_to_every_outcome_of_every_kind() {
     for _ in 0..SCRIPTS {
         let script = scripts().new_tree(&mut runner).expect("scripts are never rejected").current();
         let (mut reference, mut memory) = (Reference::new(script.settings), Memory::default());
-        for step in script.play().steps {
-            reference.feed(&step);
-            met.take(&mut memory, &step, &mut reference);
+        let Play { steps, settled } = script.play();
+        let settled_at = settled.as_ref().map(|(count, _)| *count);
+        for (index, step) in steps.iter().enumerate() {
+            if settled_at == Some(index) {
+                assert!(!reference.is_blind(), "every watch is whole where a script settles");
+                let lists = settled.iter().flat_map(|(_, lists)| lists);
+                assert_eq!(named(&reference), named(&fresh(script.settings, lists)), "of\n{}", tell(&steps[..index]));
+            }
+            reference.feed(step);
+            met.take(&mut memory, step, &mut reference);
         }
         let left = (reference.pending.len(), reference.remembered(), reference.out_of_sync().len());
         assert_eq!(left, (0, 0, 0), "everything was deleted, and the time for all is over");

@@ -83,6 +83,9 @@ fn a_flood_stays_within_its_bound_and_is_freed() {
     ]);
     assert_eq!((ended, missed), (expected, most));
 
+    assert_eq!(tracker.out_of_sync_endpoints().count(), PODS, "what was given up is wrong all the same");
+    assert!(tracker.out_of_sync_endpoints().all(|endpoint| endpoint.traffic));
+
     for number in new {
         apply(&mut tracker, live(800), Event::PodDeleted(pod(number, 30, true)));
     }
@@ -91,6 +94,7 @@ fn a_flood_stays_within_its_bound_and_is_freed() {
         apply(&mut tracker, live(800), Event::EndpointSliceDeleted(slice(number).encode()));
     }
     assert_eq!(tracker.size(), Size::default());
+    assert_eq!(tracker.out_of_sync_endpoints().count(), 0);
     assert_eq!(tracker.reports().count(), 0);
 }
 

@@ -20,7 +20,7 @@ use crate::world::Step;
 use endpointlag::{
     cluster::{
         event::{Event, Resource, Seen, Stamp},
-        object::Uid,
+        object::{Pod, Service, Uid},
     },
     propagation::{Change, Outcome, ServiceName, Settings},
 };
@@ -236,26 +236,25 @@ impl Reference {
             return;
         }
         let before = self.before();
+        let is_other_pod =
+            |pod: &Pod| before.pods.get(&pod.uid).is_some_and(|it| it.resource_version != pod.resource_version);
+        let is_other_service =
+            |of: &Service| before.services.get(&of.uid).is_some_and(|it| it.resource_version != of.resource_version);
         match event {
-            Event::Pod(pod) => {
-                if before.pods.get(&pod.uid).is_some_and(|known| known.resource_version != pod.resource_version) {
-                    self.pending
-                        .iter_mut()
-                        .filter(|it| it.pod.as_ref() == Some(&pod.uid))
-                        .for_each(|it| it.exact = false);
-                    self.forget_starts_of_pod(&pod.uid);
-                }
+            Event::Pod(pod) if is_other_pod(pod) => {
+                self.forget_starts(|it| it.pod.as_ref() == Some(&pod.uid), &pod.uid)
             }
-            Event::Service(service) => {
-                let known = before.services.get(&service.uid);
-                if known.is_some_and(|known| known.resource_version != service.resource_version) {
-                    let own = |it: &&mut Pending| it.pod.is_none() && it.owner == service.uid;
-                    self.pending.iter_mut().filter(own).for_each(|it| it.exact = false);
-                    self.forget_starts_of_service(&service.uid);
-                }
+            Event::Service(service) if is_other_service(service) => {
+                self.forget_starts(|it| it.pod.is_none() && it.owner == service.uid, &service.uid);
             }
             _ => {}
         }
+    }
+
+    /// What is pending of a pod or of a Service itself, and what is remembered of it, has no known start any more.
+    fn forget_starts(&mut self, is_of_it: impl Fn(&Pending) -> bool, uid: &Uid) {
+        self.pending.iter_mut().filter(|it| is_of_it(it)).for_each(|it| it.exact = false);
+        self.forget_starts_of_overtaken(uid);
     }
 
     /// Objects of the first lists are no changes; where they disagree, something is under way since nobody knows when.

@@ -61,6 +61,7 @@ fn a_week_has_exact_totals_and_flat_memory() {
         assert_eq!(counted, expected, "on the evening of day {}", day + 1);
         assert_eq!(tracker.size(), known.size(), "on the evening of day {}", day + 1);
         assert_eq!(tracker.measured_services().count(), SERVICES);
+        assert!(tracker.out_of_sync().is_empty(), "on the evening of day {}", day + 1);
         evenings.push(tracker.size());
     }
     let changes: u64 = expected.outcomes.values().sum();

@@ -8,4 +8,9 @@ mod stage;
 mod streams;
 mod tale;
 
-pub use self::{script::scripts, stage::Script, streams::Step, tale::tell};
+pub use self::{
+    script::scripts,
+    stage::{Play, Script},
+    streams::Step,
+    tale::tell,
+};

@@ -140,17 +140,13 @@ impl Reference {
         }
     }
 
-    /// The pod has been through states that nobody told of: when its moves were is not known any more.
-    pub(super) fn forget_starts_of_pod(&mut self, pod: &Uid) {
-        let memories = self.overtaken.iter_mut().filter(|((_, of), _)| of == pod);
+    /// The pod or the Service has been through states that nobody told of: when its moves were is not known any more.
+    pub(super) fn forget_starts_of_overtaken(&mut self, uid: &Uid) {
+        let memories = self.overtaken.iter_mut().filter(|((_, pod), _)| pod == uid);
         for (_, seen) in memories.flat_map(|(_, memory)| &mut memory.answers) {
             *seen = Seen::late(seen.at);
         }
-    }
-
-    /// The same of a Service and its edit.
-    pub(super) fn forget_starts_of_service(&mut self, service: &Uid) {
-        if let Some(dormant) = self.dormant.get_mut(service) {
+        if let Some(dormant) = self.dormant.get_mut(uid) {
             dormant.seen = Seen::late(dormant.seen.at);
         }
     }

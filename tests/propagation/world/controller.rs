@@ -30,7 +30,7 @@ pub struct Manner {
 }
 
 enum Write {
-    Put(EndpointSlice),
+    Put(Box<EndpointSlice>),
     Delete(Uid),
 }
 
@@ -50,7 +50,7 @@ impl Controller {
         let most = if manner.writes == 0 { usize::MAX } else { usize::from(manner.writes) };
         for write in writes.into_iter().take(most) {
             match write {
-                Write::Put(slice) => cluster.write_slice(slice),
+                Write::Put(slice) => cluster.write_slice(*slice),
                 Write::Delete(uid) => cluster.delete_slice(&uid),
             }
         }
@@ -76,11 +76,11 @@ impl Controller {
                 let reusable = existing.iter().position(|slice| slice.owner == owner);
                 match reusable.map(|at| existing.remove(at)) {
                     Some(old) if old.ports == ports && old.endpoints == endpoints => {}
-                    Some(old) => writes.push(Write::Put(EndpointSlice { ports, endpoints, ..old })),
+                    Some(old) => writes.push(Write::Put(Box::new(EndpointSlice { ports, endpoints, ..old }))),
                     None if service.terminating => {}
                     None => {
                         let uid = cluster.uid();
-                        writes.push(Write::Put(EndpointSlice {
+                        writes.push(Write::Put(Box::new(EndpointSlice {
                             name: format!("{}-{uid}", service.name),
                             uid,
                             namespace: service.namespace.clone(),
@@ -88,7 +88,7 @@ impl Controller {
                             owner,
                             ports,
                             endpoints,
-                        }));
+                        })));
                     }
                 }
             }

@@ -8,6 +8,7 @@ use endpointlag::{
     },
     propagation::Change,
 };
+use std::slice::from_ref;
 
 fn ignored(ignore: bool) -> Event {
     Event::Service(Service { ignore: Annotation::Set(ignore), ..service("s") })
@@ -60,10 +61,8 @@ fn slices_may_come_before_the_service_that_owns_them() {
 fn a_dropped_family_is_awaited() {
     let two = Pod { families: dual(), ..pod("a", true) };
     let wide = Service { families: dual(), ..service("s") };
-    let (four, six) = (
-        slice_in(Family::V4, "4", &wide, std::slice::from_ref(&two)),
-        slice_in(Family::V6, "6", &wide, std::slice::from_ref(&two)),
-    );
+    let (four, six) =
+        (slice_in(Family::V4, "4", &wide, from_ref(&two)), slice_in(Family::V6, "6", &wide, from_ref(&two)));
     let mut scene = Scene::new(vec![Event::Service(wide), Event::Pod(two), four, six.clone()]);
     scene.live(1.0, Event::Service(service("s")));
     assert_eq!(scene.pending(), [("service".into(), Change::Service, 1.0)]);

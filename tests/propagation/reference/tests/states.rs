@@ -8,6 +8,7 @@ use endpointlag::{
     },
     propagation::Change,
 };
+use std::slice::from_ref;
 
 #[test]
 fn expiry_hides_nothing() {
@@ -50,22 +51,18 @@ fn the_traffic_of_what_is_out_of_sync() {
         Scene::new(listed).out_of_sync().into_iter().map(|(_, _, traffic)| traffic).collect::<Vec<_>>()
     };
     let (ready, unready) = (pod("a", true), pod("a", false));
-    assert!(state(&ready, vec![slice(&cart, std::slice::from_ref(&ready))]).is_empty());
+    assert!(state(&ready, vec![slice(&cart, from_ref(&ready))]).is_empty());
     assert_eq!(state(&ready, vec![]), [true], "it should get connections");
     assert!(state(&unready, vec![]).is_empty(), "listed nowhere, and no connections");
     let leaving = Pod { terminating: true, ..ready.clone() };
-    assert_eq!(state(&leaving, vec![slice(&cart, std::slice::from_ref(&unready))]), [false], "it gets none, rightly");
+    assert_eq!(state(&leaving, vec![slice(&cart, from_ref(&unready))]), [false], "it gets none, rightly");
     let ended = Pod { terminal: true, ..unready.clone() };
-    assert_eq!(
-        state(&ended, vec![slice(&cart, std::slice::from_ref(&unready))]),
-        [false],
-        "listed, and gets no connections"
-    );
-    let too_many = slice_in(Family::V6, "6", &cart, std::slice::from_ref(&ready));
-    assert_eq!(state(&ready, vec![slice(&cart, std::slice::from_ref(&ready)), too_many]), [true]);
+    assert_eq!(state(&ended, vec![slice(&cart, from_ref(&unready))]), [false], "listed, and gets no connections");
+    let too_many = slice_in(Family::V6, "6", &cart, from_ref(&ready));
+    assert_eq!(state(&ready, vec![slice(&cart, from_ref(&ready)), too_many]), [true]);
     let other_ports = Service { ports: vec![port(81)], ..cart.clone() };
-    assert_eq!(state(&ready, vec![slice(&other_ports, std::slice::from_ref(&ready))]), [true]);
-    assert_eq!(state(&unready, vec![slice(&other_ports, std::slice::from_ref(&unready))]), [false]);
+    assert_eq!(state(&ready, vec![slice(&other_ports, from_ref(&ready))]), [true]);
+    assert_eq!(state(&unready, vec![slice(&other_ports, from_ref(&unready))]), [false]);
 }
 
 #[test]
