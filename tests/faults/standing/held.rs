@@ -36,7 +36,8 @@ impl Held {
         self.objects.delete_service("web").await?;
         view.wait_standing(0.0).await?;
         let told = view.outcomes(Change::Ready)?;
-        ensure!(told == [Outcome::Withdrawn], "{told:?}");
+        // The other, where the daemon had to wait for a processor just then.
+        ensure!(matches!(told[..], [Outcome::Withdrawn | Outcome::Censored]), "{told:?}");
         view.wait("no miss", |it| it.missed(Change::Ready) == 0.0).await
     }
 
