@@ -152,6 +152,8 @@ impl Scrape {
             }
             let gap: f64 = watches.iter().map(|watch| watch.gap().as_secs_f64()).sum();
             families.value(&metric::WATCH_GAP, &labels, gap);
+            let blind: f64 = watches.iter().map(|watch| watch.blind().as_secs_f64()).sum();
+            families.value(&metric::WATCH_BLIND, &labels, blind);
             let oldest: Option<Stamp> = watches.iter().map(|watch| watch.last_byte()).min();
             let age = oldest.map_or(0.0, |oldest| self.snapshot.at.since(oldest).as_secs_f64());
             families.value(&metric::WATCH_AGE, &labels, age);
@@ -163,6 +165,7 @@ impl Scrape {
             }
             let ping = watches.iter().map(|watch| watch.link.ping()).max().unwrap_or_default();
             families.value(&metric::WATCH_PING, &labels, ping.as_secs_f64());
+            families.value(&metric::WATCH_SLOW_PINGS, &labels, sum(|watch| watch.link.slow_pings()));
             let synced = watches.iter().all(|watch| watch.is_synced());
             families.value(&metric::WATCH_SYNCED, &labels, f64::from(u8::from(synced)));
         }

@@ -10,8 +10,8 @@ use crate::cluster::{
     event::Resource,
     object::{CONTROLLER, MANAGED_BY_LABEL, SERVICE_NAME_LABEL},
     wire::{
-        Endpoint, EndpointConditions, EndpointPort, EndpointSlice, ObjectReference, Pod, PodCondition, PodIp,
-        PodStatus, Service, ServicePort,
+        Endpoint, EndpointConditions, EndpointPort, EndpointSlice, ObjectReference, OwnerReference, Pod, PodCondition,
+        PodIp, PodStatus, Service, ServicePort,
     },
 };
 use bytes::Bytes;
@@ -180,6 +180,7 @@ impl Fleet {
         slice.metadata.name = format!("{}-{number}", service_name(service));
         slice.metadata.namespace = self.namespace(service);
         slice.metadata.uid = uid(3, number * self.size.services + service);
+        slice.metadata.owner_references = vec![OwnerReference::to_service(&service_name(service), &uid(1, service))];
         slice.metadata.labels.insert(SERVICE_NAME_LABEL.to_owned(), service_name(service));
         slice.metadata.labels.insert(MANAGED_BY_LABEL.to_owned(), CONTROLLER.to_owned());
         let port = EndpointPort {
