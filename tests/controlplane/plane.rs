@@ -25,6 +25,8 @@ pub struct Options {
     pub dual_stack: bool,
     /// Write no audit log: there is no truth then, but the API server costs what it costs elsewhere.
     pub unaudited: bool,
+    /// Have the API server speak HTTP/1.1 only.
+    pub without_http2: bool,
 }
 
 /// Flags of the controller manager.
@@ -226,6 +228,7 @@ impl ControlPlane {
             // It would refuse pods until a controller has made their namespace's default account.
             "--disable-admission-plugins=ServiceAccount".to_owned(),
             "--endpoint-reconciler-type=none".to_owned(),
+            format!("--disable-http2-serving={}", self.options.without_http2),
         ]
     }
 

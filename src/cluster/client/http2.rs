@@ -282,6 +282,7 @@ mod tests {
         let began = tokio::time::Instant::now();
         let mut answer = requests.call(request());
         tokio::select! {
+            biased;
             lost = loss(&mut losses) => assert_eq!(lost, Loss::Unanswered),
             _ = &mut answer => panic!("answered"),
         }
