@@ -9,6 +9,7 @@ mod truth;
 /// The tests by what breaks, and what they break it with.
 mod faults {
     mod access;
+    mod balanced;
     mod blind;
     mod compaction;
     mod controller;

@@ -233,8 +233,9 @@ impl Scene {
         let metrics = self.daemon.metrics().await?;
         let samples: Vec<_> =
             self.daemon.samples()?.into_iter().filter(|sample| sample.namespace == namespace).collect();
-        let sums = agreement::check_metrics(namespace, &metrics, records);
-        Ok(agreement::pair(records, &samples).and_then(|pairs| sums.map(|()| pairs)))
+        let doubts = agreement::doubts(&metrics);
+        let sums = agreement::check_metrics(namespace, &metrics, records, doubts);
+        Ok(agreement::pair(records, &samples, doubts).and_then(|pairs| sums.map(|()| pairs)))
     }
 
     /// Ends the daemon as Kubernetes would; it must end well.

@@ -6,7 +6,11 @@ mod exchange;
 mod http2;
 mod link;
 
-pub use self::{connection::Connection, http2::Loss, link::Link};
+pub use self::{
+    connection::Connection,
+    http2::{Loss, Lost},
+    link::Link,
+};
 
 use clap::ValueEnum;
 use http::{Request, Response, uri::Scheme};
@@ -73,6 +77,18 @@ pub enum RequestError {
         status: http::StatusCode,
         /// What it says.
         message: String,
+        /// How long it asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// An answer of somebody else, such as the login page of a proxy.
+    #[error("not the API server but something else answers at {url}: {content_type}: {beginning}")]
+    Foreign {
+        /// Where the API server was looked for.
+        url: String,
+        /// What kind of answer it is.
+        content_type: String,
+        /// How it begins.
+        beginning: String,
     },
     /// An answer that makes no sense.
     #[error(transparent)]

@@ -11,7 +11,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{
             AtomicBool, AtomicU64,
-            Ordering::{AcqRel, Acquire, Relaxed, Release},
+            Ordering::{AcqRel, Acquire, Relaxed},
         },
     },
     time::Duration,
@@ -56,6 +56,7 @@ pub struct WatchHealth {
     malformed: AtomicU64,
     held_up: AtomicU64,
     gap_nanos: AtomicU64,
+    blind_nanos: AtomicU64,
     connect_nanos: AtomicU64,
     restarts: [AtomicU64; Restart::ALL.len()],
     failure: Mutex<Option<(Restart, String)>>,
@@ -111,6 +112,7 @@ impl WatchHealth {
             malformed: AtomicU64::new(0),
             held_up: AtomicU64::new(0),
             gap_nanos: AtomicU64::new(0),
+            blind_nanos: AtomicU64::new(0),
             connect_nanos: AtomicU64::new(0),
             restarts: Default::default(),
             failure: Mutex::new(None),
@@ -134,9 +136,15 @@ impl WatchHealth {
         self.held.fetch_min(at.since_origin().as_nanos() as u64, AcqRel) == NOT_HELD
     }
 
-    /// All has been handed over.
-    pub fn release(&self) {
-        self.held.store(NOT_HELD, Release);
+    /// All has been handed over at `at`.
+    pub fn release(&self, at: Stamp) {
+        let held = self.held.swap(NOT_HELD, AcqRel);
+        self.blind_nanos.fetch_add((at.since_origin().as_nanos() as u64).saturating_sub(held), Relaxed);
+    }
+
+    /// How long not all could be told as it happened, all in all.
+    pub fn blind(&self) -> Duration {
+        Duration::from_nanos(self.blind_nanos.load(Relaxed))
     }
 
     /// Bytes came at `at`.
@@ -277,7 +285,8 @@ mod tests {
         assert!(health.hold(at(5)));
         assert!(!health.hold(at(9)));
         assert_eq!(health.complete_through(), at(5));
-        health.release();
+        health.release(at(12));
+        assert_eq!(health.blind(), Duration::from_secs(7));
         assert!(health.complete_through() > at(1 << 30));
     }
 }

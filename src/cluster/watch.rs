@@ -8,7 +8,7 @@ mod sight;
 
 use self::sight::Sight;
 use crate::cluster::{
-    client::{Connection, Link, Loss, RequestError, Scope},
+    client::{Connection, Link, Loss, Lost, RequestError, Scope},
     clock::Clock,
     event::Stamp,
     frame::Framer,
@@ -81,6 +81,8 @@ struct Ended {
     restart: Restart,
     /// For people, where something is wrong.
     failure: Option<String>,
+    /// Up to when it was complete, where the connection says so for all that use it.
+    through: Option<Stamp>,
 }
 
 /// What happened next while a stream was read.
@@ -88,7 +90,7 @@ enum Turn<T> {
     /// The version that was current once the watch was established, unless the server did not say any.
     Established(Result<u64, RequestError>),
     /// The connection has to be left.
-    Left(Loss),
+    Left(Lost),
     /// Bytes, or the end of the stream.
     Chunk(T),
     /// There is nothing more to read now.
@@ -154,7 +156,7 @@ impl Watch {
                         has_been_up = true;
                         self.health.touch(now);
                         let ended = self.read(&connection, body, resume).await?;
-                        blind_since = self.seen_through(&connection, ended.restart);
+                        blind_since = ended.through.unwrap_or_else(|| self.seen_through(ended.restart));
                         self.health.set_unsynced();
                         self.lose(blind_since)?;
                         End::Stream(ended)
@@ -163,7 +165,11 @@ impl Watch {
             };
             let progress = self.ask_progress().await?;
             resume = progress.resume;
+            let asked_to_wait = end.retry_after();
             let restart = self.account(end, &progress, &mut resume);
+            if let Some(pause) = asked_to_wait {
+                tokio::time::sleep(pause.min(LONGEST_DELAY)).await;
+            }
             if self.clock.now().since(began) >= SOUND {
                 delays = retries().build();
             } else if restart == Restart::Expired && resumes {
@@ -176,12 +182,13 @@ impl Watch {
     }
 
     /// Up to when a stream was complete that has ended.
-    fn seen_through(&self, connection: &Connection, restart: Restart) -> Stamp {
+    fn seen_through(&self, restart: Restart) -> Stamp {
         match restart {
             // All came before the end of the stream did.
             Restart::Closed => self.clock.now(),
-            _ if connection.is_shared() => self.health.link.complete_through(),
-            _ => self.health.last_byte(),
+            // The connection may be well while nothing comes through this stream.
+            Restart::Idle => self.health.last_byte(),
+            _ => self.health.last_byte().max(self.health.link.proven().unwrap_or_default()),
         }
     }
 
@@ -193,7 +200,7 @@ impl Watch {
                 let restart = if failure.expired { Restart::Expired } else { Restart::Malformed };
                 (restart, Some(failure.message.clone()))
             }
-            (End::Stream(Ended { restart, failure }), None) => {
+            (End::Stream(Ended { restart, failure, .. }), None) => {
                 if matches!(restart, Restart::Rewound | Restart::Malformed) {
                     *resume = None;
                 }
@@ -201,12 +208,12 @@ impl Watch {
             }
             (End::Request(error), None) => {
                 let restart = match &error {
-                    RequestError::Refused { status, message } if cannot_resume(*status, message) => {
+                    RequestError::Refused { status, message, .. } if cannot_resume(*status, message) => {
                         *resume = None;
                         Restart::Expired
                     }
                     RequestError::Refused { .. } => Restart::Refused,
-                    RequestError::Malformed(_) => Restart::Malformed,
+                    RequestError::Malformed(_) | RequestError::Foreign { .. } => Restart::Malformed,
                     RequestError::Unreachable { .. } => Restart::Unreachable,
                 };
                 (restart, Some(error.to_string()))
@@ -232,7 +239,7 @@ impl Watch {
             self.hand_over(Step::ListBegan(self.clock.now()))?;
             if *streams_lists {
                 match self.ask(connection, None).await {
-                    Err(RequestError::Refused { status, message }) if lacks_streaming(status) => {
+                    Err(RequestError::Refused { status, message, .. }) if lacks_streaming(status) => {
                         tracing::info!(watch = %self.health, %status, message, "lists in pages: no streamed lists here");
                         *streams_lists = false;
                     }
@@ -316,7 +323,7 @@ impl Watch {
             let next = match turn {
                 Turn::Chunk(next) => next,
                 Turn::Aborted => return Ok(Ended::silently(Restart::Malformed)),
-                Turn::Left(loss) => return Ok(loss.into()),
+                Turn::Left(lost) => return Ok(lost.into()),
                 Turn::Established(Err(error)) => return Ok(Ended::saying(Restart::Malformed, error.to_string())),
                 Turn::Established(Ok(_)) | Turn::Drained | Turn::Alarm => {
                     match turn {
@@ -351,7 +358,7 @@ impl Watch {
                 None => return Ok(Ended::silently(Restart::Closed)),
                 Some(Err(error)) => {
                     tracing::debug!(watch = %self.health, %error, "the connection broke");
-                    return Ok(connection.loss().unwrap_or(Loss::Broken).into());
+                    return Ok(connection.loss().map_or_else(Ended::broken, Ended::from));
                 }
                 Some(Ok(bytes)) => bytes,
             };
@@ -403,7 +410,7 @@ impl Watch {
         if sight.settle(at) {
             self.hand_over(Step::Restored(at))?;
             // Behind that in the queue comes whatever was stamped since.
-            self.health.release();
+            self.health.release(at);
             self.health.set_synced();
         }
         Ok(())
@@ -438,28 +445,45 @@ impl Watch {
     }
 }
 
+// === impl End ===
+
+impl End {
+    /// How long the server asks to be left alone.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Request(RequestError::Refused { retry_after, .. }) => *retry_after,
+            _ => None,
+        }
+    }
+}
+
 // === impl Ended ===
 
 impl Ended {
     /// In good order, or so that somebody else says what was wrong.
     fn silently(restart: Restart) -> Self {
-        Self { restart, failure: None }
+        Self { restart, failure: None, through: None }
     }
 
     fn saying(restart: Restart, failure: String) -> Self {
-        Self { restart, failure: Some(failure) }
+        Self { failure: Some(failure), ..Self::silently(restart) }
+    }
+
+    fn broken() -> Self {
+        Self::saying(Restart::Broken, "the connection broke".to_owned())
     }
 }
 
-impl From<Loss> for Ended {
-    fn from(loss: Loss) -> Self {
-        match loss {
+impl From<Lost> for Ended {
+    fn from(lost: Lost) -> Self {
+        let ended = match lost.cause {
             Loss::Closed => Self::silently(Restart::Closed),
-            Loss::Broken => Self::saying(Restart::Broken, "the connection broke".to_owned()),
+            Loss::Broken => Self::broken(),
             Loss::Unanswered => {
                 Self::saying(Restart::Idle, format!("no PING was answered for {} s", Loss::PATIENCE.as_secs_f64()))
             }
-        }
+        };
+        Self { through: Some(lost.through), ..ended }
     }
 }
 

@@ -182,6 +182,7 @@ impl Scrape {
         each(&metric::WATCH_MALFORMED, &|all| sum(all, WatchHealth::malformed))?;
         each(&metric::WATCH_HELD_UP, &|all| sum(all, WatchHealth::held_up))?;
         each(&metric::WATCH_GAP, &|all| all.iter().map(|watch| watch.gap().as_secs_f64()).sum())?;
+        each(&metric::WATCH_BLIND, &|all| all.iter().map(|watch| watch.blind().as_secs_f64()).sum())?;
         each(&metric::WATCH_AGE, &|all| self.age(all.iter().map(|watch| watch.last_byte()).min()))?;
         each(&metric::WATCH_CONNECT, &|all| {
             all.iter().map(|watch| watch.connect()).max().unwrap_or_default().as_secs_f64()
@@ -189,6 +190,7 @@ impl Scrape {
         each(&metric::WATCH_PING, &|all| {
             all.iter().map(|watch| watch.link.ping()).max().unwrap_or_default().as_secs_f64()
         })?;
+        each(&metric::WATCH_SLOW_PINGS, &|all| sum(all, |watch| watch.link.slow_pings()))?;
         each(&metric::WATCH_SYNCED, &|all| f64::from(u8::from(all.iter().all(|watch| watch.is_synced()))))?;
         page.family(&metric::WATCH_RESTARTS, |family| {
             for resource in Resource::ALL {

@@ -64,7 +64,7 @@ fn time_is_heard_out_as_far_as_the_last_of_a_scopes_watches_is() {
     // A reader waits for room, or its watch is lost.
     scene.healths[1].hold(Stamp::default());
     assert_eq!([heard(0), heard(1)], [Stamp::default(), beat], "of its own scope alone");
-    scene.healths[1].release();
+    scene.healths[1].release(beat);
     assert_eq!(heard(0), beat);
     // A connection that has not answered yet.
     scene.links[1].connected(Protocol::Http2, Stamp::default());
@@ -86,6 +86,8 @@ async fn what_waits_for_room_is_not_judged_before_it_is_told() {
         scene.intakes[watch].send(Step::ListBegan(began)).expect("open");
         fleet.initial_frames(resource).iter().for_each(|frame| hand_over(&scene, watch, began, frame));
     }
+    scene.measuring.take_waiting(&mut scene.deliveries);
+    assert_eq!(scene.measuring.trackers[0].pending_changes().collect::<Vec<_>>(), [], "all agrees");
     let [pod, slice] = fleet.flip_frames(0);
     hand_over(&scene, Resource::Pods as usize, began, &pod);
     // The reader has the slice and waits for room, for longer than the objective.
@@ -99,7 +101,7 @@ async fn what_waits_for_room_is_not_judged_before_it_is_told() {
     assert_eq!(scene.missed(), 0, "it came in time, and nobody has said so yet");
 
     hand_over(&scene, slices, shown, &slice);
-    scene.healths[slices].release();
+    scene.healths[slices].release(shown);
     scene.measuring.pass_time(&mut scene.deliveries);
     assert_eq!(scene.missed(), 0);
     let [pod, _] = fleet.flip_frames(1);

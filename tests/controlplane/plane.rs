@@ -25,6 +25,8 @@ pub struct Options {
     pub dual_stack: bool,
     /// Write no audit log: there is no truth then, but the API server costs what it costs elsewhere.
     pub unaudited: bool,
+    /// Have the API server speak HTTP/1.1 only.
+    pub without_http2: bool,
 }
 
 /// Flags of the controller manager.
@@ -51,10 +53,12 @@ pub struct ControlPlane {
     etcd_port: u16,
     etcd_peer_port: u16,
     api_port: u16,
+    second_api_port: u16,
     credentials: Credentials,
     // Processes go before the folder they write to.
     controllers: Component,
     api_server: Component,
+    second_api_server: Component,
     etcd: Component,
     workspace: Workspace,
 }
@@ -78,9 +82,15 @@ impl ControlPlane {
             etcd_port: free_port()?,
             etcd_peer_port: free_port()?,
             api_port: free_port()?,
+            second_api_port: free_port()?,
             credentials: Credentials::create(&workspace)?,
             controllers: component(Binary::ControllerManager),
             api_server: component(Binary::ApiServer),
+            second_api_server: Component::new(
+                "second-kube-apiserver",
+                binaries.path(Binary::ApiServer),
+                workspace.file("second-kube-apiserver.log"),
+            ),
             etcd: component(Binary::Etcd),
             workspace,
         };
@@ -180,22 +190,7 @@ impl ControlPlane {
     /// It runs already or does not come up.
     pub async fn start_api_server(&mut self) -> Result<()> {
         let path = |path: &Path| path.display().to_string();
-        let services = if self.options.dual_stack { "10.96.0.0/16,fd00:10:96::/112" } else { "10.96.0.0/16" };
-        let flags = [
-            format!("--etcd-servers=http://{}", self.etcd_address()),
-            "--bind-address=127.0.0.1".to_owned(),
-            format!("--secure-port={}", self.api_port),
-            format!("--cert-dir={}", path(&self.workspace.file("certificates"))),
-            format!("--service-cluster-ip-range={services}"),
-            "--authorization-mode=RBAC".to_owned(),
-            format!("--token-auth-file={}", path(&self.credentials.tokens)),
-            "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-            format!("--service-account-key-file={}", path(&self.credentials.verifying_key)),
-            format!("--service-account-signing-key-file={}", path(&self.credentials.signing_key)),
-            // It would refuse pods until a controller has made their namespace's default account.
-            "--disable-admission-plugins=ServiceAccount".to_owned(),
-            "--endpoint-reconciler-type=none".to_owned(),
-        ];
+        let flags = self.api_server_flags(self.api_port);
         let audit = [
             format!("--audit-policy-file={}", path(&self.credentials.audit_policy)),
             format!("--audit-log-path={}", path(&self.audit_log())),
@@ -214,6 +209,53 @@ impl ControlPlane {
                 Ok(())
             })
             .await
+    }
+
+    fn api_server_flags(&self, port: u16) -> Vec<String> {
+        let path = |path: &Path| path.display().to_string();
+        let services = if self.options.dual_stack { "10.96.0.0/16,fd00:10:96::/112" } else { "10.96.0.0/16" };
+        vec![
+            format!("--etcd-servers=http://{}", self.etcd_address()),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--secure-port={port}"),
+            format!("--cert-dir={}", path(&self.workspace.file("certificates"))),
+            format!("--service-cluster-ip-range={services}"),
+            "--authorization-mode=RBAC".to_owned(),
+            format!("--token-auth-file={}", path(&self.credentials.tokens)),
+            "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+            format!("--service-account-key-file={}", path(&self.credentials.verifying_key)),
+            format!("--service-account-signing-key-file={}", path(&self.credentials.signing_key)),
+            // It would refuse pods until a controller has made their namespace's default account.
+            "--disable-admission-plugins=ServiceAccount".to_owned(),
+            "--endpoint-reconciler-type=none".to_owned(),
+            format!("--disable-http2-serving={}", self.options.without_http2),
+        ]
+    }
+
+    /// Starts another API server beside the first, on the same etcd. It is for reading: its writes are not in the audit log.
+    ///
+    /// # Errors
+    /// It runs already or does not come up.
+    pub async fn start_second_api_server(&mut self) -> Result<()> {
+        let flags = self.api_server_flags(self.second_api_port);
+        let (server, authority, token) = (self.second_server(), self.authority(), &self.credentials.admin_token);
+        self.second_api_server
+            .start(&flags, || async {
+                let client = client(&server, &authority, token).await?;
+                client.request_text(::http::Request::get("/readyz").body(Vec::new())?).await?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Address of the second API server.
+    pub fn second_server(&self) -> String {
+        format!("https://127.0.0.1:{}", self.second_api_port)
+    }
+
+    /// The process of the second API server, while it runs.
+    pub fn second_api_server_process(&self) -> Option<u32> {
+        self.second_api_server.process()
     }
 
     /// Ends the API server in order: it closes its watches.

@@ -121,8 +121,10 @@ async fn agree(namespaces: &mut [(Objects, AuditLog)], before: &[Sample], shards
     let started = Instant::now();
     loop {
         let mut told = before.to_vec();
+        let mut doubts = false;
         for shard in shards {
             told.extend(shard.daemon.samples()?);
+            doubts |= agreement::doubts(&shard.daemon.metrics().await?);
         }
         let mut differences = String::new();
         for (objects, audit) in &mut *namespaces {
@@ -131,7 +133,7 @@ async fn agree(namespaces: &mut [(Objects, AuditLog)], before: &[Sample], shards
             let own: Vec<_> = told.iter().filter(|it| it.namespace == objects.namespace()).cloned().collect();
             if records.iter().any(|record| record.outcome.is_none()) || records.is_empty() {
                 differences += &format!("  {}: not all is reflected\n", objects.namespace());
-            } else if let Err(difference) = agreement::pair(&records, &own) {
+            } else if let Err(difference) = agreement::pair(&records, &own, doubts) {
                 differences += &format!("{}:\n{difference}", objects.namespace());
             }
         }

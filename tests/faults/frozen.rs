@@ -109,3 +109,23 @@ async fn forgotten_for_ever() -> Result<()> {
     ensure!((tally.timed, tally.censored, tally.other, tally.unseen) == (3, 1, 0, 0), "{tally:?}");
     scene.finish().await
 }
+
+/// A server that offers no HTTP/2: it is measured all the same, and said that less is noticed.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_http2() -> Result<()> {
+    let (_permit, plane) = start_plane(Options { without_http2: true, ..Options::default() }).await?;
+    let mut scene = Scene::start(&plane, "http1").await?;
+    scene.objects.create_service("web", selecting("web")).await?;
+    let pod = scene.objects.create_pod("web-0", "web").await?;
+    scene.objects.report(&pod, true).await?;
+    scene.agree().await?;
+    let metrics = scene.daemon.metrics().await?;
+    for resource in RESOURCES {
+        let own = [("resource", resource), ("protocol", "http1")];
+        ensure!(metrics.sum("endpointlag_watch_protocol", &own) == 1.0, "{resource}");
+    }
+    let log = scene.daemon.log()?;
+    let said = log.iter().filter(|line| line.level == "WARN" && line.field("message").contains("HTTP/1.1")).count();
+    ensure!(said == 1, "{said} lines about it");
+    scene.finish().await
+}

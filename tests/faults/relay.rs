@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -37,13 +37,28 @@ impl Relay {
     /// # Errors
     /// There is no port for it.
     pub async fn start(server: &str) -> Result<Self> {
-        let server = server.strip_prefix("https://").context("a server with https")?.to_owned();
+        Self::balance(server, server).await
+    }
+
+    /// Starts to listen before two servers: the first connection leads to one, all that follow to the other.
+    ///
+    /// # Errors
+    /// There is no port for it.
+    pub async fn balance(first: &str, others: &str) -> Result<Self> {
+        let address_of = |server: &str| anyhow::Ok(server.strip_prefix("https://").context("with https")?.to_owned());
+        let (first, server) = (address_of(first)?, address_of(others)?);
         let listener = TcpListener::bind("127.0.0.1:0").await.context("listening for the relay")?;
         let address = listener.local_addr()?;
         let (orders, _) = broadcast::channel(8);
         let refusing = Arc::new(AtomicBool::new(false));
         let (frozen, _) = watch::channel(false);
-        let way = Way { server, orders: orders.clone(), refusing: refusing.clone(), frozen: frozen.subscribe() };
+        let way = Way {
+            first: Arc::new(Mutex::new(Some(first))),
+            server,
+            orders: orders.clone(),
+            refusing: refusing.clone(),
+            frozen: frozen.subscribe(),
+        };
         let acceptor = tokio::spawn(accept(listener, way));
         Ok(Self { address, orders, refusing, frozen, acceptor })
     }
@@ -90,6 +105,8 @@ impl Drop for Relay {
 /// Where connections lead, and what becomes of them.
 #[derive(Clone)]
 struct Way {
+    /// Where the first connection leads.
+    first: Arc<Mutex<Option<String>>>,
     server: String,
     orders: broadcast::Sender<Order>,
     refusing: Arc<AtomicBool>,
@@ -108,9 +125,11 @@ async fn accept(listener: TcpListener, way: Way) {
 
 /// Carries one connection until an end closes it, or an order does.
 async fn carry(client: TcpStream, way: Way, mut orders: broadcast::Receiver<Order>) {
+    let first = way.first.lock().ok().and_then(|mut first| first.take());
+    let server = first.unwrap_or(way.server);
     // As late as they come, the bytes are to go on at once.
     let _ = client.set_nodelay(true);
-    let Ok(server) = TcpStream::connect(way.server).await else { return };
+    let Ok(server) = TcpStream::connect(server).await else { return };
     let _ = server.set_nodelay(true);
     let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
         (client.into_split(), server.into_split());

@@ -1,6 +1,6 @@
 //! What a watch asks, over one connection where the server speaks HTTP/2.
 
-use super::{RequestError, Scope, exchange::Exchange, http2::Loss};
+use super::{RequestError, Scope, exchange::Exchange, http2::Lost};
 use crate::cluster::decode;
 use bytes::Bytes;
 use kube::{client::Body, core::params};
@@ -18,34 +18,31 @@ const PAGE: u32 = 500;
 pub struct Connection {
     exchange: Exchange,
     /// Of the one HTTP/2 connection.
-    lost: Option<watch::Receiver<Option<Loss>>>,
+    lost: Option<watch::Receiver<Option<Lost>>>,
 }
 
 // === impl Connection ===
 
 impl Connection {
-    pub(super) fn new(exchange: Exchange, lost: Option<watch::Receiver<Option<Loss>>>) -> Self {
+    pub(super) fn new(exchange: Exchange, lost: Option<watch::Receiver<Option<Lost>>>) -> Self {
         Self { exchange, lost }
     }
 
-    /// Whether everything goes over one connection, and ends with it.
-    pub fn is_shared(&self) -> bool {
-        self.lost.is_some()
-    }
-
-    /// Why it has to be left, if it has.
-    pub fn loss(&self) -> Option<Loss> {
+    /// That it has to be left, if it has.
+    pub fn loss(&self) -> Option<Lost> {
         *self.lost.as_ref()?.borrow()
     }
 
     /// Completes when it has to be left.
-    pub async fn lost(&self) -> Loss {
-        let Some(mut lost) = self.lost.clone() else { return pending().await };
-        match lost.wait_for(Option::is_some).await {
-            Ok(loss) => loss.unwrap_or(Loss::Broken),
-            // Nobody carries it any more.
-            Err(_) => Loss::Broken,
+    pub async fn lost(&self) -> Lost {
+        if let Some(mut lost) = self.lost.clone()
+            && let Ok(lost) = lost.wait_for(Option::is_some).await
+            && let Some(lost) = *lost
+        {
+            return lost;
         }
+        // Over HTTP/1.1 each stream says for itself when it has ended; and who carries a connection tells before it stops to.
+        pending().await
     }
 
     /// Opens a watch. `from` is the version to resume from; `None` asks for a streamed list first.

@@ -2,7 +2,7 @@
 
 use super::{RequestError, chain};
 use crate::cluster::decode;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::client::Body;
 use std::time::Duration;
@@ -15,6 +15,9 @@ const LONGEST: usize = 256 << 20;
 
 /// The longest error.
 const LONGEST_ERROR: usize = 64 << 10;
+
+/// How much is repeated of an answer that makes no sense.
+const SAID: usize = 200;
 
 /// Asks one API server.
 #[derive(Clone)]
@@ -52,16 +55,33 @@ impl Exchange {
             .map_err(|_| self.unreachable(format!("no answer within {} s", TIMEOUT.as_secs())))?
             .map_err(|error| self.unreachable(chain(&error)))?;
         let status = response.status();
-        if status.is_success() {
-            return Ok(response);
+        let content_type = field(&response, &header::CONTENT_TYPE).map(str::to_owned);
+        // Without the parameters of either.
+        let wanted = accept.split(';').next().unwrap_or(accept);
+        match content_type {
+            Some(content_type) if status.is_success() && !content_type.starts_with(wanted) => {
+                let beginning = self.collect(response, LONGEST_ERROR).await.map(|body| beginning_of(&body));
+                let (url, content_type) = (self.url.clone(), clean(&content_type));
+                Err(RequestError::Foreign { url, content_type, beginning: beginning.unwrap_or_default() })
+            }
+            _ if status.is_success() => Ok(response),
+            _ => Err(self.refusal(response).await?),
         }
+    }
+
+    /// What the server says instead of an answer.
+    async fn refusal(&self, response: Response<Body>) -> Result<RequestError, RequestError> {
+        let status = response.status();
+        let retry_after = field(&response, &header::RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
+        let location = field(&response, &header::LOCATION).map(|location| format!("it is at {}", clean(location)));
         let body = self.collect(response, LONGEST_ERROR).await?;
-        let message = match decode::status_of(&body) {
-            Some((_, message)) if !message.is_empty() => message,
-            Some((reason, _)) => reason,
-            None => String::from_utf8_lossy(&body).chars().take(200).collect(),
+        let message = match (location, decode::status_of(&body)) {
+            (Some(location), _) => location,
+            (None, Some((_, message))) if !message.is_empty() => clean(&message),
+            (None, Some((reason, _))) => clean(&reason),
+            (None, None) => beginning_of(&body),
         };
-        Err(RequestError::Refused { status, message })
+        Ok(RequestError::Refused { status, message, retry_after: retry_after.map(Duration::from_secs) })
     }
 
     /// The whole body of an answer.
@@ -84,5 +104,72 @@ impl Exchange {
     /// There is no answer that could be used.
     pub(super) fn unreachable(&self, cause: String) -> RequestError {
         RequestError::Unreachable { url: self.url.clone(), cause }
+    }
+}
+
+fn field<'a>(response: &'a Response<Body>, name: &HeaderName) -> Option<&'a str> {
+    response.headers().get(name)?.to_str().ok()
+}
+
+fn beginning_of(body: &[u8]) -> String {
+    clean(&String::from_utf8_lossy(&body[..body.len().min(SAID)]))
+}
+
+/// What a stranger says, on one line of the log that it cannot leave.
+fn clean(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::Full;
+    use std::convert::Infallible;
+
+    const MIME: &str = "application/vnd.kubernetes.protobuf";
+
+    /// What becomes of an answer.
+    async fn ask(head: http::response::Builder, body: Vec<u8>) -> Result<bytes::Bytes, RequestError> {
+        let response = std::sync::Mutex::new(Some(head.body(Full::new(bytes::Bytes::from(body))).expect("a response")));
+        let service = tower::service_fn(move |_: Request<Body>| {
+            let response = response.lock().expect("no panic").take().expect("one request");
+            async { Ok::<_, Infallible>(response) }
+        });
+        let exchange = Exchange::new(kube::Client::new(service, "default"), "https://server/".to_owned());
+        let response = exchange.send(Ok(Request::get("/").body(Vec::new()).expect("a request")), MIME).await?;
+        exchange.body(response).await
+    }
+
+    #[tokio::test]
+    async fn what_the_api_server_answers_is_handed_on() {
+        let head = Response::builder().header("content-type", "application/vnd.kubernetes.protobuf;stream=watch");
+        assert_eq!(ask(head, b"k8s".to_vec()).await.expect("an answer"), "k8s");
+    }
+
+    #[tokio::test]
+    async fn a_login_page_is_nobody_from_kubernetes() {
+        let head = Response::builder().header("content-type", "text/html");
+        let error = ask(head, b"<html>\n\x1b[31mlog in".to_vec()).await.expect_err("no answer").to_string();
+        assert_eq!(
+            error,
+            "not the API server but something else answers at https://server/: text/html: <html>  [31mlog in"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_refusal_says_for_how_long_and_a_redirect_where_to() {
+        let busy = Response::builder().status(429).header("retry-after", "7");
+        let error = ask(busy, br#"{"reason":"TooManyRequests","message":"later\nERROR forged"}"#.to_vec()).await;
+        let Err(RequestError::Refused { message, retry_after, .. }) = error else { panic!("{error:?}") };
+        assert_eq!((&*message, retry_after), ("later ERROR forged", Some(Duration::from_secs(7))));
+        let moved = Response::builder().status(302).header("location", "https://elsewhere/");
+        let error = ask(moved, Vec::new()).await.expect_err("no answer").to_string();
+        assert_eq!(error, "the API server refuses: it is at https://elsewhere/ (302 Found)");
+    }
+
+    #[tokio::test]
+    async fn an_error_without_end_is_not_read_to_it() {
+        let error = ask(Response::builder().status(500), vec![b'x'; LONGEST_ERROR + 1]).await.expect_err("no answer");
+        assert!(error.to_string().contains("more than 65536 bytes"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! One HTTP/2 connection for all that one scope asks: what holds one of its streams up holds up all of them, and PINGs say in a second
 //! whether it holds any up.
 
-use crate::cluster::{clock::Clock, health::LinkHealth};
+use crate::cluster::{clock::Clock, event::Stamp, health::LinkHealth};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use h2::{
@@ -43,6 +43,23 @@ pub enum Loss {
     Unanswered,
 }
 
+/// That a connection is to be left: the same for all that use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Why.
+    pub cause: Loss,
+    /// Up to when all that was sent has come.
+    pub through: Stamp,
+}
+
+/// Tells all that use a connection that it is to be left.
+#[derive(Clone)]
+struct Teller {
+    lost: watch::Sender<Option<Lost>>,
+    health: Arc<LinkHealth>,
+    clock: Clock,
+}
+
 /// Sends requests.
 #[derive(Clone)]
 pub(super) struct Requests(SendRequest<Bytes>);
@@ -66,7 +83,7 @@ pub(super) async fn connect<T>(
     window: u32,
     health: Arc<LinkHealth>,
     clock: Clock,
-) -> Result<(Requests, watch::Receiver<Option<Loss>>), h2::Error>
+) -> Result<(Requests, watch::Receiver<Option<Lost>>), h2::Error>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -77,44 +94,39 @@ where
         .handshake(io)
         .await?;
     let (lost, losses) = watch::channel(None);
+    let teller = Teller { lost, health, clock };
     let pings = connection.ping_pong();
-    let carrier = tokio::spawn(carry(connection, lost.clone()));
+    let carrier = tokio::spawn(carry(connection, teller.clone()));
     if let Some(pings) = pings {
-        tokio::spawn(ping(pings, Requests(requests.clone()), health, clock, lost, carrier));
+        tokio::spawn(ping(pings, Requests(requests.clone()), teller, carrier));
     }
     Ok((Requests(requests), losses))
 }
 
-async fn carry<T: AsyncRead + AsyncWrite + Unpin>(connection: Connection<T>, lost: watch::Sender<Option<Loss>>) {
+async fn carry<T: AsyncRead + AsyncWrite + Unpin>(connection: Connection<T>, teller: Teller) {
     let ended = connection.await;
     if let Err(error) = &ended {
         tracing::debug!(%error, "the connection to the API server broke");
     }
-    lose(&lost, if ended.is_ok() { Loss::Closed } else { Loss::Broken });
+    teller.tell(if ended.is_ok() { Loss::Closed } else { Loss::Broken });
 }
 
 /// Looks every second whether the connection carries what is sent, until it is lost.
-async fn ping(
-    mut pings: PingPong,
-    requests: Requests,
-    health: Arc<LinkHealth>,
-    clock: Clock,
-    lost: watch::Sender<Option<Loss>>,
-    carrier: JoinHandle<()>,
-) {
+async fn ping(mut pings: PingPong, requests: Requests, teller: Teller, carrier: JoinHandle<()>) {
+    let Teller { health, clock, .. } = &teller;
     loop {
         let sent = clock.now();
         health.ping_sent(sent);
         if !is_answered(&mut pings).await {
             // What ended by itself has said why.
-            lose(&lost, Loss::Unanswered);
+            teller.tell(Loss::Unanswered);
             carrier.abort();
             return;
         }
         health.ping_answered(sent, clock.now());
         // Streams that are there would go on after a GOAWAY, each for as long as it likes, while new ones go elsewhere.
         if requests.clone().0.ready().await.is_err() {
-            lose(&lost, Loss::Closed);
+            teller.tell(Loss::Closed);
             return;
         }
         tokio::time::sleep(PING_EVERY).await;
@@ -132,13 +144,22 @@ async fn is_answered(pings: &mut PingPong) -> bool {
     false
 }
 
-/// The first reason is the one that holds.
-fn lose(lost: &watch::Sender<Option<Loss>>, loss: Loss) {
-    lost.send_if_modified(|first| {
-        let is_first = first.is_none();
-        *first = first.or(Some(loss));
-        is_first
-    });
+// === impl Teller ===
+
+impl Teller {
+    /// The first cause is the one that holds.
+    fn tell(&self, cause: Loss) {
+        let through = match cause {
+            // What had been sent came before the end.
+            Loss::Closed => self.clock.now(),
+            Loss::Broken | Loss::Unanswered => self.health.complete_through(),
+        };
+        self.lost.send_if_modified(|lost| {
+            let is_first = lost.is_none();
+            *lost = lost.or(Some(Lost { cause, through }));
+            is_first
+        });
+    }
 }
 
 // === impl Requests ===
@@ -200,12 +221,12 @@ mod tests {
 
     const WINDOW: u32 = 1 << 20;
 
-    async fn connected(io: DuplexStream, health: &Arc<LinkHealth>) -> (Requests, watch::Receiver<Option<Loss>>) {
+    async fn connected(io: DuplexStream, health: &Arc<LinkHealth>) -> (Requests, watch::Receiver<Option<Lost>>) {
         connect(io, WINDOW, health.clone(), Clock::start()).await.expect("HTTP/2")
     }
 
-    async fn loss(losses: &mut watch::Receiver<Option<Loss>>) -> Loss {
-        losses.wait_for(Option::is_some).await.expect("carried").expect("is some")
+    async fn loss(losses: &mut watch::Receiver<Option<Lost>>) -> Loss {
+        losses.wait_for(Option::is_some).await.expect("carried").expect("is some").cause
     }
 
     fn request() -> Request<kube::client::Body> {
@@ -247,7 +268,7 @@ mod tests {
         let _body = requests.call(request()).await.expect("an answer");
         tokio::time::sleep(Duration::from_secs(600)).await;
         assert_eq!(*losses.borrow(), None);
-        assert!(health.complete_through() > crate::cluster::event::Stamp::default());
+        assert!(health.complete_through() > Stamp::default());
     }
 
     #[tokio::test(start_paused = true)]
@@ -261,6 +282,7 @@ mod tests {
         let began = tokio::time::Instant::now();
         let mut answer = requests.call(request());
         tokio::select! {
+            biased;
             lost = loss(&mut losses) => assert_eq!(lost, Loss::Unanswered),
             _ = &mut answer => panic!("answered"),
         }

@@ -11,7 +11,10 @@ use crate::cluster::{
     health::{LinkHealth, Protocol},
 };
 use hyper_util::{client::legacy::connect::Connection as _, rt::TokioIo};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Once},
+    time::Duration,
+};
 use tokio::sync::Mutex;
 use tower::ServiceExt;
 
@@ -88,17 +91,16 @@ impl Link {
     async fn connect(&self) -> Result<Connection, String> {
         let secure = match (&self.client.secure, self.protocol) {
             (Some(secure), WatchProtocol::Auto) => secure,
-            _ => return Ok(self.fall_back()),
+            (None, WatchProtocol::Auto) if self.client.config.proxy_url.is_some() => {
+                return Ok(self.fall_back(Some("the way leads through the proxy of the kubeconfig")));
+            }
+            // As it was asked for, or without TLS, which a real API server is not.
+            _ => return Ok(self.fall_back(None)),
         };
         let stream = secure.clone().oneshot(self.client.config.cluster_url.clone()).await;
         let stream = stream.map_err(|error| super::chain(&*error))?;
         if !stream.connected().is_negotiated_h2() {
-            let server = self.client.url();
-            tracing::warn!(
-                server,
-                "HTTP/1.1: each watch has a connection of its own, and one that lags is not noticed"
-            );
-            return Ok(self.fall_back());
+            return Ok(self.fall_back(Some("no HTTP/2 is offered")));
         }
         self.health.connected(Protocol::Http2, self.clock.now());
         let io = TokioIo::new(stream);
@@ -110,8 +112,18 @@ impl Link {
         Ok(Connection::new(exchange, Some(lost)))
     }
 
-    /// Holds as long as the process does: what insists on HTTP/1.1 once is asked no second time.
-    fn fall_back(&self) -> Connection {
+    /// HTTP/1.1, and why if that is worth a line in the log. Holds as long as the process does: who offers no HTTP/2 is asked no second time.
+    fn fall_back(&self, why: Option<&str>) -> Connection {
+        static SAID: Once = Once::new();
+        if let Some(why) = why {
+            let server = self.client.url();
+            SAID.call_once(|| {
+                tracing::warn!(
+                    server,
+                    "{why}: each watch has an HTTP/1.1 connection of its own, and one that lags is not noticed"
+                );
+            });
+        }
         self.health.connected(Protocol::Http1, self.clock.now());
         Connection::new(self.client.exchange.clone(), None)
     }

@@ -16,8 +16,9 @@ use std::{
     time::Duration,
 };
 
-/// How much longer than usual, and than twice as long, a PING may take. Half of it is what a stamp may be wrong by.
-const SLACK: Duration = Duration::from_millis(50);
+/// How much longer than twice the usual a PING may take. A busy server answers late now and then; and what is held up between two PINGs, which
+/// lie a second apart, nobody notices anyway.
+const SLACK: Duration = Duration::from_millis(200);
 
 /// PINGs by which it is known what is usual: the quickest of them.
 const REMEMBERED: usize = 16;
@@ -51,6 +52,7 @@ pub struct LinkHealth {
     /// What a PING may take.
     bound_nanos: AtomicU64,
     ping_nanos: AtomicU64,
+    slow_pings: AtomicU64,
     /// The last round trips.
     recent: Mutex<VecDeque<Duration>>,
 }
@@ -81,6 +83,7 @@ impl Default for LinkHealth {
             slow: AtomicU64::new(0),
             bound_nanos: AtomicU64::new(NEVER),
             ping_nanos: AtomicU64::new(0),
+            slow_pings: AtomicU64::new(0),
             recent: Mutex::default(),
         }
     }
@@ -115,6 +118,7 @@ impl LinkHealth {
         self.ping_nanos.store(took.as_nanos() as u64, Relaxed);
         if took > Duration::from_nanos(self.bound_nanos.load(Relaxed)) {
             self.slow.store(nanos(at), Relaxed);
+            self.slow_pings.fetch_add(1, Relaxed);
         } else {
             // All that the server had sent before the PING came to it has come before the answer.
             self.proven.store(nanos(sent), Release);
@@ -133,9 +137,20 @@ impl LinkHealth {
         Duration::from_nanos(self.ping_nanos.load(Relaxed))
     }
 
+    /// PINGs that took much longer than usual.
+    pub fn slow_pings(&self) -> u64 {
+        self.slow_pings.load(Relaxed)
+    }
+
     /// Up to when all that was sent this way is known to have come; for ever where that cannot be known.
     pub fn complete_through(&self) -> Stamp {
         stamp(self.proven.load(Acquire))
+    }
+
+    /// The same, where it can be known.
+    pub fn proven(&self) -> Option<Stamp> {
+        let proven = self.proven.load(Acquire);
+        (proven != NEVER).then(|| stamp(proven))
     }
 
     /// If what is read at `at` may have been held up on its way: since when.
@@ -193,11 +208,11 @@ mod tests {
     fn what_comes_while_an_answer_is_overdue_or_right_after_it_was_held_up() {
         let link = answered(&[2, 2]);
         link.ping_sent(at(3000));
-        assert_eq!(link.held_up_since(at(3050)), None);
-        assert_eq!(link.held_up_since(at(3055)), Some(at(2000)));
+        assert_eq!(link.held_up_since(at(3200)), None);
+        assert_eq!(link.held_up_since(at(3205)), Some(at(2000)));
         link.ping_answered(at(3000), at(3500));
         assert_eq!((link.complete_through(), link.held_up_since(at(3501))), (at(2000), Some(at(2000))));
-        assert_eq!(link.held_up_since(at(3600)), None);
+        assert_eq!((link.held_up_since(at(3600)), link.slow_pings()), (None, 1));
         link.ping_sent(at(4500));
         link.ping_answered(at(4500), at(4502));
         assert_eq!(link.complete_through(), at(4500));

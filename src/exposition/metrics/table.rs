@@ -108,6 +108,8 @@ metrics! {
         "Connections that ended or could not be made, by reason.";
     WATCH_GAP: Counter "endpointlag_watch_gap_seconds_total" ["resource"]
         "Time between the end of one connection and the next. Changes of that time end censored.";
+    WATCH_BLIND: Counter "endpointlag_watch_blind_seconds_total" ["resource"]
+        "Time in which the watch could not tell all as it happened: lists, gaps, stalls, a slow connection, a full queue. Changes of that time end censored.";
     WATCH_AGE: Gauge "endpointlag_watch_age_seconds" ["resource"]
         "Time since the last byte of the watch. Bookmarks come about once a minute.";
     WATCH_CONNECT: Gauge "endpointlag_watch_connect_seconds" ["resource"]
@@ -116,6 +118,8 @@ metrics! {
         "Watches that use this protocol: http2 over one connection for all of a scope, or http1 over one for each.";
     WATCH_PING: Gauge "endpointlag_watch_ping_seconds" ["resource"]
         "Round trip of the last HTTP/2 PING on the connection of the watch; zero over HTTP/1.1.";
+    WATCH_SLOW_PINGS: Counter "endpointlag_watch_slow_pings_total" ["resource"]
+        "HTTP/2 PINGs that took much longer than usual. Changes read meanwhile end censored.";
     WATCH_SYNCED: Gauge "endpointlag_watch_synced" ["resource"]
         "1 if all objects are known and changes come in.";
     READER_STALLED: Counter "endpointlag_reader_stalled_seconds_total" []

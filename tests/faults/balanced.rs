@@ -1,0 +1,84 @@
+//! Two API servers behind a balancer, one of which stands still again and again.
+
+use super::relay::Relay;
+use super::{selecting, start_plane};
+use crate::controlplane::plane::Options;
+use crate::scene::{Scene, Setup};
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use std::time::Duration;
+
+const PODS: usize = 6;
+const ROUNDS: usize = 6;
+
+/// How long the slow server stands still, and runs between.
+const STILL: Duration = Duration::from_millis(300);
+const RUNS: Duration = Duration::from_millis(300);
+
+/// Time between two changes.
+const PACE: Duration = Duration::from_millis(60);
+
+/// How much earlier than their cause the slices came in all, in seconds, and how many of them did. The daemon's first connection leads to
+/// the slow server: over HTTP/2 all of its watches do, and over HTTP/1.1 that of pods.
+async fn leads_over(protocol: &str) -> Result<(f64, f64)> {
+    let (_permit, mut plane) = start_plane(Options::default()).await?;
+    plane.start_second_api_server().await?;
+    let relay = Relay::balance(&plane.second_server(), &plane.server()).await?;
+    let name = format!("balanced-{protocol}");
+    let setup = Setup { server: relay.server(), ..Setup::cluster(&plane) };
+    let setup = setup.with(&["--namespace", &name, "--watch-protocol", protocol]);
+    let mut scene = Scene::prepare(&plane, &name, setup).await?;
+    scene.daemon.wait_until_ready().await?;
+    scene.objects.create_service("web", selecting("web")).await?;
+    let mut pods = Vec::new();
+    for number in 0..PODS {
+        pods.push(scene.objects.create_pod(&format!("web-{number}"), "web").await?);
+    }
+    scene.settle().await?;
+
+    let slow = plane.second_api_server_process().context("it runs")?;
+    let slow = Pid::from_raw(slow.try_into()?).context("a process")?;
+    let stand_still = async {
+        loop {
+            for (signal, time) in [(Signal::STOP, STILL), (Signal::CONT, RUNS)] {
+                kill_process(slow, signal)?;
+                tokio::time::sleep(time).await;
+            }
+        }
+    };
+    let changes = async {
+        for round in 0..ROUNDS {
+            for pod in &pods {
+                scene.objects.report(pod, round % 2 == 0).await?;
+                tokio::time::sleep(PACE).await;
+            }
+        }
+        Ok(())
+    };
+    let done: Result<()> = tokio::select! {
+        failed = stand_still => failed,
+        done = changes => done,
+    };
+    kill_process(slow, Signal::CONT)?;
+    done?;
+    scene.settle().await?;
+    tokio::time::sleep(2 * STILL).await;
+    let metrics = scene.daemon.metrics().await?;
+    let leads = ["endpointlag_reorder_seconds_sum", "endpointlag_reorder_seconds_count"];
+    let [sum, count] = leads.map(|name| metrics.sum(name, &[]));
+    let timed = metrics.sum("endpointlag_propagation_seconds_count", &[]);
+    ensure!(timed >= 1.0, "something is measured all the same");
+    scene.finish().await?;
+    Ok((sum, count))
+}
+
+/// What stands still does so for pods and slices alike where one server tells of both, and the slices do not come before their cause. Where
+/// two servers do, delays are missing from every change.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_server_for_all_watches_has_no_bias() -> Result<()> {
+    let (http1, of_http1) = leads_over("http1").await?;
+    let (http2, of_http2) = leads_over("auto").await?;
+    ensure!(of_http1 >= 3.0 && http1 >= 0.3, "no bias over HTTP/1.1: {of_http1} of {http1} s");
+    ensure!(http2 <= http1 / 10.0, "{of_http2} of {http2} s over HTTP/2, {of_http1} of {http1} s over HTTP/1.1");
+    Ok(())
+}
