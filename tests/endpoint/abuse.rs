@@ -32,6 +32,19 @@ async fn stay(address: String, sent: Vec<u8>) {
     let _ = stream.read_to_end(&mut sink).await;
 }
 
+/// Sends something until it is answered: a busy daemon may drop the connection to make room before it has read it.
+async fn insist(address: String, sent: Vec<u8>) {
+    loop {
+        let Ok(mut stream) = TcpStream::connect(&address).await else { return };
+        let _ = stream.write_all(&sent).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        if !answer.is_empty() {
+            return;
+        }
+    }
+}
+
 /// Asks for a lot and reads a byte a second, into a buffer that holds next to nothing.
 async fn read_slowly(address: String) -> Result<()> {
     let socket = TcpSocket::new_v4()?;
@@ -62,9 +75,10 @@ fn abuse(address: &str) -> JoinSet<()> {
         clients.spawn(stay(address.to_owned(), b"GET /met"[..number % 9].to_vec()));
     }
     for _ in 0..20 {
-        for sent in [&huge, &many, &body, &garbage] {
+        for sent in [&huge, &many, &garbage] {
             clients.spawn(stay(address.to_owned(), sent.clone()));
         }
+        clients.spawn(insist(address.to_owned(), body.clone()));
     }
     for _ in 0..10 {
         let address = address.to_owned();
