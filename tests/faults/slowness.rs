@@ -71,8 +71,8 @@ async fn slow_pods_are_overtaken_by_their_slices() -> Result<()> {
     let slow = Odd { resource: "pods", begins_late_by: DETOUR, late_by: DETOUR };
     let (pairs, metrics) = changes_seen_through(slow, "slow-pods").await?;
     assert_eq!(pairs.len(), 1 + 3 * PODS);
-    let overtaken =
-        pairs.iter().filter(|it| it.record.pod.is_some() && it.sample.delay() == Some(Duration::ZERO)).count();
+    // The Service may be as well: its watch has a connection of its own, and neither is the faster one.
+    let overtaken = pairs.iter().filter(|it| it.sample.delay() == Some(Duration::ZERO)).count();
     // Where the controller took longer than the detour, as it does when its cache is stale, nothing was.
     assert!(overtaken >= 2 * PODS, "{pairs:?}");
     let names = ["endpointlag_reordered_total", "endpointlag_reorder_seconds_count", "endpointlag_reorder_seconds_sum"];
