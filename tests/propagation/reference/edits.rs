@@ -160,7 +160,7 @@ impl Reference {
         let superseded =
             self.end_where(Cause::Superseded, |pending| pending.owner == *service && pending.pod.is_none());
         let at = self.seen().at;
-        let overtaken_until = superseded.or(self.forget_edit(service).filter(|until| *until > at));
+        let overtaken_until = superseded.or(self.forget_edit(service)).filter(|until| *until > at);
         if !edit.is_shown(self.now(), service) {
             self.start(service, None, Change::Service, self.seen(), Some(edit));
             return;
