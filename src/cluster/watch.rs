@@ -4,11 +4,15 @@
 //! up the stamps of what follows. What it needs to know of the contents, it is told: how far the decoder has come, when a
 //! connection has ended, and whether the first list is complete.
 
+mod end;
 mod sight;
 
-use self::sight::Sight;
+use self::{
+    end::{Account, End, Ended},
+    sight::Sight,
+};
 use crate::cluster::{
-    client::{Connection, Link, Loss, Lost, RequestError, Scope},
+    client::{Connection, Link, Lost, RequestError, Scope},
     clock::Clock,
     event::Stamp,
     frame::Framer,
@@ -68,21 +72,6 @@ pub struct Signals {
     listed: watch::Sender<bool>,
     /// The stream makes no sense any more.
     abort: Notify,
-}
-
-/// Why a connection ended.
-enum End {
-    Stream(Ended),
-    Request(RequestError),
-}
-
-/// How a stream ended.
-struct Ended {
-    restart: Restart,
-    /// For people, where something is wrong.
-    failure: Option<String>,
-    /// Up to when it was complete, where the connection says so for all that use it.
-    through: Option<Stamp>,
 }
 
 /// What happened next while a stream was read.
@@ -192,33 +181,12 @@ impl Watch {
         }
     }
 
-    /// Counts why the connection ended, and says it where something is wrong. Decides whether a list is needed.
+    /// Counts why the connection ended, and says it where something is wrong.
     fn account(&self, end: End, progress: &Progress, resume: &mut Option<u64>) -> Restart {
-        let (restart, failure) = match (end, &progress.failure) {
-            (_, Some(failure)) => {
-                *resume = None;
-                let restart = if failure.expired { Restart::Expired } else { Restart::Malformed };
-                (restart, Some(failure.message.clone()))
-            }
-            (End::Stream(Ended { restart, failure, .. }), None) => {
-                if matches!(restart, Restart::Rewound | Restart::Malformed) {
-                    *resume = None;
-                }
-                (restart, failure)
-            }
-            (End::Request(error), None) => {
-                let restart = match &error {
-                    RequestError::Refused { status, message, .. } if cannot_resume(*status, message) => {
-                        *resume = None;
-                        Restart::Expired
-                    }
-                    RequestError::Refused { .. } => Restart::Refused,
-                    RequestError::Malformed(_) | RequestError::Foreign { .. } => Restart::Malformed,
-                    RequestError::Unreachable { .. } => Restart::Unreachable,
-                };
-                (restart, Some(error.to_string()))
-            }
-        };
+        let Account { restart, failure, needs_list } = end.account(progress.failure.as_ref());
+        if needs_list {
+            *resume = None;
+        }
         self.health.count_restart(restart);
         if let Some(failure) = failure {
             self.health.set_failure(restart, failure);
@@ -329,7 +297,7 @@ impl Watch {
                     match turn {
                         Turn::Established(Ok(version)) => {
                             if let Some(resumed) = resumed.filter(|resumed| version < *resumed) {
-                                return Ok(Ended::saying(Restart::Rewound, rewound(version, resumed)));
+                                return Ok(Ended::rewound(version, resumed));
                             }
                             sight.establish(version, at);
                         }
@@ -445,48 +413,6 @@ impl Watch {
     }
 }
 
-// === impl End ===
-
-impl End {
-    /// How long the server asks to be left alone.
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Request(RequestError::Refused { retry_after, .. }) => *retry_after,
-            _ => None,
-        }
-    }
-}
-
-// === impl Ended ===
-
-impl Ended {
-    /// In good order, or so that somebody else says what was wrong.
-    fn silently(restart: Restart) -> Self {
-        Self { restart, failure: None, through: None }
-    }
-
-    fn saying(restart: Restart, failure: String) -> Self {
-        Self { failure: Some(failure), ..Self::silently(restart) }
-    }
-
-    fn broken() -> Self {
-        Self::saying(Restart::Broken, "the connection broke".to_owned())
-    }
-}
-
-impl From<Lost> for Ended {
-    fn from(lost: Lost) -> Self {
-        let ended = match lost.cause {
-            Loss::Closed => Self::silently(Restart::Closed),
-            Loss::Broken => Self::broken(),
-            Loss::Unanswered => {
-                Self::saying(Restart::Idle, format!("no PING was answered for {} s", Loss::PATIENCE.as_secs_f64()))
-            }
-        };
-        Self { through: Some(lost.through), ..ended }
-    }
-}
-
 // === impl Stop ===
 
 impl From<IntakeClosed> for Stop {
@@ -502,18 +428,6 @@ fn retries() -> ExponentialBuilder {
         .with_max_delay(LONGEST_DELAY)
         .without_max_times()
         .with_jitter()
-}
-
-fn rewound(version: u64, resumed: u64) -> String {
-    format!(
-        "the API server is at version {version} and has been at {resumed}: its storage was restored from an older backup"
-    )
-}
-
-/// Whether an answer says that the version to resume from is too old, or, as after a restored backup, too new to ever come.
-fn cannot_resume(status: StatusCode, message: &str) -> bool {
-    let too_new = status == StatusCode::GATEWAY_TIMEOUT && message.contains("Too large resource version");
-    status == StatusCode::GONE || too_new
 }
 
 /// Whether an answer says that the server does not know streamed lists, or has them turned off.

@@ -1,0 +1,117 @@
+//! Why a connection of a watch ended, and what follows from it.
+
+use crate::cluster::{
+    client::{Loss, Lost, RequestError},
+    event::Stamp,
+    health::Restart,
+    intake::StreamFailure,
+};
+use http::StatusCode;
+use std::time::Duration;
+
+/// Why a connection ended.
+pub(super) enum End {
+    Stream(Ended),
+    Request(RequestError),
+}
+
+/// How a stream ended.
+pub(super) struct Ended {
+    pub(super) restart: Restart,
+    /// For people, where something is wrong.
+    pub(super) failure: Option<String>,
+    /// Up to when it was complete, where the connection says so for all that use it.
+    pub(super) through: Option<Stamp>,
+}
+
+/// What is to be said of an end.
+pub(super) struct Account {
+    pub(super) restart: Restart,
+    /// For people, where something is wrong.
+    pub(super) failure: Option<String>,
+    /// Whether there is nothing to resume from.
+    pub(super) needs_list: bool,
+}
+
+// === impl End ===
+
+impl End {
+    /// How long the server asks to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Request(RequestError::Refused { retry_after, .. }) => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// What is to be said of it. `within` is what the decoder found wrong with the stream, which then is the cause.
+    pub(super) fn account(self, within: Option<&StreamFailure>) -> Account {
+        if let Some(failure) = within {
+            let restart = if failure.expired { Restart::Expired } else { Restart::Malformed };
+            return Account { restart, failure: Some(failure.message.clone()), needs_list: true };
+        }
+        match self {
+            Self::Stream(Ended { restart, failure, .. }) => {
+                let needs_list = matches!(restart, Restart::Rewound | Restart::Malformed);
+                Account { restart, failure, needs_list }
+            }
+            Self::Request(error) => {
+                let restart = match &error {
+                    RequestError::Refused { status, message, .. } if cannot_resume(*status, message) => {
+                        Restart::Expired
+                    }
+                    RequestError::Refused { .. } => Restart::Refused,
+                    RequestError::Malformed(_) | RequestError::Foreign { .. } => Restart::Malformed,
+                    RequestError::Unreachable { .. } => Restart::Unreachable,
+                };
+                Account { restart, failure: Some(error.to_string()), needs_list: restart == Restart::Expired }
+            }
+        }
+    }
+}
+
+// === impl Ended ===
+
+impl Ended {
+    /// In good order, or so that somebody else says what was wrong.
+    pub(super) fn silently(restart: Restart) -> Self {
+        Self { restart, failure: None, through: None }
+    }
+
+    pub(super) fn saying(restart: Restart, failure: String) -> Self {
+        Self { failure: Some(failure), ..Self::silently(restart) }
+    }
+
+    pub(super) fn broken() -> Self {
+        Self::saying(Restart::Broken, "the connection broke".to_owned())
+    }
+
+    /// The server is at an older version than the one to resume from.
+    pub(super) fn rewound(version: u64, resumed: u64) -> Self {
+        Self::saying(
+            Restart::Rewound,
+            format!(
+                "the API server is at version {version} and has been at {resumed}: its storage was restored from an older backup"
+            ),
+        )
+    }
+}
+
+impl From<Lost> for Ended {
+    fn from(lost: Lost) -> Self {
+        let ended = match lost.cause {
+            Loss::Closed => Self::silently(Restart::Closed),
+            Loss::Broken => Self::broken(),
+            Loss::Unanswered => {
+                Self::saying(Restart::Idle, format!("no PING was answered for {} s", Loss::PATIENCE.as_secs_f64()))
+            }
+        };
+        Self { through: Some(lost.through), ..ended }
+    }
+}
+
+/// Whether an answer says that the version to resume from is too old, or, as after a restored backup, too new to ever come.
+fn cannot_resume(status: StatusCode, message: &str) -> bool {
+    let too_new = status == StatusCode::GATEWAY_TIMEOUT && message.contains("Too large resource version");
+    status == StatusCode::GONE || too_new
+}
