@@ -4,14 +4,15 @@
 //! Data goes one way:
 //!
 //! ```text
-//! cluster ──► propagation ──► stats ──► exposition ──► server
-//! stamps      changes and     delays    Prometheus     HTTP
-//! and         their           and       text, JSON
-//! objects     outcomes        counts    lines
+//! cluster ──► propagation ──► ledger ──► stats ──► exposition ──► server
+//! stamps      what pods and   changes    delays    Prometheus     HTTP
+//! and         Services want   and their  and       text, JSON
+//! objects     and slices show outcomes   counts    lines
 //! ```
 //!
-//! [`cluster`] reads the watches of the API server and stamps what it reads. [`propagation`] finds the changes in it and how
-//! they end; it is pure. [`stats`] counts. [`exposition`] turns counts into what others read, and [`server`] lets them read it.
+//! [`cluster`] reads the watches of the API server and stamps what it reads. [`propagation`] joins what pods and Services want with
+//! what the slices show, and [`ledger`] keeps each change from its start to its outcome, and what is out of sync; both are pure.
+//! [`stats`] counts. [`exposition`] turns counts into what others read, and [`server`] lets them read it.
 //! [`measuring`] is the thread on which everything between socket and histogram happens, [`daemon`] puts the parts together,
 //! [`config`] is what a user can choose, [`logging`] what the daemon says about itself,
 //! [`signals`] what it is asked from outside. [`simulator`] is a simulated cluster that speaks the same protocol, and [`demo`] shows
