@@ -174,6 +174,7 @@ spec:
 - --max-services={{ int .Values.maxServices }}
 - --series-idle={{ .Values.seriesIdle }}
 - --watch-idle={{ .Values.watchIdle }}
+- --watch-protocol={{ .Values.watchProtocol }}
 {{- if .Values.samples }}
 - --samples=-
 {{- end }}
