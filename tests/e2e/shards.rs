@@ -11,7 +11,7 @@ use crate::daemon::samples::Sample;
 use crate::scene::agreement;
 use crate::truth::audit::AuditLog;
 use crate::truth::{self, Record};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
 use endpointlag::stats::{Precision, empty_histogram, units};
 use hdrhistogram::serialization::Deserializer;
@@ -53,7 +53,7 @@ async fn each_change_is_told_by_one_shard() -> Result<()> {
     let told = agree(&mut namespaces, &[], &shards).await?;
     let busy = shards.iter().filter(|shard| shard.daemon.samples().is_ok_and(|samples| !samples.is_empty())).count();
     assert_eq!(busy, 3, "each has some of the namespaces");
-    merge(&shards, &told).await?;
+    merge(&shards).await?;
     for shard in &mut shards {
         shard.daemon.stop(Signal::TERM).await?;
     }
@@ -88,21 +88,35 @@ async fn change_back(namespaces: &[(Objects, AuditLog)], pods: &[PodHandle]) -> 
     Ok(())
 }
 
-/// What is summed over the shards' metrics, and what their HDR histograms hold together, is what they told.
-async fn merge(shards: &[Shard], told: &[Sample]) -> Result<()> {
-    let mut merged = empty_histogram(Precision::Cluster);
-    let (mut counted, mut services) = (0.0, Vec::new());
-    for shard in shards {
-        let metrics = shard.daemon.metrics().await?;
-        counted += metrics.sum("endpointlag_changes_total", &[]);
-        services.extend(metrics.matching("endpointlag_slo_objective_seconds", &[]).map(|(labels, _)| labels.clone()));
-        let answer: Value = serde_json::from_str(&shard.daemon.get("/api/v1/histogram").await?.body)?;
-        for entry in answer["histograms"].as_array().context("histograms")? {
-            let bytes = STANDARD.decode(entry["histogram"].as_str().context("a histogram")?)?;
-            merged.add(&Deserializer::new().deserialize::<u64, _>(&mut &*bytes)?)?;
+fn told_by(shards: &[Shard]) -> Result<Vec<Sample>> {
+    let samples = shards.iter().map(|shard| shard.daemon.samples());
+    Ok(samples.collect::<Result<Vec<_>>>()?.concat())
+}
+
+/// What is summed over the shards' metrics, and what their HDR histograms hold together, is what they told. Other tests change the
+/// cluster meanwhile, so that both are looked at until nothing came between.
+async fn merge(shards: &[Shard]) -> Result<()> {
+    let started = Instant::now();
+    let (told, merged, mut services) = loop {
+        let told = told_by(shards)?;
+        let mut merged = empty_histogram(Precision::Cluster);
+        let (mut counted, mut services) = (0.0, Vec::new());
+        for shard in shards {
+            let answer: Value = serde_json::from_str(&shard.daemon.get("/api/v1/histogram").await?.body)?;
+            for entry in answer["histograms"].as_array().context("histograms")? {
+                let bytes = STANDARD.decode(entry["histogram"].as_str().context("a histogram")?)?;
+                merged.add(&Deserializer::new().deserialize::<u64, _>(&mut &*bytes)?)?;
+            }
+            let metrics = shard.daemon.metrics().await?;
+            counted += metrics.sum("endpointlag_changes_total", &[]);
+            services.extend(metrics.matching("endpointlag_objective_seconds", &[]).map(|(labels, _)| labels.clone()));
         }
-    }
-    assert_eq!(counted as usize, told.len());
+        if counted as usize == told.len() {
+            break (told, merged, services);
+        }
+        ensure!(started.elapsed() < PATIENCE, "{counted} changes are counted, {} told", told.len());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
     let all = services.len();
     services.sort_unstable();
     services.dedup();
