@@ -226,6 +226,84 @@ function(config)
         ),
       ]),
 
+      dashboard.row(8, [
+        panel.timeseries(
+          'Time blind',
+          |||
+            Share of the time in which a watch could not tell what happened as it happened: lists, gaps, stalls, a slow connection, a full queue. It counts when it is over.
+
+            When this is not nothing: changes of that time are censored. The other panels of this section say which of them it was.
+          |||,
+          'percentunit',
+          [query.series(
+            watch('max', query.ownRate('endpointlag_watch_blind_seconds_total')), '{{resource}}'
+          )],
+          panel.upTo(0.01),
+        ),
+        panel.timeseries(
+          'Time not run',
+          |||
+            Share of the time in which the thread that reads the watches did not run, by more than 50 ms at once.
+
+            When this is not nothing: the daemon is throttled by a CPU limit, or its node has no CPU for it. Take the limit away, or raise the request.
+          |||,
+          'percentunit',
+          [query.series(
+            'max by (instance) (%s)' % query.ownRate('endpointlag_reader_stalled_seconds_total'), '{{instance}}'
+          )],
+          panel.upTo(0.01),
+        ),
+        panel.timeseries(
+          'Stalls',
+          |||
+            Times that the thread that reads the watches did not run for more than 50 ms.
+
+            When these come at a steady pace: the daemon is throttled by a CPU limit. Single ones are a busy node.
+          |||,
+          'short',
+          [query.series(
+            'max by (instance) (increase(%s[$__rate_interval]))' % own('endpointlag_reader_stalls_total'), '{{instance}}'
+          )],
+          panel.upTo(1),
+        ),
+      ]),
+      dashboard.row(8, [
+        panel.timeseries(
+          'Round trip of a PING',
+          |||
+            How long the last HTTP/2 PING on the connection of each watch took, on the daemon that does worst. Zero over HTTP/1.1.
+
+            When this rises: the API server is busy, or the network is slow. Delays do not grow by it, since all watches share the connection.
+          |||,
+          's',
+          [query.series(watch('max', own('endpointlag_watch_ping_seconds')), '{{resource}}')],
+        ),
+        panel.timeseries(
+          'Slow PINGs',
+          |||
+            HTTP/2 PINGs that took much longer than usual: by 0.2 s more than twice the quickest of the last ones.
+
+            When there are some: what was read meanwhile is censored. Look at the load of the API server, and at what lies between.
+          |||,
+          'short',
+          [query.series(
+            'max by (resource) (increase(%s[$__rate_interval]))' % own('endpointlag_watch_slow_pings_total'), '{{resource}}'
+          )],
+          panel.upTo(1),
+        ),
+        panel.timeseries(
+          'Protocol',
+          |||
+            Watches by the protocol that they speak: http2 over one connection for all of a scope, http1 over one for each.
+
+            When http1 is not 0: a proxy or load balancer does not offer HTTP/2, watches may end at different API servers, and a slow connection is not noticed.
+          |||,
+          'short',
+          [query.series('sum by (protocol) (%s)' % own('endpointlag_watch_protocol'), '{{protocol}}')],
+          panel.whole + panel.steps,
+        ),
+      ]),
+
       dashboard.section('How far it can be trusted'),
       dashboard.row(8, [
         panel.timeseries(

@@ -162,6 +162,11 @@ impl Daemon {
         format!("--- endpointlag\n{}", tail(&self.log, 40))
     }
 
+    /// The number that the system knows it by.
+    pub fn process(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Sends it a signal and does not wait for what it does.
     ///
     /// # Errors

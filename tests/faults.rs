@@ -11,6 +11,7 @@ mod faults {
     mod access;
     mod balanced;
     mod blind;
+    mod cgroup;
     mod compaction;
     mod controller;
     mod crash;
@@ -28,6 +29,7 @@ mod faults {
     mod standing;
     mod stopped;
     mod teardown;
+    mod throttled;
 
     use crate::controlplane::plane::{ControlPlane, Options};
     use anyhow::Result;

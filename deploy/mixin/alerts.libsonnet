@@ -242,6 +242,34 @@ local duration = import 'duration.libsonnet';
         ||| % config.blind.gapWindow,
       },
       {
+        // A time counts when it is over, and may be longer than the window.
+        cause: 'blind',
+        expr: 'clamp_max(rate(%s[%s]), 1) > %g\n' % [
+          metric('endpointlag_watch_blind_seconds_total'),
+          config.blind.blindWindow,
+          config.blind.blindShare,
+        ],
+        summary: 'A daemon could not see for a good part of the time.',
+        description: |||
+          For {{ $value | humanizePercentage }} of the last %s the watch of {{ $labels.resource }} of the daemon at
+          {{ $labels.instance }} could not tell what happened as it happened. The changes of that time end censored.
+        ||| % config.blind.blindWindow,
+      },
+      {
+        // A time counts when it is over, and may be longer than the window.
+        cause: 'stalled',
+        expr: 'clamp_max(rate(%s[%s]), 1) > %g\n' % [
+          metric('endpointlag_reader_stalled_seconds_total'),
+          config.blind.stalledWindow,
+          config.blind.stalledShare,
+        ],
+        summary: 'A daemon does not get the CPU that it needs.',
+        description: |||
+          For {{ $value | humanizePercentage }} of the last %s the thread of the daemon at {{ $labels.instance }} that reads the
+          watches did not run. The changes of that time end censored.
+        ||| % config.blind.stalledWindow,
+      },
+      {
         local over = config.blind.censoredWindow,
         local all = 'sum by (%s) (sum_over_time(%s[%s]))' % [cluster, names.outcomes, over],
         local censored = '%s{outcome="censored"}' % names.outcomes,

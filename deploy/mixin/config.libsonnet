@@ -62,12 +62,17 @@
     blindAfter: '90s',
 
     // What one daemon may leave unseen: how long a watch may be without all objects, or without a byte (bookmarks come each
-    // minute, and --watch-idle ends it after three), and the share of time between connections.
+    // minute, and --watch-idle ends it after three), the share of time between connections, the share in which a watch could not
+    // tell all as it happened for whatever reason, and the share in which the thread that reads the watches did not run.
     blind: {
       unsynced: '5m',
       silent: '5m',
       gapShare: 0.1,
       gapWindow: '15m',
+      blindShare: 0.1,
+      blindWindow: '10m',
+      stalledShare: 0.02,
+      stalledWindow: '10m',
       // Share of the changes of a cluster that may end censored, and how many must have before it is looked at.
       censoredShare: 0.1,
       minimumCensored: 10,

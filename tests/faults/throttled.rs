@@ -1,0 +1,100 @@
+//! The daemon's container has a limit of CPU time that is far too low, as a LimitRange makes one of a small request.
+
+use super::cgroup::CpuLimit;
+use super::reckoning::{add_up, check_delays};
+use super::{selecting, start_plane};
+use crate::controlplane::objects::PodHandle;
+use crate::controlplane::plane::Options;
+use crate::daemon::samples::Outcome;
+use crate::scene::Scene;
+use anyhow::{Result, ensure};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+use tokio::time::MissedTickBehavior;
+
+/// What it gets: a hundredth of a CPU, one millisecond in each hundred.
+const MILLICORES: u32 = 10;
+
+/// Each pod changes once, so that it is known which change a delay is of.
+const SERVICES: usize = 15;
+const PODS: usize = 20;
+
+/// Between two changes.
+const PACE: Duration = Duration::from_millis(10);
+
+/// Pods that change when there is no limit any more.
+const AFTERWARDS: usize = 12;
+
+/// What a delay may be wrong by: the daemon allows for 60 ms, and the test shares its machine with others.
+const BOUND: Duration = Duration::from_millis(150);
+
+/// After a stall nothing is believed for less than this.
+const DOUBT: Duration = Duration::from_secs(2);
+
+/// Ample time to read what was left.
+const SOON: Duration = Duration::from_secs(30);
+
+async fn report_all(scene: &Scene, pods: &[PodHandle]) -> Result<()> {
+    let mut pace = tokio::time::interval(PACE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for pod in pods {
+        pace.tick().await;
+        scene.objects.report(pod, true).await?;
+    }
+    Ok(())
+}
+
+/// What is read at the beginning of each period comes in one burst, and would look as if it had taken no time.
+#[tokio::test(flavor = "multi_thread")]
+async fn throttled_to_a_hundredth_of_a_cpu() -> Result<()> {
+    let (_permit, plane) = start_plane(Options::default()).await?;
+    let mut scene = Scene::start(&plane, "quota").await?;
+    for service in 0..SERVICES {
+        let app = format!("web-{service}");
+        scene.objects.create_service(&app, selecting(&app)).await?;
+    }
+    let mut pods = Vec::new();
+    for number in 0..SERVICES * PODS + AFTERWARDS {
+        let app = format!("web-{}", number % SERVICES);
+        pods.push(scene.objects.create_pod(&format!("pod-{number}"), &app).await?);
+    }
+    let (throttled, afterwards) = pods.split_at(SERVICES * PODS);
+    scene.agree().await?;
+    let at_first = scene.daemon.samples()?.len();
+
+    let limit = CpuLimit::apply(scene.daemon.process(), MILLICORES)?;
+    // What it has saved up is used.
+    tokio::time::sleep(PACE * 50).await;
+    report_all(&scene, throttled).await?;
+    scene.settle().await?;
+    drop(limit);
+    let started = Instant::now();
+    while scene.daemon.samples()?.len() < at_first + throttled.len() {
+        ensure!(started.elapsed() < SOON, "only {} of the changes are told", scene.daemon.samples()?.len() - at_first);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tokio::time::sleep(DOUBT).await;
+    report_all(&scene, afterwards).await?;
+    scene.settle().await?;
+    tokio::time::sleep(DOUBT).await;
+
+    check_delays(&mut scene, BOUND).await?;
+    let samples = scene.daemon.samples()?;
+    let metrics = scene.daemon.metrics().await?;
+    add_up(scene.objects.namespace(), &metrics, &samples).map_err(anyhow::Error::msg)?;
+    let zeroes = samples.iter().filter(|it| it.delay() == Some(Duration::ZERO)).count();
+    ensure!(zeroes == 0, "{zeroes} of {} changes took no time", samples.len());
+    let count = |pods: &[PodHandle], wanted: Outcome| {
+        let uids: BTreeSet<_> = pods.iter().map(|pod| pod.uid.as_str()).collect();
+        let of_pods = samples.iter().filter(|it| it.uid.as_deref().is_some_and(|uid| uids.contains(uid)));
+        of_pods.filter(|it| it.outcome == wanted).count()
+    };
+    let (timed, censored) = (count(throttled, Outcome::Propagated), count(throttled, Outcome::Censored));
+    ensure!(timed + censored == throttled.len(), "{timed} timed and {censored} censored of {}", throttled.len());
+    ensure!(censored > throttled.len() / 2, "it can't have seen {timed} of {} in time", throttled.len());
+    let timed = count(afterwards, Outcome::Propagated);
+    ensure!(timed > AFTERWARDS / 2, "{timed} of {AFTERWARDS} are timed without a limit");
+    let stalled = metrics.sum("endpointlag_reader_stalled_seconds_total", &[]);
+    ensure!(stalled > 1.0, "{stalled} s");
+    scene.finish().await
+}
