@@ -7,7 +7,7 @@
 use crate::daemon::metrics::Metrics;
 use crate::daemon::samples::{Outcome as Told, Sample};
 use crate::scene::Scene;
-use crate::scene::agreement::histories;
+use crate::scene::agreement::{doubts, histories};
 use crate::truth::{Outcome, Record};
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
@@ -71,7 +71,10 @@ pub async fn reckon(scene: &mut Scene, gap: Gap) -> Result<Tally> {
         let metrics = scene.daemon.metrics().await?;
         let samples: Vec<_> =
             scene.daemon.samples()?.into_iter().filter(|sample| sample.namespace == namespace).collect();
-        match compare(&records, &samples, gap).and_then(|tally| add_up(namespace, &metrics, &samples).map(|()| tally)) {
+        let doubts = doubts(&metrics);
+        match compare(&records, &samples, gap, doubts)
+            .and_then(|tally| add_up(namespace, &metrics, &samples).map(|()| tally))
+        {
             Ok(tally) => {
                 if agreed.get_or_insert_with(Instant::now).elapsed() > QUIET {
                     return Ok(tally);
@@ -127,11 +130,11 @@ pub fn add_up(namespace: &str, metrics: &Metrics, samples: &[Sample]) -> Result<
 }
 
 /// What differs by Service, pod and kind; the tally if nothing does.
-fn compare(records: &[Record], samples: &[Sample], gap: Gap) -> Result<Tally, String> {
+fn compare(records: &[Record], samples: &[Sample], gap: Gap, doubts: bool) -> Result<Tally, String> {
     let histories = histories(records, samples);
     let mut differences = String::new();
     for ((service, uid, change), (records, samples)) in &histories {
-        if !explains(records, samples, gap) {
+        if !explains(records, samples, gap, doubts) {
             let truth: Vec<_> =
                 records.iter().map(|record| format!("{:?} at {}", record.outcome, record.started)).collect();
             let told: Vec<_> = samples.iter().map(|sample| (sample.outcome, sample.delay())).collect();
@@ -151,14 +154,20 @@ fn compare(records: &[Record], samples: &[Sample], gap: Gap) -> Result<Tally, St
     })
 }
 
-/// Whether the changes of one kind, one after the other, account for the samples in their order.
-fn explains(records: &[&Record], samples: &[&Sample], gap: Gap) -> bool {
+/// Whether the changes of one kind, one after the other, account for the samples in their order. Where the daemon says that the machine
+/// was too busy for it, it may have trusted its stamps less than it would have.
+fn explains(records: &[&Record], samples: &[&Sample], gap: Gap, doubts: bool) -> bool {
     match (records, samples) {
         ([], []) => true,
         ([], _) => false,
         ([record, later @ ..], _) => {
-            samples.split_first().is_some_and(|(sample, rest)| gap.allows(record, sample) && explains(later, rest, gap))
-                || (gap.hides(record) && explains(later, samples, gap))
+            let may_be = |sample: &Sample| {
+                let is_doubted = doubts && record.outcome.is_some() && sample.outcome == Told::Censored;
+                is_doubted || gap.allows(record, sample)
+            };
+            let told = samples.split_first();
+            told.is_some_and(|(sample, rest)| may_be(sample) && explains(later, rest, gap, doubts))
+                || (gap.hides(record) && explains(later, samples, gap, doubts))
         }
     }
 }

@@ -17,8 +17,8 @@ const STOPPED: Duration = Duration::from_millis(1500);
 /// What a delay may be wrong by on a busy machine. What the daemon itself allows is 60 ms.
 const BOUND: Duration = Duration::from_millis(150);
 
-/// After a stop nothing is believed for less than this.
-const DOUBT: Duration = Duration::from_secs(1);
+/// After a stop nothing is believed for less than this: half a second, and what a busy machine takes besides.
+const DOUBT: Duration = Duration::from_secs(2);
 
 async fn with_pods(scene: &Scene, number: usize) -> Result<Vec<PodHandle>> {
     scene.objects.create_service("web", selecting("web")).await?;
