@@ -25,6 +25,9 @@ const PACE: Duration = Duration::from_millis(10);
 /// Pods that change when there is no limit any more.
 const AFTERWARDS: usize = 12;
 
+/// Of a hundred changes, so many may seem to take no time: a stall of less than 60 ms is not noticed.
+const ZEROES: usize = 1;
+
 /// What a delay may be wrong by: the daemon allows for 60 ms, and the test shares its machine with others.
 const BOUND: Duration = Duration::from_millis(150);
 
@@ -83,7 +86,7 @@ async fn throttled_to_a_hundredth_of_a_cpu() -> Result<()> {
     let metrics = scene.daemon.metrics().await?;
     add_up(scene.objects.namespace(), &metrics, &samples).map_err(anyhow::Error::msg)?;
     let zeroes = samples.iter().filter(|it| it.delay() == Some(Duration::ZERO)).count();
-    ensure!(zeroes == 0, "{zeroes} of {} changes took no time", samples.len());
+    ensure!(zeroes * 100 <= samples.len() * ZEROES, "{zeroes} of {} changes took no time", samples.len());
     let count = |pods: &[PodHandle], wanted: Outcome| {
         let uids: BTreeSet<_> = pods.iter().map(|pod| pod.uid.as_str()).collect();
         let of_pods = samples.iter().filter(|it| it.uid.as_deref().is_some_and(|uid| uids.contains(uid)));
