@@ -17,6 +17,7 @@ mod faults {
     mod crash;
     mod frozen;
     mod gateway;
+    mod goaway;
     mod identity;
     mod one_sided;
     mod reckoning;

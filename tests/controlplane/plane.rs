@@ -27,6 +27,8 @@ pub struct Options {
     pub unaudited: bool,
     /// Have the API server speak HTTP/1.1 only.
     pub without_http2: bool,
+    /// Have the API server send clients away as often as it can be told to.
+    pub sends_away: bool,
 }
 
 /// Flags of the controller manager.
@@ -213,6 +215,7 @@ impl ControlPlane {
 
     fn api_server_flags(&self, port: u16) -> Vec<String> {
         let path = |path: &Path| path.display().to_string();
+        let goaway_chance = if self.options.sends_away { "0.02" } else { "0" };
         let services = if self.options.dual_stack { "10.96.0.0/16,fd00:10:96::/112" } else { "10.96.0.0/16" };
         vec![
             format!("--etcd-servers=http://{}", self.etcd_address()),
@@ -229,6 +232,7 @@ impl ControlPlane {
             "--disable-admission-plugins=ServiceAccount".to_owned(),
             "--endpoint-reconciler-type=none".to_owned(),
             format!("--disable-http2-serving={}", self.options.without_http2),
+            format!("--goaway-chance={goaway_chance}"),
         ]
     }
 

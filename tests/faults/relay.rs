@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -17,6 +17,8 @@ pub struct Relay {
     address: SocketAddr,
     orders: broadcast::Sender<Order>,
     refusing: Arc<AtomicBool>,
+    /// Connections so far.
+    connections: Arc<AtomicUsize>,
     /// What the server says waits here.
     frozen: watch::Sender<bool>,
     acceptor: JoinHandle<()>,
@@ -51,21 +53,28 @@ impl Relay {
         let address = listener.local_addr()?;
         let (orders, _) = broadcast::channel(8);
         let refusing = Arc::new(AtomicBool::new(false));
+        let connections = Arc::new(AtomicUsize::new(0));
         let (frozen, _) = watch::channel(false);
         let way = Way {
             first: Arc::new(Mutex::new(Some(first))),
             server,
             orders: orders.clone(),
             refusing: refusing.clone(),
+            connections: connections.clone(),
             frozen: frozen.subscribe(),
         };
         let acceptor = tokio::spawn(accept(listener, way));
-        Ok(Self { address, orders, refusing, frozen, acceptor })
+        Ok(Self { address, orders, refusing, connections, frozen, acceptor })
     }
 
     /// Where it listens, as an address of the API server.
     pub fn server(&self) -> String {
         format!("https://{}", self.address)
+    }
+
+    /// How many connections it has carried so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// Ends all connections.
@@ -110,6 +119,7 @@ struct Way {
     server: String,
     orders: broadcast::Sender<Order>,
     refusing: Arc<AtomicBool>,
+    connections: Arc<AtomicUsize>,
     frozen: watch::Receiver<bool>,
 }
 
@@ -117,6 +127,7 @@ async fn accept(listener: TcpListener, way: Way) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         if !way.refusing.load(Ordering::SeqCst) {
+            way.connections.fetch_add(1, Ordering::SeqCst);
             connections.spawn(carry(client, way.clone(), way.orders.subscribe()));
         }
         while connections.try_join_next().is_some() {}

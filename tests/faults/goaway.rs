@@ -1,0 +1,65 @@
+//! The API server sends its clients away now and then, as one of several does to spread them.
+
+use super::reckoning::check_delays;
+use super::relay::Relay;
+use super::{selecting, start_plane};
+use crate::controlplane::objects::Objects;
+use crate::controlplane::plane::Options;
+use crate::daemon::samples::Outcome;
+use crate::scene::{Scene, Setup};
+use anyhow::{Result, ensure};
+use std::time::Duration;
+
+/// Each has a connection of its own and makes six requests to begin with, one in fifty of which is answered with a GOAWAY: that none of
+/// them is happens once in a thousand times.
+const NAMESPACES: usize = 60;
+
+const PODS: usize = 6;
+
+/// How often each pod changes.
+const ROUNDS: usize = 10;
+
+/// Time between two changes.
+const PACE: Duration = Duration::from_millis(50);
+
+/// What a delay may be wrong by on a busy machine.
+const BOUND: Duration = Duration::from_millis(150);
+
+/// The watches leave the connection in good order, and what is measured meanwhile is right.
+#[tokio::test(flavor = "multi_thread")]
+async fn sent_away_now_and_then() -> Result<()> {
+    let (_permit, plane) = start_plane(Options { sends_away: true, ..Options::default() }).await?;
+    let objects = Objects::create(plane.admin().await?, "goaway").await?;
+    objects.create_service("web", selecting("web")).await?;
+    let mut pods = Vec::new();
+    for number in 0..PODS {
+        pods.push(objects.create_pod(&format!("web-{number}"), "web").await?);
+    }
+    let relay = Relay::start(&plane.server()).await?;
+    let setup = Setup { server: relay.server(), ..Setup::cluster(&plane) }.with(&["--namespace", "goaway"]);
+    let others: Vec<_> = (1..NAMESPACES).map(|number| format!("--namespace=other-{number}")).collect();
+    let setup = setup.with(&others.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut scene = Scene::open(&plane, objects, setup).await?;
+    for round in 0..ROUNDS {
+        for pod in &pods {
+            scene.objects.report(pod, round % 2 == 0).await?;
+            tokio::time::sleep(PACE).await;
+        }
+    }
+    scene.settle().await?;
+    scene.daemon.wait_until_ready().await?;
+    check_delays(&mut scene, BOUND).await?;
+    ensure!(scene.daemon.samples()?.iter().any(|sample| sample.outcome == Outcome::Propagated), "nothing is measured");
+    let again = relay.connections() - NAMESPACES;
+    let metrics = scene.daemon.metrics().await?;
+    let restarts = |reason| metrics.sum("endpointlag_watch_restarts_total", &[("reason", reason)]);
+    let all = metrics.sum("endpointlag_watch_restarts_total", &[]);
+    // A request that comes after the GOAWAY gets no answer: its watch could not be made at all.
+    let (closed, unanswered) = (restarts("closed"), restarts("unreachable"));
+    ensure!(again > 0, "the daemon was not sent away");
+    ensure!(
+        closed > unanswered && closed + unanswered == all,
+        "{closed} closed, {unanswered} unanswered of {all} restarts"
+    );
+    scene.finish().await
+}
