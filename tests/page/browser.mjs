@@ -84,7 +84,10 @@ export function same(text, expected, what) {
 /** Nothing is wider than the window. */
 export async function fits(page) {
   const wider = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-  assert.ok(wider <= 0, `the page is ${wider} pixels wider than the window`);
+  if (wider <= 0) return;
+  const out = await page.evaluate(() => [...document.body.querySelectorAll("*")]
+    .filter((it) => it.getBoundingClientRect().right > window.innerWidth).map((it) => it.outerHTML.slice(0, 200)));
+  assert.fail(`the page is ${wider} pixels wider than the window: ${out.join("\n")}`);
 }
 
 /** No column is cut off. */
