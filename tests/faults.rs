@@ -15,6 +15,7 @@ mod faults {
     mod compaction;
     mod controller;
     mod crash;
+    mod delayed;
     mod frozen;
     mod gateway;
     mod goaway;

@@ -233,7 +233,7 @@ impl Scene {
         let metrics = self.daemon.metrics().await?;
         let samples: Vec<_> =
             self.daemon.samples()?.into_iter().filter(|sample| sample.namespace == namespace).collect();
-        let doubts = agreement::doubts(&metrics);
+        let doubts = metrics.has_doubts();
         let sums = agreement::check_metrics(namespace, &metrics, records, doubts);
         Ok(agreement::pair(records, &samples, doubts).and_then(|pairs| sums.map(|()| pairs)))
     }

@@ -9,6 +9,10 @@ local duration = import 'duration.libsonnet';
   local metric(name, matchers='') =
     '%s{%s}' % [name, std.join(', ', [config.selector] + (if matchers == '' then [] else [matchers]))],
 
+  // How much of some time the watches of a resource lost, by a counter to which each of them adds: one for each namespace.
+  local shareOf(name, over) =
+    'rate(%s[%s]) / clamp_min(sum without (protocol) (%s), 1)' % [metric(name), over, metric('endpointlag_watch_protocol')],
+
   // Where it is, for texts. No installation needs a cluster label.
   local inCluster = '{{ with $labels.%s }} in cluster {{ . }}{{ end }}' % cluster,
   local theService = 'Service {{ $labels.namespace }}/{{ $labels.service }}' + inCluster,
@@ -230,9 +234,8 @@ local duration = import 'duration.libsonnet';
       },
       {
         cause: 'gaps',
-        expr: 'rate(%s[%s]) > %g\n' % [
-          metric('endpointlag_watch_gap_seconds_total'),
-          config.blind.gapWindow,
+        expr: '%s > %g\n' % [
+          shareOf('endpointlag_watch_gap_seconds_total', config.blind.gapWindow),
           config.blind.gapShare,
         ],
         summary: 'The connections of a daemon to the API server do not last.',
@@ -244,9 +247,8 @@ local duration = import 'duration.libsonnet';
       {
         // A time counts when it is over, and may be longer than the window.
         cause: 'blind',
-        expr: 'clamp_max(rate(%s[%s]), 1) > %g\n' % [
-          metric('endpointlag_watch_blind_seconds_total'),
-          config.blind.blindWindow,
+        expr: 'clamp_max(%s, 1) > %g\n' % [
+          shareOf('endpointlag_watch_blind_seconds_total', config.blind.blindWindow),
           config.blind.blindShare,
         ],
         summary: 'A daemon could not see for a good part of the time.',

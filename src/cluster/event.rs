@@ -70,6 +70,16 @@ impl Stamp {
         Self(u64::try_from(since_origin.as_nanos()).unwrap_or(u64::MAX))
     }
 
+    /// The stamp so many nanoseconds after the clock's origin.
+    pub const fn from_nanos(since_origin: u64) -> Self {
+        Self(since_origin)
+    }
+
+    /// Nanoseconds since the clock's origin.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
     /// Time since the clock's origin.
     pub fn since_origin(self) -> Duration {
         Duration::from_nanos(self.0)

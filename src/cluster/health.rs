@@ -127,19 +127,19 @@ impl WatchHealth {
     /// Up to when all that this watch has to tell has been handed over: as far as its connection is known to carry what is sent, or up to
     /// the moment since which it is lost, or waits for room. To be asked for before what was handed over is taken.
     pub fn complete_through(&self) -> Stamp {
-        Stamp::new(Duration::from_nanos(self.held.load(Acquire))).min(self.link.complete_through())
+        Stamp::from_nanos(self.held.load(Acquire)).min(self.link.complete_through())
     }
 
     /// What happened after `at` may be told later, or not at all, until [`Self::release`]. An earlier hold stays. Returns whether there was
     /// none.
     pub fn hold(&self, at: Stamp) -> bool {
-        self.held.fetch_min(at.since_origin().as_nanos() as u64, AcqRel) == NOT_HELD
+        self.held.fetch_min(at.as_nanos(), AcqRel) == NOT_HELD
     }
 
     /// All has been handed over at `at`.
     pub fn release(&self, at: Stamp) {
         let held = self.held.swap(NOT_HELD, AcqRel);
-        self.blind_nanos.fetch_add((at.since_origin().as_nanos() as u64).saturating_sub(held), Relaxed);
+        self.blind_nanos.fetch_add(at.as_nanos().saturating_sub(held), Relaxed);
     }
 
     /// How long not all could be told as it happened, all in all.
@@ -155,12 +155,12 @@ impl WatchHealth {
 
     /// The watch is alive at `at`.
     pub fn touch(&self, at: Stamp) {
-        self.last_byte.store(at.since_origin().as_nanos() as u64, Relaxed);
+        self.last_byte.store(at.as_nanos(), Relaxed);
     }
 
     /// When the last byte came; the clock's origin before the first.
     pub fn last_byte(&self) -> Stamp {
-        Stamp::new(Duration::from_nanos(self.last_byte.load(Relaxed)))
+        Stamp::from_nanos(self.last_byte.load(Relaxed))
     }
 
     /// Bytes read.

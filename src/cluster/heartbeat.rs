@@ -48,7 +48,7 @@ pub struct Heartbeat {
 impl Heartbeat {
     /// Of a thread that runs now.
     pub fn new(clock: Clock) -> Self {
-        let now = nanos(clock.now());
+        let now = clock.now().as_nanos();
         Self {
             clock,
             last: AtomicU64::new(now),
@@ -73,12 +73,12 @@ impl Heartbeat {
     /// All that was read and stamped before this time has been handed over, unless its watch says otherwise: a beat has its turn when
     /// no reader is at work, and time stands still where the thread did not run.
     pub fn read_through(&self) -> Stamp {
-        stamp(self.read_through.load(Acquire))
+        Stamp::from_nanos(self.read_through.load(Acquire))
     }
 
     /// If what is read at `at` may have lain unread because the thread did not run: since when.
     pub fn unread_since(&self, at: Stamp) -> Option<Stamp> {
-        let silent = at.since(stamp(self.last.load(Relaxed))) > PERIOD + TOLERANCE;
+        let silent = at.since(Stamp::from_nanos(self.last.load(Relaxed))) > PERIOD + TOLERANCE;
         (silent || self.is_draining(at)).then(|| self.read_through())
     }
 
@@ -94,39 +94,31 @@ impl Heartbeat {
 
     fn is_draining(&self, at: Stamp) -> bool {
         let ended = self.stall_ended.load(Relaxed);
-        ended != 0 && at.since(stamp(ended)) < DRAIN
+        ended != 0 && at.since(Stamp::from_nanos(ended)) < DRAIN
     }
 
     fn beat(&self, at: Stamp) {
-        let late = at.since(stamp(self.last.swap(nanos(at), AcqRel))).saturating_sub(PERIOD);
+        let late = at.since(Stamp::from_nanos(self.last.swap(at.as_nanos(), AcqRel))).saturating_sub(PERIOD);
         if late > TOLERANCE {
-            self.stall_ended.store(nanos(at), Relaxed);
+            self.stall_ended.store(at.as_nanos(), Relaxed);
             self.stalls.fetch_add(1, Relaxed);
             self.stalled_nanos.fetch_add(late.as_nanos() as u64, Relaxed);
             self.say(at, late);
         }
         if !self.is_draining(at) {
-            self.read_through.store(nanos(at), Release);
+            self.read_through.store(at.as_nanos(), Release);
         }
     }
 
     fn say(&self, at: Stamp, late: Duration) {
         let logged = self.logged.load(Relaxed);
-        if late < LONG || (logged != 0 && at.since(stamp(logged)) < QUIET) {
+        if late < LONG || (logged != 0 && at.since(Stamp::from_nanos(logged)) < QUIET) {
             return;
         }
-        self.logged.store(nanos(at), Relaxed);
+        self.logged.store(at.as_nanos(), Relaxed);
         let seconds = late.as_secs_f64();
         tracing::warn!(seconds, "this process did not run: changes of that time end censored");
     }
-}
-
-fn nanos(at: Stamp) -> u64 {
-    at.since_origin().as_nanos() as u64
-}
-
-fn stamp(nanos: u64) -> Stamp {
-    Stamp::new(Duration::from_nanos(nanos))
 }
 
 #[cfg(test)]

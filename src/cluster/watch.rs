@@ -136,7 +136,7 @@ impl Watch {
             let end = match self.link.connection().await {
                 Err(error) => End::Request(error),
                 Ok(connection) => match self.open(&connection, &mut resume, &mut streams_lists).await? {
-                    Err(error) => End::Request(error),
+                    Err(error) => End::of_request(error, connection.loss()),
                     Ok(body) => {
                         let now = self.clock.now();
                         if has_been_up {

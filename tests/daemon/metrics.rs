@@ -72,6 +72,13 @@ impl Metrics {
     pub fn sum(&self, name: &str, wanted: &[(&str, &str)]) -> f64 {
         self.matching(name, wanted).map(|(_, value)| value).sum()
     }
+
+    /// Whether the daemon says that the machine was too busy for it, or for the API server, so that it does not trust all of its stamps.
+    pub fn has_doubts(&self) -> bool {
+        ["endpointlag_reader_stalls_total", "endpointlag_watch_slow_pings_total", "endpointlag_watch_held_up_total"]
+            .iter()
+            .any(|name| self.sum(name, &[]) > 0.0)
+    }
 }
 
 /// Reads labels up to the closing brace; gives what follows it.

@@ -138,7 +138,7 @@ async fn agree(namespaces: &mut [(Objects, AuditLog)], before: &[Sample], shards
         let mut doubts = false;
         for shard in shards {
             told.extend(shard.daemon.samples()?);
-            doubts |= agreement::doubts(&shard.daemon.metrics().await?);
+            doubts |= shard.daemon.metrics().await?.has_doubts();
         }
         let mut differences = String::new();
         for (objects, audit) in &mut *namespaces {

@@ -54,12 +54,8 @@ async fn sent_away_now_and_then() -> Result<()> {
     let metrics = scene.daemon.metrics().await?;
     let restarts = |reason| metrics.sum("endpointlag_watch_restarts_total", &[("reason", reason)]);
     let all = metrics.sum("endpointlag_watch_restarts_total", &[]);
-    // A request that comes after the GOAWAY gets no answer: its watch could not be made at all.
-    let (closed, unanswered) = (restarts("closed"), restarts("unreachable"));
+    let closed = restarts("closed");
     ensure!(again > 0, "the daemon was not sent away");
-    ensure!(
-        closed > unanswered && closed + unanswered == all,
-        "{closed} closed, {unanswered} unanswered of {all} restarts"
-    );
+    ensure!(closed > 0.0 && closed == all, "{closed} of {all} restarts are in good order");
     scene.finish().await
 }

@@ -7,7 +7,7 @@
 use crate::daemon::metrics::Metrics;
 use crate::daemon::samples::{Outcome as Told, Sample};
 use crate::scene::Scene;
-use crate::scene::agreement::{doubts, histories};
+use crate::scene::agreement::histories;
 use crate::truth::{Outcome, Record};
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
@@ -71,7 +71,7 @@ pub async fn reckon(scene: &mut Scene, gap: Gap) -> Result<Tally> {
         let metrics = scene.daemon.metrics().await?;
         let samples: Vec<_> =
             scene.daemon.samples()?.into_iter().filter(|sample| sample.namespace == namespace).collect();
-        let doubts = doubts(&metrics);
+        let doubts = metrics.has_doubts();
         match compare(&records, &samples, gap, doubts)
             .and_then(|tally| add_up(namespace, &metrics, &samples).map(|()| tally))
         {

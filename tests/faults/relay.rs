@@ -1,14 +1,17 @@
 //! A TCP relay before the API server, which can cut connections, turn new ones away, fall silent, and hold back what it carries.
 
 use anyhow::{Context, Result};
+use bytes::BytesMut;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 /// A running relay. It carries bytes and looks at none of them, so TLS goes through it. Dropping it ends it with all its
 /// connections.
@@ -19,9 +22,25 @@ pub struct Relay {
     refusing: Arc<AtomicBool>,
     /// Connections so far.
     connections: Arc<AtomicUsize>,
-    /// What the server says waits here.
-    frozen: watch::Sender<bool>,
+    /// What is said to the client and to the server, by [`Direction`].
+    slowness: [watch::Sender<Slowness>; 2],
     acceptor: JoinHandle<()>,
+}
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    ToClient,
+    ToServer,
+}
+
+/// What becomes of the bytes of one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Slowness {
+    /// They wait here.
+    is_frozen: bool,
+    /// Each is on its way for so much longer.
+    delay: Duration,
 }
 
 /// What happens to the connections that are there.
@@ -54,17 +73,17 @@ impl Relay {
         let (orders, _) = broadcast::channel(8);
         let refusing = Arc::new(AtomicBool::new(false));
         let connections = Arc::new(AtomicUsize::new(0));
-        let (frozen, _) = watch::channel(false);
+        let slowness: [watch::Sender<Slowness>; 2] = Default::default();
         let way = Way {
             first: Arc::new(Mutex::new(Some(first))),
             server,
             orders: orders.clone(),
             refusing: refusing.clone(),
             connections: connections.clone(),
-            frozen: frozen.subscribe(),
+            slowness: slowness.each_ref().map(watch::Sender::subscribe),
         };
         let acceptor = tokio::spawn(accept(listener, way));
-        Ok(Self { address, orders, refusing, connections, frozen, acceptor })
+        Ok(Self { address, orders, refusing, connections, slowness, acceptor })
     }
 
     /// Where it listens, as an address of the API server.
@@ -96,7 +115,12 @@ impl Relay {
 
     /// Holds back all that the server says, or lets go of it in one burst, in the order in which it was said.
     pub fn freeze(&self, frozen: bool) {
-        self.frozen.send_replace(frozen);
+        self.slowness[Direction::ToClient as usize].send_modify(|slowness| slowness.is_frozen = frozen);
+    }
+
+    /// Carries each byte of one direction later by so much from now on, in the order in which they came.
+    pub fn delay(&self, direction: Direction, delay: Duration) {
+        self.slowness[direction as usize].send_modify(|slowness| slowness.delay = delay);
     }
 
     /// Carries nothing any more through the connections that are there, and leaves them open. New ones work.
@@ -120,7 +144,7 @@ struct Way {
     orders: broadcast::Sender<Order>,
     refusing: Arc<AtomicBool>,
     connections: Arc<AtomicUsize>,
-    frozen: watch::Receiver<bool>,
+    slowness: [watch::Receiver<Slowness>; 2],
 }
 
 async fn accept(listener: TcpListener, way: Way) {
@@ -144,9 +168,10 @@ async fn carry(client: TcpStream, way: Way, mut orders: broadcast::Receiver<Orde
     let _ = server.set_nodelay(true);
     let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
         (client.into_split(), server.into_split());
+    let [to_client_slowly, to_server_slowly] = way.slowness;
     let order = tokio::select! {
-        _ = tokio::io::copy(&mut from_client, &mut to_server) => return,
-        _ = hold_back(&mut from_server, &mut to_client, way.frozen) => return,
+        _ = convey(&mut from_client, &mut to_server, to_server_slowly) => return,
+        _ = convey(&mut from_server, &mut to_client, to_client_slowly) => return,
         order = orders.recv() => order,
     };
     if order == Ok(Order::FallSilent) {
@@ -155,15 +180,31 @@ async fn carry(client: TcpStream, way: Way, mut orders: broadcast::Receiver<Orde
     }
 }
 
-/// Carries what the server says while nothing is frozen.
-async fn hold_back(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, mut frozen: watch::Receiver<bool>) -> Result<()> {
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        let read = from.read(&mut buffer).await?;
-        frozen.wait_for(|frozen| !frozen).await?;
-        if read == 0 {
-            return Ok(to.shutdown().await?);
+/// Carries one direction to its end.
+async fn convey(
+    from: &mut OwnedReadHalf,
+    to: &mut OwnedWriteHalf,
+    mut slowness: watch::Receiver<Slowness>,
+) -> Result<()> {
+    let (queue, mut queued) = mpsc::unbounded_channel();
+    let read = async move {
+        loop {
+            let mut buffer = BytesMut::with_capacity(64 << 10);
+            let is_end = from.read_buf(&mut buffer).await? == 0;
+            if is_end || queue.send((Instant::now(), buffer)).is_err() {
+                return anyhow::Ok(());
+            }
         }
-        to.write_all(&buffer[..read]).await?;
-    }
+    };
+    let write = async move {
+        while let Some((read, mut bytes)) = queued.recv().await {
+            let delay = slowness.borrow().delay;
+            tokio::time::sleep_until(read + delay).await;
+            slowness.wait_for(|slowness| !slowness.is_frozen).await?;
+            to.write_all_buf(&mut bytes).await?;
+        }
+        Ok(to.shutdown().await?)
+    };
+    tokio::try_join!(read, write)?;
+    Ok(())
 }

@@ -51,13 +51,6 @@ pub fn pair(records: &[Record], samples: &[Sample], doubts: bool) -> Result<Vec<
     if differences.is_empty() { Ok(pairs) } else { Err(differences) }
 }
 
-/// Whether the daemon says that the machine was too busy for it, or for the API server, so that it does not trust all of its stamps.
-pub fn doubts(metrics: &Metrics) -> bool {
-    ["endpointlag_reader_stalls_total", "endpointlag_watch_slow_pings_total", "endpointlag_watch_held_up_total"]
-        .iter()
-        .any(|name| metrics.sum(name, &[]) > 0.0)
-}
-
 /// What the daemon does not trust it says so of, and tells nothing else of it than the truth.
 fn agree(truth: Option<Outcome>, daemon: samples::Outcome, doubts: bool) -> bool {
     (doubts && truth.is_some() && daemon == samples::Outcome::Censored)

@@ -5,12 +5,13 @@ use crate::cluster::{clock::Clock, event::Stamp, health::LinkHealth};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use h2::{
-    Ping, PingPong, RecvStream,
+    Ping, PingPong, Reason, RecvStream,
     client::{Connection, SendRequest},
 };
 use http::{Request, Response};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::{
+    ops::RangeInclusive,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -22,12 +23,20 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Between the answer to one PING and the next.
-const PING_EVERY: Duration = Duration::from_secs(1);
+/// Between the answer to one PING and the next on the connection of the only scope, and on that of one of very many.
+const PING_EVERY: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(1);
 
 /// How long an answer may take, counted in steps: while this process does not run, only one of them passes.
 const PING_STEP: Duration = Duration::from_millis(200);
 const PING_STEPS: usize = 25;
+
+/// Bytes that may lie unread in all streams of their kind together, for each of a scope's three. What nobody has read yet is held by
+/// this process.
+const WINDOWS: usize = 16 << 20;
+
+/// What the window of one stream is in any case, and at most. A watch never waits for its window with less than this on its way; a
+/// window of 4 MiB lets 80 MB/s come from 50 ms away.
+const WINDOW: RangeInclusive<usize> = 256 << 10..=4 << 20;
 
 /// Streams whose windows fit into the one of the connection: three watches, and some requests beside them.
 const STREAMS: u32 = 6;
@@ -62,10 +71,25 @@ struct Teller {
 
 /// Sends requests.
 #[derive(Clone)]
-pub(super) struct Requests(SendRequest<Bytes>);
+pub(super) struct Requests {
+    sender: SendRequest<Bytes>,
+    teller: Teller,
+}
 
 /// The body of an answer, which gives the server leave to send more as it is read.
 pub(super) struct Answer(RecvStream);
+
+// === impl Keeping ===
+
+impl Keeping {
+    /// One of so many connections, whose windows and PINGs are shared out.
+    pub(super) fn one_of(links: usize) -> Self {
+        let links = links.max(1);
+        let window = (WINDOWS / links).clamp(*WINDOW.start(), *WINDOW.end()) as u32;
+        let ping_every = PING_EVERY.start().saturating_mul(links as u32).min(*PING_EVERY.end());
+        Self { window, ping_every }
+    }
+}
 
 // === impl Loss ===
 
@@ -74,33 +98,43 @@ impl Loss {
     pub const PATIENCE: Duration = Duration::from_millis(PING_STEP.as_millis() as u64 * PING_STEPS as u64);
 }
 
-/// Takes up an HTTP/2 connection, and keeps it up in the background. Each of its streams may hold `window` bytes that nobody has read.
+/// How a connection is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keeping {
+    /// Bytes that each stream may hold and nobody has read.
+    window: u32,
+    /// Between the answer to one PING and the next.
+    ping_every: Duration,
+}
+
+/// Takes up an HTTP/2 connection, and keeps it up in the background.
 ///
 /// # Errors
 /// If the peer does not begin as HTTP/2 does.
 pub(super) async fn connect<T>(
     io: T,
-    window: u32,
+    keeping: Keeping,
     health: Arc<LinkHealth>,
     clock: Clock,
 ) -> Result<(Requests, watch::Receiver<Option<Lost>>), h2::Error>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (requests, mut connection) = h2::client::Builder::new()
+    let (sender, mut connection) = h2::client::Builder::new()
         .enable_push(false)
-        .initial_window_size(window)
-        .initial_connection_window_size(window.saturating_mul(STREAMS))
+        .initial_window_size(keeping.window)
+        .initial_connection_window_size(keeping.window.saturating_mul(STREAMS))
         .handshake(io)
         .await?;
     let (lost, losses) = watch::channel(None);
     let teller = Teller { lost, health, clock };
     let pings = connection.ping_pong();
     let carrier = tokio::spawn(carry(connection, teller.clone()));
+    let requests = Requests { sender, teller };
     if let Some(pings) = pings {
-        tokio::spawn(ping(pings, Requests(requests.clone()), teller, carrier));
+        tokio::spawn(ping(pings, keeping.ping_every, requests.clone(), carrier));
     }
-    Ok((Requests(requests), losses))
+    Ok((requests, losses))
 }
 
 async fn carry<T: AsyncRead + AsyncWrite + Unpin>(connection: Connection<T>, teller: Teller) {
@@ -111,9 +145,10 @@ async fn carry<T: AsyncRead + AsyncWrite + Unpin>(connection: Connection<T>, tel
     teller.tell(if ended.is_ok() { Loss::Closed } else { Loss::Broken });
 }
 
-/// Looks every second whether the connection carries what is sent, until it is lost.
-async fn ping(mut pings: PingPong, requests: Requests, teller: Teller, carrier: JoinHandle<()>) {
-    let Teller { health, clock, .. } = &teller;
+/// Looks again and again whether the connection carries what is sent, until it is lost.
+async fn ping(mut pings: PingPong, every: Duration, requests: Requests, carrier: JoinHandle<()>) {
+    let teller = &requests.teller;
+    let Teller { health, clock, .. } = teller;
     loop {
         let sent = clock.now();
         health.ping_sent(sent);
@@ -125,11 +160,10 @@ async fn ping(mut pings: PingPong, requests: Requests, teller: Teller, carrier: 
         }
         health.ping_answered(sent, clock.now());
         // Streams that are there would go on after a GOAWAY, each for as long as it likes, while new ones go elsewhere.
-        if requests.clone().0.ready().await.is_err() {
-            teller.tell(Loss::Closed);
+        if requests.ready().await.is_err() {
             return;
         }
-        tokio::time::sleep(PING_EVERY).await;
+        tokio::time::sleep(every).await;
     }
 }
 
@@ -164,6 +198,24 @@ impl Teller {
 
 // === impl Requests ===
 
+impl Requests {
+    /// Waits until one may be sent. Fails for ever after a GOAWAY, and then tells all that use the connection.
+    async fn ready(&self) -> Result<SendRequest<Bytes>, h2::Error> {
+        self.sender.clone().ready().await.inspect_err(|_| self.teller.tell(Loss::Closed))
+    }
+
+    async fn send(&self, request: Request<()>) -> Result<Response<Answer>, h2::Error> {
+        let (answer, _) = self.ready().await?.send_request(request, true)?;
+        // Sent before the GOAWAY came, and too late for the server.
+        let answer = answer.await.inspect_err(|error| {
+            if error.is_go_away() && error.reason() == Some(Reason::NO_ERROR) {
+                self.teller.tell(Loss::Closed);
+            }
+        });
+        Ok(answer?.map(Answer))
+    }
+}
+
 impl tower::Service<Request<kube::client::Body>> for Requests {
     type Response = Response<Answer>;
     type Error = h2::Error;
@@ -174,14 +226,11 @@ impl tower::Service<Request<kube::client::Body>> for Requests {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends a request, whose body has to be empty: whoever watches only reads.
+    /// Sends a request, whose body has to be empty: a watch only reads.
     fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
-        let requests = self.0.clone();
+        let requests = self.clone();
         let (head, _) = request.into_parts();
-        Box::pin(async move {
-            let (answer, _) = requests.ready().await?.send_request(Request::from_parts(head, ()), true)?;
-            Ok(answer.await?.map(Answer))
-        })
+        Box::pin(async move { requests.send(Request::from_parts(head, ())).await })
     }
 }
 
@@ -219,10 +268,8 @@ mod tests {
     use tokio::io::{DuplexStream, duplex};
     use tower::Service;
 
-    const WINDOW: u32 = 1 << 20;
-
     async fn connected(io: DuplexStream, health: &Arc<LinkHealth>) -> (Requests, watch::Receiver<Option<Lost>>) {
-        connect(io, WINDOW, health.clone(), Clock::start()).await.expect("HTTP/2")
+        connect(io, Keeping::one_of(1), health.clone(), Clock::start()).await.expect("HTTP/2")
     }
 
     async fn loss(losses: &mut watch::Receiver<Option<Lost>>) -> Loss {
@@ -257,6 +304,21 @@ mod tests {
         let mut body = requests.call(request()).await.expect("an answer").into_body();
         assert_eq!(body.frame().await.expect("open").expect("whole").into_data().expect("data"), "event");
         assert_eq!(loss(&mut losses).await, Loss::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_comes_after_the_goaway_finds_the_connection_closed() {
+        let (client, server) = duplex(1 << 20);
+        tokio::spawn(serve(server, true));
+        let health = Arc::default();
+        let (mut requests, losses) = connected(client, &health).await;
+        // After the first PING, and before the next.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let _body = requests.call(request()).await.expect("an answer");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(*losses.borrow(), None);
+        assert!(requests.call(request()).await.is_err(), "answered");
+        assert_eq!(losses.borrow().expect("lost").cause, Loss::Closed);
     }
 
     #[tokio::test(start_paused = true)]

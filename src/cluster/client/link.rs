@@ -4,7 +4,11 @@
 //! the hundred streams that an API server allows a connection. Two hundred namespaces are two hundred connections, where HTTP/1.1 would
 //! take six hundred.
 
-use super::{ApiClient, Connection, RequestError, WatchProtocol, exchange::Exchange, http2};
+use super::{
+    ApiClient, Connection, RequestError, WatchProtocol,
+    exchange::Exchange,
+    http2::{self, Keeping},
+};
 use crate::cluster::{
     clock::Clock,
     event::Stamp,
@@ -21,19 +25,11 @@ use tower::ServiceExt;
 /// How long it may take to connect, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Bytes that may lie unread in all streams of their kind together, for each of a scope's three. What nobody has read yet is held by
-/// this process.
-const WINDOWS: usize = 16 << 20;
-
-/// What the window of one stream is in any case, and at most. A watch never waits for its window with less than this on its way; a
-/// window of 4 MiB lets 80 MB/s come from 50 ms away.
-const WINDOW: std::ops::RangeInclusive<usize> = 256 << 10..=4 << 20;
-
 /// Connects the watches of one scope.
 pub struct Link {
     client: ApiClient,
     protocol: WatchProtocol,
-    window: u32,
+    keeping: Keeping,
     clock: Clock,
     health: Arc<LinkHealth>,
     state: Mutex<State>,
@@ -57,8 +53,7 @@ impl Link {
         clock: Clock,
         health: Arc<LinkHealth>,
     ) -> Self {
-        let window = (WINDOWS / links.max(1)).clamp(*WINDOW.start(), *WINDOW.end()) as u32;
-        Self { client, protocol, window, clock, health, state: Mutex::default() }
+        Self { client, protocol, keeping: Keeping::one_of(links), clock, health, state: Mutex::default() }
     }
 
     /// The connection, made anew if there is none that holds.
@@ -104,7 +99,7 @@ impl Link {
         }
         self.health.connected(Protocol::Http2, self.clock.now());
         let io = TokioIo::new(stream);
-        let (requests, lost) = http2::connect(io, self.window, self.health.clone(), self.clock)
+        let (requests, lost) = http2::connect(io, self.keeping, self.health.clone(), self.clock)
             .await
             .map_err(|error| super::chain(&error))?;
         let client = self.client.layers.client_over(requests, &self.client.config);

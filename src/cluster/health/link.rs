@@ -5,7 +5,6 @@
 
 use crate::cluster::event::Stamp;
 use std::{
-    collections::VecDeque,
     sync::{
         Mutex, PoisonError,
         atomic::{
@@ -16,12 +15,12 @@ use std::{
     time::Duration,
 };
 
-/// How much longer than twice the usual a PING may take. A busy server answers late now and then; and what is held up between two PINGs, which
-/// lie a second apart, nobody notices anyway.
-const SLACK: Duration = Duration::from_millis(200);
+/// How much longer than usual a PING may take, and a quarter of the usual besides. A busy server answers as late now and then; and what is held up between two
+/// PINGs, which lie as far apart, nobody notices anyway.
+const SLACK: Duration = Duration::from_millis(50);
 
-/// PINGs by which it is known what is usual: the quickest of them.
-const REMEMBERED: usize = 16;
+/// The quickest PING of the last one to two times this long says what is usual.
+const USUAL: Duration = Duration::from_secs(8);
 
 /// How long after a slow answer what was held up with it may still be read.
 const DRAIN: Duration = Duration::from_millis(100);
@@ -53,8 +52,16 @@ pub struct LinkHealth {
     bound_nanos: AtomicU64,
     ping_nanos: AtomicU64,
     slow_pings: AtomicU64,
-    /// The last round trips.
-    recent: Mutex<VecDeque<Duration>>,
+    usual: Mutex<Usual>,
+}
+
+/// The quickest round trip of some seconds.
+#[derive(Debug)]
+struct Usual {
+    /// Since when the current one counts.
+    since: Stamp,
+    current: Duration,
+    before: Duration,
 }
 
 // === impl Protocol ===
@@ -84,7 +91,7 @@ impl Default for LinkHealth {
             bound_nanos: AtomicU64::new(NEVER),
             ping_nanos: AtomicU64::new(0),
             slow_pings: AtomicU64::new(0),
-            recent: Mutex::default(),
+            usual: Mutex::new(Usual::since(Stamp::default())),
         }
     }
 }
@@ -96,8 +103,8 @@ impl LinkHealth {
         self.waiting.store(NEVER, Relaxed);
         self.slow.store(0, Relaxed);
         self.bound_nanos.store(NEVER, Relaxed);
-        self.recent().clear();
-        self.proven.store(if protocol == Protocol::Http2 { nanos(at) } else { NEVER }, Release);
+        *self.usual() = Usual::since(at);
+        self.proven.store(if protocol == Protocol::Http2 { at.as_nanos() } else { NEVER }, Release);
     }
 
     /// What the last connection spoke; `None` before the first.
@@ -108,7 +115,7 @@ impl LinkHealth {
 
     /// A PING is sent at `at`.
     pub fn ping_sent(&self, at: Stamp) {
-        self.waiting.store(nanos(at), Relaxed);
+        self.waiting.store(at.as_nanos(), Relaxed);
     }
 
     /// The PING that was sent at `sent` is answered at `at`.
@@ -117,19 +124,14 @@ impl LinkHealth {
         self.waiting.store(NEVER, Relaxed);
         self.ping_nanos.store(took.as_nanos() as u64, Relaxed);
         if took > Duration::from_nanos(self.bound_nanos.load(Relaxed)) {
-            self.slow.store(nanos(at), Relaxed);
+            self.slow.store(at.as_nanos(), Relaxed);
             self.slow_pings.fetch_add(1, Relaxed);
         } else {
             // All that the server had sent before the PING came to it has come before the answer.
-            self.proven.store(nanos(sent), Release);
+            self.proven.store(sent.as_nanos(), Release);
         }
-        let mut recent = self.recent();
-        recent.push_back(took);
-        if recent.len() > REMEMBERED {
-            recent.pop_front();
-        }
-        let usual = recent.iter().min().copied().unwrap_or_default();
-        self.bound_nanos.store((2 * usual + SLACK).as_nanos() as u64, Relaxed);
+        let usual = self.usual().add(took, at);
+        self.bound_nanos.store((usual + usual / 4 + SLACK).as_nanos() as u64, Relaxed);
     }
 
     /// The last round trip of a PING; zero where there was none.
@@ -144,36 +146,45 @@ impl LinkHealth {
 
     /// Up to when all that was sent this way is known to have come; for ever where that cannot be known.
     pub fn complete_through(&self) -> Stamp {
-        stamp(self.proven.load(Acquire))
+        Stamp::from_nanos(self.proven.load(Acquire))
     }
 
     /// The same, where it can be known.
     pub fn proven(&self) -> Option<Stamp> {
         let proven = self.proven.load(Acquire);
-        (proven != NEVER).then(|| stamp(proven))
+        (proven != NEVER).then(|| Stamp::from_nanos(proven))
     }
 
     /// If what is read at `at` may have been held up on its way: since when.
     pub fn held_up_since(&self, at: Stamp) -> Option<Stamp> {
         let waiting = self.waiting.load(Relaxed);
         let bound = Duration::from_nanos(self.bound_nanos.load(Relaxed));
-        let is_waiting = waiting != NEVER && at.since(stamp(waiting)) > bound;
+        let is_waiting = waiting != NEVER && at.since(Stamp::from_nanos(waiting)) > bound;
         let slow = self.slow.load(Relaxed);
-        let was_slow = slow != 0 && at.since(stamp(slow)) < DRAIN;
+        let was_slow = slow != 0 && at.since(Stamp::from_nanos(slow)) < DRAIN;
         (is_waiting || was_slow).then(|| self.complete_through())
     }
 
-    fn recent(&self) -> std::sync::MutexGuard<'_, VecDeque<Duration>> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    fn usual(&self) -> std::sync::MutexGuard<'_, Usual> {
+        self.usual.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn nanos(at: Stamp) -> u64 {
-    at.since_origin().as_nanos() as u64
-}
+// === impl Usual ===
 
-fn stamp(nanos: u64) -> Stamp {
-    Stamp::new(Duration::from_nanos(nanos))
+impl Usual {
+    fn since(since: Stamp) -> Self {
+        Self { since, current: Duration::MAX, before: Duration::MAX }
+    }
+
+    /// With a round trip more, which ended at `at`.
+    fn add(&mut self, round_trip: Duration, at: Stamp) -> Duration {
+        if at.since(self.since) >= USUAL {
+            *self = Self { since: at, current: Duration::MAX, before: self.current };
+        }
+        self.current = self.current.min(round_trip);
+        self.current.min(self.before)
+    }
 }
 
 #[cfg(test)]
@@ -181,7 +192,7 @@ mod tests {
     use super::*;
 
     fn at(millis: u64) -> Stamp {
-        stamp(millis * 1_000_000)
+        Stamp::from_nanos(millis * 1_000_000)
     }
 
     /// A connection over HTTP/2, and the answers to its first PINGs, each a second after the one before.
@@ -208,8 +219,8 @@ mod tests {
     fn what_comes_while_an_answer_is_overdue_or_right_after_it_was_held_up() {
         let link = answered(&[2, 2]);
         link.ping_sent(at(3000));
-        assert_eq!(link.held_up_since(at(3200)), None);
-        assert_eq!(link.held_up_since(at(3205)), Some(at(2000)));
+        assert_eq!(link.held_up_since(at(3050)), None);
+        assert_eq!(link.held_up_since(at(3055)), Some(at(2000)));
         link.ping_answered(at(3000), at(3500));
         assert_eq!((link.complete_through(), link.held_up_since(at(3501))), (at(2000), Some(at(2000))));
         assert_eq!((link.held_up_since(at(3600)), link.slow_pings()), (None, 1));
@@ -224,8 +235,10 @@ mod tests {
         link.ping_sent(at(3000));
         assert_eq!(link.held_up_since(at(3400)), None);
         // And one that has become long is usual after some time.
-        let link = answered(&[[2; 4].as_slice(), &[300; REMEMBERED + 1]].concat());
-        assert_eq!(link.complete_through(), at((4 + REMEMBERED as u64 + 1) * 1000));
+        let link = answered(&[[2; 4].as_slice(), &[300; 6]].concat());
+        assert_eq!(link.complete_through(), at(4000));
+        let link = answered(&[[2; 4].as_slice(), &[300; 16]].concat());
+        assert_eq!(link.complete_through(), at(20_000));
     }
 
     #[test]

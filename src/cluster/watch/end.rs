@@ -36,6 +36,14 @@ pub(super) struct Account {
 // === impl End ===
 
 impl End {
+    /// Of a request that failed, over a connection that may be lost: then that is the cause.
+    pub(super) fn of_request(error: RequestError, lost: Option<Lost>) -> Self {
+        match (error, lost) {
+            (RequestError::Unreachable { .. }, Some(lost)) => Self::Stream(lost.into()),
+            (error, _) => Self::Request(error),
+        }
+    }
+
     /// How long the server asks to be left alone.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -107,9 +107,9 @@ metrics! {
     WATCH_RESTARTS: Counter "endpointlag_watch_restarts_total" ["resource", "reason"]
         "Connections that ended or could not be made, by reason.";
     WATCH_GAP: Counter "endpointlag_watch_gap_seconds_total" ["resource"]
-        "Time between the end of one connection and the next. Changes of that time end censored.";
+        "Time between the end of one connection and the next, summed over the watches of the resource. Changes of that time end censored.";
     WATCH_BLIND: Counter "endpointlag_watch_blind_seconds_total" ["resource"]
-        "Time in which the watch could not tell all as it happened: lists, gaps, stalls, a slow connection, a full queue. Changes of that time end censored.";
+        "Time in which a watch could not tell all as it happened, summed over the watches of the resource: lists, gaps, stalls, a slow connection, a full queue. Changes of that time end censored.";
     WATCH_AGE: Gauge "endpointlag_watch_age_seconds" ["resource"]
         "Time since the last byte of the watch. Bookmarks come about once a minute.";
     WATCH_CONNECT: Gauge "endpointlag_watch_connect_seconds" ["resource"]
