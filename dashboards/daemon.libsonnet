@@ -281,7 +281,7 @@ function(config)
         panel.timeseries(
           'Slow PINGs',
           |||
-            HTTP/2 PINGs that took much longer than usual: by more than 50 ms and a quarter of the quickest of the last seconds.
+            HTTP/2 PINGs that took much longer than usual: by more than 100 ms and a quarter of the quickest of the last seconds.
 
             When there are some: what was read meanwhile is censored. Look at the load of the API server, and at what lies between.
           |||,

@@ -17,8 +17,8 @@ const PODS: usize = 10;
 /// Time between two changes.
 const PACE: Duration = Duration::from_millis(40);
 
-/// What a delay may be wrong by: a freeze that fits between two PINGs, and a busy machine.
-const BOUND: Duration = Duration::from_millis(150);
+/// What a delay may be wrong by: a freeze of 150 ms that no PING meets for long enough, and a busy machine.
+const BOUND: Duration = Duration::from_millis(200);
 
 /// Slownesses of one direction, each of which begins and ends while pods change.
 const STEPS: [(Direction, Duration); 6] = [
@@ -93,7 +93,7 @@ async fn slow_in_one_direction() -> Result<()> {
     scene.finish().await
 }
 
-/// A freeze that a PING meets is noticed, and a shorter one does less harm than is said of every delay.
+/// A freeze that a PING meets is noticed, and a shorter one makes no delay wrong by more than its own length.
 #[tokio::test(flavor = "multi_thread")]
 async fn frozen_for_moments() -> Result<()> {
     let (_permit, plane) = start_plane(Options::default()).await?;

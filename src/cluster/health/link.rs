@@ -15,9 +15,9 @@ use std::{
     time::Duration,
 };
 
-/// How much longer than usual a PING may take, and a quarter of the usual besides. A busy server answers as late now and then; and what is held up between two
-/// PINGs, which lie as far apart, nobody notices anyway.
-const SLACK: Duration = Duration::from_millis(50);
+/// How much longer than usual a PING may take, and a quarter of the usual besides. Beside three builds on two cores one PING in twenty takes
+/// 60 ms and one in a hundred 115 ms, and each that is too slow ends the changes of half a second censored.
+const SLACK: Duration = Duration::from_millis(100);
 
 /// The quickest PING of the last one to two times this long says what is usual.
 const USUAL: Duration = Duration::from_secs(8);
@@ -219,8 +219,8 @@ mod tests {
     fn what_comes_while_an_answer_is_overdue_or_right_after_it_was_held_up() {
         let link = answered(&[2, 2]);
         link.ping_sent(at(3000));
-        assert_eq!(link.held_up_since(at(3050)), None);
-        assert_eq!(link.held_up_since(at(3055)), Some(at(2000)));
+        assert_eq!(link.held_up_since(at(3100)), None);
+        assert_eq!(link.held_up_since(at(3105)), Some(at(2000)));
         link.ping_answered(at(3000), at(3500));
         assert_eq!((link.complete_through(), link.held_up_since(at(3501))), (at(2000), Some(at(2000))));
         assert_eq!((link.held_up_since(at(3600)), link.slow_pings()), (None, 1));
@@ -233,7 +233,7 @@ mod tests {
     fn a_way_that_is_long_is_not_slow() {
         let link = answered(&[200, 210]);
         link.ping_sent(at(3000));
-        assert_eq!(link.held_up_since(at(3400)), None);
+        assert_eq!(link.held_up_since(at(3340)), None);
         // And one that has become long is usual after some time.
         let link = answered(&[[2; 4].as_slice(), &[300; 6]].concat());
         assert_eq!(link.complete_through(), at(4000));
