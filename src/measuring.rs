@@ -330,7 +330,7 @@ impl Measuring {
                 if let Err(error) = &page {
                     source.fail(error);
                 }
-                let _ = reply.send(page.map(|page| page.next).map_err(|error| error.to_string()));
+                let _ = reply.send(page);
             }
             Step::Ended(reply) => {
                 let resume = source.decoder.end_connection();

@@ -136,6 +136,18 @@ struct Layers {
 type SecureConnector = HttpsConnector<BufferedConnector>;
 type BufferedConnector = MapResponse<HttpConnector, fn(TokioIo<TcpStream>) -> Buffered>;
 
+// === impl RequestError ===
+
+impl RequestError {
+    /// How long the server asks to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
 // === impl ApiClient ===
 
 impl ApiClient {

@@ -84,6 +84,8 @@ pub struct Page {
     pub resource_version: u64,
     /// Token of the next page, if there is one.
     pub next: Option<String>,
+    /// Objects on it, usable or not.
+    pub items: usize,
 }
 
 /// Decodes one watch over all its connections.
@@ -138,6 +140,7 @@ impl Decoder {
     pub fn page(&mut self, at: Stamp, body: Bytes, sink: &mut impl Sink) -> Result<Page, DecodeError> {
         let list = body.slice_ref(unwrap(&body)?);
         let list: wire::List = decode("list", list)?;
+        let items = list.items.len();
         for item in list.items {
             self.object(Seen::late(at), Late::All, true, &item, &item, sink);
         }
@@ -145,6 +148,7 @@ impl Decoder {
         Ok(Page {
             resource_version: version_of("a list", &meta.resource_version)?,
             next: Some(meta.r#continue).filter(|token| !token.is_empty()),
+            items,
         })
     }
 

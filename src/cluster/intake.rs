@@ -3,7 +3,11 @@
 //! Each watch has room of its own, so that one of them, or one namespace of many, cannot hold up the others. All lists share a room beside
 //! that: nothing is timed by them, and they may wait at the server.
 
-use crate::cluster::{decode::Late, event::Stamp, frame::FrameTooLarge};
+use crate::cluster::{
+    decode::{DecodeError, Late, Page},
+    event::Stamp,
+    frame::FrameTooLarge,
+};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::{
@@ -56,14 +60,14 @@ pub enum Step {
     },
     /// What came in place of an event. Nothing follows it but the end of the connection.
     NoFrame(FrameTooLarge),
-    /// A page of a list, to be answered with the token of the next, or with what is wrong with it.
+    /// A page of a list, to be answered with what it says beside its objects, or with what is wrong with it.
     Page {
         /// When it was complete.
         at: Stamp,
         /// The body.
         body: Bytes,
         /// The answer.
-        reply: oneshot::Sender<Result<Option<String>, String>>,
+        reply: oneshot::Sender<Result<Page, DecodeError>>,
     },
     /// The connection ended. To be answered, once everything before is decoded, with how the watch can go on.
     Ended(oneshot::Sender<Progress>),

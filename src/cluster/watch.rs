@@ -5,10 +5,13 @@
 //! connection has ended, and whether the first list is complete.
 
 mod end;
+mod requests;
+mod retry;
 mod sight;
 
 use self::{
     end::{Account, End, Ended},
+    retry::Retry,
     sight::Sight,
 };
 use crate::cluster::{
@@ -20,7 +23,6 @@ use crate::cluster::{
     heartbeat::Heartbeat,
     intake::{Intake, IntakeClosed, Load, Progress, Step},
 };
-use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use futures::{FutureExt, Stream};
 use http::StatusCode;
@@ -38,12 +40,6 @@ use tokio::sync::{Notify, oneshot, watch};
 /// How long the server is asked to keep a watch. Long, since each new one is a gap; not for ever, so that watches spread over
 /// API servers again after one of them was away.
 const WATCH_SECONDS: std::ops::Range<u64> = 30 * 60..60 * 60;
-
-/// What lasted this long before it ended was in order, and is tried again at once.
-const SOUND: Duration = Duration::from_secs(5);
-
-/// Between two attempts at the most.
-const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
 /// One watch.
 pub struct Watch {
@@ -107,6 +103,11 @@ impl Signals {
         self.listed.send_replace(true);
     }
 
+    /// Whether it is, now and later.
+    fn subscribe(&self) -> watch::Receiver<bool> {
+        self.listed.subscribe()
+    }
+
     /// The stream makes no sense any more: drop it.
     pub fn abort(&self) {
         self.abort.notify_one();
@@ -123,7 +124,7 @@ impl Watch {
     }
 
     async fn keep_up(&self) -> Result<std::convert::Infallible, Stop> {
-        let mut delays = retries().build();
+        let mut retry = Retry::default();
         let mut resume: Option<u64> = None;
         let mut streams_lists = true;
         let mut has_been_up = false;
@@ -131,12 +132,12 @@ impl Watch {
         let mut blind_since = self.clock.now();
         self.lose(blind_since)?;
         loop {
-            let began = self.clock.now();
             let resumes = resume.is_some();
+            let mut was_sound = false;
             let end = match self.link.connection().await {
                 Err(error) => End::Request(error),
                 Ok(connection) => match self.open(&connection, &mut resume, &mut streams_lists).await? {
-                    Err(error) => End::of_request(error, connection.loss()),
+                    Err(end) => end.or_lost(connection.loss()),
                     Ok(body) => {
                         let now = self.clock.now();
                         if has_been_up {
@@ -144,7 +145,9 @@ impl Watch {
                         }
                         has_been_up = true;
                         self.health.touch(now);
-                        let ended = self.read(&connection, body, resume).await?;
+                        let mut sight = Sight::connected();
+                        let ended = self.read(&connection, body, resume, &mut sight).await?;
+                        was_sound = retry.ended(sight.clear_for(self.clock.now()));
                         blind_since = ended.through.unwrap_or_else(|| self.seen_through(ended.restart));
                         self.health.set_unsynced();
                         self.lose(blind_since)?;
@@ -156,16 +159,11 @@ impl Watch {
             resume = progress.resume;
             let asked_to_wait = end.retry_after();
             let restart = self.account(end, &progress, &mut resume);
-            if let Some(pause) = asked_to_wait {
-                tokio::time::sleep(pause.min(LONGEST_DELAY)).await;
-            }
-            if self.clock.now().since(began) >= SOUND {
-                delays = retries().build();
-            } else if restart == Restart::Expired && resumes {
-                // The server is there and asks for a list. To wait for that as long as for a server that is away would only
-                // make the gap longer; and a list that is refused in turn was no resumption, and waits.
-            } else {
-                tokio::time::sleep(delays.next().unwrap_or(LONGEST_DELAY)).await;
+            // A server that is there and asks for a list gets it at once: to wait as for a server that is away would only make the gap
+            // longer. A list that is refused in turn was no resumption, and waits.
+            let asks_for_list = restart == Restart::Expired && resumes;
+            if asked_to_wait.is_some() || !(was_sound || asks_for_list) {
+                tokio::time::sleep(retry.pause(asked_to_wait)).await;
             }
         }
     }
@@ -200,7 +198,7 @@ impl Watch {
         connection: &Connection,
         resume: &mut Option<u64>,
         streams_lists: &mut bool,
-    ) -> Result<Result<Body, RequestError>, Stop> {
+    ) -> Result<Result<Body, End>, Stop> {
         if resume.is_none() {
             self.health.set_unsynced();
             self.signals.listed.send_replace(false);
@@ -211,15 +209,15 @@ impl Watch {
                         tracing::info!(watch = %self.health, %status, message, "lists in pages: no streamed lists here");
                         *streams_lists = false;
                     }
-                    answer => return Ok(answer),
+                    answer => return Ok(answer.map_err(End::from)),
                 }
             }
             match self.list_in_pages(connection).await? {
-                Ok(version) => *resume = version,
-                Err(error) => return Ok(Err(error)),
+                Ok(version) => *resume = Some(version),
+                Err(end) => return Ok(Err(end)),
             }
         }
-        Ok(self.ask(connection, *resume).await)
+        Ok(self.ask(connection, *resume).await.map_err(End::from))
     }
 
     async fn ask(&self, connection: &Connection, from: Option<u64>) -> Result<Body, RequestError> {
@@ -230,36 +228,20 @@ impl Watch {
         Ok(body)
     }
 
-    /// Lists page by page, and returns the version to watch from.
-    async fn list_in_pages(&self, connection: &Connection) -> Result<Result<Option<u64>, RequestError>, Stop> {
-        let mut token = None;
-        loop {
-            let body = match connection.page(&self.scope, token.as_deref()).await {
-                Ok(body) => body,
-                Err(error) => return Ok(Err(error)),
-            };
-            let at = self.clock.now();
-            self.health.read(at, body.len());
-            let (reply, answer) = oneshot::channel();
-            let room = self.intake.room(Load::List, body.len()).await?;
-            self.intake.send_into(room, Step::Page { at, body, reply })?;
-            match answer.await.map_err(|_| Stop)? {
-                Ok(Some(next)) => token = Some(next),
-                // A list that made no sense is told by the progress, which then has nothing to resume from.
-                Ok(None) | Err(_) => return Ok(Ok(self.ask_progress().await?.resume)),
-            }
-        }
-    }
-
     /// Reads the stream, which resumes from a version if there is one, to its end.
-    async fn read(&self, connection: &Connection, body: Body, resumed: Option<u64>) -> Result<Ended, Stop> {
+    async fn read(
+        &self,
+        connection: &Connection,
+        body: Body,
+        resumed: Option<u64>,
+        sight: &mut Sight,
+    ) -> Result<Ended, Stop> {
         // All that came through the last connection is decoded, so a call to abort that is still there was for that.
         let _ = self.signals.abort.notified().now_or_never();
         let mut abort = pin!(self.signals.abort.notified());
         let mut stream = pin!(body.into_data_stream());
         let mut bound = pin!(self.version_after_connecting(connection));
         let mut left = pin!(connection.lost());
-        let mut sight = Sight::connected();
         let mut framer = Framer::default();
         // Set anew when it goes off or is needed sooner, not with each chunk.
         let mut alarm = pin!(tokio::time::sleep(self.idle_timeout));
@@ -292,7 +274,7 @@ impl Watch {
                 Turn::Chunk(next) => next,
                 Turn::Aborted => return Ok(Ended::silently(Restart::Malformed)),
                 Turn::Left(lost) => return Ok(lost.into()),
-                Turn::Established(Err(error)) => return Ok(Ended::saying(Restart::Malformed, error.to_string())),
+                Turn::Established(Err(error)) => return Ok(error.into()),
                 Turn::Established(Ok(_)) | Turn::Drained | Turn::Alarm => {
                     match turn {
                         Turn::Established(Ok(version)) => {
@@ -302,7 +284,7 @@ impl Watch {
                             sight.establish(version, at);
                         }
                         Turn::Drained => sight.drain(at),
-                        _ => self.settle(&mut sight, at)?,
+                        _ => self.settle(sight, at)?,
                     }
                     let silence = at.since(self.health.last_byte());
                     if silence >= self.idle_timeout {
@@ -320,7 +302,7 @@ impl Watch {
                 sight.fall_behind();
                 self.lose(since)?;
             } else {
-                self.settle(&mut sight, at)?;
+                self.settle(sight, at)?;
             }
             let bytes = match next {
                 None => return Ok(Ended::silently(Restart::Closed)),
@@ -334,7 +316,7 @@ impl Watch {
             framer.push(bytes);
             loop {
                 match framer.next_frame() {
-                    Ok(Some(frame)) => self.hand_over_frame(at, frame, &mut sight).await?,
+                    Ok(Some(frame)) => self.hand_over_frame(at, frame, sight).await?,
                     Ok(None) => break,
                     Err(error) => {
                         self.hand_over(Step::NoFrame(error))?;
@@ -384,24 +366,6 @@ impl Watch {
         Ok(())
     }
 
-    /// The version that was current once the watch was established and its list, if it began with one, complete. Whatever is
-    /// newer came through the watch as it happened. Asked for the same way as the watch, and so of the same server.
-    async fn version_after_connecting(&self, connection: &Connection) -> Result<u64, RequestError> {
-        let mut listed = self.signals.listed.subscribe();
-        // The sender lives as long as `self`.
-        let _ = listed.wait_for(|listed| *listed).await;
-        let mut delays = retries().build();
-        loop {
-            match connection.current_version(&self.scope).await {
-                Err(error @ (RequestError::Refused { .. } | RequestError::Unreachable { .. })) => {
-                    tracing::debug!(watch = %self.health, %error, "the current version is not known yet");
-                }
-                answer => return answer,
-            }
-            tokio::time::sleep(delays.next().unwrap_or(LONGEST_DELAY)).await;
-        }
-    }
-
     async fn ask_progress(&self) -> Result<Progress, Stop> {
         let (reply, answer) = oneshot::channel();
         self.hand_over(Step::Ended(reply))?;
@@ -419,15 +383,6 @@ impl From<IntakeClosed> for Stop {
     fn from(_: IntakeClosed) -> Self {
         Self
     }
-}
-
-/// Pauses between attempts.
-fn retries() -> ExponentialBuilder {
-    ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(250))
-        .with_max_delay(LONGEST_DELAY)
-        .without_max_times()
-        .with_jitter()
 }
 
 /// Whether an answer says that the server does not know streamed lists, or has them turned off.

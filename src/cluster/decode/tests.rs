@@ -137,7 +137,7 @@ fn a_page_carries_its_version_and_the_next_token() {
     let body = enveloped(&wire::List { metadata, items });
     assert_eq!(list_version(body.clone()).expect("a list"), 9);
     let page = decoder.page(at(), body, &mut sink).expect("a list");
-    assert_eq!(page, Page { resource_version: 9, next: Some("more".into()) });
+    assert_eq!(page, Page { resource_version: 9, next: Some("more".into()), items: 2 });
     assert_eq!(sink.events.len(), 2);
 }
 

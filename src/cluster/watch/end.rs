@@ -36,19 +36,19 @@ pub(super) struct Account {
 // === impl End ===
 
 impl End {
-    /// Of a request that failed, over a connection that may be lost: then that is the cause.
-    pub(super) fn of_request(error: RequestError, lost: Option<Lost>) -> Self {
-        match (error, lost) {
-            (RequestError::Unreachable { .. }, Some(lost)) => Self::Stream(lost.into()),
-            (error, _) => Self::Request(error),
+    /// Over a connection that may be lost: then that is why a request got no answer.
+    pub(super) fn or_lost(self, lost: Option<Lost>) -> Self {
+        match (self, lost) {
+            (Self::Request(RequestError::Unreachable { .. }), Some(lost)) => Self::Stream(lost.into()),
+            (end, _) => end,
         }
     }
 
     /// How long the server asks to be left alone.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Request(RequestError::Refused { retry_after, .. }) => *retry_after,
-            _ => None,
+            Self::Request(error) => error.retry_after(),
+            Self::Stream(_) => None,
         }
     }
 
@@ -60,21 +60,26 @@ impl End {
         }
         match self {
             Self::Stream(Ended { restart, failure, .. }) => {
-                let needs_list = matches!(restart, Restart::Rewound | Restart::Malformed);
+                let needs_list = matches!(restart, Restart::Rewound | Restart::Malformed | Restart::Expired);
                 Account { restart, failure, needs_list }
             }
             Self::Request(error) => {
-                let restart = match &error {
-                    RequestError::Refused { status, message, .. } if cannot_resume(*status, message) => {
-                        Restart::Expired
-                    }
-                    RequestError::Refused { .. } => Restart::Refused,
-                    RequestError::Malformed(_) | RequestError::Foreign { .. } => Restart::Malformed,
-                    RequestError::Unreachable { .. } => Restart::Unreachable,
-                };
+                let restart = reason_of(&error);
                 Account { restart, failure: Some(error.to_string()), needs_list: restart == Restart::Expired }
             }
         }
+    }
+}
+
+impl From<RequestError> for End {
+    fn from(error: RequestError) -> Self {
+        Self::Request(error)
+    }
+}
+
+impl From<Ended> for End {
+    fn from(ended: Ended) -> Self {
+        Self::Stream(ended)
     }
 }
 
@@ -115,6 +120,22 @@ impl From<Lost> for Ended {
             }
         };
         Self { through: Some(lost.through), ..ended }
+    }
+}
+
+/// A request beside the stream failed, without which the stream is of no use.
+impl From<RequestError> for Ended {
+    fn from(error: RequestError) -> Self {
+        Self::saying(reason_of(&error), format!("the current version cannot be learned: {error}"))
+    }
+}
+
+fn reason_of(error: &RequestError) -> Restart {
+    match error {
+        RequestError::Refused { status, message, .. } if cannot_resume(*status, message) => Restart::Expired,
+        RequestError::Refused { .. } => Restart::Refused,
+        RequestError::Malformed(_) | RequestError::Foreign { .. } => Restart::Malformed,
+        RequestError::Unreachable { .. } => Restart::Unreachable,
     }
 }
 

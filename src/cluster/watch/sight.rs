@@ -13,6 +13,8 @@ pub(super) struct Sight {
     phase: Phase,
     /// The version that was current once the watch was established: nothing up to it is timed.
     bound: Option<u64>,
+    /// When all was told as it happened for the first time.
+    clear: Option<Stamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +41,7 @@ enum Phase {
 impl Sight {
     /// Of a connection that has just been made.
     pub(super) fn connected() -> Self {
-        Self { phase: Phase::Replaying { behind: false }, bound: None }
+        Self { phase: Phase::Replaying { behind: false }, bound: None, clear: None }
     }
 
     /// Which version was current is known at `at`.
@@ -99,8 +101,14 @@ impl Sight {
         let settled = self.settles_in(at).is_some_and(|left| left.is_zero());
         if settled {
             self.phase = Phase::Clear;
+            self.clear = self.clear.or(Some(at));
         }
         settled
+    }
+
+    /// For how long it had been clear at `at`, or at least been so before; `None` if it never was.
+    pub(super) fn clear_for(&self, at: Stamp) -> Option<Duration> {
+        self.clear.map(|since| at.since(since))
     }
 }
 
@@ -118,8 +126,11 @@ mod tests {
         assert_eq!((sight.late(), sight.settle(at(10_000))), (Late::All, false));
         sight.establish(7, at(100));
         assert_eq!((sight.late(), sight.settle(at(399))), (Late::UpTo(7), false));
+        assert_eq!(sight.clear_for(at(399)), None);
         assert!(sight.settle(at(400)));
         assert_eq!((sight.late(), sight.settle(at(401))), (Late::UpTo(7), false));
+        sight.fall_behind();
+        assert_eq!(sight.clear_for(at(500)), Some(Duration::from_millis(100)), "it had been, at least");
     }
 
     #[test]

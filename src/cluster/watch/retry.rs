@@ -1,0 +1,82 @@
+//! When a watch is tried again.
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use std::time::Duration;
+
+/// A watch that told all as it happened for this long was in order, and is tried again at once.
+pub(super) const SOUND: Duration = Duration::from_secs(5);
+
+/// Between two attempts at the most.
+pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(30);
+
+/// The pauses between the attempts of one watch. They grow until a watch is in order again: how long an attempt took says nothing, since a
+/// server may take its time to answer with an error.
+#[derive(Debug)]
+pub(super) struct Retry {
+    pauses: ExponentialBackoff,
+}
+
+// === impl Retry ===
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { pauses: pauses().build() }
+    }
+}
+
+impl Retry {
+    /// A watch has ended that had told all as it happened for so long; `None` if it never did.
+    pub(super) fn ended(&mut self, held: Option<Duration>) -> bool {
+        let was_sound = held.is_some_and(|held| held >= SOUND);
+        if was_sound {
+            *self = Self::default();
+        }
+        was_sound
+    }
+
+    /// How long to wait now, if the server asks to be left alone for `asked`.
+    pub(super) fn pause(&mut self, asked: Option<Duration>) -> Duration {
+        asked.unwrap_or_default().min(LONGEST_DELAY) + self.pauses.next().unwrap_or(LONGEST_DELAY)
+    }
+}
+
+/// Pauses that grow, with jitter, so that daemons that lost their server together do not come back together.
+pub(super) fn pauses() -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(250))
+        .with_max_delay(LONGEST_DELAY)
+        .without_max_times()
+        .with_jitter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The next so many pauses.
+    fn next(retry: &mut Retry, pauses: usize) -> Vec<Duration> {
+        (0..pauses).map(|_| retry.pause(None)).collect()
+    }
+
+    #[test]
+    fn pauses_grow_until_a_watch_is_in_order() {
+        let mut retry = Retry::default();
+        let pauses = next(&mut retry, 20);
+        assert!(pauses[0] < Duration::from_millis(500) && pauses[6] >= Duration::from_secs(16), "{pauses:?}");
+        assert!(pauses.iter().all(|pause| *pause <= 2 * LONGEST_DELAY), "{pauses:?}");
+        for held in [None, Some(SOUND / 2)] {
+            assert!(!retry.ended(held));
+            assert!(retry.pause(None) >= LONGEST_DELAY);
+        }
+        assert!(retry.ended(Some(SOUND)));
+        assert!(retry.pause(None) < Duration::from_millis(500));
+    }
+
+    #[test]
+    fn a_server_that_asks_to_be_left_alone_is_within_reason() {
+        let seven = Duration::from_secs(7);
+        let pause = Retry::default().pause(Some(seven));
+        assert!(pause > seven && pause < seven + Duration::from_millis(500), "{pause:?}");
+        assert!(Retry::default().pause(Some(Duration::MAX)) < LONGEST_DELAY + Duration::from_millis(500));
+    }
+}
