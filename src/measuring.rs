@@ -109,6 +109,7 @@ pub struct Answers(UnboundedReceiver<Question>);
 
 /// Takes the events of one source to its tracker.
 struct Feed<'a> {
+    now: Stamp,
     tracker: &'a mut Tracker,
     health: &'a WatchHealth,
     signals: &'a Signals,
@@ -305,6 +306,7 @@ impl Measuring {
         let Some(source) = self.sources.get_mut(delivery.watch) else { return };
         let tracker = source.tracker;
         let mut feed = Feed {
+            now,
             tracker: &mut self.trackers[tracker],
             health: &source.health,
             signals: &source.signals,
@@ -360,7 +362,9 @@ impl Sink for Feed<'_> {
 
     fn malformed(&mut self, error: ObjectError) {
         self.health.count_malformed();
-        tracing::warn!(watch = %self.health, %error, "an object cannot be used; going on without it");
+        if self.health.is_due(&error.to_string(), self.now) {
+            tracing::warn!(watch = %self.health, %error, "an object cannot be used; going on without it");
+        }
     }
 }
 

@@ -90,6 +90,14 @@ pub enum RequestError {
         /// How it begins.
         beginning: String,
     },
+    /// An answer in an encoding that was not asked for, as a proxy may put it into.
+    #[error("the answer from {url} is encoded as {encoding:?}, which was not asked for")]
+    Encoded {
+        /// Where the API server was looked for.
+        url: String,
+        /// Such as `gzip`.
+        encoding: String,
+    },
     /// An answer that makes no sense.
     #[error(transparent)]
     Malformed(#[from] DecodeError),

@@ -40,6 +40,11 @@ impl Framer {
         self.chunk = chunk;
     }
 
+    /// Whether all that came was whole frames, which have been taken out.
+    pub fn is_between_frames(&self) -> bool {
+        self.chunk.is_empty() && self.partial.is_empty()
+    }
+
     /// The next whole frame, without its length, if its last byte has come.
     ///
     /// # Errors
@@ -127,6 +132,9 @@ mod tests {
                 }
             }
             prop_assert_eq!(out, payloads);
+            prop_assert!(framer.is_between_frames());
+            framer.push(Bytes::from_static(&[0]));
+            prop_assert!(framer.next_frame() == Ok(None) && !framer.is_between_frames());
         }
 
         #[test]

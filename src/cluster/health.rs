@@ -1,14 +1,19 @@
 //! How each watch is doing, for whoever asks: readiness, metrics, people.
 
+mod failure;
 mod link;
 
-pub use self::link::{LinkHealth, Protocol};
+use self::failure::{Failures, Told, Worth};
+pub use self::{
+    failure::Failure,
+    link::{LinkHealth, Protocol},
+};
 
 use crate::cluster::event::{Resource, Stamp};
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{
             AtomicBool, AtomicU64,
             Ordering::{AcqRel, Acquire, Relaxed},
@@ -48,7 +53,7 @@ pub struct WatchHealth {
     /// The connection that it shares.
     pub link: Arc<LinkHealth>,
     synced: AtomicBool,
-    /// Since when not all that was stamped has been told; [`NOT_HELD`] if it has.
+    /// Since when not all that was stamped has been told; [`NEVER`] if it has.
     held: AtomicU64,
     last_byte: AtomicU64,
     bytes: AtomicU64,
@@ -59,11 +64,17 @@ pub struct WatchHealth {
     blind_nanos: AtomicU64,
     connect_nanos: AtomicU64,
     restarts: [AtomicU64; Restart::ALL.len()],
-    failure: Mutex<Option<(Restart, String)>>,
+    /// Since when it is tried; [`NEVER`] while it waits to be.
+    trying: AtomicU64,
+    /// Bytes read by then.
+    bytes_before: AtomicU64,
+    failures: Mutex<Failures>,
+    /// Of single objects.
+    objects: Mutex<Told>,
 }
 
 /// No stamp of a process comes near it.
-const NOT_HELD: u64 = u64::MAX;
+const NEVER: u64 = u64::MAX;
 
 // === impl Restart ===
 
@@ -105,7 +116,7 @@ impl WatchHealth {
             namespace,
             link,
             synced: AtomicBool::new(false),
-            held: AtomicU64::new(NOT_HELD),
+            held: AtomicU64::new(NEVER),
             last_byte: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             events: AtomicU64::new(0),
@@ -115,7 +126,10 @@ impl WatchHealth {
             blind_nanos: AtomicU64::new(0),
             connect_nanos: AtomicU64::new(0),
             restarts: Default::default(),
-            failure: Mutex::new(None),
+            trying: AtomicU64::new(NEVER),
+            bytes_before: AtomicU64::new(0),
+            failures: Mutex::default(),
+            objects: Mutex::default(),
         }
     }
 
@@ -133,12 +147,12 @@ impl WatchHealth {
     /// What happened after `at` may be told later, or not at all, until [`Self::release`]. An earlier hold stays. Returns whether there was
     /// none.
     pub fn hold(&self, at: Stamp) -> bool {
-        self.held.fetch_min(at.as_nanos(), AcqRel) == NOT_HELD
+        self.held.fetch_min(at.as_nanos(), AcqRel) == NEVER
     }
 
     /// All has been handed over at `at`.
     pub fn release(&self, at: Stamp) {
-        let held = self.held.swap(NOT_HELD, AcqRel);
+        let held = self.held.swap(NEVER, AcqRel);
         self.blind_nanos.fetch_add(at.as_nanos().saturating_sub(held), Relaxed);
     }
 
@@ -232,7 +246,7 @@ impl WatchHealth {
     /// All objects are known, and changes are seen as they happen. Logs it if something was wrong before.
     pub fn set_synced(&self) {
         self.synced.store(true, Relaxed);
-        if self.replace_failure(None).is_some() {
+        if self.failures().end() {
             tracing::info!(watch = %self, "recovered");
         }
     }
@@ -242,25 +256,60 @@ impl WatchHealth {
         self.synced.store(false, Relaxed);
     }
 
-    /// What is wrong. Logged once a reason, not at every attempt: a server that is away is so in several words.
-    pub fn set_failure(&self, reason: Restart, failure: String) {
-        self.set_unsynced();
-        let before = self.replace_failure(Some((reason, failure.clone())));
-        if before.is_some_and(|(before, _)| before == reason) {
-            tracing::debug!(watch = %self, "{failure}; will retry");
-        } else {
-            tracing::warn!(watch = %self, "{failure}; will retry");
+    /// It is tried since then, or waits to be.
+    pub fn set_trying(&self, since: Option<Stamp>) {
+        self.bytes_before.store(self.bytes(), Relaxed);
+        self.trying.store(since.map_or(NEVER, Stamp::as_nanos), Relaxed);
+    }
+
+    /// Says at `at` that it is slow if it has been tried for `patience` and is not synced, without another failure.
+    pub fn check_slow(&self, at: Stamp, patience: Duration) {
+        let trying = self.trying.load(Relaxed);
+        let since = Stamp::from_nanos(trying);
+        if self.is_synced() || trying == NEVER || at.since(since) < patience {
+            return;
         }
+        let bytes = self.bytes() - self.bytes_before.load(Relaxed);
+        let seconds = at.since(since).as_secs();
+        let slow = Failure::of("slow", format!("not synced {seconds} s after it was asked for; {bytes} bytes came"));
+        if !self.failures().came_after(since, &slow) {
+            self.set_failure(at, slow);
+        }
+    }
+
+    /// What is wrong. Logged once a cause, not at every attempt, and again while it lasts.
+    pub fn set_failure(&self, at: Stamp, failure: Failure) {
+        self.set_unsynced();
+        let worth = self.failures().set(at, failure.clone());
+        match worth {
+            Worth::Nothing => tracing::debug!(watch = %self, "{failure}; will retry"),
+            Worth::Line(lasting) if lasting < Duration::from_secs(60) => {
+                tracing::warn!(watch = %self, "{failure}; will retry");
+            }
+            Worth::Line(lasting) => {
+                let minutes = lasting.as_secs() / 60;
+                tracing::warn!(watch = %self, minutes, "{failure}; will retry, as it has for {minutes} min");
+            }
+        }
+    }
+
+    /// It was well for long: what goes wrong from now on is told, though it may have been before.
+    pub fn forget_failures(&self) {
+        self.failures().forget();
     }
 
     /// What is wrong, if anything.
     pub fn failure(&self) -> Option<String> {
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        failure.as_ref().map(|(_, failure)| failure.clone())
+        self.failures().current().map(Failure::to_string)
     }
 
-    fn replace_failure(&self, failure: Option<(Restart, String)>) -> Option<(Restart, String)> {
-        std::mem::replace(&mut self.failure.lock().unwrap_or_else(PoisonError::into_inner), failure)
+    /// Whether to log at `at` what is wrong with an object. It then has been.
+    pub fn is_due(&self, error: &str, at: Stamp) -> bool {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner).is_due(error, at)
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -276,6 +325,30 @@ impl fmt::Display for WatchHealth {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_watch_that_takes_long_says_so_unless_something_else_is_wrong() {
+        let health = WatchHealth::new(Resource::Pods, None, Arc::default());
+        let at = |seconds| Stamp::new(Duration::from_secs(seconds));
+        let check = |seconds| health.check_slow(at(seconds), Duration::from_secs(15));
+        check(100);
+        assert_eq!(health.failure(), None, "nothing is tried");
+        health.set_failure(at(100), Failure::new("an old error"));
+        health.set_trying(Some(at(110)));
+        health.read(at(111), 7);
+        check(124);
+        assert_eq!(health.failure().as_deref(), Some("an old error"));
+        check(125);
+        assert_eq!(health.failure().as_deref(), Some("not synced 15 s after it was asked for; 7 bytes came"));
+        check(130);
+        assert_eq!(health.failure().as_deref(), Some("not synced 20 s after it was asked for; 7 bytes came"));
+        health.set_failure(at(131), Failure::new("a new error"));
+        check(140);
+        assert_eq!(health.failure().as_deref(), Some("a new error"));
+        health.set_synced();
+        check(150);
+        assert_eq!((health.failure(), health.is_synced()), (None, true));
+    }
 
     #[test]
     fn a_hold_lasts_from_its_first_moment_until_it_is_released() {

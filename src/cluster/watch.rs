@@ -41,6 +41,9 @@ use tokio::sync::{Notify, oneshot, watch};
 /// API servers again after one of them was away.
 const WATCH_SECONDS: std::ops::Range<u64> = 30 * 60..60 * 60;
 
+/// A watch that is not synced after this long says so: ten times what a list of 150,000 pods takes.
+const SLOW: Duration = Duration::from_secs(15);
+
 /// One watch.
 pub struct Watch {
     /// What to watch.
@@ -119,8 +122,16 @@ impl Signals {
 impl Watch {
     /// Keeps the watch up until nobody takes what it reads.
     pub async fn run(self) {
+        let (health, clock) = (self.health.clone(), self.clock);
+        let checks = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(SLOW / 3).await;
+                health.check_slow(clock.now(), SLOW);
+            }
+        });
         // Ends only with the process.
         let Err(Stop) = self.keep_up().await;
+        checks.abort();
     }
 
     async fn keep_up(&self) -> Result<std::convert::Infallible, Stop> {
@@ -133,7 +144,8 @@ impl Watch {
         self.lose(blind_since)?;
         loop {
             let resumes = resume.is_some();
-            let mut was_sound = false;
+            self.health.set_trying(Some(self.clock.now()));
+            let (mut was_clear, mut was_sound) = (false, false);
             let end = match self.link.connection().await {
                 Err(error) => End::Request(error),
                 Ok(connection) => match self.open(&connection, &mut resume, &mut streams_lists).await? {
@@ -145,9 +157,13 @@ impl Watch {
                         }
                         has_been_up = true;
                         self.health.touch(now);
-                        let mut sight = Sight::connected();
+                        let mut sight = Sight::connected(retry.proof());
                         let ended = self.read(&connection, body, resume, &mut sight).await?;
-                        was_sound = retry.ended(sight.clear_for(self.clock.now()));
+                        let clear = sight.clear_for(self.clock.now());
+                        (was_clear, was_sound) = (clear.is_some(), retry.ended(clear));
+                        if was_sound {
+                            self.health.forget_failures();
+                        }
                         blind_since = ended.through.unwrap_or_else(|| self.seen_through(ended.restart));
                         self.health.set_unsynced();
                         self.lose(blind_since)?;
@@ -156,9 +172,14 @@ impl Watch {
                 },
             };
             let progress = self.ask_progress().await?;
-            resume = progress.resume;
             let asked_to_wait = end.retry_after();
-            let restart = self.account(end, &progress, &mut resume);
+            let Account { restart, failure, needs_list } = end.account(&progress);
+            resume = progress.resume.filter(|_| !needs_list);
+            self.health.set_trying(None);
+            self.health.count_restart(restart);
+            if let Some(failure) = retry.doubt(was_clear, restart, failure) {
+                self.health.set_failure(self.clock.now(), failure);
+            }
             // A server that is there and asks for a list gets it at once: to wait as for a server that is away would only make the gap
             // longer. A list that is refused in turn was no resumption, and waits.
             let asks_for_list = restart == Restart::Expired && resumes;
@@ -173,23 +194,8 @@ impl Watch {
         match restart {
             // All came before the end of the stream did.
             Restart::Closed => self.clock.now(),
-            // The connection may be well while nothing comes through this stream.
-            Restart::Idle => self.health.last_byte(),
             _ => self.health.last_byte().max(self.health.link.proven().unwrap_or_default()),
         }
-    }
-
-    /// Counts why the connection ended, and says it where something is wrong.
-    fn account(&self, end: End, progress: &Progress, resume: &mut Option<u64>) -> Restart {
-        let Account { restart, failure, needs_list } = end.account(progress.failure.as_ref());
-        if needs_list {
-            *resume = None;
-        }
-        self.health.count_restart(restart);
-        if let Some(failure) = failure {
-            self.health.set_failure(restart, failure);
-        }
-        restart
     }
 
     /// Opens a watch that resumes, or one that lists first.
@@ -243,6 +249,8 @@ impl Watch {
         let mut bound = pin!(self.version_after_connecting(connection));
         let mut left = pin!(connection.lost());
         let mut framer = Framer::default();
+        // Bytes that make no event are no sign of life.
+        let mut last_event = self.clock.now();
         // Set anew when it goes off or is needed sooner, not with each chunk.
         let mut alarm = pin!(tokio::time::sleep(self.idle_timeout));
         loop {
@@ -286,13 +294,14 @@ impl Watch {
                         Turn::Drained => sight.drain(at),
                         _ => self.settle(sight, at)?,
                     }
-                    let silence = at.since(self.health.last_byte());
+                    let silence = at.since(last_event);
                     if silence >= self.idle_timeout {
-                        let failure = format!("nothing came for {} s", self.idle_timeout.as_secs_f64());
-                        return Ok(Ended::saying(Restart::Idle, failure));
+                        let failure = format!("no event came for {} s", self.idle_timeout.as_secs_f64());
+                        // The connection may be well while nothing comes through this stream.
+                        return Ok(Ended { through: Some(last_event), ..Ended::saying(Restart::Idle, failure) });
                     }
                     let idle = self.idle_timeout - silence;
-                    let wait = sight.settles_in(at).map_or(idle, |settled| settled.min(idle));
+                    let wait = sight.changes_in(at).map_or(idle, |change| change.min(idle));
                     alarm.as_mut().reset(tokio::time::Instant::now() + wait);
                     continue;
                 }
@@ -305,7 +314,8 @@ impl Watch {
                 self.settle(sight, at)?;
             }
             let bytes = match next {
-                None => return Ok(Ended::silently(Restart::Closed)),
+                None if framer.is_between_frames() => return Ok(Ended::silently(Restart::Closed)),
+                None => return Ok(Ended::saying(Restart::Broken, "the stream ended in the middle of an event")),
                 Some(Err(error)) => {
                     tracing::debug!(watch = %self.health, %error, "the connection broke");
                     return Ok(connection.loss().map_or_else(Ended::broken, Ended::from));
@@ -316,7 +326,10 @@ impl Watch {
             framer.push(bytes);
             loop {
                 match framer.next_frame() {
-                    Ok(Some(frame)) => self.hand_over_frame(at, frame, sight).await?,
+                    Ok(Some(frame)) => {
+                        last_event = at;
+                        self.hand_over_frame(at, frame, sight).await?;
+                    }
                     Ok(None) => break,
                     Err(error) => {
                         self.hand_over(Step::NoFrame(error))?;
@@ -361,6 +374,8 @@ impl Watch {
             self.hand_over(Step::Restored(at))?;
             // Behind that in the queue comes whatever was stamped since.
             self.health.release(at);
+        }
+        if !self.health.is_synced() && sight.is_proven(at) {
             self.health.set_synced();
         }
         Ok(())

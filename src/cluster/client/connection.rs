@@ -3,6 +3,7 @@
 use super::{RequestError, Scope, exchange::Exchange, http2::Lost};
 use crate::cluster::decode;
 use bytes::Bytes;
+use http::{Response, header};
 use kube::{client::Body, core::params};
 use std::{future::pending, time::Duration};
 use tokio::sync::watch;
@@ -60,7 +61,7 @@ impl Connection {
         // A streamed list without a version is a consistent one: at least as new as the request.
         let from = from.map_or_else(String::new, |version| version.to_string());
         let request = scope.request().watch(&parameters, &from);
-        Ok(self.exchange.send(request, WATCH_MIME).await?.into_body())
+        Ok(self.plain(self.exchange.send(request, WATCH_MIME).await?)?.into_body())
     }
 
     /// A page of a list.
@@ -74,8 +75,7 @@ impl Connection {
             continue_token: token.map(str::to_owned),
             ..Default::default()
         };
-        let response = self.exchange.send(scope.request().list(&parameters), LIST_MIME).await?;
-        self.exchange.body(response).await
+        self.list(scope, &parameters).await
     }
 
     /// The version of the resource that is current: a list of one object, read consistently.
@@ -85,7 +85,19 @@ impl Connection {
     pub async fn current_version(&self, scope: &Scope) -> Result<u64, RequestError> {
         let parameters =
             params::ListParams { field_selector: scope.field_selector.clone(), limit: Some(1), ..Default::default() };
-        let response = self.exchange.send(scope.request().list(&parameters), LIST_MIME).await?;
-        Ok(decode::list_version(self.exchange.body(response).await?)?)
+        Ok(decode::list_version(self.list(scope, &parameters).await?)?)
+    }
+
+    async fn list(&self, scope: &Scope, parameters: &params::ListParams) -> Result<Bytes, RequestError> {
+        let response = self.exchange.send(scope.request().list(parameters), LIST_MIME).await?;
+        self.exchange.body(self.plain(response)?).await
+    }
+
+    /// An answer, if it is as it was asked for: not compressed.
+    fn plain(&self, response: Response<Body>) -> Result<Response<Body>, RequestError> {
+        let encoding = response.headers().get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity");
+        let Some(encoding) = encoding else { return Ok(response) };
+        let encoding = String::from_utf8_lossy(encoding.as_bytes()).chars().take(32).collect();
+        Err(RequestError::Encoded { url: self.exchange.url().to_owned(), encoding })
     }
 }

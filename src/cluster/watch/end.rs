@@ -3,8 +3,8 @@
 use crate::cluster::{
     client::{Loss, Lost, RequestError},
     event::Stamp,
-    health::Restart,
-    intake::StreamFailure,
+    health::{Failure, Restart},
+    intake::Progress,
 };
 use http::StatusCode;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(super) enum End {
 pub(super) struct Ended {
     pub(super) restart: Restart,
     /// For people, where something is wrong.
-    pub(super) failure: Option<String>,
+    pub(super) failure: Option<Failure>,
     /// Up to when it was complete, where the connection says so for all that use it.
     pub(super) through: Option<Stamp>,
 }
@@ -28,7 +28,7 @@ pub(super) struct Ended {
 pub(super) struct Account {
     pub(super) restart: Restart,
     /// For people, where something is wrong.
-    pub(super) failure: Option<String>,
+    pub(super) failure: Option<Failure>,
     /// Whether there is nothing to resume from.
     pub(super) needs_list: bool,
 }
@@ -52,20 +52,25 @@ impl End {
         }
     }
 
-    /// What is to be said of it. `within` is what the decoder found wrong with the stream, which then is the cause.
-    pub(super) fn account(self, within: Option<&StreamFailure>) -> Account {
-        if let Some(failure) = within {
+    /// What is to be said of it. What the decoder found wrong with the stream is the cause.
+    pub(super) fn account(self, progress: &Progress) -> Account {
+        if let Some(failure) = &progress.failure {
             let restart = if failure.expired { Restart::Expired } else { Restart::Malformed };
-            return Account { restart, failure: Some(failure.message.clone()), needs_list: true };
+            return Account { restart, failure: Some(Failure::new(&failure.message)), needs_list: true };
         }
         match self {
+            // One that is complete leaves something to resume from.
+            Self::Stream(Ended { restart: Restart::Closed, through: None, .. }) if progress.resume.is_none() => {
+                let failure = Failure::new("the API server ended the watch in the middle of its list");
+                Account { restart: Restart::Broken, failure: Some(failure), needs_list: true }
+            }
             Self::Stream(Ended { restart, failure, .. }) => {
                 let needs_list = matches!(restart, Restart::Rewound | Restart::Malformed | Restart::Expired);
                 Account { restart, failure, needs_list }
             }
             Self::Request(error) => {
                 let restart = reason_of(&error);
-                Account { restart, failure: Some(error.to_string()), needs_list: restart == Restart::Expired }
+                Account { restart, failure: Some(failure_of(&error)), needs_list: restart == Restart::Expired }
             }
         }
     }
@@ -91,12 +96,12 @@ impl Ended {
         Self { restart, failure: None, through: None }
     }
 
-    pub(super) fn saying(restart: Restart, failure: String) -> Self {
-        Self { failure: Some(failure), ..Self::silently(restart) }
+    pub(super) fn saying(restart: Restart, failure: impl Into<String>) -> Self {
+        Self { failure: Some(Failure::new(failure)), ..Self::silently(restart) }
     }
 
     pub(super) fn broken() -> Self {
-        Self::saying(Restart::Broken, "the connection broke".to_owned())
+        Self::saying(Restart::Broken, "the connection broke")
     }
 
     /// The server is at an older version than the one to resume from.
@@ -126,7 +131,20 @@ impl From<Lost> for Ended {
 /// A request beside the stream failed, without which the stream is of no use.
 impl From<RequestError> for Ended {
     fn from(error: RequestError) -> Self {
-        Self::saying(reason_of(&error), format!("the current version cannot be learned: {error}"))
+        Self { failure: Some(without_version(&error)), ..Self::silently(reason_of(&error)) }
+    }
+}
+
+/// Why nothing can be timed, though the watch is there.
+pub(super) fn without_version(error: &RequestError) -> Failure {
+    failure_of(error).said(|error| format!("the current version cannot be learned: {error}"))
+}
+
+/// Each status is a cause. What the server says beside it may be another thing for each request.
+fn failure_of(error: &RequestError) -> Failure {
+    match error {
+        RequestError::Refused { status, .. } => Failure::of(status.as_str(), error.to_string()),
+        _ => Failure::new(error.to_string()),
     }
 }
 
@@ -134,7 +152,7 @@ fn reason_of(error: &RequestError) -> Restart {
     match error {
         RequestError::Refused { status, message, .. } if cannot_resume(*status, message) => Restart::Expired,
         RequestError::Refused { .. } => Restart::Refused,
-        RequestError::Malformed(_) | RequestError::Foreign { .. } => Restart::Malformed,
+        RequestError::Malformed(_) | RequestError::Foreign { .. } | RequestError::Encoded { .. } => Restart::Malformed,
         RequestError::Unreachable { .. } => Restart::Unreachable,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     End, Ended, Stop, Watch,
+    end::without_version,
     retry::{self, Retry},
 };
 use crate::cluster::{
@@ -69,15 +70,18 @@ impl Watch {
         let mut listed = self.signals.subscribe();
         // The sender lives as long as `self`.
         let _ = listed.wait_for(|listed| *listed).await;
-        let mut pauses = retry::pauses().with_max_times(VERSION_TRIES - 1).build();
-        loop {
+        let pauses = retry::pauses().with_max_times(VERSION_TRIES - 1).build();
+        for (tries, pause) in (1..).zip(pauses) {
             let error = match connection.current_version(&self.scope).await {
                 Err(error @ (RequestError::Refused { .. } | RequestError::Unreachable { .. })) => error,
                 answer => return answer,
             };
-            let Some(pause) = pauses.next() else { return Err(error) };
-            tracing::debug!(watch = %self.health, %error, "the current version is not known yet");
+            // A connection that breaks takes one request with it, and says so itself.
+            if tries > 1 {
+                self.health.set_failure(self.clock.now(), without_version(&error));
+            }
             tokio::time::sleep(pause.max(error.retry_after().unwrap_or_default().min(retry::LONGEST_DELAY))).await;
         }
+        connection.current_version(&self.scope).await
     }
 }

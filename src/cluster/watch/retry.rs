@@ -1,5 +1,6 @@
-//! When a watch is tried again.
+//! When a watch is tried again, and whether it holds.
 
+use crate::cluster::health::{Failure, Restart};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use std::time::Duration;
 
@@ -9,18 +10,24 @@ pub(super) const SOUND: Duration = Duration::from_secs(5);
 /// Between two attempts at the most.
 pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
-/// The pauses between the attempts of one watch. They grow until a watch is in order again: how long an attempt took says nothing, since a
+/// So many watches in a row that ended before they were in order are no chance any more. A server that sends one client in fifty away, as
+/// Kubernetes allows, does it to the same one three times at once in a hundred thousand.
+const DOUBTED: u32 = 3;
+
+/// The attempts of one watch. The pauses between them grow until a watch is in order again: how long an attempt took says nothing, since a
 /// server may take its time to answer with an error.
 #[derive(Debug)]
 pub(super) struct Retry {
     pauses: ExponentialBackoff,
+    /// Watches in a row that were established, and ended before they were in order.
+    lost: u32,
 }
 
 // === impl Retry ===
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { pauses: pauses().build() }
+        Self { pauses: pauses().build(), lost: 0 }
     }
 }
 
@@ -30,8 +37,27 @@ impl Retry {
         let was_sound = held.is_some_and(|held| held >= SOUND);
         if was_sound {
             *self = Self::default();
+        } else {
+            self.lost += 1;
         }
         was_sound
+    }
+
+    /// How long the next watch has to tell all as it happens before it is said to do so.
+    pub(super) fn proof(&self) -> Duration {
+        if self.lost >= DOUBTED { SOUND } else { Duration::ZERO }
+    }
+
+    /// What is wrong with a watch that was `clear` before it ended so: besides, that it is not the first, if that holds.
+    pub(super) fn doubt(&self, clear: bool, restart: Restart, failure: Option<Failure>) -> Option<Failure> {
+        if self.lost < DOUBTED || !clear && failure.is_some() {
+            return failure;
+        }
+        let why = failure.map_or_else(|| restart.as_str().to_owned(), |failure| failure.to_string());
+        let (times, sound) = (self.lost, SOUND.as_secs());
+        Some(Failure::new(format!(
+            "the watch does not hold: {times} in a row ended within {sound} s, the last as {why}"
+        )))
     }
 
     /// How long to wait now, if the server asks to be left alone for `asked`.
@@ -70,6 +96,27 @@ mod tests {
         }
         assert!(retry.ended(Some(SOUND)));
         assert!(retry.pause(None) < Duration::from_millis(500));
+    }
+
+    #[test]
+    fn a_watch_that_is_lost_again_and_again_has_to_prove_itself() {
+        let mut retry = Retry::default();
+        let doubt = |retry: &Retry| retry.doubt(true, Restart::Closed, None).map(|failure| failure.to_string());
+        for held in [Some(Duration::ZERO), None] {
+            retry.ended(held);
+            assert_eq!((retry.proof(), doubt(&retry)), (Duration::ZERO, None));
+        }
+        retry.ended(Some(SOUND / 2));
+        assert_eq!(retry.proof(), SOUND);
+        assert_eq!(
+            doubt(&retry).as_deref(),
+            Some("the watch does not hold: 3 in a row ended within 5 s, the last as closed")
+        );
+        let malformed = Some(Failure::new("no sense"));
+        assert_eq!(retry.doubt(false, Restart::Malformed, malformed.clone()), malformed, "it says enough");
+        assert_ne!(retry.doubt(true, Restart::Malformed, malformed.clone()), malformed);
+        retry.ended(Some(SOUND));
+        assert_eq!((retry.proof(), doubt(&retry)), (Duration::ZERO, None));
     }
 
     #[test]

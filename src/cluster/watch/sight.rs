@@ -15,6 +15,8 @@ pub(super) struct Sight {
     bound: Option<u64>,
     /// When all was told as it happened for the first time.
     clear: Option<Stamp>,
+    /// How long that has to last before the watch is said to be synced.
+    proof: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +41,9 @@ enum Phase {
 // === impl Sight ===
 
 impl Sight {
-    /// Of a connection that has just been made.
-    pub(super) fn connected() -> Self {
-        Self { phase: Phase::Replaying { behind: false }, bound: None, clear: None }
+    /// Of a connection that has just been made, and has to hold for so long before it is believed to.
+    pub(super) fn connected(proof: Duration) -> Self {
+        Self { phase: Phase::Replaying { behind: false }, bound: None, clear: None, proof }
     }
 
     /// Which version was current is known at `at`.
@@ -89,11 +91,22 @@ impl Sight {
     }
 
     /// How long until it is clear, if nothing comes between.
-    pub(super) fn settles_in(&self, at: Stamp) -> Option<Duration> {
+    fn settles_in(&self, at: Stamp) -> Option<Duration> {
         match self.phase {
             Phase::Settling { since, .. } => Some(SETTLE.saturating_sub(at.since(since))),
             Phase::Replaying { .. } | Phase::Behind | Phase::Clear => None,
         }
+    }
+
+    /// How long until time alone makes a difference.
+    pub(super) fn changes_in(&self, at: Stamp) -> Option<Duration> {
+        let proven = self.clear_for(at).and_then(|clear| self.proof.checked_sub(clear)).filter(|left| !left.is_zero());
+        self.settles_in(at).into_iter().chain(proven).min()
+    }
+
+    /// Whether it has held for long enough to be believed.
+    pub(super) fn is_proven(&self, at: Stamp) -> bool {
+        self.clear_for(at).is_some_and(|clear| clear >= self.proof)
     }
 
     /// Time passes. Returns whether that made it clear.
@@ -122,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_connection_is_clear_some_time_after_its_version_is_known() {
-        let mut sight = Sight::connected();
+        let mut sight = Sight::connected(Duration::ZERO);
         assert_eq!((sight.late(), sight.settle(at(10_000))), (Late::All, false));
         sight.establish(7, at(100));
         assert_eq!((sight.late(), sight.settle(at(399))), (Late::UpTo(7), false));
@@ -135,28 +148,42 @@ mod tests {
 
     #[test]
     fn what_has_lain_is_late_until_all_is_read_and_the_rest_has_come() {
-        let mut sight = Sight::connected();
+        let mut sight = Sight::connected(Duration::ZERO);
         sight.establish(7, at(0));
         assert!(sight.settle(at(1000)));
         sight.fall_behind();
         assert_eq!((sight.late(), sight.is_behind(), sight.settle(at(9000))), (Late::All, true, false));
         sight.drain(at(9000));
         assert_eq!((sight.late(), sight.is_behind()), (Late::All, false));
-        assert_eq!(sight.settles_in(at(9100)), Some(SETTLE - Duration::from_millis(100)));
+        assert_eq!(sight.changes_in(at(9100)), Some(SETTLE - Duration::from_millis(100)));
         assert!(sight.settle(at(9300)));
         assert_eq!(sight.late(), Late::UpTo(7));
     }
 
     #[test]
+    fn a_connection_that_is_doubted_is_believed_once_it_has_held() {
+        let mut sight = Sight::connected(Duration::from_secs(5));
+        sight.establish(7, at(0));
+        assert!(sight.settle(at(300)));
+        assert_eq!((sight.is_proven(at(5299)), sight.is_proven(at(5300))), (false, true));
+        assert_eq!(sight.changes_in(at(300)), Some(Duration::from_secs(5)));
+        assert_eq!(sight.changes_in(at(5300)), None);
+        let mut sight = Sight::connected(Duration::ZERO);
+        assert!(!sight.is_proven(at(9000)));
+        sight.establish(7, at(9000));
+        assert!(sight.settle(at(9300)) && sight.is_proven(at(9300)));
+    }
+
+    #[test]
     fn a_replay_that_has_lain_is_both() {
-        let mut sight = Sight::connected();
+        let mut sight = Sight::connected(Duration::ZERO);
         sight.fall_behind();
         sight.establish(7, at(0));
         assert_eq!((sight.late(), sight.settle(at(9000))), (Late::All, false));
         sight.drain(at(9000));
         assert!(sight.settle(at(9300)));
         // A list that was read to its end before anybody knew the version.
-        let mut sight = Sight::connected();
+        let mut sight = Sight::connected(Duration::ZERO);
         sight.fall_behind();
         sight.drain(at(0));
         sight.establish(7, at(10));
