@@ -2,6 +2,7 @@
 
 mod buffered;
 mod connection;
+mod credentials;
 mod exchange;
 mod http2;
 mod link;
@@ -26,7 +27,7 @@ use kube::{
     Config, Resource as _,
     client::{
         Body, ClientBuilder, ConfigExt,
-        middleware::{AuthLayer, BaseUriLayer, ExtraHeadersLayer},
+        middleware::{BaseUriLayer, ExtraHeadersLayer},
     },
     core::{Request as ApiRequest, params},
 };
@@ -34,9 +35,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tower::{BoxError, Service, ServiceBuilder, util::MapResponse};
+use tower::{BoxError, Layer as _, Service, ServiceBuilder, util::MapResponse};
 
-use self::{buffered::Buffered, exchange::Exchange};
+use self::{buffered::Buffered, credentials::Credentials, exchange::Exchange};
 use crate::cluster::{decode::DecodeError, event::Resource, kubeconfig::KubeconfigError};
 
 /// How long an idle connection may wait to be used again: between the pages of a list. One that lay idle while a watch fell
@@ -137,7 +138,7 @@ pub struct ApiClient {
 /// What each request gets on its way.
 struct Layers {
     base_uri: BaseUriLayer,
-    auth: Option<AuthLayer>,
+    credentials: Credentials,
     headers: ExtraHeadersLayer,
 }
 
@@ -168,12 +169,12 @@ impl ApiClient {
         let url = config.cluster_url.to_string();
         let layers = Arc::new(Layers {
             base_uri: config.base_uri_layer(),
-            auth: config.auth_layer().map_err(bad)?,
+            credentials: Credentials::new(&config).map_err(bad)?,
             headers: config.extra_headers_layer().map_err(bad)?,
         });
         if config.proxy_url.is_some() {
             // A dead peer is then the proxy's to notice, and the bound on idle watches ours.
-            let client = ClientBuilder::try_from(config.clone()).map_err(bad)?.build();
+            let client = layers.client_by_proxy(config.clone()).map_err(bad)?;
             return Ok(Self { exchange: Exchange::new(client, url), config, layers, secure: None });
         }
         let mut connector = HttpConnector::new();
@@ -254,11 +255,27 @@ impl Layers {
     {
         let service = ServiceBuilder::new()
             .layer(&self.base_uri)
-            .option_layer(self.auth.as_ref())
+            .layer(&self.credentials)
             .layer(&self.headers)
             .map_err(BoxError::from)
             .service(service);
         ClientBuilder::new(service, config.default_namespace.clone()).build()
+    }
+
+    /// A client whose requests go through the proxy of `config`, as kube has it.
+    fn client_by_proxy(&self, mut config: Config) -> kube::Result<kube::Client> {
+        if !self.credentials.can_be_renewed() {
+            return Ok(ClientBuilder::try_from(config)?.build());
+        }
+        // Its credentials are put in here, where they can be taken back.
+        config.auth_info.exec = None;
+        let namespace = config.default_namespace.clone();
+        let client = ClientBuilder::try_from(config)?.build();
+        let by_proxy = tower::service_fn(move |request: Request<Body>| {
+            let client = client.clone();
+            async move { client.send(request).await.map_err(BoxError::from) }
+        });
+        Ok(ClientBuilder::new(self.credentials.layer(by_proxy), namespace).build())
     }
 }
 

@@ -1,0 +1,209 @@
+//! What requests prove the user with, and a program called again when the server takes its credentials no more.
+//!
+//! kube calls such a program when its credentials are about to expire. Credentials may be revoked before; a 401 says so.
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use futures::future::BoxFuture;
+use http::{Request, Response, StatusCode};
+use kube::{
+    Config,
+    client::{Body, ConfigExt, middleware::AuthLayer},
+};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::Instant;
+use tower::{BoxError, Layer, Service, ServiceExt};
+
+/// Between two calls of the program for credentials that the server does not take. Credentials that are taken for
+/// as long as the longest are well.
+const PAUSES: std::ops::RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(300);
+
+/// How long the program may take before a line says that it is waited for.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Credentials of one client. Copies are of the same.
+#[derive(Clone)]
+pub(super) struct Credentials {
+    config: Arc<Config>,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    /// Puts them into a request. `None` if there are none, or the TLS connection carries them.
+    layer: Option<Arc<AuthLayer>>,
+    /// How often they have been renewed.
+    renewals: u64,
+    /// When the program was called last because they were refused, and how long to wait for the next time.
+    called: Option<(Instant, Duration)>,
+    pauses: ExponentialBackoff,
+    /// Whether it runs.
+    is_called: bool,
+}
+
+/// Sends requests with credentials.
+#[derive(Clone)]
+pub(super) struct Proven<S> {
+    inner: S,
+    credentials: Credentials,
+}
+
+// === impl Credentials ===
+
+impl Credentials {
+    /// Those of `config`. A program that hands them out is called, and waited for.
+    ///
+    /// # Errors
+    /// If there are none to be had.
+    pub(super) fn new(config: &Config) -> kube::Result<Self> {
+        let layer = config.auth_layer()?.map(Arc::new);
+        let state = State { layer, renewals: 0, called: None, pauses: pauses(), is_called: false };
+        Ok(Self { config: Arc::new(config.clone()), state: Arc::new(Mutex::new(state)) })
+    }
+
+    /// Whether a program hands them out again. One that hands out a certificate does not: that belongs to the connection.
+    pub(super) fn can_be_renewed(&self) -> bool {
+        self.config.auth_info.exec.is_some() && self.state().layer.is_some()
+    }
+
+    /// The server refused those that had been renewed so often. Has the program called, if it is time.
+    fn refused(&self, renewals: u64) {
+        if self.can_be_renewed() && self.state().begin_call(renewals, Instant::now()) {
+            tokio::spawn(self.clone().renew());
+        }
+    }
+
+    async fn renew(self) {
+        let config = self.config.clone();
+        let plugin = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
+        tracing::info!(plugin, "the API server takes the credentials no more: asking for new ones");
+        let mut call = tokio::task::spawn_blocking(move || config.auth_layer());
+        let called = match tokio::time::timeout(PATIENCE, &mut call).await {
+            Ok(called) => called,
+            Err(_) => {
+                tracing::warn!(plugin, "still waiting for credentials");
+                call.await
+            }
+        };
+        match called {
+            Ok(Ok(Some(layer))) => {
+                self.state().end_call(Some(layer));
+                return;
+            }
+            Ok(Ok(None)) => tracing::warn!(plugin, "no token among the new credentials"),
+            Ok(Err(error)) => tracing::warn!(plugin, error = super::chain(&error), "no new credentials"),
+            Err(error) => tracing::warn!(plugin, %error, "no new credentials"),
+        }
+        self.state().end_call(None);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Layer<S> for Credentials {
+    type Service = Proven<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Proven { inner, credentials: self.clone() }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Whether to call the program now, for credentials that had been renewed so often. If so, it is being called.
+    fn begin_call(&mut self, renewals: u64, now: Instant) -> bool {
+        if self.is_called || renewals != self.renewals {
+            return false;
+        }
+        match self.called {
+            Some((at, pause)) if now - at < pause => return false,
+            Some((at, pause)) if now - at < pause + *PAUSES.end() => {}
+            _ => self.pauses = pauses(),
+        }
+        self.called = Some((now, self.pauses.next().unwrap_or(*PAUSES.end())));
+        self.is_called = true;
+        true
+    }
+
+    fn end_call(&mut self, layer: Option<AuthLayer>) {
+        self.is_called = false;
+        if let Some(layer) = layer {
+            self.layer = Some(Arc::new(layer));
+            self.renewals += 1;
+        }
+    }
+}
+
+// === impl Proven ===
+
+impl<S, B> Service<Request<Body>> for Proven<S>
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = BoxError> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        // Each call waits for a copy of its own.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (inner, credentials) = (self.inner.clone(), self.credentials.clone());
+        let (layer, renewals) = {
+            let state = credentials.state();
+            (state.layer.clone(), state.renewals)
+        };
+        Box::pin(async move {
+            let response = match layer {
+                None => inner.oneshot(request).await?,
+                Some(layer) => layer.layer(inner).oneshot(request).await?,
+            };
+            if response.status() == StatusCode::UNAUTHORIZED {
+                credentials.refused(renewals);
+            }
+            Ok(response)
+        })
+    }
+}
+
+fn pauses() -> ExponentialBackoff {
+    let (first, longest) = PAUSES.into_inner();
+    ExponentialBuilder::new().with_min_delay(first).with_max_delay(longest).without_max_times().with_jitter().build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_called_at_once_and_then_less_and_less_often() {
+        let mut state = State { layer: None, renewals: 0, called: None, pauses: pauses(), is_called: false };
+        let began = Instant::now();
+        let mut calls = Vec::new();
+        for second in 0..3600 {
+            if state.begin_call(state.renewals, began + Duration::from_secs(second)) {
+                calls.push(second);
+                assert!(!state.begin_call(state.renewals, began + Duration::from_secs(second + 1000)), "one at a time");
+                state.end_call(None);
+            }
+        }
+        assert_eq!(calls[0], 0);
+        assert!((5..=11).contains(&calls[1]), "{calls:?}");
+        assert!((10..=20).contains(&calls.len()), "{calls:?}");
+        // Those that were taken for long were well.
+        let later = began + Duration::from_secs(9000);
+        assert!(!state.begin_call(state.renewals + 1, later), "those are gone already");
+        assert!(state.begin_call(state.renewals, later));
+        state.end_call(None);
+        assert!(state.begin_call(state.renewals, later + Duration::from_secs(11)));
+    }
+}
