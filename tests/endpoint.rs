@@ -8,6 +8,7 @@ mod truth;
 mod endpoint {
     mod abuse;
     mod authorization;
+    mod broken;
     mod client;
     mod demo;
     mod ending;

@@ -3,7 +3,11 @@
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
-use tokio_rustls::rustls::pki_types::CertificateDer;
+use std::sync::Arc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A certificate for the host that tests ask for, and its key.
 pub struct Pair {
@@ -26,6 +30,21 @@ impl Pair {
     /// What a client is told to trust.
     pub fn certificate(&self) -> CertificateDer<'static> {
         self.certificate.der().clone()
+    }
+
+    /// The same, as a file holds it.
+    pub fn pem(&self) -> String {
+        self.certificate.pem()
+    }
+
+    /// A server that has it.
+    pub fn acceptor(&self) -> Result<TlsAcceptor> {
+        let key = PrivateKeyDer::Pkcs8(self.key.serialize_der().into());
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![self.certificate()], key)?;
+        Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
     /// Writes both over what the files held.

@@ -55,9 +55,7 @@ impl Retry {
         }
         let why = failure.map_or_else(|| restart.as_str().to_owned(), |failure| failure.to_string());
         let (times, sound) = (self.lost, SOUND.as_secs());
-        Some(Failure::new(format!(
-            "the watch does not hold: {times} in a row ended within {sound} s, the last as {why}"
-        )))
+        Some(Failure::new(format!("the watch does not hold: the last {times} ended within {sound} s ({why})")))
     }
 
     /// How long to wait now, if the server asks to be left alone for `asked`.
@@ -108,10 +106,7 @@ mod tests {
         }
         retry.ended(Some(SOUND / 2));
         assert_eq!(retry.proof(), SOUND);
-        assert_eq!(
-            doubt(&retry).as_deref(),
-            Some("the watch does not hold: 3 in a row ended within 5 s, the last as closed")
-        );
+        assert_eq!(doubt(&retry).as_deref(), Some("the watch does not hold: the last 3 ended within 5 s (closed)"));
         let malformed = Some(Failure::new("no sense"));
         assert_eq!(retry.doubt(false, Restart::Malformed, malformed.clone()), malformed, "it says enough");
         assert_ne!(retry.doubt(true, Restart::Malformed, malformed.clone()), malformed);

@@ -1,0 +1,218 @@
+//! One row of the table: a daemon beside a broken server.
+
+use super::super::pair::Pair;
+use super::server::{Server, Speech};
+use crate::controlplane::workspace::Workspace;
+use crate::daemon::{Daemon, LogLine};
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+const RESOURCES: [&str; 3] = ["pods", "services", "endpointslices"];
+
+/// What a daemon takes to say what is wrong: up to half a minute of retries, beside others on a busy machine.
+const SAID: Duration = Duration::from_secs(60);
+
+/// How long it is looked at after that, so that what it says again shows.
+const AFTER: Duration = Duration::from_secs(4);
+
+/// What it may take in memory, whatever the server sends.
+const MEMORY: f64 = 128e6;
+
+/// A server, and what is to be seen of it.
+#[derive(Clone)]
+pub struct Row {
+    name: &'static str,
+    speech: Speech,
+    /// Whether the daemon comes by TLS. It trusts a certificate that no server here has.
+    by_tls: bool,
+    flags: &'static [&'static str],
+    /// If a program hands out the credentials: how often it may be called at the most.
+    plugin: Option<usize>,
+    /// Reason by which each watch's restarts are counted; empty if there are none.
+    counted: &'static str,
+    /// The warnings of each watch, as far as they are the same: each is logged once.
+    logged: &'static [&'static str],
+    /// Whether the watches are synced in the end. If not, the last warning shows at `/readyz`.
+    is_well: bool,
+    /// Requests at the most, if fewer than retries make.
+    requests: Option<usize>,
+}
+
+/// A row of a server that speaks so.
+pub fn row(name: &'static str, speech: Speech) -> Row {
+    Row {
+        name,
+        speech,
+        by_tls: false,
+        flags: &[],
+        plugin: None,
+        counted: "",
+        logged: &[],
+        is_well: false,
+        requests: None,
+    }
+}
+
+impl Row {
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
+    pub fn by_tls(self) -> Self {
+        Self { by_tls: true, ..self }
+    }
+
+    pub fn with(self, flags: &'static [&'static str]) -> Self {
+        Self { flags, ..self }
+    }
+
+    /// Credentials come from a program, which is called so often at the most.
+    pub fn with_plugin(self, calls: usize) -> Self {
+        Self { plugin: Some(calls), ..self }
+    }
+
+    /// No watch is ever synced: it is counted, logged and shown so.
+    pub fn lost(self, counted: &'static str, logged: &'static [&'static str]) -> Self {
+        Self { counted, logged, ..self }
+    }
+
+    /// All watches are synced in the end, after what is counted and logged so.
+    pub fn well(self, counted: &'static str, logged: &'static [&'static str]) -> Self {
+        Self { counted, logged, is_well: true, ..self }
+    }
+
+    pub fn requests(self, requests: usize) -> Self {
+        Self { requests: Some(requests), ..self }
+    }
+
+    /// Runs a daemon beside the server.
+    ///
+    /// # Errors
+    /// Something else is seen.
+    pub async fn run(&self) -> Result<()> {
+        let workspace = Workspace::create("broken")?;
+        let server = Server::start(self.speech).await?;
+        let config = self.kubeconfig(&workspace, server.address())?;
+        let flags: Vec<_> = self.flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let began = Instant::now();
+        let mut daemon = Daemon::start(&config, workspace.path(), &flags).await?;
+        while let Err(missing) = self.check_seen(&daemon).await {
+            ensure!(began.elapsed() < SAID, "{missing:#}\n{}", daemon.log_tail());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tokio::time::sleep(AFTER).await;
+        self.check_end(&daemon, &workspace, server.connections(), began.elapsed())
+            .await
+            .with_context(|| daemon.log_tail())?;
+        daemon.stop(Signal::TERM).await
+    }
+
+    /// That all is said, counted and shown that has to be.
+    async fn check_seen(&self, daemon: &Daemon) -> Result<()> {
+        let (log, ready, metrics) = (daemon.log()?, daemon.get("/readyz").await?, daemon.metrics().await?);
+        ensure!(
+            ready.status == if self.is_well { 200 } else { 503 },
+            "/readyz answers {}: {}",
+            ready.status,
+            ready.body
+        );
+        for resource in RESOURCES {
+            let warnings = warnings(&log, resource);
+            for words in self.logged {
+                ensure!(warnings.iter().any(|line| said(line).contains(words)), "no line of {resource} says {words:?}");
+            }
+            let shown = ready.body.lines().find(|line| line.starts_with(&format!("{resource}: "))).unwrap_or_default();
+            let expected = self.logged.last().filter(|_| !self.is_well).unwrap_or(&"");
+            ensure!(shown.contains(expected), "/readyz does not show {expected:?}: {}", ready.body);
+            let synced = metrics.sum("endpointlag_watch_synced", &[("resource", resource)]);
+            ensure!((synced == 1.0) == self.is_well, "endpointlag_watch_synced of {resource} is {synced}");
+            if !self.counted.is_empty() {
+                let labels = [("resource", resource), ("reason", self.counted)];
+                let restarts = metrics.sum("endpointlag_watch_restarts_total", &labels);
+                ensure!(restarts >= 1.0, "no restart of {resource} is counted as {}", self.counted);
+            }
+        }
+        Ok(())
+    }
+
+    /// That it was said once, and is still so; that neither the server nor the machine is loaded.
+    async fn check_end(&self, daemon: &Daemon, workspace: &Workspace, requests: usize, took: Duration) -> Result<()> {
+        self.check_seen(daemon).await?;
+        let (log, metrics) = (daemon.log()?, daemon.metrics().await?);
+        for resource in RESOURCES {
+            let warnings = warnings(&log, resource);
+            ensure!(warnings.len() == self.logged.len(), "{} warnings of {resource}", warnings.len());
+            let recovered =
+                log.iter().filter(|line| line.field("watch") == resource && said(line) == "recovered").count();
+            ensure!(recovered <= 2, "{resource} recovered {recovered} times");
+        }
+        ensure!(daemon.get("/healthz").await?.status == 200, "it is not alive");
+        let memory = metrics.sum("process_resident_memory_bytes", &[]);
+        ensure!(memory < MEMORY, "it takes {memory} bytes");
+        let most = self.requests.unwrap_or_else(|| most_requests(took));
+        ensure!(requests <= most, "{requests} requests in {took:?}, {most} at the most");
+        if let Some(most) = self.plugin {
+            let calls = fs::read_to_string(workspace.file("calls"))?.lines().count();
+            ensure!(calls <= most, "the plugin was called {calls} times");
+        }
+        Ok(())
+    }
+
+    fn kubeconfig(&self, workspace: &Workspace, server: SocketAddr) -> Result<PathBuf> {
+        let user = match self.plugin {
+            None => String::new(),
+            Some(_) => {
+                let plugin = workspace.write("plugin", plugin(&workspace.file("calls").display().to_string()))?;
+                fs::set_permissions(&plugin, fs::Permissions::from_mode(0o755))?;
+                format!(
+                    "exec: {{apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: '{}'}}",
+                    plugin.display()
+                )
+            }
+        };
+        let (scheme, trust) = if self.by_tls {
+            let trusted = workspace.write("trusted.crt", Pair::make()?.pem())?;
+            ("https", format!(", certificate-authority: '{}'", trusted.display()))
+        } else {
+            ("http", String::new())
+        };
+        let config = format!(
+            "{{apiVersion: v1, kind: Config, current-context: a, contexts: [{{name: a, context: {{cluster: a, user: a}}}}],
+              clusters: [{{name: a, cluster: {{server: '{scheme}://{server}'{trust}}}}}],
+              users: [{{name: a, user: {{{user}}}}}]}}"
+        );
+        workspace.write("kubeconfig", config)
+    }
+}
+
+/// A program whose credentials hold for an hour, and say how often it has been called.
+fn plugin(calls: &str) -> String {
+    format!(
+        r#"#!/bin/sh
+echo call >> {calls}
+expires=$(date -u -d '+1 hour' +%Y-%m-%dT%H:%M:%SZ)
+echo '{{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status":'
+echo '  {{"token": "token-'$(wc -l < {calls} | tr -d ' ')'", "expirationTimestamp": "'$expires'"}}}}'
+"#
+    )
+}
+
+/// What pauses of a quarter of a second at the least, each twice as long as the one before, leave room for: attempts of three watches, each
+/// of which asks for a list, for some pages or the version.
+fn most_requests(took: Duration) -> usize {
+    let attempts = 2.0 + (1.0 + took.as_secs_f64() / 0.25).log2();
+    3 * 3 * attempts as usize
+}
+
+fn warnings<'a>(log: &'a [LogLine], resource: &str) -> Vec<&'a LogLine> {
+    log.iter().filter(|line| line.level == "WARN" && line.field("watch") == resource).collect()
+}
+
+fn said(line: &LogLine) -> &str {
+    line.field("message")
+}
