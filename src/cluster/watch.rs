@@ -145,7 +145,7 @@ impl Watch {
         loop {
             let resumes = resume.is_some();
             self.health.set_trying(Some(self.clock.now()));
-            let (mut was_clear, mut was_sound) = (false, false);
+            let mut clear = None;
             let end = match self.link.connection().await {
                 Err(error) => End::Request(error),
                 Ok(connection) => match self.open(&connection, &mut resume, &mut streams_lists).await? {
@@ -159,11 +159,7 @@ impl Watch {
                         self.health.touch(now);
                         let mut sight = Sight::connected(retry.proof());
                         let ended = self.read(&connection, body, resume, &mut sight).await?;
-                        let clear = sight.clear_for(self.clock.now());
-                        (was_clear, was_sound) = (clear.is_some(), retry.ended(clear));
-                        if was_sound {
-                            self.health.forget_failures();
-                        }
+                        clear = sight.clear_for(self.clock.now());
                         blind_since = ended.through.unwrap_or_else(|| self.seen_through(ended.restart));
                         self.health.set_unsynced();
                         self.lose(blind_since)?;
@@ -171,13 +167,17 @@ impl Watch {
                     }
                 },
             };
+            let was_sound = matches!(end, End::Stream(_)) && retry.ended(clear);
+            if was_sound {
+                self.health.forget_failures();
+            }
             let progress = self.ask_progress().await?;
             let asked_to_wait = end.retry_after();
             let Account { restart, failure, needs_list } = end.account(&progress);
             resume = progress.resume.filter(|_| !needs_list);
             self.health.set_trying(None);
             self.health.count_restart(restart);
-            if let Some(failure) = retry.doubt(was_clear, restart, failure) {
+            if let Some(failure) = retry.doubt(clear.is_some(), restart, failure) {
                 self.health.set_failure(self.clock.now(), failure);
             }
             // A server that is there and asks for a list gets it at once: to wait as for a server that is away would only make the gap

@@ -7,7 +7,8 @@ mod server;
 use self::answer::{answer, answer_without_end, frame, json, listed, nothing, page, pod, refusal, watch};
 use self::run::{Row, row};
 use self::server::Asked::{List, Version, Watch};
-use self::server::Speech::{Always, Nothing, Stranger, To};
+use self::server::Refusal::{GoAway, Reset};
+use self::server::Speech::{Always, Http2, Nothing, To};
 use anyhow::{Result, ensure};
 use endpointlag::cluster::wire::Pod;
 use futures::{StreamExt, stream};
@@ -46,9 +47,15 @@ fn never_in_order() -> Vec<Row> {
         )
         .lost("unreachable", &["message head is too large"]),
         row("speaks no TLS", Always(|| refusal(400, "plain HTTP").hold()))
-            .by_tls()
+            .by_tls(true)
             .lost("unreachable", &["corrupt message"]),
-        row("has a certificate of somebody else", Stranger).by_tls().lost("unreachable", &["invalid peer certificate"]),
+        row("has a certificate of somebody else", Http2(Reset))
+            .by_tls(false)
+            .lost("unreachable", &["invalid peer certificate"]),
+        row("resets each stream of HTTP/2", Http2(Reset)).by_tls(true).lost("unreachable", &["stream error received"]),
+        row("sends away by GOAWAY, each time", Http2(GoAway))
+            .by_tls(true)
+            .lost("closed", &["ended within 5 s (closed)"]),
         // Refusals.
         row("401", To(|_| refusal(401, "Unauthorized"))).lost("refused", &["Unauthorized (401 Unauthorized)"]),
         row("403", To(|_| refusal(403, "no rights"))).lost("refused", &["no rights (403 Forbidden)"]),

@@ -7,7 +7,6 @@ use crate::daemon::{Daemon, LogLine};
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use std::fs;
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -28,8 +27,8 @@ const MEMORY: f64 = 128e6;
 pub struct Row {
     name: &'static str,
     speech: Speech,
-    /// Whether the daemon comes by TLS. It trusts a certificate that no server here has.
-    by_tls: bool,
+    /// If the daemon comes by TLS: whether it trusts the server's certificate.
+    tls: Option<bool>,
     flags: &'static [&'static str],
     /// If a program hands out the credentials: how often it may be called at the most.
     plugin: Option<usize>,
@@ -45,17 +44,7 @@ pub struct Row {
 
 /// A row of a server that speaks so.
 pub fn row(name: &'static str, speech: Speech) -> Row {
-    Row {
-        name,
-        speech,
-        by_tls: false,
-        flags: &[],
-        plugin: None,
-        counted: "",
-        logged: &[],
-        is_well: false,
-        requests: None,
-    }
+    Row { name, speech, tls: None, flags: &[], plugin: None, counted: "", logged: &[], is_well: false, requests: None }
 }
 
 impl Row {
@@ -63,8 +52,9 @@ impl Row {
         self.name
     }
 
-    pub fn by_tls(self) -> Self {
-        Self { by_tls: true, ..self }
+    /// The daemon comes by TLS, and may trust the server.
+    pub fn by_tls(self, trusted: bool) -> Self {
+        Self { tls: Some(trusted), ..self }
     }
 
     pub fn with(self, flags: &'static [&'static str]) -> Self {
@@ -97,7 +87,7 @@ impl Row {
     pub async fn run(&self) -> Result<()> {
         let workspace = Workspace::create("broken")?;
         let server = Server::start(self.speech).await?;
-        let config = self.kubeconfig(&workspace, server.address())?;
+        let config = self.kubeconfig(&workspace, &server)?;
         let flags: Vec<_> = self.flags.iter().map(|flag| (*flag).to_owned()).collect();
         let began = Instant::now();
         let mut daemon = Daemon::start(&config, workspace.path(), &flags).await?;
@@ -163,7 +153,7 @@ impl Row {
         Ok(())
     }
 
-    fn kubeconfig(&self, workspace: &Workspace, server: SocketAddr) -> Result<PathBuf> {
+    fn kubeconfig(&self, workspace: &Workspace, server: &Server) -> Result<PathBuf> {
         let user = match self.plugin {
             None => String::new(),
             Some(_) => {
@@ -175,15 +165,17 @@ impl Row {
                 )
             }
         };
-        let (scheme, trust) = if self.by_tls {
-            let trusted = workspace.write("trusted.crt", Pair::make()?.pem())?;
-            ("https", format!(", certificate-authority: '{}'", trusted.display()))
-        } else {
-            ("http", String::new())
+        let trusted = match self.tls {
+            Some(true) => server.certificate.clone(),
+            _ => Pair::make()?.pem(),
         };
+        let trusted = workspace.write("trusted.crt", trusted)?;
+        let (scheme, address, trusted) =
+            (if self.tls.is_some() { "https" } else { "http" }, server.address(), trusted.display());
         let config = format!(
             "{{apiVersion: v1, kind: Config, current-context: a, contexts: [{{name: a, context: {{cluster: a, user: a}}}}],
-              clusters: [{{name: a, cluster: {{server: '{scheme}://{server}'{trust}}}}}],
+              clusters: [{{name: a, cluster: {{server: '{scheme}://{address}', tls-server-name: localhost,
+                certificate-authority: '{trusted}'}}}}],
               users: [{{name: a, user: {{{user}}}}}]}}"
         );
         workspace.write("kubeconfig", config)

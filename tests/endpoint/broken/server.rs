@@ -3,6 +3,7 @@
 use super::super::pair::Pair;
 use super::answer::{self, Answer};
 use anyhow::{Context, Result};
+use h2::Reason;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -40,17 +41,28 @@ pub struct Request {
 pub enum Speech {
     /// It does not listen.
     Nothing,
-    /// It listens, and is not the one that the daemon trusts.
-    Stranger,
+    /// It speaks HTTP/2 and does this at each request.
+    Http2(Refusal),
     /// Each connection in the same way, whatever is asked.
     Always(fn() -> Answer),
     /// Each request as it deserves.
     To(fn(&Request) -> Answer),
 }
 
+/// What a server does over HTTP/2.
+#[derive(Clone, Copy)]
+pub enum Refusal {
+    /// It begins an answer and says GOAWAY, as a server that spreads its clients.
+    GoAway,
+    /// It resets the request's stream.
+    Reset,
+}
+
 /// A running server. Dropping it ends it.
 pub struct Server {
     address: SocketAddr,
+    /// The certificate that it has where it speaks TLS, in PEM.
+    pub certificate: String,
     connections: Arc<AtomicUsize>,
     acceptor: JoinHandle<()>,
 }
@@ -116,14 +128,14 @@ impl Server {
             }
             _ => tokio::spawn(accept(listener, speech, pair.acceptor()?, connections.clone())),
         };
-        Ok(Self { address, connections, acceptor })
+        Ok(Self { address, certificate: pair.pem(), connections, acceptor })
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Connections so far. Each carries one request.
+    /// Connections so far. Each carries one request, but for HTTP/2.
     pub fn connections(&self) -> usize {
         self.connections.load(SeqCst)
     }
@@ -146,9 +158,10 @@ async fn accept(listener: TcpListener, speech: Speech, tls: TlsAcceptor, connect
                 Speech::To(answer) => {
                     head(&mut stream).await.and_then(|head| Request::read(&head, &seen)).map(|request| answer(&request))
                 }
-                Speech::Stranger => {
-                    let _ = tls.accept(&mut stream).await;
-                    None
+                Speech::Http2(refusal) => {
+                    // The daemon may not trust it, or go away.
+                    let _ = refuse(&tls, stream, refusal).await;
+                    return;
                 }
                 Speech::Nothing => None,
             };
@@ -158,6 +171,24 @@ async fn accept(listener: TcpListener, speech: Speech, tls: TlsAcceptor, connect
             }
         });
     }
+}
+
+/// Answers all requests of a connection over HTTP/2.
+async fn refuse(tls: &TlsAcceptor, stream: TcpStream, refusal: Refusal) -> Result<()> {
+    let mut connection = h2::server::handshake(tls.accept(stream).await?).await?;
+    let mut open = Vec::new();
+    while let Some(request) = connection.accept().await {
+        let (_, mut answer) = request?;
+        match refusal {
+            Refusal::GoAway => {
+                let head = http::Response::builder().header("content-type", "application/vnd.kubernetes.protobuf");
+                open.push(answer.send_response(head.body(())?, false)?);
+                connection.graceful_shutdown();
+            }
+            Refusal::Reset => answer.send_reset(Reason::INTERNAL_ERROR),
+        }
+    }
+    Ok(())
 }
 
 /// The head of a request, whose body is empty.
