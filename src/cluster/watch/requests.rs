@@ -14,12 +14,12 @@ use backon::BackoffBuilder;
 use tokio::sync::oneshot;
 
 /// Pages without an object that may follow each other. The server of a list with a field selector may return some.
-const EMPTY_PAGES: usize = 5;
+const EMPTY_PAGES: usize = 4;
 
 /// Pages of a list at the most: ten million objects, where Kubernetes is made for 150,000 pods.
 const PAGES: usize = 20_000;
 
-/// Times that the current version is asked for before the watch is given up, without which nothing is timed: some ten seconds.
+/// Times that the current version is asked for before the watch is given up, without which nothing is timed: some seconds.
 const VERSION_TRIES: usize = 5;
 
 impl Watch {

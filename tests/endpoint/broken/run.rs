@@ -4,7 +4,7 @@ use super::super::pair::Pair;
 use super::server::{Server, Speech};
 use crate::controlplane::workspace::Workspace;
 use crate::daemon::{Daemon, LogLine};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +16,7 @@ const RESOURCES: [&str; 3] = ["pods", "services", "endpointslices"];
 /// What a daemon takes to say what is wrong: up to half a minute of retries, beside others on a busy machine.
 const SAID: Duration = Duration::from_secs(60);
 
-/// How long it is looked at after that, so that what it says again shows.
+/// How long it is looked at after that, so that what it says again shows, and a watch that is said to be synced and is not.
 const AFTER: Duration = Duration::from_secs(4);
 
 /// What it may take in memory, whatever the server sends.
@@ -95,10 +95,19 @@ impl Row {
             ensure!(began.elapsed() < SAID, "{missing:#}\n{}", daemon.log_tail());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        tokio::time::sleep(AFTER).await;
-        self.check_end(&daemon, &workspace, server.connections(), began.elapsed())
-            .await
-            .with_context(|| daemon.log_tail())?;
+        let seen = Instant::now();
+        while seen.elapsed() < AFTER {
+            let ready = daemon.get("/readyz").await?;
+            ensure!(
+                ready.status.is_success() == self.is_well,
+                "/readyz answers {} again\n{}",
+                ready.status,
+                daemon.log_tail()
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let end = self.check_end(&daemon, &workspace, server.connections(), began.elapsed()).await;
+        end.map_err(|error| anyhow!("{error:#}\n{}", daemon.log_tail()))?;
         daemon.stop(Signal::TERM).await
     }
 
