@@ -107,9 +107,9 @@ function(config)
         ),
       ]),
 
-      dashboard.row(5, [
+      dashboard.row(4, [
         dashboard.alerts(
-          'EndpointLag(Blind|Down)', ['job=~"$job|"', 'instance=~"$instance|"'], 'of the daemons'
+          'EndpointLag(Blind|Down)', [['job=~"$job|"', 'instance=~"$instance|"']], 'of the daemons'
         ),
       ]),
       dashboard.row(6, [

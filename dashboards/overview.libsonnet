@@ -134,11 +134,11 @@ function(config)
 
 
       dashboard.section('What is wrong now'),
-      dashboard.row(6, [
+      dashboard.row(7, [
         dashboard.alerts(
           'EndpointLag.+',
-          ['namespace=~"|$namespace"', 'service=~"|$service"'],
-          'of the chosen Services, of whole clusters and of the daemons',
+          [['service=""'], ['namespace=~"$namespace"', 'service=~"$service"']],
+          'of whole clusters, of daemons and of the chosen Services',
         ),
       ]),
       dashboard.row(9, [

@@ -127,24 +127,26 @@ function(config) {
     useValueForTime: false,
   },
 
-  // The alerts that fire, with the runbook of each. Those that only inform are left out, as they are of the marks on the time. The
-  // matchers say which alerts belong here: those of a Service have its labels.
-  alerts(alertname, matchers, what)::
-    local selector = 'alertname=~"%s", severity!="info", %s' % [alertname, std.join(', ', [inCluster] + matchers)];
+  // The alerts that fire, with the runbook of each. Those that only inform are left out, as they are of the marks on the time. What
+  // is in the first group stands before the next, within its severity: twenty each.
+  alerts(alertname, groups, what)::
     local labels = [config.clusterLabel, 'severity', 'alertname', 'namespace', 'service', 'instance'];
-    local firing =
-      '(time() - ALERTS_FOR_STATE{%s}) and ignoring (alertstate) ALERTS{%s, alertstate="firing"}' % [selector, selector];
+    // An alert about a whole cluster names no Service, and one about Services no daemon.
+    local maybe = { noValue: '–' };
+    local firing(matchers) =
+      local selector = 'alertname=~"%s", severity!="info", %s' % [alertname, std.join(', ', [inCluster] + matchers)];
+      'topk by (severity) (20, max by (%s) ((time() - ALERTS_FOR_STATE{%s}) and ignoring (alertstate) ALERTS{%s, alertstate="firing"}))' %
+      [std.join(', ', labels), selector, selector];
     panel.table(
       'Firing alerts',
       |||
-        Alerts that fire now, %s, critical ones first: at most fifty, those that have been active for longest. Prometheus must evaluate the rules of deploy/prometheus, or the chart's PrometheusRule; without them nothing ever stands here.
+        Alerts that fire now, %s, critical ones first, and of those that are about Services the twenty that have been active for longest. Prometheus must evaluate the rules of deploy/prometheus, or the chart's PrometheusRule; without them nothing ever stands here.
 
         When one is there: its runbook says what it means, what to look at and what to change.
       ||| % what,
       [{
-        expr: 'label_replace(topk(50, max by (%s) (%s)), "runbook", "%s$1%s", "alertname", "(.+)")' % [
-          std.join(', ', labels),
-          firing,
+        expr: 'label_replace(%s, "runbook", "%s$1%s", "alertname", "(.+)")' % [
+          std.join(' or ', [firing(matchers) for matchers in groups]),
           if config.runbookURLPrefix == '' then 'deploy/runbooks/' else config.runbookURLPrefix,
           config.runbookURLSuffix,
         ],
@@ -165,19 +167,19 @@ function(config) {
             } }],
           },
         },
-        { field: 'alertname', name: 'Alert', options: { 'custom.width': 270 } },
+        { field: 'alertname', name: 'Alert', options: { 'custom.width': 250 } },
         { field: 'Value', name: 'Active for', options: { unit: 's', 'custom.width': 110 } },
-        { field: config.clusterLabel, name: 'Cluster', options: { 'custom.width': 110 } },
-        { field: 'namespace', name: 'Namespace', options: { 'custom.width': 140 } },
-        { field: 'service', name: 'Service', options: { links: [{
+        { field: config.clusterLabel, name: 'Cluster', options: maybe { 'custom.width': 100 } },
+        { field: 'namespace', name: 'Namespace', options: maybe { 'custom.width': 120 } },
+        { field: 'service', name: 'Service', options: maybe { links: [{
           title: 'Open the Service',
           url: dashboard.serviceURL('${__data.fields.Namespace}', '${__data.fields.Service}'),
         }] } },
-        { field: 'instance', name: 'Daemon', options: { 'custom.width': 160 } },
+        { field: 'instance', name: 'Daemon', options: maybe { 'custom.width': 150 } },
         {
           field: 'runbook',
           name: 'Runbook',
-          options: { 'custom.width': 350 } + (if config.runbookURLPrefix == '' then {} else {
+          options: { 'custom.width': 400 } + (if config.runbookURLPrefix == '' then {} else {
                                                 links: [{ title: 'Open the runbook', url: '${__value.raw}', targetBlank: true }],
                                               }),
         },

@@ -170,7 +170,7 @@ fn what_names_services_names_few_of_them() -> Result<()> {
             let is_shown =
                 target.json["format"] == "table" || text(&target.json["legendFormat"]).contains("{{service}}");
             let names_them = is_shown && target.expr.contains(", service)");
-            ensure!(!names_them || target.expr.contains("topk("), "{} names all Services", target.place);
+            ensure!(!names_them || target.expr.contains("topk"), "{} names all Services", target.place);
         }
         Ok(())
     })

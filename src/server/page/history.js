@@ -49,7 +49,8 @@ export function showHistory(answer) {
   if (objective !== null) {
     over.push(mark(`objective ${round(objective)}`, Math.max(0, height(objective)), "objective"));
   }
-  const missed = intervals.map((it, at) => (it.missed ? cell(first + at, 0, "miss") : null)).filter(Boolean);
+  const mostMissed = Math.max(1, ...intervals.map((it) => it.missed));
+  const missed = intervals.map((it, at) => (it.missed ? miss(first + at, it.missed / mostMissed) : null)).filter(Boolean);
   byId("heat").replaceChildren(
     element("div", { class: "axis" }, ...delays.map(([seconds, text]) => mark(text, height(seconds)))),
     element("div", { class: "cells" }, ...over),
@@ -78,6 +79,12 @@ const drawing = (rows, ...shapes) => svg("svg", { viewBox: `0 0 ${columns} ${row
 
 /** A little smaller than its place, so that neighbours are told apart. */
 const cell = (column, row, name) => svg("rect", { x: column + 0.05, y: row + 0.06, width: 0.9, height: 0.88, class: name });
+
+/** A bar by how many were missed, compared with the worst minute; a single one is seen as well. */
+function miss(column, share) {
+  const height = 0.3 + 0.7 * share;
+  return svg("rect", { x: column + 0.05, y: 1 - height, width: 0.9, height, class: "miss" });
+}
 
 /** The minutes before the daemon was there. */
 function before(first, text = "") {
