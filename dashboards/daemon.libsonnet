@@ -107,6 +107,11 @@ function(config)
         ),
       ]),
 
+      dashboard.row(4, [
+        dashboard.alerts(
+          'EndpointLag(Blind|Down)', [['job=~"$job|"', 'instance=~"$instance|"']], 'of the daemons'
+        ),
+      ]),
       dashboard.row(6, [
         panel.table(
           'Daemons',

@@ -133,55 +133,14 @@ function(config)
       ]),
 
 
-      dashboard.section('What ended in the shown time'),
-      dashboard.row(4, [
-        panel.stat(
-          'Delay, p99',
-          |||
-            99 of 100 changes that ended in the shown time took at most this long. What still waits is not in it.
-
-            When this is red: it is above 5 s, the default objective. See by kind of change below: `ready` late means capacity comes late, `terminating` and `removed` late mean that traffic goes to pods that are gone.
-          |||,
-          's',
-          query.now(query.quantile('0.99', window='$__range'), 'p99'),
-          delays,
-          { fieldConfig+: { defaults+: { noValue: 'no changes' } } },
-        ),
-        panel.stat(
-          'Within objective',
-          |||
-            Share of the changes of the shown time that were reflected within the objective of their Service. The target is %s.
-
-            When this is red: the error budget of the shown time is spent. The table says on which Services.
-          ||| % percent(config.sloTarget),
-          'percentunit',
-          query.now('1 - ' + query.missedShare(range), 'within'),
-          panel.thresholds('red', [['green', config.sloTarget]]),
-          { fieldConfig+: { defaults+: { decimals: 2, noValue: 'no changes' } } }
-        ),
-        panel.stat(
-          'Error budget left',
-          |||
-            What is left of the misses that the target allows for the shown time, and over how long it was measured of that. Choose 30 days to see the budget of a month; what minutes of data say is not the budget of a month.
-
-            When this is red: more was missed than the target allows. Hold back what makes it worse (large rollouts at once) until the cause is mended.
-          |||,
-          'percentunit',
-          [
-            query.now('1 - (%s) / %g' % [query.missedShare(range), budget], 'left'),
-            query.now(
-              'max(time() - min_over_time(timestamp(%s)[$__range:$__interval]))' % query.own('endpointlag_build_info'), 'data of'
-            ),
-          ],
-          panel.thresholds('red', [['yellow', 0], ['green', 0.25]]),
-          panel.named { fieldConfig+: {
-            defaults+: { decimals: 0, noValue: 'no changes' },
-            overrides+: [panel.byName('data of', { unit: 's', color: { mode: 'fixed', fixedColor: 'text' } })],
-          } },
-        ),
-      ], [9, 9, 6]),
-
       dashboard.section('What is wrong now'),
+      dashboard.row(7, [
+        dashboard.alerts(
+          'EndpointLag.+',
+          [['service=""'], ['namespace=~"$namespace"', 'service=~"$service"']],
+          'of whole clusters, of daemons and of the chosen Services',
+        ),
+      ]),
       dashboard.row(9, [
         panel.table(
           'Services by time that traffic goes wrong',
@@ -235,6 +194,54 @@ function(config)
           panel.limitSeries('objective (median)'),
         ),
       ], [12, 6, 6]),
+
+      dashboard.section('What ended in the shown time'),
+      dashboard.row(4, [
+        panel.stat(
+          'Delay, p99',
+          |||
+            99 of 100 changes that ended in the shown time took at most this long. What still waits is not in it.
+
+            When this is red: it is above 5 s, the default objective. See by kind of change below: `ready` late means capacity comes late, `terminating` and `removed` late mean that traffic goes to pods that are gone.
+          |||,
+          's',
+          query.now(query.quantile('0.99', window='$__range'), 'p99'),
+          delays,
+          { fieldConfig+: { defaults+: { noValue: 'no changes' } } },
+        ),
+        panel.stat(
+          'Within objective',
+          |||
+            Share of the changes of the shown time that were reflected within the objective of their Service. The target is %s.
+
+            When this is red: the error budget of the shown time is spent. The table says on which Services.
+          ||| % percent(config.sloTarget),
+          'percentunit',
+          query.now('1 - ' + query.missedShare(range), 'within'),
+          panel.thresholds('red', [['green', config.sloTarget]]),
+          { fieldConfig+: { defaults+: { decimals: 2, noValue: 'no changes' } } }
+        ),
+        panel.stat(
+          'Error budget left',
+          |||
+            What is left of the misses that the target allows for the shown time, and over how long it was measured of that. Choose 30 days to see the budget of a month; what minutes of data say is not the budget of a month.
+
+            When this is red: more was missed than the target allows. Hold back what makes it worse (large rollouts at once) until the cause is mended.
+          |||,
+          'percentunit',
+          [
+            query.now('1 - (%s) / %g' % [query.missedShare(range), budget], 'left'),
+            query.now(
+              'max(time() - min_over_time(timestamp(%s)[$__range:$__interval]))' % query.own('endpointlag_build_info'), 'data of'
+            ),
+          ],
+          panel.thresholds('red', [['yellow', 0], ['green', 0.25]]),
+          panel.named { fieldConfig+: {
+            defaults+: { decimals: 0, noValue: 'no changes' },
+            overrides+: [panel.byName('data of', { unit: 's', color: { mode: 'fixed', fixedColor: 'text' } })],
+          } },
+        ),
+      ], [9, 9, 6]),
 
       dashboard.section('Which Services'),
       dashboard.row(10, [

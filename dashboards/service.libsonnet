@@ -145,6 +145,9 @@ function(config)
       ]),
 
       dashboard.section('What is wrong now'),
+      dashboard.row(5, [
+        dashboard.alerts('EndpointLag.+', [['namespace=~"$namespace"', 'service=~"$service"']], 'of this Service'),
+      ]),
       dashboard.row(8, [
         panel.timeseries(
           'Out of sync, over time',

@@ -6,6 +6,7 @@ mod bounds;
 mod cells;
 mod counts;
 mod delays;
+mod minutes;
 mod misses;
 mod native;
 mod out_of_sync;
@@ -16,8 +17,9 @@ mod windows;
 use self::counts::ChangeStats;
 pub use self::{
     bounds::{Bounds, BoundsError},
-    cells::{Cells, MAX_UNITS, Precision, UNITS_PER_SECOND, duration, empty_histogram, units},
+    cells::{Cells, MAX_UNITS, OCTAVES, Precision, UNITS_PER_SECOND, duration, empty_histogram, octave_end, units},
     delays::{Buckets, Cut, Delays, Distribution, Exemplar},
+    minutes::Minute,
     misses::Misses,
     native::{NativeBuckets, SCHEMA, ZERO_THRESHOLD},
     out_of_sync::{OutOfSync, OutOfSyncServices},
@@ -61,6 +63,8 @@ pub struct Stats {
     other: Arc<ServiceName>,
     /// Delays of all Services, by kind of change.
     cluster: [Delays; Change::ALL.len()],
+    /// Missed objectives of all Services, by kind of change.
+    missed: [Misses; Change::ALL.len()],
     reordered: Delays,
 }
 
@@ -163,6 +167,7 @@ impl Stats {
         let delays = || Delays::new(bounds.clone(), Precision::Cluster, created);
         Self {
             cluster: std::array::from_fn(|_| delays()),
+            missed: Default::default(),
             reordered: delays(),
             services: HashMap::new(),
             overflowed: HashSet::new(),
@@ -181,6 +186,7 @@ impl Stats {
                 stats.judged += 1;
                 if *missed {
                     stats.missed.count(now);
+                    self.missed[change.index()].count(now);
                 }
             }
             Report::Ended(ended) => {
@@ -247,6 +253,7 @@ impl Stats {
         for delays in self.cluster.iter_mut().chain([&mut self.reordered]) {
             delays.forget(now);
         }
+        self.missed.iter_mut().for_each(|missed| missed.forget(now));
     }
 
     /// All numbers as they are now.

@@ -39,6 +39,7 @@ async fn the_page_shows_what_the_api_says() -> Result<()> {
     let tools = tools().await?;
     let demo = Demo::start(workspace.path(), &[]).await?;
     drive(&tools, "demo.mjs", &demo.address).await?;
+    drive(&tools, "history.mjs", &demo.address).await?;
     demo.stop().await
 }
 
@@ -97,7 +98,7 @@ async fn drive(tools: &Tools, script: &str, address: &str) -> Result<()> {
         .arg(format!("http://{address}/"))
         .arg(&pictures)
         .env("CHROMIUM", &tools.chromium)
-        .env("PLAYWRIGHT", &tools.playwright)
+        .env("LIBRARIES", &tools.libraries)
         .stdin(Stdio::null())
         .kill_on_drop(true);
     let output = tokio::time::timeout(LIMIT, command.output()).await;

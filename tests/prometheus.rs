@@ -34,15 +34,7 @@ impl Prometheus {
     /// # Errors
     /// If it cannot be built or started.
     pub async fn scraping(target: &str) -> Result<Self> {
-        Self::labelling(target, "").await
-    }
-
-    /// As [`Self::scraping`], where all series get further labels, such as `cluster: east`.
-    ///
-    /// # Errors
-    /// If it cannot be built or started.
-    pub async fn labelling(target: &str, labels: &str) -> Result<Self> {
-        Self::start(target, labels, &[], "exemplar-storage").await
+        Self::start(target, "", &[], "exemplar-storage").await
     }
 
     /// As [`Self::scraping`], where Prometheus takes counters for zero at the time when they began.
@@ -53,12 +45,12 @@ impl Prometheus {
         Self::start(target, "", &[], "created-timestamp-zero-ingestion").await
     }
 
-    /// As [`Self::scraping`], with rule files of these contents.
+    /// As [`Self::scraping`], where all series get further labels, such as `cluster: east`, and with rule files of these contents.
     ///
     /// # Errors
     /// If it cannot be built or started, or refuses the rules.
-    pub async fn evaluating(target: &str, rules: &[String]) -> Result<Self> {
-        Self::start(target, "", rules, "exemplar-storage").await
+    pub async fn evaluating(target: &str, labels: &str, rules: &[String]) -> Result<Self> {
+        Self::start(target, labels, rules, "exemplar-storage").await
     }
 
     async fn start(target: &str, labels: &str, rules: &[String], feature: &str) -> Result<Self> {

@@ -2,6 +2,8 @@
 local panel = import 'panel.libsonnet';
 
 function(config) {
+  local dashboard = self,
+
   local variable(name, label, expression, extra={}) = {
     name: name,
     label: label,
@@ -124,6 +126,69 @@ function(config) {
     step: '60s',
     useValueForTime: false,
   },
+
+  // The alerts that fire, with the runbook of each. Those that only inform are left out, as they are of the marks on the time. What
+  // is in the first group stands before the next, within its severity: twenty each.
+  alerts(alertname, groups, what)::
+    local labels = [config.clusterLabel, 'severity', 'alertname', 'namespace', 'service', 'instance'];
+    // An alert about a whole cluster names no Service, and one about Services no daemon.
+    local maybe = { noValue: '–' };
+    local firing(matchers) =
+      local selector = 'alertname=~"%s", severity!="info", %s' % [alertname, std.join(', ', [inCluster] + matchers)];
+      'topk by (severity) (20, max by (%s) ((time() - ALERTS_FOR_STATE{%s}) and ignoring (alertstate) ALERTS{%s, alertstate="firing"}))' %
+      [std.join(', ', labels), selector, selector];
+    panel.table(
+      'Firing alerts',
+      |||
+        Alerts that fire now, %s, critical ones first, and of those that are about Services the twenty that have been active for longest. Prometheus must evaluate the rules of deploy/prometheus, or the chart's PrometheusRule; without them nothing ever stands here.
+
+        When one is there: its runbook says what it means, what to look at and what to change.
+      ||| % what,
+      [{
+        expr: 'label_replace(%s, "runbook", "%s$1%s", "alertname", "(.+)")' % [
+          std.join(' or ', [firing(matchers) for matchers in groups]),
+          if config.runbookURLPrefix == '' then 'deploy/runbooks/' else config.runbookURLPrefix,
+          config.runbookURLSuffix,
+        ],
+        legendFormat: '',
+        range: false,
+        instant: true,
+        format: 'table',
+      }],
+      [
+        {
+          field: 'severity',
+          name: 'Severity',
+          options: panel.cell('string', 'text', []) {
+            'custom.width': 90,
+            mappings: [{ type: 'value', options: {
+              critical: { text: 'critical', color: 'red', index: 0 },
+              warning: { text: 'warning', color: 'orange', index: 1 },
+            } }],
+          },
+        },
+        { field: 'alertname', name: 'Alert', options: { 'custom.width': 250 } },
+        { field: 'Value', name: 'Active for', options: { unit: 's', 'custom.width': 110 } },
+        { field: config.clusterLabel, name: 'Cluster', options: maybe { 'custom.width': 100 } },
+        { field: 'namespace', name: 'Namespace', options: maybe { 'custom.width': 120 } },
+        { field: 'service', name: 'Service', options: maybe { links: [{
+          title: 'Open the Service',
+          url: dashboard.serviceURL('${__data.fields.Namespace}', '${__data.fields.Service}'),
+        }] } },
+        { field: 'instance', name: 'Daemon', options: maybe { 'custom.width': 150 } },
+        {
+          field: 'runbook',
+          name: 'Runbook',
+          options: { 'custom.width': 400 } + (if config.runbookURLPrefix == '' then {} else {
+                                                links: [{ title: 'Open the runbook', url: '${__value.raw}', targetBlank: true }],
+                                              }),
+        },
+      ],
+      extra={
+        fieldConfig+: { defaults+: { noValue: 'none' } },
+        options+: { sortBy: [{ displayName: 'Severity', desc: false }] },
+      },
+    ),
 
   // The address of a Service's own dashboard, from a row or a series that names it.
   serviceURL(namespace, service)::

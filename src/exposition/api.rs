@@ -5,6 +5,7 @@
 
 mod changes;
 mod histogram;
+mod history;
 mod out_of_sync;
 mod overview;
 mod query;
@@ -13,6 +14,7 @@ mod services;
 pub use self::{
     changes::{ChangesQuery, changes},
     histogram::{HistogramFormat, HistogramQuery, Histograms},
+    history::{History, HistoryQuery},
     out_of_sync::{OutOfSyncQuery, out_of_sync},
     overview::overview,
     query::QueryError,

@@ -2,7 +2,10 @@
 
 use super::routes::{Answer, PLAIN, State, accepts_gzip, answer, ending, text_of};
 use crate::exposition::{
-    api::{self, ChangesQuery, HistogramFormat, HistogramQuery, Histograms, OutOfSyncQuery, QueryError, ServicesQuery},
+    api::{
+        self, ChangesQuery, HistogramFormat, HistogramQuery, Histograms, History, HistoryQuery, OutOfSyncQuery,
+        QueryError, ServicesQuery,
+    },
     metrics::gzip,
 };
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
@@ -20,7 +23,7 @@ enum ApiError {
     Query(#[from] QueryError),
     #[error("no Service of this name is measured, or was lately")]
     UnknownService,
-    #[error("there is no such path; /api/v1/ has overview, services, out-of-sync, histogram and changes")]
+    #[error("there is no such path; /api/v1/ has overview, services, out-of-sync, histogram, history and changes")]
     UnknownPath,
     #[error("the daemon is ending")]
     Ending,
@@ -44,6 +47,7 @@ impl State {
             "overview" => self.overview().await,
             "services" => self.services(query).await,
             "histogram" => self.histogram(query).await,
+            "history" => self.history(query).await,
             "out-of-sync" => self.out_of_sync(query).await,
             "changes" => self.changes(query).await,
             _ => Err(ApiError::UnknownPath),
@@ -82,6 +86,16 @@ impl State {
             HistogramFormat::Text => Ok((PLAIN, histograms.text().into_bytes())),
         })
         .await
+    }
+
+    async fn history(&self, query: &str) -> Result<Body, ApiError> {
+        let query = HistoryQuery::parse(query)?;
+        if query.is_of_cluster() {
+            let now = self.questions.cluster().await.ok_or(ApiError::Ending)?;
+            return compute(move || Ok((JSON, History::of_cluster(&now, &query).json()?))).await;
+        }
+        let now = self.questions.table(query.selection.clone()).await.ok_or(ApiError::Ending)?;
+        compute(move || Ok((JSON, History::of_service(&now).ok_or(ApiError::UnknownService)?.json()?))).await
     }
 
     async fn out_of_sync(&self, query: &str) -> Result<Body, ApiError> {

@@ -12,12 +12,13 @@ type Asset = (&'static str, &'static str, &'static str);
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
-static ASSETS: [Asset; 12] = [
+static ASSETS: [Asset; 13] = [
     ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
     ("/page/page.js", SCRIPT, include_str!("page/page.js")),
     ("/page/address.js", SCRIPT, include_str!("page/address.js")),
     ("/page/dom.js", SCRIPT, include_str!("page/dom.js")),
     ("/page/plot.js", SCRIPT, include_str!("page/plot.js")),
+    ("/page/history.js", SCRIPT, include_str!("page/history.js")),
     ("/page/services.js", SCRIPT, include_str!("page/services.js")),
     ("/page/service.js", SCRIPT, include_str!("page/service.js")),
     ("/page/wrong.js", SCRIPT, include_str!("page/wrong.js")),

@@ -13,6 +13,12 @@ pub const UNITS_PER_SECOND: u64 = 1 << 20;
 /// Longest delay that is told from longer ones: an hour. Expiry comes before, unless it is set to more.
 pub const MAX_UNITS: u64 = 3600 * UNITS_PER_SECOND;
 
+/// Octaves of [`Cells::octaves`]: up to the one that an hour lies in.
+pub const OCTAVES: usize = 23;
+
+/// The octave in units that ends at 2^-10 s. What is shorter tells nobody anything.
+const FIRST_OCTAVE: usize = 10;
+
 /// How finely an HDR histogram counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
@@ -132,6 +138,19 @@ impl Cells {
         Some(duration(self.precision.values(*cell).1))
     }
 
+    /// Counts by octave of seconds, exactly: what is at most a millisecond long (2^-10 s) comes first, then each octave that ends at
+    /// [`octave_end`]. The last holds what is longer than an hour as well.
+    pub fn octaves(&self) -> [u64; OCTAVES] {
+        let mut counts = [0; OCTAVES];
+        for (cell, count) in &self.counts {
+            // Value `n` stands for `(n, n + 1]` units, so that the values of an octave have one length in bits.
+            let bits = u64::BITS - self.precision.values(*cell).0.leading_zeros();
+            let octave = (bits as usize).saturating_sub(FIRST_OCTAVE).min(OCTAVES - 1);
+            counts[octave] += u64::from(*count);
+        }
+        counts
+    }
+
     /// As a histogram of HdrHistogram, for what that library does.
     pub fn to_histogram(&self) -> Histogram<u64> {
         let mut histogram = empty_histogram(self.precision);
@@ -146,6 +165,11 @@ impl Cells {
 pub fn empty_histogram(precision: Precision) -> Histogram<u64> {
     // The bounds are constants that the library accepts.
     Histogram::new_with_bounds(1, MAX_UNITS, precision.digits()).expect("constant bounds")
+}
+
+/// The longest delay of an octave of [`Cells::octaves`], in seconds.
+pub fn octave_end(octave: usize) -> f64 {
+    (1u64 << (octave + FIRST_OCTAVE)) as f64 / UNITS_PER_SECOND as f64
 }
 
 /// The value that stands for a delay. Value `n` stands for the delays in `(n, n + 1]` units, upper bound inclusive as in
@@ -179,6 +203,25 @@ mod tests {
         assert_eq!(merged.total(), 4);
         assert_eq!(Cells::merged(&[]), None);
         assert_eq!(Cells::new(Precision::Cluster).quantile(0.5), None);
+    }
+
+    #[test]
+    fn octaves_end_with_their_bound_and_reach_an_hour() {
+        assert_eq!((octave_end(0), octave_end(10), octave_end(OCTAVES - 1)), (1.0 / 1024.0, 1.0, 4096.0));
+        for precision in ALL {
+            let octave = |delay: Duration| {
+                let mut cells = Cells::new(precision);
+                cells.record(precision.cell(units(delay)));
+                cells.octaves().iter().position(|count| *count == 1)
+            };
+            for at in 0..OCTAVES - 1 {
+                let end = Duration::from_secs_f64(octave_end(at));
+                let more = end.mul_f64(1.02);
+                assert_eq!((octave(end), octave(more)), (Some(at), Some(at + 1)), "{end:?}");
+            }
+            assert_eq!(octave(Duration::ZERO), Some(0));
+            assert_eq!(octave(Duration::from_secs(100_000)), Some(OCTAVES - 1));
+        }
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 use super::{
     Bounds, NativeBuckets,
     cells::{Cells, MAX_UNITS, Precision, units},
+    minutes::Minute,
     windows::{Slices, Window},
 };
 use crate::{cluster::event::Stamp, propagation::PodRef};
@@ -144,6 +145,13 @@ impl Distribution {
             Window::Start => Cut { max: (self.cells.total() > 0).then_some(self.max), cells: self.cells.clone() },
             window => Cut { max: self.slices.longest(window, now), cells: self.slices.cells(window, now, precision) },
         }
+    }
+
+    /// What was counted in a minute of the last hour. Its longest delay is known within the precision, since exactly it is kept for
+    /// the windows alone.
+    pub fn during(&self, minute: Minute) -> Cut {
+        let cells = self.slices.between(minute.slices(), self.cells.precision());
+        Cut { max: cells.quantile(1.0).map(|longest| longest.min(self.max)), cells }
     }
 }
 

@@ -1,10 +1,13 @@
 //! Missed objectives, in all and in the windows before now.
 
-use super::windows::{Window, slice};
+use super::{
+    minutes::Minute,
+    windows::{Window, slice},
+};
 use crate::cluster::event::Stamp;
 use std::collections::VecDeque;
 
-/// Missed objectives of one kind of change of one Service.
+/// Missed objectives of one kind of change, of one Service or of all.
 #[derive(Clone, Debug, Default)]
 pub struct Misses {
     total: u64,
@@ -38,6 +41,12 @@ impl Misses {
         }
         let first = window.first_slice(now);
         self.slices.iter().filter(|(slice, _)| *slice >= first).map(|(_, count)| u64::from(*count)).sum()
+    }
+
+    /// In a minute of the last hour.
+    pub fn during(&self, minute: Minute) -> u64 {
+        let slices = minute.slices();
+        self.slices.iter().filter(|(slice, _)| slices.contains(slice)).map(|(_, count)| u64::from(*count)).sum()
     }
 
     /// Drops what no window reaches any more.

@@ -68,6 +68,8 @@ pub struct Table {
 pub struct ClusterView {
     /// Delays of all Services, by kind of change.
     pub delays: [Distribution; Change::ALL.len()],
+    /// Changes of all Services that missed their objective, by kind of change.
+    pub missed: [Misses; Change::ALL.len()],
     /// Services that are measured.
     pub services: usize,
     /// Pending changes.
@@ -168,6 +170,7 @@ impl Stats {
         };
         ClusterView {
             delays: self.cluster.each_ref().map(Delays::distribution).map(Clone::clone),
+            missed: self.missed.clone(),
             services: trackers.iter().map(|tracker| tracker.measured_services().count()).sum(),
             pending: pending.iter().map(|view| view.count).sum(),
             oldest: pending.iter().map(|view| view.oldest).min(),

@@ -6,10 +6,10 @@
 
 use super::cells::{Cells, Precision};
 use crate::cluster::event::Stamp;
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, ops::Range, time::Duration};
 
 /// Length of a slice, and so by how much a window may be longer than its name says: it begins with a slice.
-const SLICE: Duration = Duration::from_secs(10);
+pub(super) const SLICE: Duration = Duration::from_secs(10);
 
 /// A span of time that ends now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,8 +117,13 @@ impl Slices {
 
     /// What was counted in a window that ends now.
     pub(super) fn cells(&self, window: Window, now: Stamp, precision: Precision) -> Cells {
-        let first = window.first_slice(now);
-        let entries = self.entries.range(self.entries.partition_point(|entry| entry.slice < first)..);
+        self.between(window.first_slice(now)..u32::MAX, precision)
+    }
+
+    /// What was counted in these slices.
+    pub(super) fn between(&self, slices: Range<u32>, precision: Precision) -> Cells {
+        let place = |slice: u32| self.entries.partition_point(|entry| entry.slice < slice);
+        let entries = self.entries.range(place(slices.start)..place(slices.end));
         Cells::collect(precision, entries.map(|entry| (entry.cell, u32::from(entry.count))).collect())
     }
 

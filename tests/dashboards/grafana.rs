@@ -132,9 +132,11 @@ fn split(text: &str) -> Vec<Part> {
             Some(inner) => (true, inner),
             None => (false, &from[1..]),
         };
-        let length = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(name.len());
+        let is_group = name.starts_with(|c: char| c.is_ascii_digit());
+        let end = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(name.len());
+        let length = if is_group { 0 } else { end };
         rest = if braced { name.split_once('}').map_or("", |(_, rest)| rest) } else { &name[length..] };
-        // A lone $ is a regular expression's, or a label_replace's.
+        // A lone $ is a regular expression's, and one before a number a label_replace's.
         match length {
             0 => parts.push(Part::Text("$".to_owned())),
             _ => parts.push(Part::Variable(name[..length].to_owned())),
@@ -149,6 +151,7 @@ fn variables_are_found_and_replaced() -> Result<()> {
     let values: Values = [("a", "1"), ("b_c", "2")].map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     ensure!(interpolate("x$a-${b_c}-${a:raw}$", &values)? == "x1-2-1$");
     ensure!(names("rate(x{a=~\"$a\"}[$__rate_interval]) ${b_c:queryparam}") == ["a", "__rate_interval", "b_c"]);
+    ensure!(interpolate("label_replace(x, \"y\", \"$1.md\")", &values)?.contains("\"$1.md\""));
     ensure!(interpolate("$missing", &values).is_err());
     Ok(())
 }

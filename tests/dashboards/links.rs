@@ -64,6 +64,19 @@ fn alerts_are_marked_on_the_time() -> Result<()> {
     Ok(())
 }
 
+/// The alerts that fire stand on each dashboard, each with the place of its runbook.
+#[test]
+fn alerts_that_fire_are_listed_with_their_runbooks() -> Result<()> {
+    for dashboard in grafana::all()? {
+        let name = dashboard.name;
+        let panel = dashboard.panels().into_iter().find(|panel| panel["title"] == "Firing alerts");
+        let query = text(&panel.with_context(|| format!("{name} lists no alerts"))?["targets"][0]["expr"]);
+        ensure!(query.contains("alertstate=\"firing\""), "{name}: {query}");
+        ensure!(query.contains("\"runbook\", \"deploy/runbooks/$1.md\", \"alertname\""), "{name}: {query}");
+    }
+    Ok(())
+}
+
 /// The data source, the switch of histograms and the time go along.
 fn must_keep(url: &str, goal: &Dashboard) -> Result<()> {
     for part in ["${datasource:queryparam}", "${histogram:queryparam}", "${__url_time_range}"] {

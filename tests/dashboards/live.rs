@@ -32,6 +32,19 @@ const RATE_INTERVAL: &str = "4s";
 /// Seconds before the first change that a query sees.
 const LEAD: u64 = 5;
 
+/// Alerts with the names and labels of those that are shipped, which would take minutes: these fire all along.
+const ALERTS: &str = "
+groups:
+- name: live
+  rules:
+  - alert: EndpointLagServiceBudgetBurn
+    expr: max by (cluster, namespace, service) (endpointlag_objective_seconds) > 0
+    labels: {severity: critical}
+  - alert: EndpointLagBlind
+    expr: endpointlag_watch_synced == 1
+    labels: {severity: warning, cause: unsynced}
+";
+
 /// Everything that the dashboards show happens, and each query has an answer, whatever is chosen.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_query_has_data_for_each_choice_of_variables() -> Result<()> {
@@ -41,8 +54,9 @@ async fn each_query_has_data_for_each_choice_of_variables() -> Result<()> {
     let scene = Scene::prepare(&plane, "media", Setup::cluster(&plane).with(&flags)).await?;
     scene.daemon.wait_until_ready().await?;
     let address = scene.daemon.address();
-    let alone = Prometheus::scraping(address).await?;
-    let one_of_several = Prometheus::labelling(address, "cluster: east").await?;
+    let alerts = [ALERTS.to_owned()];
+    let alone = Prometheus::evaluating(address, "", &alerts).await?;
+    let one_of_several = Prometheus::evaluating(address, "cluster: east", &alerts).await?;
 
     let began = now()?;
     let mut pods = Vec::new();

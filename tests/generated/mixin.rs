@@ -106,6 +106,12 @@ fn addresses_of_runbooks_and_dashboards_are_shown_once_they_are_known() -> Resul
     let links =
         evaluate(&format!("[link.title for link in ({MIXIN} + {with}).grafanaDashboards['overview.json'].links]"))?;
     ensure!(links.as_array().is_some_and(|titles| titles.iter().any(|title| title == "Runbook")), "{links}");
+    let alerts = evaluate(&format!(
+        "[panel for panel in ({MIXIN} + {with}).grafanaDashboards['overview.json'].panels if panel.title == 'Firing alerts'][0]"
+    ))?;
+    let query = alerts["targets"][0]["expr"].as_str().unwrap_or_default();
+    ensure!(query.contains("\"runbook\", \"https://example.org/r/$1.md\", \"alertname\""), "{query}");
+    ensure!(alerts["fieldConfig"].to_string().contains("Open the runbook"), "{alerts}");
     for shown in annotations(MIXIN)?.as_array().context("no list")? {
         ensure!(shown.get("runbook_url").is_none() && shown.get("dashboard_url").is_none(), "{shown}");
     }

@@ -3,7 +3,9 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 
-const { chromium } = createRequire(`${process.env.PLAYWRIGHT}/`)("playwright-core");
+const library = createRequire(`${process.env.LIBRARIES}/`);
+const { chromium } = library("playwright-core");
+const { source: axe } = library("axe-core");
 
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync"];
@@ -102,6 +104,15 @@ export async function landmarks(page) {
     .filter((it) => it.getClientRects().length)
     .map((it) => it.getAttribute("aria-label") ?? document.getElementById(it.getAttribute("aria-labelledby"))?.textContent ?? it.id));
   assert.deepEqual(names.filter((name, at) => names.indexOf(name) !== at), [], "two landmarks of one name");
+}
+
+/** All that axe-core knows to look for: for those who hear the page, who use the keyboard, who see little. */
+export async function accessible(page) {
+  await page.evaluate(axe);
+  const { violations, passes } = await page.evaluate(() => window.axe.run());
+  assert.ok(passes.length > 10, "axe has looked at nothing");
+  const told = violations.map((it) => `${it.id}: ${it.help}\n${it.nodes.map((node) => `  ${node.html}\n  ${node.failureSummary}`).join("\n")}`);
+  assert.equal(told.join("\n"), "", "axe complains");
 }
 
 /** Text can be told from its ground. */

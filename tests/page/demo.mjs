@@ -1,7 +1,7 @@
 // Drives the page of a living daemon beside its simulated cluster: demo.mjs BASE FOLDER
 
 import assert from "node:assert/strict";
-import { SIZES, agrees, fits, landmarks, readable, rows, same, tiles, whole, withPage } from "./browser.mjs";
+import { SIZES, accessible, agrees, fits, landmarks, readable, rows, same, tiles, whole, withPage } from "./browser.mjs";
 
 const [base, folder] = process.argv.slice(2);
 
@@ -30,6 +30,18 @@ const tableAgrees = (page, answers, window) => agrees(page, async () => {
     ["p50", "p90", "p99", "max"].forEach((key, column) => same(shown[at][6 + column], it[key], `${shown[at][0]} ${key}`));
   });
   return services;
+});
+
+/** The last hour is the last answer: what ended and what was missed, by the minute. */
+const historyAgrees = (page, answers) => agrees(page, async () => {
+  const { intervals } = answers.history;
+  const sum = (key) => intervals.reduce((all, it) => all + it[key], 0);
+  assert.ok(sum("count") > 0, "nothing has ended yet");
+  const cells = intervals.flatMap((it) => it.counts).filter((number) => number > 0).length;
+  assert.equal(await page.locator("#heat .heat").count(), cells, "a cell for each range of delays of each minute");
+  assert.equal(await page.locator("#heat .miss").count(), intervals.filter((it) => it.missed > 0).length, "minutes that missed");
+  const said = await page.locator("#heat-read").textContent();
+  assert.ok(said.includes(`${sum("count").toLocaleString("en")} changes ended`), said);
 });
 
 const headlineAgrees = (page, answers, window) => agrees(page, async () => {
@@ -71,8 +83,10 @@ await withPage(base, {}, async (page, answers, faults) => {
     assert.equal(legend[0][1], "50 %");
     medians.forEach(([name, median], at) => same(legend[at + 1][1], median, name));
   });
+  await historyAgrees(page, answers);
   await landmarks(page);
   await readable(page);
+  await accessible(page);
   await fits(page);
   await whole(page, "#services-table");
   await picture(page, "desktop-light");
@@ -138,7 +152,9 @@ await withPage(base, {}, async (page, answers, faults) => {
     assert.deepEqual(await line("#timeline"), known(answers.changes.ended));
     assert.deepEqual(await line("#pending"), known(answers.changes.pending));
   });
+  await historyAgrees(page, answers);
   await readable(page);
+  await accessible(page);
   await picture(page, "service-light");
 
   await agrees(page, async () => {
@@ -151,6 +167,7 @@ await withPage(base, {}, async (page, answers, faults) => {
   await page.route("**/api/**", (route) => route.abort());
   await page.getByRole("alert").getByText("The daemon cannot be reached.").waitFor();
   assert.equal(await page.locator("#health").textContent(), "", "how the watches are is not known then");
+  await accessible(page);
   await page.unroute("**/api/**");
   await page.getByRole("alert").waitFor({ state: "hidden" });
   const expected = faults.filter((fault) => fault.includes("ERR_FAILED"));
@@ -162,8 +179,30 @@ await withPage(base, {}, async (page, answers, faults) => {
   await page.goto(`${base}#/service/shop/nobody`);
   await page.getByText("No Service shop/nobody is measured, or was lately.").waitFor();
   assert.equal(await page.locator("#trouble, #tiles, #plot, #services, #service").filter({ visible: true }).count(), 0, "one sentence");
+  await accessible(page);
   faults.splice(0, faults.length, ...faults.filter((fault) => !fault.includes("404")));
 });
+
+// What stands there when something is wrong with the daemon itself, at each width: no answer yet, an error, a watch that does not hold.
+for (const size of Object.values(SIZES)) {
+  await withPage(base, { size }, async (page, answers, faults) => {
+    const overview = answers.overview ?? (await (await fetch(`${base}api/v1/overview`)).json());
+    const answer = (status, json) => page.route("**/api/v1/overview*", (route) => route.fulfill({ status, json }));
+    await answer(503, { error: "the daemon is ending" });
+    await page.reload();
+    await page.getByRole("alert").getByText("The daemon says: the daemon is ending.").waitFor();
+    await accessible(page);
+    await fits(page);
+    await page.unrouteAll({ behavior: "ignoreErrors" });
+    overview.watches[0] = { ...overview.watches[0], synced: false, failure: "the API server answers 403: pods is forbidden" };
+    await answer(200, overview);
+    await page.locator("#health.bad").getByText("pods is forbidden").waitFor();
+    await accessible(page);
+    await fits(page);
+    await page.unrouteAll({ behavior: "ignoreErrors" });
+    faults.splice(0, faults.length, ...faults.filter((fault) => !fault.includes("503")));
+  });
+}
 
 // What is wrong, as a daemon would say it that saw some: it stands above the percentiles, and is red where traffic goes wrong.
 await withPage(base, {}, async (page) => {
@@ -198,6 +237,7 @@ await withPage(base, {}, async (page) => {
   const above = await page.evaluate(() => document.getElementById("wrong").getBoundingClientRect().bottom <= document.getElementById("plot").getBoundingClientRect().top);
   assert.ok(above, "it stands above the percentiles");
   await readable(page);
+  await accessible(page);
   await picture(page, "wrong");
   await page.locator("#wrong-list").getByRole("link", { name: "shop/cart" }).click();
   await page.getByRole("heading", { name: "shop/cart" }).waitFor();
@@ -210,6 +250,7 @@ for (const [name, size, scheme] of [["tablet", SIZES.tablet, "light"], ["dark", 
     await page.locator("#plot canvas").waitFor();
     await tableAgrees(page, answers, "5m");
     await readable(page);
+    await accessible(page);
     await fits(page);
     await whole(page, "#services-table");
     await picture(page, name);
@@ -217,6 +258,7 @@ for (const [name, size, scheme] of [["tablet", SIZES.tablet, "light"], ["dark", 
     await page.locator("#timeline .row").first().waitFor();
     await page.locator("#plot canvas").waitFor();
     await readable(page);
+    await accessible(page);
     await fits(page);
     await picture(page, `${name}-service`);
   });

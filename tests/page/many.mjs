@@ -1,7 +1,7 @@
 // Drives the page of 10,000 Services, one of which has a name that is a script: many.mjs BASE FOLDER
 
 import assert from "node:assert/strict";
-import { SIZES, agrees, fits, rows, same, tiles, withPage } from "./browser.mjs";
+import { SIZES, accessible, agrees, fits, rows, same, tiles, withPage } from "./browser.mjs";
 
 const [base, folder] = process.argv.slice(2);
 
@@ -23,6 +23,7 @@ for (const [name, size] of Object.entries(SIZES)) {
     const elements = await page.evaluate(() => document.querySelectorAll("*").length);
     assert.ok(elements < 2_000, `${elements} elements`);
     await fits(page);
+    await accessible(page);
     await page.screenshot({ path: `${folder}/many-${name}.png`, fullPage: true });
 
     // The slowest of them is known: see tests/page.rs.

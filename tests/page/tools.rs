@@ -1,4 +1,4 @@
-//! Chromium, from the machine or its package manager, and the library that drives it, from npm into the cache.
+//! Chromium, from the machine or its package manager, and the libraries that drive it and check the page, from npm into the cache.
 
 use crate::controlplane::gobuild::cache_folder;
 use crate::controlplane::progress::say;
@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Names the library and its version.
+/// Names the libraries and their versions.
 const PACKAGE: &str = include_str!("package.json");
 
 /// Names of Chromium's program.
@@ -19,8 +19,8 @@ const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 pub struct Tools {
     /// The browser.
     pub chromium: PathBuf,
-    /// The folder that `playwright-core` is found from.
-    pub playwright: PathBuf,
+    /// The folder that the libraries are found from.
+    pub libraries: PathBuf,
 }
 
 impl Tools {
@@ -35,7 +35,7 @@ impl Tools {
         let lock = File::create(folder.join(".lock")).context("creating the lock of the cache folder")?;
         lock.lock().context("locking the cache folder")?;
         ensure!(found(&["node"]).is_some(), "the page's test drives a browser by Node.js: no `node` was found on PATH");
-        Ok(Self { chromium: chromium()?, playwright: playwright(&folder)? })
+        Ok(Self { chromium: chromium()?, libraries: libraries(&folder)? })
     }
 }
 
@@ -58,21 +58,23 @@ fn chromium() -> Result<PathBuf> {
     found(&CHROMIUM).context(advice)
 }
 
-/// Installs the library into a folder of its own and moves it into place when it is whole.
-fn playwright(cache: &Path) -> Result<PathBuf> {
+/// Installs the libraries into a folder of their own and moves it into place when it is whole.
+fn libraries(cache: &Path) -> Result<PathBuf> {
     let package: serde_json::Value = serde_json::from_str(PACKAGE).context("tests/page/package.json")?;
-    let version = package["dependencies"]["playwright-core"].as_str().context("tests/page/package.json: no version")?;
-    let folder = cache.join(format!("playwright-core-{version}"));
+    let wanted = package["dependencies"].as_object().context("tests/page/package.json: no dependencies")?;
+    let names = wanted.iter().map(|(name, version)| Some(format!("{name}-{}", version.as_str()?)));
+    let names = names.collect::<Option<Vec<_>>>().context("tests/page/package.json: no version")?.join("+");
+    let folder = cache.join(&names);
     if folder.is_dir() {
         return Ok(folder);
     }
-    say("page", &format!("installing playwright-core {version} by npm"));
+    say("page", &format!("installing {names} by npm"));
     let scratch = tempfile::Builder::new().prefix(".npm-").tempdir_in(cache).context("creating a folder for npm")?;
     fs::write(scratch.path().join("package.json"), PACKAGE).context("writing package.json")?;
     let mut npm = Command::new("npm");
     npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(scratch.path());
-    run(&mut npm).context("the page's test needs playwright-core from npm")?;
-    fs::rename(scratch.path(), &folder).context("moving playwright-core into the cache")?;
+    run(&mut npm).context("the page's test needs libraries from npm")?;
+    fs::rename(scratch.path(), &folder).context("moving the libraries into the cache")?;
     Ok(folder)
 }
 

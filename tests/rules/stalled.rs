@@ -51,7 +51,7 @@ async fn alerts_fire_while_the_controller_is_stopped_and_resolve_when_it_is_back
     let setup = Setup::cluster(&plane).with(&["--namespace", NAMESPACE, "--objective", "1s"]);
     let mut scene = Scene::prepare(&plane, NAMESPACE, setup).await?;
     scene.daemon.wait_until_ready().await?;
-    let prometheus = Prometheus::evaluating(scene.daemon.address(), &rules).await?;
+    let prometheus = Prometheus::evaluating(scene.daemon.address(), "", &rules).await?;
 
     scene.objects.create_service(SERVICE, json!({ "selector": { "app": SERVICE }, "ports": [{ "port": 80 }] })).await?;
     let mut pods = Vec::new();

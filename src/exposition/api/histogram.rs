@@ -109,15 +109,7 @@ impl HistogramQuery {
     /// If a parameter is unknown or malformed, or half a Service is named.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
         let mut query = Query::parse(text)?;
-        let selection = Selection {
-            namespace: query.text("namespace"),
-            service: query.text("service"),
-            change: query.choice("change", &Change::ALL.map(|change| (change.as_str(), change)))?,
-            contains: None,
-        };
-        if selection.namespace.is_some() != selection.service.is_some() {
-            return Err(QueryError::Halved);
-        }
+        let selection = query.one_service()?;
         let formats = [("json", HistogramFormat::Json), ("text", HistogramFormat::Text)];
         let format = query.choice("format", &formats)?.unwrap_or(HistogramFormat::Json);
         let window = query.window()?.unwrap_or(Window::Start);

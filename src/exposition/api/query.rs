@@ -117,8 +117,20 @@ impl<'a> Query<'a> {
 
     /// Which Services and kinds of change: `change` besides.
     pub(super) fn selection(&mut self) -> Result<Selection, QueryError> {
-        let change = self.choice("change", &Change::ALL.map(|change| (change.as_str(), change)))?;
-        Ok(Selection { change, ..self.services() })
+        Ok(Selection { change: self.change()?, ..self.services() })
+    }
+
+    /// One Service, or the cluster if none is named, and which kinds of change: `namespace` and `service`, `change`.
+    pub(super) fn one_service(&mut self) -> Result<Selection, QueryError> {
+        let (namespace, service) = (self.text("namespace"), self.text("service"));
+        if namespace.is_some() != service.is_some() {
+            return Err(QueryError::Halved);
+        }
+        Ok(Selection { namespace, service, change: self.change()?, contains: None })
+    }
+
+    fn change(&mut self) -> Result<Option<Change>, QueryError> {
+        self.choice("change", &Change::ALL.map(|change| (change.as_str(), change)))
     }
 
     /// Nothing may be left.

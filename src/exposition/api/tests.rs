@@ -286,3 +286,66 @@ fn the_overview_merges_all_kinds_of_change() {
     assert_eq!(counts, [3, 3, 5]);
     assert_eq!(answer["windows"]["5m"]["max"], 2.0);
 }
+
+#[test]
+fn the_history_tells_each_minute_of_the_last_hour() {
+    let mut stats = stats();
+    let cart = name("shop", "cart");
+    let missed = Report::Judged { service: cart.clone(), change: Change::Ready, missed: true };
+    for seconds in [100, 4_130] {
+        stats.record(&missed, Stamp::new(Duration::from_secs(seconds)));
+    }
+    let shown = |query: &str, answer: &Value| -> Vec<(String, u64, u64)> {
+        let intervals = answer["intervals"].as_array().expect("a list");
+        assert_eq!((intervals.len(), &answer["interval_seconds"]), (60, &60.0.into()), "{query}");
+        let told = intervals.iter().filter(|it| it["count"] != 0 || it["missed"] != 0);
+        let number = |it: &Value, key: &str| it[key].as_u64().expect("a number");
+        told.map(|it| {
+            (it["start"].as_str().expect("text")[11..19].to_owned(), number(it, "count"), number(it, "missed"))
+        })
+        .collect()
+    };
+    let minute = |start: &str, count, missed| (start.to_owned(), count, missed);
+
+    let of_cluster = |query: &str| -> Value {
+        let cluster = now(stats.cluster(&[], Stamp::new(NOW)));
+        let query = HistoryQuery::parse(query).expect("valid");
+        serde_json::from_slice(&History::of_cluster(&cluster, &query).json().expect("JSON")).expect("JSON")
+    };
+    let all = of_cluster("");
+    assert_eq!(shown("", &all), [minute("01:08:00", 1, 1), minute("01:09:00", 2, 0)]);
+    assert_eq!(all["objective_seconds"], Value::Null);
+    assert_eq!(shown("change=removed", &of_cluster("change=removed")), [minute("01:08:00", 1, 0)]);
+
+    let of_service = |query: &str| {
+        let query = HistoryQuery::parse(query).expect("valid");
+        let mut table = now(stats.table(&[], &query.selection));
+        let objective = Duration::from_secs(2);
+        table.value.measured.push(Measured { service: cart.clone(), objective });
+        let history = History::of_service(&table).expect("known");
+        serde_json::from_slice::<Value>(&history.json().expect("JSON")).expect("JSON")
+    };
+    let answer = of_service("namespace=shop&service=cart");
+    assert_eq!(shown("cart", &answer), [minute("01:08:00", 1, 1), minute("01:09:00", 1, 0)]);
+    assert_eq!(answer["objective_seconds"], 2.0);
+}
+
+#[test]
+fn a_history_counts_delays_by_octave() {
+    let query = HistoryQuery::parse("change=ready").expect("valid");
+    let cluster = now(stats().cluster(&[], Stamp::new(NOW)));
+    let answer = History::of_cluster(&cluster, &query).json().expect("JSON");
+    let answer: Value = serde_json::from_slice(&answer).expect("JSON");
+    let bounds: Vec<f64> = answer["bounds"].as_array().expect("a list").iter().filter_map(Value::as_f64).collect();
+    assert_eq!((bounds[0], bounds[5], bounds[11], bounds[22]), (1.0 / 1024.0, 0.03125, 2.0, 4096.0));
+    let [.., last, open] = answer["intervals"].as_array().expect("a list").as_slice() else { panic!("{answer}") };
+    let counts: Vec<_> = last["counts"].as_array().expect("a list").iter().filter_map(Value::as_u64).collect();
+    let expected: Vec<u64> = (0..23).map(|octave| u64::from(octave == 5 || octave == 11)).collect();
+    assert_eq!((counts, &last["count"], &open["count"]), (expected, &2.into(), &0.into()));
+    assert!(about(&last["p50"], 0.03) && about(&last["p99"], 2.0) && about(&last["max"], 2.0), "{last}");
+
+    let unknown = HistoryQuery::parse("namespace=shop&service=nothing").expect("valid");
+    assert!(History::of_service(&table(&unknown.selection)).is_none());
+    assert_eq!(HistoryQuery::parse("namespace=shop"), Err(QueryError::Halved));
+    assert!(HistoryQuery::parse("window=1h").is_err(), "it is the last hour");
+}

@@ -19,6 +19,14 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
+/** Makes a shape of a drawing. */
+export function svg(name, attributes = {}, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
 /** Seconds to three digits, in the unit that suits them. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";

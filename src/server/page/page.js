@@ -2,6 +2,7 @@
 
 import { choose, chosen, ofAll, service as serviceOfAddress } from "./address.js";
 import { ask, byId, clock, count, duration, round, showTiles } from "./dom.js";
+import { showHistory } from "./history.js";
 import { clear, fit, showPlot } from "./plot.js";
 import { showChanges, showKinds } from "./service.js";
 import { ServicesTable } from "./services.js";
@@ -35,7 +36,7 @@ async function refresh() {
     lastAnswer = new Date();
     byId("trouble").hidden = true;
     showHealth(answers.overview);
-    if (service && answers.histogram) showService(service, answers, window);
+    if (service && answers.histogram && answers.history) showService(service, answers, window);
     else if (service) showUnknown(service);
     else showCluster(answers, window);
   } catch (error) {
@@ -46,29 +47,34 @@ async function refresh() {
 }
 
 async function askCluster(window) {
-  const [overview, stuck, histogram, services] = await Promise.all([
+  const change = byId("change").value;
+  const [overview, stuck, histogram, history, services] = await Promise.all([
     ask("overview"),
     ask("services", { by: "service", only: "stuck", first: "stuck", sort: "oldest_out_of_sync", window, limit: STUCK }),
-    ask("histogram", { window, change: byId("change").value }),
+    ask("histogram", { window, change }),
+    ask("history", { change }),
     ask("services", { ...table.query(), window }),
   ]);
-  return { overview, stuck, histogram, services };
+  return { overview, stuck, histogram, history, services };
 }
 
 async function askService(service, window) {
-  const [overview, whole, endpoints, kinds, changes, histogram] = await Promise.all([
+  const [overview, whole, endpoints, kinds, changes, histogram, history] = await Promise.all([
     ask("overview"),
     ask("services", { ...service, window, by: "service" }),
     ask("out-of-sync", { ...service, limit: ENDPOINTS }),
     ask("services", { ...service, window }),
     ask("changes", { ...service, limit: TIMELINE }),
-    // No Service of this name is known.
-    ask("histogram", { ...service, window }).catch((error) => {
-      if (error.status === 404) return null;
-      throw error;
-    }),
+    ask("histogram", { ...service, window }).catch(unknown),
+    ask("history", service).catch(unknown),
   ]);
-  return { overview, whole, endpoints, kinds, changes, histogram };
+  return { overview, whole, endpoints, kinds, changes, histogram, history };
+}
+
+/** No Service of this name is known. */
+function unknown(error) {
+  if (error.status !== 404) throw error;
+  return null;
 }
 
 function showHealth(overview) {
@@ -96,7 +102,7 @@ function showTrouble(error) {
 }
 
 function show(view) {
-  for (const part of ["headline", "wrong", "delays"]) byId(part).hidden = view === "unknown";
+  for (const part of ["headline", "wrong", "pair"]) byId(part).hidden = view === "unknown";
   byId("services").hidden = view !== "cluster";
   byId("service").hidden = view !== "service";
   byId("service-heading").hidden = view === "cluster";
@@ -122,18 +128,19 @@ function tiles(state, quantiles, about) {
   ];
 }
 
-function showCluster({ overview, stuck, histogram, services }, window) {
+function showCluster({ overview, stuck, histogram, history, services }, window) {
   show("cluster");
   document.title = "endpointlag";
   const state = { ...overview, misrouted: overview.misrouted_services > 0, late: overview.late_services > 0 };
   showTiles(byId("tiles"), tiles(state, overview.windows[window], ["Services", count(overview.services)]));
   showStuck(byId("wrong-list"), stuck, overview);
   showPlot(byId("plot"), histogram);
+  showHistory(history);
   table.show(services, window);
   byId("back").href = ofAll(chosen());
 }
 
-function showService(service, { whole, endpoints, kinds, changes, histogram }, window) {
+function showService(service, { whole, endpoints, kinds, changes, histogram, history }, window) {
   show("service");
   const name = headline(service);
   const row = whole.services[0];
@@ -146,6 +153,7 @@ function showService(service, { whole, endpoints, kinds, changes, histogram }, w
   }
   document.title = `${name} – endpointlag`;
   showPlot(byId("plot"), histogram);
+  showHistory(history);
   showKinds(kinds, window);
   showChanges(changes, objective);
 }
