@@ -1,7 +1,7 @@
 //! What the daemon costs beside others that read the same watches of the same API server: an informer as most people would write
-//! it, and a floor that throws away what it reads.
+//! it, a floor that throws away what it reads, and curl, which does the same over HTTP/2 as the first two do, and over HTTP/1.1.
 //!
-//! All three run side by side beside a real control plane, so that they see the same changes. `cargo bench --bench peers -- 2000`
+//! All run side by side beside a real control plane, so that they see the same changes. `cargo bench --bench peers -- 2000`
 //! does it with 2,000 pods instead of 20,000.
 
 /// The parts of the end-to-end tests that are of use here.
@@ -60,7 +60,7 @@ use parts::controlplane::{
 };
 use serde_json::json;
 use std::{
-    env,
+    env, fs,
     net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
@@ -88,6 +88,8 @@ struct Peer {
     process: Child,
     synced: Duration,
     sync_processor: Duration,
+    /// Thousandths of a processor while nothing changes.
+    idle: f64,
     memory: u64,
 }
 
@@ -116,26 +118,40 @@ async fn compare(pods: usize) -> Result<()> {
     let workspace = Workspace::create("peers")?;
     let client = plane.admin().await?;
     let config = access::account_kubeconfig(&client, ACCOUNT, &plane.server(), &plane.authority(), &workspace).await?;
-    let endpointlag = Path::new(env!("CARGO_BIN_EXE_endpointlag"));
-    let mut peers = vec![Peer::start("endpointlag", endpointlag, &config).await?];
+    let listen = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let mut endpointlag = Command::new(env!("CARGO_BIN_EXE_endpointlag"));
+    endpointlag.env("KUBECONFIG", &config).args(["run", "--log-level=warn", "--listen", &listen]);
+    let mut peers = vec![Peer::start("endpointlag", endpointlag, Some(&listen)).await?];
     let with = flip(&namespaces, true, || processor_time(api_server)).await?;
-    peers.push(Peer::start("floor", &env::current_exe()?, &config).await?);
-    peers.push(Peer::start("informers", &informers, &config).await?);
+    let mut floor = Command::new(env::current_exe()?);
+    floor.env("KUBECONFIG", &config).arg("floor");
+    peers.push(Peer::start("floor", floor, None).await?);
+    let listen = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let mut command = Command::new(informers);
+    command.args(["--kubeconfig".as_ref(), config.as_os_str()]).args(["--listen", &listen]);
+    peers.push(Peer::start("informers", command, Some(&listen)).await?);
+    for (name, protocol) in [("curl, HTTP/2", "--http2"), ("curl, HTTP/1.1", "--http1.1")] {
+        peers.push(Peer::start(name, curl(protocol, &plane, &workspace.file("token"))?, None).await?);
+    }
 
     let before = peers.iter().map(Peer::processor_time).collect::<Result<Vec<_>>>()?;
     let took = flip(&namespaces, false, || Ok(Duration::ZERO)).await?.took;
     println!("{pods} pods, {FLIPS} changes of readiness in {:.0} s", took.as_secs_f64());
     println!();
-    println!("| | s to synced | processor s to synced | MB resident, synced | after the changes | us a change |");
-    println!("| --- | --- | --- | --- | --- | --- |");
+    println!(
+        "| | s to synced | processor s to synced | millicores at rest | MB resident, synced | after the changes | us a change |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
     for (peer, before) in peers.iter().zip(before) {
         let each = (peer.processor_time()? - before).as_secs_f64() * 1e6 / FLIPS as f64;
+        let beyond = each - peer.idle * (took + SETTLE).as_secs_f64() * 1e3 / FLIPS as f64;
         let after = memory(peer.process.id()).map_err(plain)?.0;
         println!(
-            "| {} | {:.1} | {:.1} | {:.0} | {:.0} | {each:.0} |",
+            "| {} | {:.1} | {:.1} | {:.1} | {:.0} | {:.0} | {each:.0} | {beyond:.0} |",
             peer.name,
             peer.synced.as_secs_f64(),
             peer.sync_processor.as_secs_f64(),
+            peer.idle,
             peer.memory as f64 / 1e6,
             after as f64 / 1e6
         );
@@ -216,38 +232,46 @@ fn informers() -> Result<std::path::PathBuf> {
     Ok(module.build(&[program])?.join(program.name))
 }
 
+/// Drains the three watches: over HTTP/2 by one connection, over HTTP/1.1 by three.
+fn curl(protocol: &str, plane: &ControlPlane, token: &Path) -> Result<Command> {
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--no-progress-meter", "--parallel", protocol, "--cacert"]).arg(plane.authority());
+    command.arg("--header").arg(format!("Authorization: Bearer {}", fs::read_to_string(token)?));
+    command.args(["--header", "Accept: application/vnd.kubernetes.protobuf;stream=watch"]);
+    let query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    for resource in ["api/v1/pods", "api/v1/services", "apis/discovery.k8s.io/v1/endpointslices"] {
+        command.args(["--output", "/dev/null", &format!("{}/{resource}?{query}", plane.server())]);
+    }
+    Ok(command)
+}
+
 // === impl Peer ===
 
 impl Peer {
-    /// Starts it and waits until it has all objects.
-    async fn start(name: &'static str, program: &Path, config: &Path) -> Result<Self> {
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-        let mut command = Command::new(program);
-        command.env("KUBECONFIG", config).stdin(Stdio::null());
-        match name {
-            "floor" => command.arg("floor"),
-            "informers" => command.args(["--kubeconfig".as_ref(), config.as_os_str()]).args(["--listen", &address]),
-            _ => command.args(["run", "--log-level=warn", "--listen", &address]),
-        };
+    /// Starts it and waits until it has all objects, which it says at `listen` if it listens.
+    async fn start(name: &'static str, mut command: Command, listen: Option<&str>) -> Result<Self> {
         let started = Instant::now();
-        let process = command.spawn().with_context(|| format!("starting {name}"))?;
-        let mut peer = Self { name, process, synced: Duration::ZERO, sync_processor: Duration::ZERO, memory: 0 };
-        if name == "floor" {
-            peer.wait_until_quiet().await?;
-        } else {
-            while !get(&address, "/readyz", "*/*").is_ok_and(|page| page.starts_with(b"HTTP/1.1 200")) {
+        let process = command.stdin(Stdio::null()).spawn().with_context(|| format!("starting {name}"))?;
+        let (synced, sync_processor) = (Duration::ZERO, Duration::ZERO);
+        let mut peer = Self { name, process, synced, sync_processor, idle: 0.0, memory: 0 };
+        if let Some(listen) = listen {
+            while !get(listen, "/readyz", "*/*").is_ok_and(|page| page.starts_with(b"HTTP/1.1 200")) {
                 ensure!(started.elapsed() < Duration::from_secs(120), "{name} is not ready");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             peer.synced = started.elapsed();
+        } else {
+            peer.wait_until_quiet().await?;
         }
         peer.sync_processor = peer.processor_time()?;
         tokio::time::sleep(SETTLE).await;
+        let idle = peer.processor_time()? - peer.sync_processor;
+        peer.idle = idle.as_secs_f64() / SETTLE.as_secs_f64() * 1e3;
         peer.memory = memory(peer.process.id()).map_err(plain)?.0;
         Ok(peer)
     }
 
-    /// The floor cannot tell where the list ends: it is there when it has nothing more to do.
+    /// What only drains cannot tell where the list ends: it is there when it has nothing more to do.
     async fn wait_until_quiet(&mut self) -> Result<()> {
         let started = Instant::now();
         let mut last = Duration::MAX;

@@ -163,7 +163,7 @@ fn delays(samples: &Path) -> Result<BTreeMap<String, Vec<f64>>> {
     Ok(delays)
 }
 
-/// As the README says: value `v` is for delays of more than `v` and at most `v + 1` units of 2^-20 s.
+/// As docs/api.md says: value `v` is for delays of more than `v` and at most `v + 1` units of 2^-20 s.
 fn units(seconds: f64) -> u64 {
     let nanos = (seconds * 1e9).round() as u128;
     u64::try_from((nanos << 20).div_ceil(1_000_000_000).saturating_sub(1)).expect("less than an hour")

@@ -1,13 +1,15 @@
-//! The README's tables say what the code does.
+//! The tables of `docs/` say what the code does.
 
 use clap::CommandFactory;
 use endpointlag::{config::Cli, exposition::metrics::METRICS};
 use std::fmt::Write;
 
-/// Fails with the text that should stand in the README if it does not.
-fn assert_in_readme(expected: &str) {
-    let readme = include_str!("../README.md");
-    assert!(readme.contains(expected), "README.md should contain:\n\n{expected}");
+const METRICS_PAGE: &str = include_str!("../docs/metrics.md");
+const FLAGS_PAGE: &str = include_str!("../docs/flags.md");
+
+/// Fails with the text that should stand in a page if it does not.
+fn assert_in(page: &str, name: &str, expected: &str) {
+    assert!(page.contains(expected), "{name} should contain:\n\n{expected}");
 }
 
 #[test]
@@ -17,7 +19,11 @@ fn every_metric_is_in_the_table_and_no_other() {
         let labels = metric.labels.join(", ");
         writeln!(table, "| `{}` | {} | {labels} | {} |", metric.name, metric.kind.as_str(), metric.help).expect("text");
     }
-    assert_in_readme(&format!("| name | type | labels | meaning |\n| --- | --- | --- | --- |\n{table}\n"));
+    assert_in(
+        METRICS_PAGE,
+        "docs/metrics.md",
+        &format!("| name | type | labels | meaning |\n| --- | --- | --- | --- |\n{table}\n"),
+    );
 }
 
 #[test]
@@ -33,7 +39,7 @@ fn every_flag_is_in_the_table_with_its_default() {
         let help = flag.get_help().expect("each has one");
         writeln!(table, "| `--{name}` | {default} | {help} |").expect("text");
     }
-    assert_in_readme(&format!("| flag | default | meaning |\n| --- | --- | --- |\n{table}\n"));
+    assert_in(FLAGS_PAGE, "docs/flags.md", &format!("| flag | default | meaning |\n| --- | --- | --- |\n{table}\n"));
 }
 
 #[test]

@@ -71,7 +71,7 @@ async fn changes_across(
         pods.push(scene.objects.create_pod(name, "web").await?);
     }
     scene.objects.report(&pods[0], true).await?;
-    scene.settle().await?;
+    scene.agree().await?;
 
     let from = Timestamp::now();
     cut_until_refused(scene, relay, status).await?;
@@ -81,8 +81,7 @@ async fn changes_across(
     scene.daemon.wait_until_ready().await?;
     let until = Timestamp::now();
     scene.objects.report(&pods[2], true).await?;
-    let tally = reckon(scene, Gap { from, dark_until, until, relisted: false, crashed: false }).await?;
-    assert_eq!((tally.timed, tally.censored, tally.other, tally.unseen), (3, 1, 0, 0));
+    reckon(scene, Gap { from, dark_until, until, relisted: false, crashed: false }).await?.check(3, 1, 0, 0)?;
 
     check_log(scene, status)?;
     let metrics = scene.daemon.metrics().await?;

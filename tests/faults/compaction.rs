@@ -53,8 +53,8 @@ async fn compacted_while_the_watches_are_cut() -> Result<()> {
     let mut scene = Scene::prepare(&plane, "compacted", setup.with(&["--namespace", "compacted"])).await?;
     scene.daemon.wait_until_ready().await?;
     let objects = &scene.objects;
-    // Of an app of its own: the lists come one by one, and while the Service is not known to be gone, a pod that it would
-    // select is found to be a change of it.
+    // Of an app of its own, as the one that comes: the lists come one by one, and where that of the Services is the first, a pod that
+    // one of them selects is found to have changed for it.
     for service in ["web", "doomed"] {
         objects.create_service(service, selecting(service)).await?;
     }
@@ -65,7 +65,7 @@ async fn compacted_while_the_watches_are_cut() -> Result<()> {
         objects.report(&pod, true).await?;
         pods.push(pod);
     }
-    scene.settle().await?;
+    scene.agree().await?;
 
     let from = Timestamp::now();
     relay.refuse();
@@ -84,7 +84,7 @@ async fn compacted_while_the_watches_are_cut() -> Result<()> {
     objects.terminate(&pods[3]).await?;
     objects.finish(&pods[3]).await?;
     objects.delete_service("doomed").await?;
-    objects.create_service("new", selecting("web")).await?;
+    objects.create_service("new", selecting("new")).await?;
     let arrives = objects.create_pod("arrives", "web").await?;
     objects.report(&arrives, true).await?;
     scene.settle().await?;

@@ -58,7 +58,7 @@ async fn frozen_for_some_seconds() -> Result<()> {
     let tally = reckon(&mut scene, Gap { from, dark_until, until, relisted: false, crashed: false }).await?;
     check_delays(&mut scene, BOUND).await?;
     // The Service, one before and four after; five and one meanwhile.
-    ensure!((tally.timed, tally.censored, tally.other, tally.unseen) == (6, 6, 0, 0), "{tally:?}");
+    tally.check(6, 6, 0, 0)?;
     let metrics = scene.daemon.metrics().await?;
     ensure!(metrics.sum("endpointlag_watch_restarts_total", &[]) == 0.0, "the connection was good all the same");
     scene.finish().await
@@ -105,8 +105,7 @@ async fn forgotten_for_ever() -> Result<()> {
     scene.daemon.wait_until_ready().await?;
     let until = Timestamp::now();
     scene.objects.report(&pods[2], true).await?;
-    let tally = reckon(&mut scene, Gap { from, dark_until, until, relisted: false, crashed: false }).await?;
-    ensure!((tally.timed, tally.censored, tally.other, tally.unseen) == (3, 1, 0, 0), "{tally:?}");
+    reckon(&mut scene, Gap { from, dark_until, until, relisted: false, crashed: false }).await?.check(3, 1, 0, 0)?;
     scene.finish().await
 }
 

@@ -56,6 +56,21 @@ pub struct Tally {
     pub other: usize,
     /// Not told, and not to be known.
     pub unseen: usize,
+    /// The daemon says that the machine was too busy for it: some may be censored that would else have a delay.
+    pub doubts: bool,
+}
+
+impl Tally {
+    /// Holds it against how many have to end how. On a busy machine up to half of those with a delay may be without.
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn check(self, timed: usize, censored: usize, other: usize, unseen: usize) -> Result<()> {
+        let all = (self.timed + self.censored, self.other, self.unseen) == (timed + censored, other, unseen);
+        let least = if self.doubts { timed.div_ceil(2) } else { timed };
+        ensure!(all && (least..=timed).contains(&self.timed), "not {timed}, {censored}, {other}, {unseen}: {self:?}");
+        Ok(())
+    }
 }
 
 /// Waits until all is reflected and told, and holds the daemon against the truth.
@@ -151,6 +166,7 @@ fn compare(records: &[Record], samples: &[Sample], gap: Gap, doubts: bool) -> Re
         censored: count(&[Told::Censored]),
         other: count(&[Told::Superseded, Told::Withdrawn, Told::Expired]),
         unseen: records.len() - samples.len(),
+        doubts,
     })
 }
 

@@ -87,7 +87,7 @@ async fn silent_connections_are_dropped() -> Result<()> {
 
     let tally = reckon(&mut scene, Gap { from, dark_until, until, relisted: false, crashed: false }).await?;
     // The Service, before, after; meanwhile and the end of before.
-    assert_eq!((tally.timed, tally.censored, tally.other, tally.unseen), (3, 2, 0, 0));
+    tally.check(3, 2, 0, 0)?;
     let metrics = scene.daemon.metrics().await?;
     for resource in RESOURCES {
         let gap = metrics.sum("endpointlag_watch_gap_seconds_total", &[("resource", resource)]);

@@ -1,4 +1,4 @@
-//! Every metric there is, but for those of the process: name, kind, labels, meaning. The README's table is held against this one.
+//! Every metric there is, but for those of the process: name, kind, labels, meaning. The table of docs/metrics.md is held against this one.
 
 use prometheus::proto::MetricType;
 
