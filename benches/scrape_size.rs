@@ -7,12 +7,9 @@
 //! Services of a cluster ever see, so that this is an upper bound.
 
 use endpointlag::{
-    cluster::{
-        event::{Resource, Stamp},
-        health::WatchHealth,
-        object::Uid,
-    },
+    cluster::health::WatchHealth,
     exposition::metrics::{Format, Histograms, HttpCounts, Scrape, gzip},
+    model::{Resource, Stamp, Uid},
     propagation::{Change, Ended, Outcome, PodRef, Report, ServiceName},
     stats::{Bounds, Limits, OutOfSync, Stats},
 };

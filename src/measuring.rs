@@ -10,13 +10,13 @@ use crate::{
     cluster::{
         clock::Clock,
         decode::{DecodeError, Decoder, Sink},
-        event::{Event, Seen, Stamp},
         health::WatchHealth,
         heartbeat::Heartbeat,
         intake::{Deliveries, Delivery, Progress, Step, StreamFailure},
-        object::ObjectError,
+        object::{EncodedEndpoint, ObjectError},
         watch::Signals,
     },
+    model::{Event, Seen, Stamp},
     propagation::{Ended, OutOfSyncEndpoint, PendingChange, Report, Tracker},
     stats::{ClusterView, Overview, Recent, Selection, Snapshot, Stats, Table},
 };
@@ -346,7 +346,7 @@ impl Measuring {
 // === impl Feed ===
 
 impl Sink for Feed<'_> {
-    fn event(&mut self, seen: Seen, event: Event) {
+    fn event(&mut self, seen: Seen, event: Event<EncodedEndpoint>) {
         match &event {
             Event::ListEnded(_) => {
                 self.signals.set_listed();

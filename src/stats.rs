@@ -28,7 +28,7 @@ pub use self::{
     windows::Window,
 };
 use crate::{
-    cluster::event::Stamp,
+    model::Stamp,
     propagation::{Change, Outcome, PendingView, Report, ServiceName, Tracker},
 };
 use std::{

@@ -9,7 +9,7 @@ pub use self::{
     link::{LinkHealth, Protocol},
 };
 
-use crate::cluster::event::{Resource, Stamp};
+use crate::model::{Resource, Stamp};
 use std::{
     fmt,
     sync::{

@@ -227,7 +227,7 @@ fn header(start: SystemTime) -> String {
 mod tests {
     use super::*;
     use crate::{
-        cluster::event::Stamp,
+        model::Stamp,
         propagation::{Outcome, ServiceName},
     };
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};

@@ -18,10 +18,8 @@ pub use self::{
     table::{Kind, METRICS, Metric},
 };
 use crate::{
-    cluster::{
-        event::{Resource, Stamp},
-        health::{Protocol, Restart, WatchHealth},
-    },
+    cluster::health::{Protocol, Restart, WatchHealth},
+    model::{Resource, Stamp},
     propagation::{Change, Outcome},
     stats::{OutOfSync, Series, Snapshot},
 };

@@ -225,7 +225,7 @@ fn write_line(lines: &mut Vec<u8>, ended: &Ended, clock: Clock) -> io::Result<()
 mod tests {
     use super::*;
     use crate::{
-        cluster::object::Uid,
+        model::Uid,
         propagation::{Change, Outcome, PodRef, ServiceName},
     };
     use std::{fs, path::Path, time::Instant};

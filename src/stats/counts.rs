@@ -1,7 +1,7 @@
 //! What is counted of one kind of change of one Service.
 
 use super::{Delays, Misses};
-use crate::{cluster::event::Stamp, propagation::Outcome};
+use crate::{model::Stamp, propagation::Outcome};
 
 /// The counts.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use super::{ChangeStats, Delays, Distribution, Misses, OutOfSync, OutOfSyncServices, Stats};
 use crate::{
-    cluster::event::Stamp,
+    model::Stamp,
     propagation::{Change, Outcome, PendingView, ServiceName, Tracker},
 };
 use std::{

@@ -6,10 +6,7 @@ use crate::{
     world::{Script, Step, scripts, tell},
 };
 use endpointlag::{
-    cluster::{
-        event::{Event, Seen, Stamp},
-        object::Uid,
-    },
+    model::{Event, Seen, Stamp, Uid},
     propagation::{
         Change, OutOfSyncEndpoint, OutOfSyncService, Outcome, PendingChange, Report, ServiceName, Size, Tracker,
     },

@@ -5,10 +5,7 @@ use crate::{
     world::{Play, Step, scripts, tell},
 };
 use endpointlag::{
-    cluster::{
-        event::{Event, Seen, Stamp},
-        object::{Families, Uid},
-    },
+    model::{Event, Families, Seen, Stamp, Uid},
     propagation::{Change, Outcome, ServiceName, Settings},
 };
 use proptest::{

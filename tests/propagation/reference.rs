@@ -18,10 +18,7 @@ use self::{
 };
 use crate::world::Step;
 use endpointlag::{
-    cluster::{
-        event::{Event, Resource, Seen, Stamp},
-        object::{Pod, Service, Uid},
-    },
+    model::{Event, Pod, Resource, Seen, Service, Stamp, Uid},
     propagation::{Change, Outcome, ServiceName, Settings},
 };
 use std::{

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 #[derive(Default)]
 struct Collected {
-    events: Vec<(Seen, Event)>,
+    events: Vec<(Seen, Event<EncodedEndpoint>)>,
     malformed: Vec<ObjectError>,
 }
 
 impl Sink for Collected {
-    fn event(&mut self, seen: Seen, event: Event) {
+    fn event(&mut self, seen: Seen, event: Event<EncodedEndpoint>) {
         self.events.push((seen, event));
     }
 

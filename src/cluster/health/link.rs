@@ -3,7 +3,7 @@
 //! A connection that is slow for a while, or carries nothing any more, does not say so. PINGs do: what is read while one waits for its
 //! answer for longer than usual, or right after, may have been on its way for as long.
 
-use crate::cluster::event::Stamp;
+use crate::model::Stamp;
 use std::{
     sync::{
         Mutex, PoisonError,

@@ -1,11 +1,13 @@
 use super::*;
-use crate::cluster::{
-    client::{ApiClient, WatchProtocol},
-    decode::Late,
-    event::Resource,
-    health::LinkHealth,
-    intake::{Deliveries, StreamFailure},
-    wire,
+use crate::{
+    cluster::{
+        client::{ApiClient, WatchProtocol},
+        decode::Late,
+        health::LinkHealth,
+        intake::{Deliveries, StreamFailure},
+        wire,
+    },
+    model::Resource,
 };
 use prost::Message;
 use tokio::{

@@ -6,8 +6,8 @@ use super::{
     seconds, time, windows,
 };
 use crate::{
-    cluster::event::Stamp,
     measuring::Now,
+    model::Stamp,
     propagation::{Outcome, ServiceName},
     stats::{Cut, Measured, Precision, Row, Selection, Table, Window},
 };

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
-    cluster::object::Uid,
     measuring::Changes,
+    model::Uid,
     propagation::{Change, Ended, OutOfSyncEndpoint, Outcome, PendingChange, PodRef, Report, ServiceName},
     stats::{Bounds, Limits, Measured, OutOfSync, Recent, Selection, Stats, Table},
 };

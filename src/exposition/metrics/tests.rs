@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    cluster::object::Uid,
+    model::Uid,
     propagation::{Change, Ended, PodRef, Report, ServiceName},
     stats::{Bounds, Limits, OutOfSync, Stats},
 };

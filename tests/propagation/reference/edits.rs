@@ -7,10 +7,7 @@ use super::{
 };
 use crate::kubernetes::endpoint_ports;
 use endpointlag::{
-    cluster::{
-        event::{Resource, Seen},
-        object::Uid,
-    },
+    model::{Resource, Seen, Uid},
     propagation::Change,
 };
 use std::collections::BTreeSet;

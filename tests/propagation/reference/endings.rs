@@ -2,10 +2,7 @@
 
 use super::{End, Pending, Reference, Verdict, edits::Edit, history::name_of};
 use endpointlag::{
-    cluster::{
-        event::{Resource, Seen, Stamp},
-        object::{Annotation, Uid},
-    },
+    model::{Annotation, Resource, Seen, Stamp, Uid},
     propagation::{Change, Outcome},
 };
 use std::time::Duration;

@@ -7,10 +7,7 @@ use super::{
     history::{Pair, View},
 };
 use endpointlag::{
-    cluster::{
-        event::{Seen, Stamp},
-        object::Uid,
-    },
+    model::{Seen, Stamp, Uid},
     propagation::Change,
 };
 use std::collections::BTreeSet;

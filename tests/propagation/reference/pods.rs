@@ -2,10 +2,7 @@
 
 use super::{Pending, Reference, endings::Cause, history::State, slices::Question};
 use endpointlag::{
-    cluster::{
-        event::{Resource, Seen},
-        object::Uid,
-    },
+    model::{Resource, Seen, Uid},
     propagation::Change,
 };
 use std::collections::BTreeSet;

@@ -3,7 +3,7 @@
 use super::history::{Pair, State, View};
 use crate::kubernetes::endpoint_ports;
 use endpointlag::{
-    cluster::object::{Endpoint, EndpointPort, EndpointSlice, Families, Family, Uid},
+    model::{Endpoint, EndpointPort, EndpointSlice, Families, Family, Uid},
     propagation::Change,
 };
 use std::collections::{BTreeMap, BTreeSet};

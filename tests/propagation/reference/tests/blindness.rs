@@ -2,7 +2,7 @@
 
 use super::scene::*;
 use endpointlag::{
-    cluster::event::{Event, Resource},
+    model::{Event, Resource},
     propagation::Change,
 };
 

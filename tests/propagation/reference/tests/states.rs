@@ -2,10 +2,7 @@
 
 use super::scene::*;
 use endpointlag::{
-    cluster::{
-        event::Event,
-        object::{Family, Pod, Service},
-    },
+    model::{Event, Family, Pod, Service},
     propagation::Change,
 };
 use std::slice::from_ref;
