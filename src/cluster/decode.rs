@@ -310,7 +310,7 @@ struct Bookmark {
     metadata: wire::ObjectMeta,
 }
 
-/// The object inside its envelope, a [`wire::Unknown`] behind [`wire::MAGIC`].
+/// The object inside its envelope, which stands behind [`wire::MAGIC`].
 fn unwrap(bytes: &[u8]) -> Result<&[u8], DecodeError> {
     let envelope = bytes.strip_prefix(wire::MAGIC).ok_or(DecodeError::NoMagic)?;
     bytes_in(envelope, 2).map_err(malformed("envelope"))

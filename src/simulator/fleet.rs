@@ -9,12 +9,10 @@ use super::{
 use crate::{
     cluster::{
         object::{CONTROLLER, MANAGED_BY_LABEL, SERVICE_NAME_LABEL},
-        wire::{
-            Endpoint, EndpointConditions, EndpointPort, EndpointSlice, ObjectReference, OwnerReference, Pod,
-            PodCondition, PodIp, PodStatus, Service, ServicePort,
-        },
+        wire::{Endpoint, EndpointConditions, EndpointPort, ObjectReference, OwnerReference, Service, ServicePort},
     },
     model::Resource,
+    simulator::messages::{EndpointSlice, Pod, PodCondition, PodIp, PodStatus},
 };
 use bytes::Bytes;
 use std::sync::Arc;

@@ -5,7 +5,10 @@
 
 use super::frame::EventKind;
 use super::object::Object;
-use crate::cluster::wire::{EndpointSlice, Pod, Service};
+use crate::{
+    cluster::wire::Service,
+    simulator::messages::{EndpointSlice, Pod},
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -22,7 +22,7 @@ struct Parts {
 }
 
 /// Reads an encoded `v1` Pod, and says what of it cannot be read though the rest can be used. Field numbers are those of
-/// [`wire::Pod`](crate::cluster::wire::Pod).
+/// [`messages::Pod`](crate::simulator::messages::Pod).
 ///
 /// # Errors
 /// If it is none, or has no identity.
@@ -151,6 +151,7 @@ mod tests {
     use crate::{
         cluster::wire,
         model::{Family, Uid},
+        simulator::messages,
     };
     use prost::Message;
 
@@ -158,7 +159,7 @@ mod tests {
     fn an_object_without_identity_is_refused() {
         let error = decode_pod(&[]).expect_err("no UID");
         assert_eq!(error.to_string(), "Pod / has no UID");
-        let mut pod = wire::Pod::default();
+        let mut pod = messages::Pod::default();
         pod.metadata.uid = "u".into();
         pod.metadata.resource_version = "new".into();
         assert!(matches!(decode_pod(&pod.encode_to_vec()), Err(ObjectError::BadVersion { .. })));
@@ -168,14 +169,14 @@ mod tests {
 
     #[test]
     fn all_that_is_known_of_a_pod_is_read() {
-        let container = |name: &str, restart_policy: Option<&str>| wire::Container {
-            ports: vec![wire::ContainerPort { name: name.into(), container_port: 80, protocol: "TCP".into() }],
+        let container = |name: &str, restart_policy: Option<&str>| messages::Container {
+            ports: vec![messages::ContainerPort { name: name.into(), container_port: 80, protocol: "TCP".into() }],
             restart_policy: restart_policy.map(Into::into),
         };
-        let condition = |kind: &str, status: &str| wire::PodCondition { kind: kind.into(), status: status.into() };
-        let ip = |ip: &str| wire::PodIp { ip: ip.into() };
-        let pod = wire::Pod {
-            metadata: wire::LabelledMeta {
+        let condition = |kind: &str, status: &str| messages::PodCondition { kind: kind.into(), status: status.into() };
+        let ip = |ip: &str| messages::PodIp { ip: ip.into() };
+        let pod = messages::Pod {
+            metadata: messages::LabelledMeta {
                 name: "cart-1".into(),
                 namespace: "shop".into(),
                 uid: "u".into(),
@@ -183,11 +184,11 @@ mod tests {
                 deletion_timestamp: Some(wire::Time { seconds: 1 }),
                 labels: [("app".into(), "cart".into()), ("empty".into(), String::new())].into(),
             },
-            spec: Some(wire::PodSpec {
+            spec: Some(messages::PodSpec {
                 init_containers: vec![container("setup", None), container("proxy", Some("Always"))],
                 containers: vec![container("web", None), container("", None)],
             }),
-            status: Some(wire::PodStatus {
+            status: Some(messages::PodStatus {
                 phase: "Failed".into(),
                 conditions: vec![condition("Ready", "True"), condition("Initialized", "False")],
                 pod_ip: "10.0.0.1".into(),
@@ -216,12 +217,12 @@ mod tests {
     #[test]
     fn of_several_ready_conditions_the_first_counts() {
         let ready = |statuses: &[&str]| {
-            let mut pod = wire::Pod::default();
+            let mut pod = messages::Pod::default();
             pod.metadata.uid = "u".into();
             pod.metadata.resource_version = "1".into();
             let conditions =
-                statuses.iter().map(|it| wire::PodCondition { kind: "Ready".into(), status: (*it).into() });
-            pod.status = Some(wire::PodStatus { conditions: conditions.collect(), ..Default::default() });
+                statuses.iter().map(|it| messages::PodCondition { kind: "Ready".into(), status: (*it).into() });
+            pod.status = Some(messages::PodStatus { conditions: conditions.collect(), ..Default::default() });
             decode_pod(&pod.encode_to_vec()).expect("whole").0.ready
         };
         assert!(!ready(&[]));
@@ -233,11 +234,13 @@ mod tests {
     #[test]
     fn addresses_count_for_the_family_that_the_controller_takes_them_for() {
         let families = |address: &str| {
-            let mut pod = wire::Pod::default();
+            let mut pod = messages::Pod::default();
             pod.metadata.uid = "u".into();
             pod.metadata.resource_version = "1".into();
-            pod.status =
-                Some(wire::PodStatus { pod_ips: vec![wire::PodIp { ip: address.into() }], ..Default::default() });
+            pod.status = Some(messages::PodStatus {
+                pod_ips: vec![messages::PodIp { ip: address.into() }],
+                ..Default::default()
+            });
             let (pod, unread) = decode_pod(&pod.encode_to_vec()).expect("whole");
             (pod.families.iter().collect::<Vec<_>>(), unread.is_some())
         };

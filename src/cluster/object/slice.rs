@@ -24,7 +24,7 @@ pub const CONTROLLER: &str = "endpointslice-controller.k8s.io";
 pub struct EncodedEndpoint(Bytes);
 
 /// Reads an encoded `discovery.k8s.io/v1` EndpointSlice that is a part of `frame`, which its endpoints go on to share. Field
-/// numbers are those of [`wire::EndpointSlice`].
+/// numbers are those of [`messages::EndpointSlice`](crate::simulator::messages::EndpointSlice).
 ///
 /// # Errors
 /// If it is none, or has no identity.
@@ -99,11 +99,12 @@ impl SliceEndpoint for EncodedEndpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulator::messages;
 
     #[test]
     fn only_the_controllers_slices_have_an_owner() {
         let slice = |manager: Option<&str>, address_type: &str, owner: Option<&str>| {
-            let mut slice = wire::EndpointSlice { address_type: address_type.into(), ..Default::default() };
+            let mut slice = messages::EndpointSlice { address_type: address_type.into(), ..Default::default() };
             slice.metadata.owner_references.extend(owner.map(|uid| wire::OwnerReference::to_service("web", uid)));
             slice.metadata.uid = "u".into();
             slice.metadata.resource_version = "1".into();
