@@ -9,8 +9,9 @@
 use endpointlag::{
     cluster::health::WatchHealth,
     exposition::metrics::{Format, Histograms, HttpCounts, Scrape, gzip},
+    ledger::{Change, Outcome},
     model::{Resource, Stamp, Uid},
-    propagation::{Change, Ended, Outcome, PodRef, Report, ServiceName},
+    propagation::{Ended, PodRef, Report, ServiceName},
     stats::{Bounds, Limits, OutOfSync, Stats},
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};

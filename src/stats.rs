@@ -28,8 +28,9 @@ pub use self::{
     windows::Window,
 };
 use crate::{
+    ledger::{Change, Outcome},
     model::Stamp,
-    propagation::{Change, Outcome, PendingView, Report, ServiceName, Tracker},
+    propagation::{PendingView, Report, ServiceName, Tracker},
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

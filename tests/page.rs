@@ -18,10 +18,13 @@ use endpointlag::cluster::intake::Intake;
 use endpointlag::exposition::metrics::Histograms;
 use endpointlag::measuring::{Measuring, Questions};
 use endpointlag::model::Stamp;
-use endpointlag::propagation::{Change, Ended, Outcome, Report, ServiceName};
 use endpointlag::server::{Auth, Server, Settings, State};
 use endpointlag::signals::Hangups;
 use endpointlag::stats::{Bounds, Limits, Stats};
+use endpointlag::{
+    ledger::{Change, Outcome},
+    propagation::{Ended, Report, ServiceName},
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -19,8 +19,8 @@ pub use self::{
 };
 use crate::{
     cluster::health::{Protocol, Restart, WatchHealth},
+    ledger::{Change, Outcome},
     model::{Resource, Stamp},
-    propagation::{Change, Outcome},
     stats::{OutOfSync, Series, Snapshot},
 };
 use clap::ValueEnum;

@@ -9,9 +9,12 @@ mod slices;
 mod slo;
 
 use super::*;
-use crate::model::{
-    Annotation, Arrival, Endpoint, EndpointPort, EndpointSlice, Event, Families, Family, Pod, Resource, Seen, Service,
-    ServicePort, SliceOwner, Stamp, TargetPort, Uid,
+use crate::{
+    ledger::{Change, Outcome},
+    model::{
+        Annotation, Arrival, Endpoint, EndpointPort, EndpointSlice, Event, Families, Family, Pod, Resource, Seen,
+        Service, ServicePort, SliceOwner, Stamp, TargetPort, Uid,
+    },
 };
 use std::{collections::BTreeMap, time::Duration};
 

@@ -2,8 +2,9 @@
 
 use super::{ChangeStats, Delays, Distribution, Misses, OutOfSync, OutOfSyncServices, Stats};
 use crate::{
+    ledger::{Change, Outcome},
     model::Stamp,
-    propagation::{Change, Outcome, PendingView, ServiceName, Tracker},
+    propagation::{PendingView, ServiceName, Tracker},
 };
 use std::{
     collections::{BTreeMap, HashMap},

@@ -6,10 +6,9 @@ use crate::{
     world::{Script, Step, scripts, tell},
 };
 use endpointlag::{
+    ledger::{Change, Outcome},
     model::{Event, Seen, Stamp, Uid},
-    propagation::{
-        Change, OutOfSyncEndpoint, OutOfSyncService, Outcome, PendingChange, Report, ServiceName, Size, Tracker,
-    },
+    propagation::{OutOfSyncEndpoint, OutOfSyncService, PendingChange, Report, ServiceName, Size, Tracker},
 };
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use std::collections::BTreeMap;

@@ -5,8 +5,9 @@ use crate::{
     world::{Play, Step, scripts, tell},
 };
 use endpointlag::{
+    ledger::{Change, Outcome},
     model::{Event, Families, Seen, Stamp, Uid},
-    propagation::{Change, Outcome, ServiceName, Settings},
+    propagation::{ServiceName, Settings},
 };
 use proptest::{
     strategy::{Strategy, ValueTree},

@@ -2,11 +2,12 @@
 
 use crate::apply;
 use endpointlag::{
+    ledger::{Change, Outcome},
     model::{
         Annotation, Endpoint, EndpointSlice, Event, Families, Family, Pod, Resource, Seen, Service, SliceOwner, Stamp,
         Uid,
     },
-    propagation::{Change, Outcome, Report, Settings, Size, Tracker},
+    propagation::{Report, Settings, Size, Tracker},
 };
 use std::{collections::BTreeMap, time::Duration};
 

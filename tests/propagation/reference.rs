@@ -18,8 +18,9 @@ use self::{
 };
 use crate::world::Step;
 use endpointlag::{
+    ledger::{Change, Outcome},
     model::{Event, Pod, Resource, Seen, Service, Stamp, Uid},
-    propagation::{Change, Outcome, ServiceName, Settings},
+    propagation::{ServiceName, Settings},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -6,8 +6,9 @@ use super::{
     seconds, time,
 };
 use crate::{
+    ledger::Outcome,
     measuring::{Changes, Now},
-    propagation::{Ended, Outcome, PendingChange, PodRef, ServiceName},
+    propagation::{Ended, PendingChange, PodRef, ServiceName},
     stats::{KEPT, Selection},
 };
 use serde::Serialize;

@@ -6,9 +6,10 @@ use super::{
     seconds, time, windows,
 };
 use crate::{
+    ledger::Outcome,
     measuring::Now,
     model::Stamp,
-    propagation::{Outcome, ServiceName},
+    propagation::ServiceName,
     stats::{Cut, Measured, Precision, Row, Selection, Table, Window},
 };
 use serde::Serialize;

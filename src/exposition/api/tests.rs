@@ -1,8 +1,9 @@
 use super::*;
 use crate::{
+    ledger::{Change, Outcome},
     measuring::Changes,
     model::Uid,
-    propagation::{Change, Ended, OutOfSyncEndpoint, Outcome, PendingChange, PodRef, Report, ServiceName},
+    propagation::{Ended, OutOfSyncEndpoint, PendingChange, PodRef, Report, ServiceName},
     stats::{Bounds, Limits, Measured, OutOfSync, Recent, Selection, Stats, Table},
 };
 use serde_json::Value;

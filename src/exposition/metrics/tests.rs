@@ -1,7 +1,8 @@
 use super::*;
 use crate::{
+    ledger::Change,
     model::Uid,
-    propagation::{Change, Ended, PodRef, Report, ServiceName},
+    propagation::{Ended, PodRef, Report, ServiceName},
     stats::{Bounds, Limits, OutOfSync, Stats},
 };
 use prost::Message;

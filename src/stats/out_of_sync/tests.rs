@@ -1,7 +1,8 @@
 use super::*;
 use crate::{
+    ledger::Change,
     model::{Annotation, Event, Families, Family, Pod, Resource, Seen, Service, Uid},
-    propagation::{Change, Settings},
+    propagation::Settings,
     stats::{Bounds, Limits, OTHER, Snapshot},
 };
 use std::time::SystemTime;

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::kubernetes::endpoint_ports;
 use endpointlag::{
+    ledger::Change,
     model::{Resource, Seen, Uid},
-    propagation::Change,
 };
 use std::collections::BTreeSet;
 

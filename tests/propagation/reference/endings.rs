@@ -2,8 +2,8 @@
 
 use super::{End, Pending, Reference, Verdict, edits::Edit, history::name_of};
 use endpointlag::{
+    ledger::{Change, Outcome},
     model::{Annotation, Resource, Seen, Stamp, Uid},
-    propagation::{Change, Outcome},
 };
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
 //! All that was ever heard: every event with its stamp, and what was known after it.
 
 use endpointlag::{
+    ledger::Change,
     model::{Annotation, EndpointSlice, Event, Families, Pod, Resource, Seen, Service, Uid},
-    propagation::{Change, ServiceName},
+    propagation::ServiceName,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -7,8 +7,8 @@ use super::{
     history::{Pair, View},
 };
 use endpointlag::{
+    ledger::Change,
     model::{Seen, Stamp, Uid},
-    propagation::Change,
 };
 use std::collections::BTreeSet;
 

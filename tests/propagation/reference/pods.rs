@@ -2,8 +2,8 @@
 
 use super::{Pending, Reference, endings::Cause, history::State, slices::Question};
 use endpointlag::{
+    ledger::Change,
     model::{Resource, Seen, Uid},
-    propagation::Change,
 };
 use std::collections::BTreeSet;
 

@@ -3,8 +3,8 @@
 use super::history::{Pair, State, View};
 use crate::kubernetes::endpoint_ports;
 use endpointlag::{
+    ledger::Change,
     model::{Endpoint, EndpointPort, EndpointSlice, Families, Family, Uid},
-    propagation::Change,
 };
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,11 +3,12 @@
 
 use super::totals::Totals;
 use endpointlag::{
+    ledger::Change,
     model::{
         Annotation, Arrival, Endpoint, EndpointPort, EndpointSlice, Event, Families, Family, Pod, Resource, Seen,
         Service, ServicePort, SliceOwner, Stamp, TargetPort, Uid,
     },
-    propagation::{Change, Size},
+    propagation::Size,
 };
 use rand::{RngExt, rngs::StdRng};
 use std::{collections::BTreeMap, time::Duration};

@@ -2,8 +2,8 @@
 
 use super::scene::*;
 use endpointlag::{
+    ledger::Change,
     model::{Event, Resource},
-    propagation::Change,
 };
 
 /// Two ready pods, listed so.

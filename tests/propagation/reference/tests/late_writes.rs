@@ -2,8 +2,8 @@
 
 use super::scene::*;
 use endpointlag::{
+    ledger::{Change, Outcome},
     model::{Event, Pod},
-    propagation::{Change, Outcome},
 };
 
 /// A ready pod that the slices show so.

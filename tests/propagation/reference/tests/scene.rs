@@ -5,11 +5,12 @@ use crate::{
     reference::{End, Reference},
 };
 use endpointlag::{
+    ledger::{Change, Outcome},
     model::{
         Annotation, EndpointSlice, Event, Families, Family, Pod, Resource, Seen, Service, ServicePort, SliceOwner,
         Stamp, TargetPort, Uid,
     },
-    propagation::{Change, Outcome, Settings},
+    propagation::Settings,
 };
 use std::{collections::BTreeMap, time::Duration};
 

@@ -2,8 +2,8 @@
 
 use super::scene::*;
 use endpointlag::{
+    ledger::Change,
     model::{Annotation, Event, Family, Pod, Service},
-    propagation::Change,
 };
 use std::slice::from_ref;
 
