@@ -10,15 +10,15 @@ use endpointlag::{
     cluster::{
         clock::Clock,
         decode::{Decoder, Late, Sink},
-        event::{Event, Resource, Seen, Stamp},
         health::WatchHealth,
         heartbeat::Heartbeat,
         intake::{Deliveries, Intake, Load, Step},
-        object::ObjectError,
+        object::{EncodedEndpoint, ObjectError},
         shard::Shard,
         watch::Signals,
     },
     measuring::{Measuring, Source},
+    model::{Event, Resource, Seen, Stamp},
     propagation::{Settings, Tracker},
     simulator::{Fleet, FleetSize, Store},
     stats::{Bounds, Limits, Stats},
@@ -48,15 +48,15 @@ struct Whole {
 /// A tracker that knows a cluster, and the next events for it.
 struct Known {
     tracker: Tracker,
-    events: Vec<(Seen, Event)>,
+    events: Vec<(Seen, Event<EncodedEndpoint>)>,
 }
 
 /// Keeps what comes.
 #[derive(Default)]
-struct Events(Vec<(Seen, Event)>);
+struct Events(Vec<(Seen, Event<EncodedEndpoint>)>);
 
 impl Sink for Events {
-    fn event(&mut self, seen: Seen, event: Event) {
+    fn event(&mut self, seen: Seen, event: Event<EncodedEndpoint>) {
         self.0.push((seen, event));
     }
 
@@ -164,7 +164,7 @@ library_benchmark_group!(name = decoding, benchmarks = decode);
 // === Matching alone, where it is worst ===
 
 /// What a watch that brings these frames says.
-fn events(resource: Resource, frames: Vec<Bytes>) -> Vec<(Seen, Event)> {
+fn events(resource: Resource, frames: Vec<Bytes>) -> Vec<(Seen, Event<EncodedEndpoint>)> {
     let (mut decoder, mut events) = (Decoder::new(resource, Shard::WHOLE), Events::default());
     decoder.begin_list(Stamp::default(), &mut events);
     for frame in frames.leak() {
@@ -179,7 +179,7 @@ fn known(size: FleetSize) -> Known {
 }
 
 /// The same, after every Service, pod and slice went through `edit`.
-fn known_with(size: FleetSize, edit: impl Fn(&mut Event)) -> Known {
+fn known_with(size: FleetSize, edit: impl Fn(&mut Event<EncodedEndpoint>)) -> Known {
     let fleet = fleet(size);
     let mut tracker = Tracker::new(SETTINGS);
     for resource in Resource::ALL {

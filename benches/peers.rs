@@ -13,11 +13,13 @@ mod daemon;
 mod floor {
     //! Drains the three watches over a connection like the daemon's and looks at nothing.
 
-    use endpointlag::cluster::{
-        client::{ApiClient, Link, Scope, WatchProtocol},
-        clock::Clock,
-        event::Resource,
-        kubeconfig::Choice,
+    use endpointlag::{
+        cluster::{
+            client::{ApiClient, Link, Scope, WatchProtocol},
+            clock::Clock,
+            kubeconfig::Choice,
+        },
+        model::Resource,
     };
     use http_body_util::BodyExt;
     use std::{sync::Arc, time::Duration};

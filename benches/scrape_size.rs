@@ -7,13 +7,11 @@
 //! Services of a cluster ever see, so that this is an upper bound.
 
 use endpointlag::{
-    cluster::{
-        event::{Resource, Stamp},
-        health::WatchHealth,
-        object::Uid,
-    },
+    cluster::health::WatchHealth,
     exposition::metrics::{Format, Histograms, HttpCounts, Scrape, gzip},
-    propagation::{Change, Ended, Outcome, PodRef, Report, ServiceName},
+    ledger::{Change, Outcome},
+    model::{Resource, Stamp, Uid},
+    propagation::{Ended, PodRef, Report, ServiceName},
     stats::{Bounds, Limits, OutOfSync, Stats},
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};

@@ -1,7 +1,7 @@
-//! All that speaks to the Kubernetes API, up to plain objects with a stamp.
+//! All that speaks to the Kubernetes API, up to the [`model`](crate::model)'s events with a stamp.
 //!
 //! ```text
-//! client ──► watch (reads and stamps) ──► frame ──► intake (bounded) ──► decode ──► object, event
+//! client ──► watch (reads and stamps) ──► frame ──► intake (bounded) ──► decode, object ──► model
 //! ```
 //!
 //! [`heartbeat`] says whether the thread of the watches ran, so that its stamps can be believed.
@@ -9,7 +9,6 @@
 pub mod client;
 pub mod clock;
 pub mod decode;
-pub mod event;
 pub mod frame;
 pub mod health;
 pub mod heartbeat;

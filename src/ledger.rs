@@ -17,7 +17,7 @@ pub use self::{
 };
 
 use self::pending::Pendings;
-use crate::cluster::event::{Seen, Stamp};
+use crate::model::{Seen, Stamp};
 use std::time::Duration;
 
 /// Changes that are not reflected yet, by who they are about.

@@ -10,15 +10,15 @@ use crate::{
     cluster::{
         clock::Clock,
         decode::{DecodeError, Decoder, Sink},
-        event::{Event, Seen, Stamp},
         health::WatchHealth,
         heartbeat::Heartbeat,
         intake::{Deliveries, Delivery, Progress, Step, StreamFailure},
-        object::ObjectError,
+        object::{EncodedEndpoint, ObjectError},
         watch::Signals,
     },
+    model::{Event, Seen, Stamp},
     propagation::{Ended, OutOfSyncEndpoint, PendingChange, Report, Tracker},
-    stats::{ClusterView, Overview, Recent, Selection, Snapshot, Stats, Table},
+    stats::{ClusterView, Overflow, Overview, Recent, Selection, Snapshot, Stats, Table},
 };
 use std::{
     sync::Arc,
@@ -292,7 +292,9 @@ impl Measuring {
 
     fn record(&mut self, tracker: usize, now: Stamp) {
         for report in self.trackers[tracker].reports() {
-            self.stats.record(&report, now);
+            if let Some(Overflow { limit, first }) = self.stats.record(&report, now) {
+                tracing::warn!(limit, %first, "more Services than --max-services change: the others are counted as _other/_other");
+            }
             if let Report::Ended(ended) = &report {
                 self.recent.push(ended);
                 (self.on_ended)(ended);
@@ -346,7 +348,7 @@ impl Measuring {
 // === impl Feed ===
 
 impl Sink for Feed<'_> {
-    fn event(&mut self, seen: Seen, event: Event) {
+    fn event(&mut self, seen: Seen, event: Event<EncodedEndpoint>) {
         match &event {
             Event::ListEnded(_) => {
                 self.signals.set_listed();

@@ -26,7 +26,6 @@ pub use self::{
     report::{Ended, PodRef, Report, ServiceName},
     tracker::{OutOfSyncEndpoint, OutOfSyncService, PendingChange, PendingView, Settings, Size, Tracker},
 };
-pub use crate::ledger::{Change, Outcome};
 
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ mod fleet;
 mod frame;
 mod garbage;
 mod life;
+pub mod messages;
 mod object;
 mod queue;
 mod sent;

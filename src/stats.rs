@@ -28,8 +28,9 @@ pub use self::{
     windows::Window,
 };
 use crate::{
-    cluster::event::Stamp,
-    propagation::{Change, Outcome, PendingView, Report, ServiceName, Tracker},
+    ledger::{Change, Outcome},
+    model::Stamp,
+    propagation::{PendingView, Report, ServiceName, Tracker},
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -50,6 +51,15 @@ pub struct Limits {
     pub services: usize,
     /// A Service without a change for this long loses its numbers until the next.
     pub idle: Duration,
+}
+
+/// More Services change than are counted by themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overflow {
+    /// How many are: [`Limits::services`].
+    pub limit: usize,
+    /// The first that is not.
+    pub first: Arc<ServiceName>,
 }
 
 /// Everything that is counted.
@@ -177,8 +187,15 @@ impl Stats {
         }
     }
 
-    /// Counts what the tracker reports.
-    pub fn record(&mut self, report: &Report, now: Stamp) {
+    /// Counts what the tracker reports. Says so when that makes a Service the first that is counted under [`OTHER`].
+    pub fn record(&mut self, report: &Report, now: Stamp) -> Option<Overflow> {
+        let had_room = self.overflowed.is_empty();
+        self.count(report, now);
+        let first = if had_room { self.overflowed.iter().next()?.clone() } else { return None };
+        Some(Overflow { limit: self.limits.services, first })
+    }
+
+    fn count(&mut self, report: &Report, now: Stamp) {
         match report {
             Report::Judged { service, change, missed } => {
                 let name = self.counted_as(service);
@@ -214,9 +231,6 @@ impl Stats {
     fn counted_as(&mut self, service: &Arc<ServiceName>) -> Arc<ServiceName> {
         if self.has_own(service) {
             return service.clone();
-        }
-        if self.overflowed.is_empty() {
-            tracing::warn!(limit = self.limits.services, first = %service, "more Services than --max-services change: the others are counted as _other/_other");
         }
         self.overflowed.insert(service.clone());
         self.other.clone()

@@ -13,15 +13,18 @@ use controlplane::progress::say;
 use controlplane::workspace::Workspace;
 use demo::Demo;
 use endpointlag::cluster::clock::Clock;
-use endpointlag::cluster::event::Stamp;
 use endpointlag::cluster::heartbeat::Heartbeat;
 use endpointlag::cluster::intake::Intake;
 use endpointlag::exposition::metrics::Histograms;
 use endpointlag::measuring::{Measuring, Questions};
-use endpointlag::propagation::{Change, Ended, Outcome, Report, ServiceName};
+use endpointlag::model::Stamp;
 use endpointlag::server::{Auth, Server, Settings, State};
 use endpointlag::signals::Hangups;
 use endpointlag::stats::{Bounds, Limits, Stats};
+use endpointlag::{
+    ledger::{Change, Outcome},
+    propagation::{Ended, Report, ServiceName},
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -38,7 +38,10 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tower::{BoxError, Layer as _, Service, ServiceBuilder, util::MapResponse};
 
 use self::{buffered::Buffered, credentials::Credentials, exchange::Exchange};
-use crate::cluster::{decode::DecodeError, event::Resource, kubeconfig::KubeconfigError};
+use crate::{
+    cluster::{decode::DecodeError, kubeconfig::KubeconfigError},
+    model::Resource,
+};
 
 /// How long an idle connection may wait to be used again: between the pages of a list. One that lay idle while a watch fell
 /// silent went the same way, and a request on it would wait for its answer in vain.

@@ -1,6 +1,6 @@
 //! The one clock that everything is stamped with.
 
-use crate::cluster::event::Stamp;
+use crate::model::Stamp;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, SystemTime};
 

@@ -1,14 +1,16 @@
 //! From the bytes of one watch to its events.
 
-use crate::cluster::{
-    event::{Event, Resource, Seen, Stamp},
-    frame::FrameTooLarge,
-    object::{self, ObjectError, Uid},
-    shard::Shard,
-    wire::{
-        self,
-        fields::{Fields, MessageError, Value, text},
+use crate::{
+    cluster::{
+        frame::FrameTooLarge,
+        object::{self, EncodedEndpoint, ObjectError},
+        shard::Shard,
+        wire::{
+            self,
+            fields::{Fields, MessageError, Value, text},
+        },
     },
+    model::{Event, Resource, Seen, Stamp, Uid},
 };
 use bytes::{Buf, Bytes};
 use prost::Message;
@@ -72,7 +74,7 @@ pub enum DecodeError {
 /// What to do with what comes out.
 pub trait Sink {
     /// An event.
-    fn event(&mut self, seen: Seen, event: Event);
+    fn event(&mut self, seen: Seen, event: Event<EncodedEndpoint>);
     /// An object, or a part of one, that cannot be used; the watch goes on without it.
     fn malformed(&mut self, error: ObjectError);
 }
@@ -242,10 +244,10 @@ impl Decoder {
         object: &[u8],
         frame: &Bytes,
         sink: &mut impl Sink,
-    ) -> Result<(u64, Event), ObjectError> {
+    ) -> Result<(u64, Event<EncodedEndpoint>), ObjectError> {
         Ok(match self.resource {
             Resource::Pods => {
-                let (pod, unread) = object::Pod::decode(object)?;
+                let (pod, unread) = object::decode_pod(object)?;
                 match unread {
                     Some(error) if applied => {
                         if self.half_read.insert(pod.uid.clone()) {
@@ -258,12 +260,12 @@ impl Decoder {
                 (pod.resource_version, if applied { Event::Pod(pod) } else { Event::PodDeleted(pod) })
             }
             Resource::Services => {
-                let service = object::Service::decode(object)?;
+                let service = object::decode_service(object)?;
                 let version = service.resource_version;
                 (version, if applied { Event::Service(service) } else { Event::ServiceDeleted(service) })
             }
             Resource::EndpointSlices => {
-                let slice = object::EndpointSlice::decode(object, frame)?;
+                let slice = object::decode_slice(object, frame)?;
                 let version = slice.resource_version;
                 (version, if applied { Event::EndpointSlice(slice) } else { Event::EndpointSliceDeleted(slice) })
             }
@@ -308,7 +310,7 @@ struct Bookmark {
     metadata: wire::ObjectMeta,
 }
 
-/// The object inside its envelope, a [`wire::Unknown`] behind [`wire::MAGIC`].
+/// The object inside its envelope, which stands behind [`wire::MAGIC`].
 fn unwrap(bytes: &[u8]) -> Result<&[u8], DecodeError> {
     let envelope = bytes.strip_prefix(wire::MAGIC).ok_or(DecodeError::NoMagic)?;
     bytes_in(envelope, 2).map_err(malformed("envelope"))

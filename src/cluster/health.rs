@@ -9,11 +9,12 @@ pub use self::{
     link::{LinkHealth, Protocol},
 };
 
-use crate::cluster::event::{Resource, Stamp};
+use crate::model::{Resource, Stamp};
+use parking_lot::{Mutex, MutexGuard};
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{
             AtomicBool, AtomicU64,
             Ordering::{AcqRel, Acquire, Relaxed},
@@ -305,11 +306,11 @@ impl WatchHealth {
 
     /// Whether to log at `at` what is wrong with an object. It then has been.
     pub fn is_due(&self, error: &str, at: Stamp) -> bool {
-        self.objects.lock().unwrap_or_else(PoisonError::into_inner).is_due(error, at)
+        self.objects.lock().is_due(error, at)
     }
 
     fn failures(&self) -> MutexGuard<'_, Failures> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+        self.failures.lock()
     }
 }
 

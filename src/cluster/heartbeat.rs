@@ -3,7 +3,7 @@
 //!
 //! What is read after such a time may have lain in the socket all along, and its stamp would be the time at which the process went on.
 
-use crate::cluster::{clock::Clock, event::Stamp};
+use crate::{cluster::clock::Clock, model::Stamp};
 use std::{
     sync::atomic::{
         AtomicU64,

@@ -3,10 +3,12 @@
 //! Each watch has room of its own, so that one of them, or one namespace of many, cannot hold up the others. All lists share a room beside
 //! that: nothing is timed by them, and they may wait at the server.
 
-use crate::cluster::{
-    decode::{DecodeError, Late, Page},
-    event::Stamp,
-    frame::FrameTooLarge,
+use crate::{
+    cluster::{
+        decode::{DecodeError, Late, Page},
+        frame::FrameTooLarge,
+    },
+    model::Stamp,
 };
 use bytes::Bytes;
 use std::sync::Arc;

@@ -1,27 +1,20 @@
-//! Pods, Services and EndpointSlices as the measurement needs them: plain data, nil semantics settled, nothing else kept.
+//! Decodes pods, Services and EndpointSlices into the [`model`](crate::model): nil semantics settled, nothing else kept.
 
 mod address;
-mod family;
 mod meta;
 mod pod;
 mod service;
 mod slice;
-mod uid;
 
 pub use self::{
-    family::{Families, Family},
-    pod::{NamedPort, Pod},
-    service::{Annotation, IGNORE_ANNOTATION, OBJECTIVE_ANNOTATION, Service, ServicePort, TargetPort},
-    slice::{
-        CONTROLLER, EncodedEndpoint, Endpoint, EndpointPort, EndpointSlice, MANAGED_BY_LABEL, SERVICE_NAME_LABEL,
-        SliceOwner,
-    },
-    uid::Uid,
+    pod::decode_pod,
+    service::decode_service,
+    slice::{CONTROLLER, EncodedEndpoint, MANAGED_BY_LABEL, SERVICE_NAME_LABEL, decode_slice},
 };
 
 pub(crate) use self::address::parse_address;
 
-use crate::cluster::wire::fields::MessageError;
+use crate::{cluster::wire::fields::MessageError, model::Uid};
 
 /// Why an object cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -14,14 +14,16 @@ use self::{
     retry::Retry,
     sight::Sight,
 };
-use crate::cluster::{
-    client::{Connection, Link, Lost, RequestError, Scope},
-    clock::Clock,
-    event::Stamp,
-    frame::Framer,
-    health::{Restart, WatchHealth},
-    heartbeat::Heartbeat,
-    intake::{Intake, IntakeClosed, Load, Progress, Step},
+use crate::{
+    cluster::{
+        client::{Connection, Link, Lost, RequestError, Scope},
+        clock::Clock,
+        frame::Framer,
+        health::{Restart, WatchHealth},
+        heartbeat::Heartbeat,
+        intake::{Intake, IntakeClosed, Load, Progress, Step},
+    },
+    model::Stamp,
 };
 use bytes::Bytes;
 use futures::{FutureExt, Stream};

@@ -22,8 +22,8 @@ pub use self::{
 };
 
 use crate::{
-    cluster::event::Stamp,
     measuring::Now,
+    model::Stamp,
     stats::{Cut, Window},
 };
 use jiff::Timestamp;

@@ -6,7 +6,8 @@
 
 use super::{hdr, lines};
 use crate::{
-    propagation::{Change, Ended},
+    ledger::Change,
+    propagation::Ended,
     stats::{Precision, empty_histogram, units},
 };
 use hdrhistogram::Histogram;
@@ -226,10 +227,7 @@ fn header(start: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        cluster::event::Stamp,
-        propagation::{Outcome, ServiceName},
-    };
+    use crate::{ledger::Outcome, model::Stamp, propagation::ServiceName};
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
     fn ended(millis: u64) -> Ended {

@@ -18,11 +18,9 @@ pub use self::{
     table::{Kind, METRICS, Metric},
 };
 use crate::{
-    cluster::{
-        event::{Resource, Stamp},
-        health::{Protocol, Restart, WatchHealth},
-    },
-    propagation::{Change, Outcome},
+    cluster::health::{Protocol, Restart, WatchHealth},
+    ledger::{Change, Outcome},
+    model::{Resource, Stamp},
     stats::{OutOfSync, Series, Snapshot},
 };
 use clap::ValueEnum;

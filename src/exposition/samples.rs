@@ -225,8 +225,9 @@ fn write_line(lines: &mut Vec<u8>, ended: &Ended, clock: Clock) -> io::Result<()
 mod tests {
     use super::*;
     use crate::{
-        cluster::object::Uid,
-        propagation::{Change, Outcome, PodRef, ServiceName},
+        ledger::{Change, Outcome},
+        model::Uid,
+        propagation::{PodRef, ServiceName},
     };
     use std::{fs, path::Path, time::Instant};
 

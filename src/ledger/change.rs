@@ -1,6 +1,6 @@
 //! Kinds of change, and how a change ends.
 
-use crate::cluster::event::Stamp;
+use crate::model::Stamp;
 use std::{fmt, time::Duration};
 
 /// A kind of change: a fact about a pod or a Service that must alter a Service's endpoint list.

@@ -1,6 +1,6 @@
 //! What is wrong now, and since when: a state, whatever became of the change that led to it.
 
-use crate::cluster::event::Stamp;
+use crate::model::Stamp;
 use foldhash::fast::RandomState;
 use std::{
     collections::{HashMap, hash_map::Entry},

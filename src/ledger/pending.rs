@@ -1,7 +1,7 @@
 //! Pending changes in one place, with their deadlines in order.
 
 use super::Change;
-use crate::cluster::event::Stamp;
+use crate::model::Stamp;
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 /// Index of a pending change. The index of one that has ended is given to another.

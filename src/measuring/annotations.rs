@@ -1,6 +1,6 @@
 //! Annotations that could not be understood: each is logged once and counted.
 
-use crate::cluster::object::{Annotation, IGNORE_ANNOTATION, OBJECTIVE_ANNOTATION, Service};
+use crate::model::{Annotation, IGNORE_ANNOTATION, OBJECTIVE_ANNOTATION, Service};
 use std::{
     borrow::Cow,
     collections::HashSet,
@@ -68,7 +68,11 @@ fn cut(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{object::Uid, wire};
+    use crate::{
+        cluster::{object::decode_service, wire},
+        model::Uid,
+    };
+    use prost::Message;
     use std::{
         io,
         sync::{Arc, Mutex},
@@ -96,7 +100,7 @@ mod tests {
         service.metadata.uid = Uid::from("u").to_string();
         service.metadata.resource_version = "1".into();
         service.metadata.annotations.insert(OBJECTIVE_ANNOTATION.into(), objective.into());
-        Service::try_from(service).expect("a Service")
+        decode_service(&service.encode_to_vec()).expect("a Service")
     }
 
     /// What is logged of these objectives, and how many are counted.

@@ -2,11 +2,11 @@ use super::*;
 use crate::{
     cluster::{
         decode::Late,
-        event::Resource,
         health::{LinkHealth, Protocol},
         intake::{Intake, Load},
         shard::Shard,
     },
+    model::Resource,
     propagation::Settings,
     simulator::{Fleet, FleetSize, Store},
     stats::{Bounds, Limits},

@@ -5,8 +5,8 @@
 
 use super::{membership::ServiceId, subject::Subject};
 use crate::{
-    cluster::event::{Seen, Stamp},
     ledger::Change,
+    model::{Seen, Stamp},
 };
 use foldhash::fast::RandomState;
 use std::{

@@ -1,11 +1,8 @@
 //! One pod in one Service, from two sides: what the pod watch says it should be, and what the slices show.
 
 use crate::{
-    cluster::{
-        event::Seen,
-        object::{Families, Family},
-    },
     ledger::{Change, PendingId},
+    model::{Families, Family, Seen},
 };
 
 /// What a pod should be in a Service's endpoints.

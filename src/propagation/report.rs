@@ -1,8 +1,8 @@
 //! What the tracker reports: who changed, and what became of it.
 
 use crate::{
-    cluster::{event::Stamp, object::Uid},
     ledger::{Change, Outcome},
+    model::{Stamp, Uid},
 };
 use std::{fmt, sync::Arc};
 

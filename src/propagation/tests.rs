@@ -9,11 +9,11 @@ mod slices;
 mod slo;
 
 use super::*;
-use crate::cluster::{
-    event::{Arrival, Event, Resource, Seen, Stamp},
-    object::{
-        Annotation, Endpoint, EndpointPort, EndpointSlice, Families, Family, Pod, Service, ServicePort, SliceOwner,
-        TargetPort, Uid,
+use crate::{
+    ledger::{Change, Outcome},
+    model::{
+        Annotation, Arrival, Endpoint, EndpointPort, EndpointSlice, Event, Families, Family, Pod, Resource, Seen,
+        Service, ServicePort, SliceOwner, Stamp, TargetPort, Uid,
     },
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -141,7 +141,7 @@ impl Scene {
         let mut scene = Self::blank();
         scene.list(0, Resource::Pods, pods.into_iter().map(Event::Pod));
         scene.list(0, Resource::Services, services.into_iter().map(Event::Service));
-        scene.list(0, Resource::EndpointSlices, slices.iter().map(|slice| Event::EndpointSlice(slice.encode())));
+        scene.list(0, Resource::EndpointSlices, slices.into_iter().map(Event::EndpointSlice));
         scene
     }
 
@@ -191,7 +191,7 @@ impl Scene {
     }
 
     fn slice(&mut self, millis: u64, slice: EndpointSlice) {
-        self.apply(millis, Arrival::Live, Event::EndpointSlice(slice.encode()));
+        self.apply(millis, Arrival::Live, Event::EndpointSlice(slice));
     }
 
     /// The one slice `s` now shows these endpoints.

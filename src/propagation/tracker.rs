@@ -18,11 +18,8 @@ use super::{
     subject::Subject,
 };
 use crate::{
-    cluster::{
-        event::{Event, Resource, Seen, Stamp},
-        object::ObjectError,
-    },
     ledger::{Cause, Change, Closed, Doubt, Due, Ledger, OutOfSync, Outcome, PendingId},
+    model::{Event, Resource, Seen, SliceEndpoint, Stamp},
 };
 use std::time::Duration;
 
@@ -96,8 +93,8 @@ impl Tracker {
     /// Takes the next event of a watch. No time passes by that: what it ends is judged by the event's stamp.
     ///
     /// # Errors
-    /// If an object cannot be used. All goes on without it.
-    pub fn apply(&mut self, seen: Seen, event: Event) -> Result<(), ObjectError> {
+    /// If an endpoint of a slice cannot be read. All goes on without that slice.
+    pub fn apply<E: SliceEndpoint>(&mut self, seen: Seen, event: Event<E>) -> Result<(), E::Error> {
         match event {
             Event::WatchLost(resource) => self.set_lost(resource, Some(seen.at)),
             Event::WatchRestored(resource) => self.set_lost(resource, None),

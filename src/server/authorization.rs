@@ -9,11 +9,9 @@ use k8s_openapi::api::{
     authentication::v1::{TokenReview, TokenReviewSpec, UserInfo},
     authorization::v1::{NonResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
 };
+use parking_lot::Mutex;
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 use tokio::{sync::Semaphore, time::Instant};
 
 /// How long an answer of the API server holds. As the components of Kubernetes and controller-runtime have it.
@@ -117,20 +115,20 @@ impl Authorizer {
         }
         let before = self.known_before(&question, now);
         if let Some(verdict) = &before
-            && lock(&self.unanswered).is_some_and(|asked| now < asked + PAUSE)
+            && self.unanswered.lock().is_some_and(|asked| now < asked + PAUSE)
         {
             return verdict.clone();
         }
         let asked = tokio::time::timeout(self.patience, self.ask(secret, &question, now)).await;
         let cause = match asked {
             Ok(Ok(result)) => {
-                *lock(&self.unanswered) = None;
+                *self.unanswered.lock() = None;
                 return result;
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {} s", self.patience.as_secs()),
         };
-        if lock(&self.unanswered).replace(now).is_none() {
+        if self.unanswered.lock().replace(now).is_none() {
             let hours = OUTAGE.as_secs() / 3600;
             tracing::warn!(
                 cause,
@@ -143,18 +141,18 @@ impl Authorizer {
     /// What the last answers said, if they have not been out of date for too long. Of a token that was nobody's nothing is
     /// said: it may be somebody's by now.
     fn known_before(&self, question: &Question, now: Instant) -> Option<Result<(), Refusal>> {
-        let user = lock(&self.users).get_late(&question.token, now, OUTAGE)?;
-        let allowed = lock(&self.rights).get_late(question, now, OUTAGE)?;
+        let user = self.users.lock().get_late(&question.token, now, OUTAGE)?;
+        let allowed = self.rights.lock().get_late(question, now, OUTAGE)?;
         Some(question.verdict(&user, allowed))
     }
 
     /// What earlier answers say.
     fn known(&self, question: &Question, now: Instant) -> Option<Result<(), Refusal>> {
-        if lock(&self.strangers).get(&question.token, now).is_some() {
+        if self.strangers.lock().get(&question.token, now).is_some() {
             return Some(Err(Refusal::BadToken));
         }
-        let user = lock(&self.users).get(&question.token, now)?;
-        let allowed = lock(&self.rights).get(question, now)?;
+        let user = self.users.lock().get(&question.token, now)?;
+        let allowed = self.rights.lock().get(question, now)?;
         Some(question.verdict(&user, allowed))
     }
 
@@ -166,26 +164,26 @@ impl Authorizer {
         if let Some(known) = self.known(question, now) {
             return Ok(known);
         }
-        let known = lock(&self.users).get(&question.token, now);
+        let known = self.users.lock().get(&question.token, now);
         let user = match known {
             Some(user) => user,
             None => match self.user_of(secret).await? {
                 Some(user) => {
-                    lock(&self.users).put(question.token, user.clone(), now, AUTHENTICATED);
+                    self.users.lock().put(question.token, user.clone(), now, AUTHENTICATED);
                     user
                 }
                 None => {
-                    lock(&self.strangers).put(question.token, (), now, DENIED);
+                    self.strangers.lock().put(question.token, (), now, DENIED);
                     return Ok(Err(Refusal::BadToken));
                 }
             },
         };
-        let known = lock(&self.rights).get(question, now);
+        let known = self.rights.lock().get(question, now);
         let allowed = match known {
             Some(allowed) => allowed,
             None => {
                 let allowed = self.may(&user, question).await?;
-                lock(&self.rights).put(question.clone(), allowed, now, if allowed { ALLOWED } else { DENIED });
+                self.rights.lock().put(question.clone(), allowed, now, if allowed { ALLOWED } else { DENIED });
                 allowed
             }
         };
@@ -232,11 +230,6 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it is locked.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! TLS from two files, which may be renewed while it is served from.
 
 use crate::signals::Hangups;
+use parking_lot::RwLock;
 use std::{
     fmt, fs,
     path::PathBuf,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -137,14 +138,14 @@ impl Certificate {
         let pair = Arc::new(self.files.parse(pem, &self.provider)?);
         self.health.served(&pair);
         // Nothing panics while it is locked.
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = pair;
+        *self.current.write() = pair;
         Ok(())
     }
 }
 
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.read().unwrap_or_else(PoisonError::into_inner).clone())
+        Some(self.current.read().clone())
     }
 }
 

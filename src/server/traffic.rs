@@ -3,12 +3,10 @@
 use super::routes::PATHS;
 use crate::exposition::metrics::HttpCounts;
 use http::StatusCode;
+use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 /// What came and what was turned away since the start.
@@ -74,7 +72,7 @@ impl Default for Traffic {
 impl Traffic {
     pub(super) fn count_request(&self, path: &'static str, status: StatusCode) {
         // Nothing panics while it is locked.
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut requests = self.requests.lock();
         *requests.entry((path, status.as_u16())).or_default() += 1;
     }
 
@@ -84,7 +82,7 @@ impl Traffic {
 
     /// All counts so far.
     pub(super) fn counts(&self) -> HttpCounts {
-        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let requests = self.requests.lock();
         HttpCounts {
             requests: requests.iter().map(|((path, code), count)| (*path, *code, *count)).collect(),
             dropped: Dropped::ALL

@@ -10,7 +10,10 @@ use super::frame;
 use super::object::Object;
 use super::sent::SentLog;
 use super::store::{Expired, Store, Stored};
-use crate::cluster::wire::{EndpointSlice, ListMeta, Pod, Service, Status};
+use crate::{
+    cluster::wire::{ListMeta, Service, Status},
+    simulator::messages::{EndpointSlice, Pod},
+};
 use bytes::Bytes;
 use futures::stream::unfold;
 use http::{

@@ -3,7 +3,10 @@
 //! It is the same for every object of a kind, held once, and put in as an object is sent. A cluster of 150,000 pods of real
 //! size then takes no more memory than what tells its pods apart.
 
-use crate::cluster::wire::{Endpoint, EndpointSlice, Pod, PodCondition, Service};
+use crate::{
+    cluster::wire::{Endpoint, Service},
+    simulator::messages::{EndpointSlice, Pod, PodCondition},
+};
 use bytes::Bytes;
 use prost::Message;
 use std::sync::LazyLock;
@@ -280,7 +283,7 @@ fn conditions() -> Vec<PodCondition> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::wire::{PodIp, PodStatus};
+    use crate::simulator::messages::{PodIp, PodStatus};
 
     #[test]
     fn a_body_makes_an_object_as_long_as_a_real_one_and_changes_nothing_that_is_read() {

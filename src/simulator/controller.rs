@@ -16,7 +16,10 @@ use super::frame::EventKind;
 use super::object::{is_ready, selects};
 use super::queue::Queue;
 use super::store::{Event, Key, Store};
-use crate::cluster::wire::{EndpointSlice, Pod, Service};
+use crate::{
+    cluster::wire::Service,
+    simulator::messages::{EndpointSlice, Pod},
+};
 use rand::{SeedableRng, rngs::StdRng};
 use std::{
     collections::{BTreeSet, VecDeque},

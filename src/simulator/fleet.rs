@@ -6,13 +6,13 @@ use super::{
     frame::{self, EventKind},
     store::{Store, Stored},
 };
-use crate::cluster::{
-    event::Resource,
-    object::{CONTROLLER, MANAGED_BY_LABEL, SERVICE_NAME_LABEL},
-    wire::{
-        Endpoint, EndpointConditions, EndpointPort, EndpointSlice, ObjectReference, OwnerReference, Pod, PodCondition,
-        PodIp, PodStatus, Service, ServicePort,
+use crate::{
+    cluster::{
+        object::{CONTROLLER, MANAGED_BY_LABEL, SERVICE_NAME_LABEL},
+        wire::{Endpoint, EndpointConditions, EndpointPort, ObjectReference, OwnerReference, Service, ServicePort},
     },
+    model::Resource,
+    simulator::messages::{EndpointSlice, Pod, PodCondition, PodIp, PodStatus},
 };
 use bytes::Bytes;
 use std::sync::Arc;

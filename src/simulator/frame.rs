@@ -1,7 +1,10 @@
 //! Encodes what goes over the wire, the way the API server's protobuf serializer does.
 //!
 use super::{body::Bodies, object::Object};
-use crate::cluster::wire::{List, ListMeta, MAGIC, ObjectMeta, RawExtension, Status, TypeMeta, Unknown, WatchEvent};
+use crate::{
+    cluster::wire::{List, ListMeta, MAGIC, ObjectMeta, Status},
+    simulator::messages::{RawExtension, TypeMeta, Unknown, WatchEvent},
+};
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 

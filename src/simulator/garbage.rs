@@ -10,7 +10,7 @@ use super::{
     queue::Queue,
     store::{Event, Key, Store},
 };
-use crate::cluster::wire::{EndpointSlice, Service};
+use crate::{cluster::wire::Service, simulator::messages::EndpointSlice};
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
     sync::watch,

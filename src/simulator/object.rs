@@ -1,9 +1,9 @@
 //! What the simulated cluster needs to know of the three resources it holds, and names for their objects.
 
 use super::body::Embodied;
-use crate::cluster::{
-    object::parse_address,
-    wire::{EndpointSlice, Pod, PodCondition, Service},
+use crate::{
+    cluster::{object::parse_address, wire::Service},
+    simulator::messages::{EndpointSlice, Pod, PodCondition},
 };
 use rand::{Rng, RngExt};
 use std::{collections::BTreeMap, net::IpAddr};

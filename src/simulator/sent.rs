@@ -1,9 +1,10 @@
 //! When each event was handed over to its socket: the truth that the daemon's stamps are held against.
 
 use super::object::Object;
+use parking_lot::Mutex;
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         mpsc::{Receiver, Sender, channel},
     },
     time::SystemTime,
@@ -28,12 +29,12 @@ impl SentLog {
     /// Listens from now on, in place of whoever did. Nothing is dropped: what is not read stays in memory.
     pub(super) fn listen(&self) -> Receiver<Sent> {
         let (sender, receiver) = channel();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        *self.0.lock() = Some(sender);
         receiver
     }
 
     pub(super) fn note(&self, object: &impl Object) {
-        let mut listener = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listener = self.0.lock();
         let Some(sender) = &*listener else { return };
         let version = object.resource_version().parse().unwrap_or_default();
         if sender.send(Sent { version, at: SystemTime::now() }).is_err() {

@@ -5,10 +5,14 @@
 
 use super::frame::EventKind;
 use super::object::Object;
-use crate::cluster::wire::{EndpointSlice, Pod, Service};
+use crate::{
+    cluster::wire::Service,
+    simulator::messages::{EndpointSlice, Pod},
+};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// A handle on the cluster's state; clones share it.
@@ -227,7 +231,7 @@ impl Store {
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
         // Only a closure of `update` or `select` can panic under the lock, and both run before anything is written.
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tables.lock()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is counted of one kind of change of one Service.
 
 use super::{Delays, Misses};
-use crate::{cluster::event::Stamp, propagation::Outcome};
+use crate::{ledger::Outcome, model::Stamp};
 
 /// The counts.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use super::{
     minutes::Minute,
     windows::{Slices, Window},
 };
-use crate::{cluster::event::Stamp, propagation::PodRef};
+use crate::{model::Stamp, propagation::PodRef};
 use std::{sync::Arc, time::Duration};
 
 /// A distribution of delays.

@@ -2,7 +2,7 @@
 //! asks.
 
 use super::windows::{SLICE, slice};
-use crate::cluster::event::Stamp;
+use crate::model::Stamp;
 use std::{ops::Range, time::Duration};
 
 /// A minute since counting began. It begins with a slice, and so at no full minute of the wall clock.

@@ -4,7 +4,7 @@ use super::{
     minutes::Minute,
     windows::{Window, slice},
 };
-use crate::cluster::event::Stamp;
+use crate::model::Stamp;
 use std::collections::VecDeque;
 
 /// Missed objectives of one kind of change, of one Service or of all.

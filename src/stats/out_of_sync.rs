@@ -2,7 +2,7 @@
 
 use super::Stats;
 use crate::{
-    cluster::event::Stamp,
+    model::Stamp,
     propagation::{OutOfSyncService, ServiceName, Tracker},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

@@ -2,8 +2,9 @@
 
 use super::{ChangeStats, Delays, Distribution, Misses, OutOfSync, OutOfSyncServices, Stats};
 use crate::{
-    cluster::event::Stamp,
-    propagation::{Change, Outcome, PendingView, ServiceName, Tracker},
+    ledger::{Change, Outcome},
+    model::Stamp,
+    propagation::{PendingView, ServiceName, Tracker},
 };
 use std::{
     collections::{BTreeMap, HashMap},

@@ -5,7 +5,7 @@
 //! changes: 360 slices that hit 70 cells each come to 200 KB. What is older than an hour is dropped.
 
 use super::cells::{Cells, Precision};
-use crate::cluster::event::Stamp;
+use crate::model::Stamp;
 use std::{collections::VecDeque, ops::Range, time::Duration};
 
 /// Length of a slice, and so by how much a window may be longer than its name says: it begins with a slice.

@@ -10,7 +10,7 @@ use self::server::Asked::{List, Version, Watch};
 use self::server::Refusal::{GoAway, Reset};
 use self::server::Speech::{Always, Http2, Nothing, To};
 use anyhow::{Result, ensure};
-use endpointlag::cluster::wire::Pod;
+use endpointlag::simulator::messages::Pod;
 use futures::{StreamExt, stream};
 use std::time::Duration;
 

@@ -6,13 +6,9 @@ use crate::{
     world::{Script, Step, scripts, tell},
 };
 use endpointlag::{
-    cluster::{
-        event::{Event, Seen, Stamp},
-        object::Uid,
-    },
-    propagation::{
-        Change, OutOfSyncEndpoint, OutOfSyncService, Outcome, PendingChange, Report, ServiceName, Size, Tracker,
-    },
+    ledger::{Change, Outcome},
+    model::{Event, Seen, Stamp, Uid},
+    propagation::{OutOfSyncEndpoint, OutOfSyncService, PendingChange, Report, ServiceName, Size, Tracker},
 };
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use std::collections::BTreeMap;

@@ -5,11 +5,9 @@ use crate::{
     world::{Play, Step, scripts, tell},
 };
 use endpointlag::{
-    cluster::{
-        event::{Event, Seen, Stamp},
-        object::{Families, Uid},
-    },
-    propagation::{Change, Outcome, ServiceName, Settings},
+    ledger::{Change, Outcome},
+    model::{Event, Families, Seen, Stamp, Uid},
+    propagation::{ServiceName, Settings},
 };
 use proptest::{
     strategy::{Strategy, ValueTree},

@@ -2,11 +2,12 @@
 
 use crate::apply;
 use endpointlag::{
-    cluster::{
-        event::{Event, Resource, Seen, Stamp},
-        object::{Annotation, Endpoint, EndpointSlice, Families, Family, Pod, Service, SliceOwner, Uid},
+    ledger::{Change, Outcome},
+    model::{
+        Annotation, Endpoint, EndpointSlice, Event, Families, Family, Pod, Resource, Seen, Service, SliceOwner, Stamp,
+        Uid,
     },
-    propagation::{Change, Outcome, Report, Settings, Size, Tracker},
+    propagation::{Report, Settings, Size, Tracker},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,11 +21,7 @@ fn a_flood_stays_within_its_bound_and_is_freed() {
     let (old, new) = (0..PODS / 2, PODS / 2..PODS);
     list(&mut tracker, Resource::Services, (0..SERVICES).map(|number| Event::Service(service(number))));
     list(&mut tracker, Resource::Pods, old.clone().map(|number| Event::Pod(pod(number, 1, true))));
-    list(
-        &mut tracker,
-        Resource::EndpointSlices,
-        (0..SERVICES).map(|number| Event::EndpointSlice(slice(number).encode())),
-    );
+    list(&mut tracker, Resource::EndpointSlices, (0..SERVICES).map(|number| Event::EndpointSlice(slice(number))));
     assert_eq!(tracker.pending_count(), 0);
 
     // Nobody writes slices any more. Old pods fail, flap and go, new ones come: each time as many changes, never more at once.
@@ -91,7 +88,7 @@ fn a_flood_stays_within_its_bound_and_is_freed() {
     }
     for number in 0..SERVICES {
         apply(&mut tracker, live(800), Event::ServiceDeleted(service(number)));
-        apply(&mut tracker, live(800), Event::EndpointSliceDeleted(slice(number).encode()));
+        apply(&mut tracker, live(800), Event::EndpointSliceDeleted(slice(number)));
     }
     assert_eq!(tracker.size(), Size::default());
     assert_eq!(tracker.out_of_sync_endpoints().count(), 0);

@@ -1,7 +1,7 @@
 //! What k8s.io/endpointslice makes of a pod and a Service, written again from its source: for the simulated controller, and
 //! for the reference.
 
-use endpointlag::cluster::object::{Endpoint, EndpointPort, Pod, Service, ServicePort, TargetPort};
+use endpointlag::model::{Endpoint, EndpointPort, Pod, Service, ServicePort, TargetPort};
 
 /// `getEndpointPorts`: the ports that a slice of the Service which lists the pod carries. A port that the pod does not have is
 /// left out. The order of ports in a slice means nothing, so they come sorted.

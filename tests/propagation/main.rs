@@ -9,7 +9,7 @@ mod week;
 mod world;
 
 use endpointlag::{
-    cluster::event::{Event, Seen},
+    model::{Event, Seen},
     propagation::Tracker,
 };
 

@@ -18,11 +18,9 @@ use self::{
 };
 use crate::world::Step;
 use endpointlag::{
-    cluster::{
-        event::{Event, Resource, Seen, Stamp},
-        object::{Pod, Service, Uid},
-    },
-    propagation::{Change, Outcome, ServiceName, Settings},
+    ledger::{Change, Outcome},
+    model::{Event, Pod, Resource, Seen, Service, Stamp, Uid},
+    propagation::{ServiceName, Settings},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

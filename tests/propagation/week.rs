@@ -10,7 +10,7 @@ use self::{
 };
 use crate::apply;
 use endpointlag::{
-    cluster::event::{Event, Resource, Seen, Stamp},
+    model::{Event, Resource, Seen, Stamp},
     propagation::{Settings, Size, Tracker},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};

@@ -1,7 +1,10 @@
 //! One HTTP/2 connection for all that one scope asks: what holds one of its streams up holds up all of them, and PINGs say in a second
 //! whether it holds any up.
 
-use crate::cluster::{clock::Clock, event::Stamp, health::LinkHealth};
+use crate::{
+    cluster::{clock::Clock, health::LinkHealth},
+    model::Stamp,
+};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use h2::{

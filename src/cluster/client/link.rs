@@ -9,10 +9,12 @@ use super::{
     exchange::Exchange,
     http2::{self, Keeping},
 };
-use crate::cluster::{
-    clock::Clock,
-    event::Stamp,
-    health::{LinkHealth, Protocol},
+use crate::{
+    cluster::{
+        clock::Clock,
+        health::{LinkHealth, Protocol},
+    },
+    model::Stamp,
 };
 use hyper_util::{client::legacy::connect::Connection as _, rt::TokioIo};
 use std::{

@@ -1,15 +1,16 @@
 use super::*;
+use crate::simulator::messages;
 use proptest::prelude::*;
 use std::time::Duration;
 
 #[derive(Default)]
 struct Collected {
-    events: Vec<(Seen, Event)>,
+    events: Vec<(Seen, Event<EncodedEndpoint>)>,
     malformed: Vec<ObjectError>,
 }
 
 impl Sink for Collected {
-    fn event(&mut self, seen: Seen, event: Event) {
+    fn event(&mut self, seen: Seen, event: Event<EncodedEndpoint>) {
         self.events.push((seen, event));
     }
 
@@ -23,17 +24,17 @@ fn at() -> Stamp {
 }
 
 fn enveloped(object: &impl Message) -> Bytes {
-    let unknown = wire::Unknown { type_meta: None, raw: object.encode_to_vec().into() };
+    let unknown = messages::Unknown { type_meta: None, raw: object.encode_to_vec().into() };
     [&wire::MAGIC[..], &unknown.encode_to_vec()].concat().into()
 }
 
 fn frame(kind: &str, object: &impl Message) -> Bytes {
-    let object = wire::RawExtension { raw: enveloped(object) };
-    wire::WatchEvent { kind: kind.into(), object }.encode_to_vec().into()
+    let object = messages::RawExtension { raw: enveloped(object) };
+    messages::WatchEvent { kind: kind.into(), object }.encode_to_vec().into()
 }
 
-fn pod(uid: &str, version: &str) -> wire::Pod {
-    let mut pod = wire::Pod::default();
+fn pod(uid: &str, version: &str) -> messages::Pod {
+    let mut pod = messages::Pod::default();
     pod.metadata.uid = uid.into();
     pod.metadata.resource_version = version.into();
     pod
@@ -107,7 +108,7 @@ fn an_address_that_is_none_is_counted_once_and_the_pod_is_used() {
     let mut with = |kind: &str, version: &str, address: &str| {
         let mut pod = pod("a", version);
         let ip = address.into();
-        pod.status = Some(wire::PodStatus { pod_ips: vec![wire::PodIp { ip }], ..Default::default() });
+        pod.status = Some(messages::PodStatus { pod_ips: vec![messages::PodIp { ip }], ..Default::default() });
         decoder.frame(at(), &frame(kind, &pod), Late::UpTo(0), &mut sink).expect("goes on");
         (sink.events.len(), sink.malformed.len())
     };

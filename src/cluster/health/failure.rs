@@ -1,6 +1,6 @@
 //! What is wrong with a watch, and when that is worth a line in the log.
 
-use crate::cluster::event::Stamp;
+use crate::model::Stamp;
 use std::{fmt, time::Duration};
 
 /// A cause that lasts is told again after this long.

@@ -3,14 +3,12 @@
 //! A connection that is slow for a while, or carries nothing any more, does not say so. PINGs do: what is read while one waits for its
 //! answer for longer than usual, or right after, may have been on its way for as long.
 
-use crate::cluster::event::Stamp;
+use crate::model::Stamp;
+use parking_lot::{Mutex, MutexGuard};
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{
-            AtomicU8, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
-        },
+    sync::atomic::{
+        AtomicU8, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
     },
     time::Duration,
 };
@@ -165,8 +163,8 @@ impl LinkHealth {
         (is_waiting || was_slow).then(|| self.complete_through())
     }
 
-    fn usual(&self) -> std::sync::MutexGuard<'_, Usual> {
-        self.usual.lock().unwrap_or_else(PoisonError::into_inner)
+    fn usual(&self) -> MutexGuard<'_, Usual> {
+        self.usual.lock()
     }
 }
 

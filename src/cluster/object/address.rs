@@ -1,6 +1,24 @@
-//! Addresses as the EndpointSlice controller reads them.
+//! Addresses and their families, as the EndpointSlice controller reads them.
 
+use crate::model::Family;
 use std::net::IpAddr;
+
+/// The family that the API names so.
+pub(super) fn parse_family(text: &str) -> Option<Family> {
+    match text {
+        "IPv4" => Some(Family::V4),
+        "IPv6" => Some(Family::V6),
+        _ => None,
+    }
+}
+
+/// The family of an address, if it is one.
+pub(super) fn family_of_address(text: &str) -> Option<Family> {
+    Some(match parse_address(text)? {
+        IpAddr::V4(_) => Family::V4,
+        IpAddr::V6(_) => Family::V6,
+    })
+}
 
 /// Reads an address as `ParseIPSloppy` of k8s.io/utils does, which lets numbers begin with zeros. API servers before 1.36 accept
 /// that, and keep what they have. An IPv4 address that is written as an IPv6 one is IPv4, as `To4` has it.

@@ -1,7 +1,10 @@
 //! What is read of every object's metadata.
 
-use super::{ObjectError, Uid};
-use crate::cluster::wire::fields::{Fields, MessageError, Value, entry, text};
+use super::ObjectError;
+use crate::{
+    cluster::wire::fields::{Fields, MessageError, Value, entry, text},
+    model::Uid,
+};
 use std::collections::BTreeMap;
 
 /// Metadata where it lies.

@@ -1,44 +1,10 @@
 //! Pods.
 
-use super::{Families, Family, ObjectError, Uid, meta::Meta};
-use crate::cluster::wire::fields::{Fields, MessageError, Value, entry, text};
-use std::collections::BTreeMap;
-
-/// What the measurement knows of a pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pod {
-    /// Identity.
-    pub uid: Uid,
-    /// Namespace.
-    pub namespace: String,
-    /// Name.
-    pub name: String,
-    /// Version of this state; comparable with those of other pods only.
-    pub resource_version: u64,
-    /// What selectors match.
-    pub labels: BTreeMap<String, String>,
-    /// The condition `Ready` is `True`; of several, the first.
-    pub ready: bool,
-    /// deletionTimestamp is set.
-    pub terminating: bool,
-    /// The phase is Succeeded or Failed, from which nothing comes back.
-    pub terminal: bool,
-    /// Families it has an address of, as far as they can be read.
-    pub families: Families,
-    /// Container ports with a name, in the order in which the controller looks them up.
-    pub ports: Vec<NamedPort>,
-}
-
-/// A container port that a Service may name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct NamedPort {
-    /// Its name.
-    pub name: String,
-    /// `TCP`, `UDP` or `SCTP`.
-    pub protocol: String,
-    /// Its number.
-    pub number: i32,
-}
+use super::{ObjectError, address::family_of_address, meta::Meta};
+use crate::{
+    cluster::wire::fields::{Fields, MessageError, Value, entry, text},
+    model::{Families, NamedPort, Pod},
+};
 
 /// What is read of a pod beside its metadata, and what of a container.
 #[derive(Debug, Default)]
@@ -55,52 +21,48 @@ struct Parts {
     sidecar_ports: Vec<NamedPort>,
 }
 
-// === impl Pod ===
-
-impl Pod {
-    /// Reads an encoded `v1` Pod, and says what of it cannot be read though the rest can be used. Field numbers are those of
-    /// [`wire::Pod`](crate::cluster::wire::Pod).
-    ///
-    /// # Errors
-    /// If it is none, or has no identity.
-    pub fn decode(message: &[u8]) -> Result<(Self, Option<ObjectError>), ObjectError> {
-        let (mut meta, mut parts) = (Meta::default(), Parts::default());
-        let mut read = || -> Result<(), MessageError> {
-            for field in Fields::of(message) {
-                match field? {
-                    (1, Value::Bytes(message)) => meta.read(message)?,
-                    (2, Value::Bytes(message)) => parts.read_spec(message)?,
-                    (3, Value::Bytes(message)) => parts.read_status(message)?,
-                    _ => {}
-                }
+/// Reads an encoded `v1` Pod, and says what of it cannot be read though the rest can be used. Field numbers are those of
+/// [`messages::Pod`](crate::simulator::messages::Pod).
+///
+/// # Errors
+/// If it is none, or has no identity.
+pub fn decode_pod(message: &[u8]) -> Result<(Pod, Option<ObjectError>), ObjectError> {
+    let (mut meta, mut parts) = (Meta::default(), Parts::default());
+    let mut read = || -> Result<(), MessageError> {
+        for field in Fields::of(message) {
+            match field? {
+                (1, Value::Bytes(message)) => meta.read(message)?,
+                (2, Value::Bytes(message)) => parts.read_spec(message)?,
+                (3, Value::Bytes(message)) => parts.read_status(message)?,
+                _ => {}
             }
-            Ok(())
-        };
-        read().map_err(|source| ObjectError::Undecodable { kind: "Pod", source })?;
-        let (uid, resource_version) = meta.identity("Pod")?;
-        let Parts { ready, terminal, families, bad_address, mut ports, sidecar_ports } = parts;
-        // Ordinary containers first, then sidecars: the first match wins, as in `FindPort` of k8s.io/endpointslice.
-        ports.extend(sidecar_ports);
-        let (namespace, name) = (meta.namespace.to_owned(), meta.name.to_owned());
-        let unread = bad_address.map(|address| ObjectError::BadAddress {
-            namespace: namespace.clone(),
-            name: name.clone(),
-            address,
-        });
-        let pod = Self {
-            uid,
-            resource_version,
-            namespace,
-            name,
-            labels: meta.labels(),
-            ready: ready.unwrap_or_default(),
-            terminating: meta.terminating,
-            terminal,
-            families,
-            ports,
-        };
-        Ok((pod, unread))
-    }
+        }
+        Ok(())
+    };
+    read().map_err(|source| ObjectError::Undecodable { kind: "Pod", source })?;
+    let (uid, resource_version) = meta.identity("Pod")?;
+    let Parts { ready, terminal, families, bad_address, mut ports, sidecar_ports } = parts;
+    // Ordinary containers first, then sidecars: the first match wins, as in `FindPort` of k8s.io/endpointslice.
+    ports.extend(sidecar_ports);
+    let (namespace, name) = (meta.namespace.to_owned(), meta.name.to_owned());
+    let unread = bad_address.map(|address| ObjectError::BadAddress {
+        namespace: namespace.clone(),
+        name: name.clone(),
+        address,
+    });
+    let pod = Pod {
+        uid,
+        resource_version,
+        namespace,
+        name,
+        labels: meta.labels(),
+        ready: ready.unwrap_or_default(),
+        terminating: meta.terminating,
+        terminal,
+        families,
+        ports,
+    };
+    Ok((pod, unread))
 }
 
 // === impl Parts ===
@@ -148,7 +110,7 @@ impl Parts {
                 ip = text(bytes)?;
             }
         }
-        match Family::of_address(ip) {
+        match family_of_address(ip) {
             Some(family) => self.families.insert(family),
             None => self.bad_address = Some(ip.to_owned()),
         }
@@ -186,31 +148,35 @@ fn named_port(message: &[u8]) -> Result<Option<NamedPort>, MessageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::wire;
+    use crate::{
+        cluster::wire,
+        model::{Family, Uid},
+        simulator::messages,
+    };
     use prost::Message;
 
     #[test]
     fn an_object_without_identity_is_refused() {
-        let error = Pod::decode(&[]).expect_err("no UID");
+        let error = decode_pod(&[]).expect_err("no UID");
         assert_eq!(error.to_string(), "Pod / has no UID");
-        let mut pod = wire::Pod::default();
+        let mut pod = messages::Pod::default();
         pod.metadata.uid = "u".into();
         pod.metadata.resource_version = "new".into();
-        assert!(matches!(Pod::decode(&pod.encode_to_vec()), Err(ObjectError::BadVersion { .. })));
-        let error = Pod::decode(&[0x0a, 9]).expect_err("cut off");
+        assert!(matches!(decode_pod(&pod.encode_to_vec()), Err(ObjectError::BadVersion { .. })));
+        let error = decode_pod(&[0x0a, 9]).expect_err("cut off");
         assert!(error.to_string().starts_with("malformed Pod: "), "{error}");
     }
 
     #[test]
     fn all_that_is_known_of_a_pod_is_read() {
-        let container = |name: &str, restart_policy: Option<&str>| wire::Container {
-            ports: vec![wire::ContainerPort { name: name.into(), container_port: 80, protocol: "TCP".into() }],
+        let container = |name: &str, restart_policy: Option<&str>| messages::Container {
+            ports: vec![messages::ContainerPort { name: name.into(), container_port: 80, protocol: "TCP".into() }],
             restart_policy: restart_policy.map(Into::into),
         };
-        let condition = |kind: &str, status: &str| wire::PodCondition { kind: kind.into(), status: status.into() };
-        let ip = |ip: &str| wire::PodIp { ip: ip.into() };
-        let pod = wire::Pod {
-            metadata: wire::LabelledMeta {
+        let condition = |kind: &str, status: &str| messages::PodCondition { kind: kind.into(), status: status.into() };
+        let ip = |ip: &str| messages::PodIp { ip: ip.into() };
+        let pod = messages::Pod {
+            metadata: messages::LabelledMeta {
                 name: "cart-1".into(),
                 namespace: "shop".into(),
                 uid: "u".into(),
@@ -218,11 +184,11 @@ mod tests {
                 deletion_timestamp: Some(wire::Time { seconds: 1 }),
                 labels: [("app".into(), "cart".into()), ("empty".into(), String::new())].into(),
             },
-            spec: Some(wire::PodSpec {
+            spec: Some(messages::PodSpec {
                 init_containers: vec![container("setup", None), container("proxy", Some("Always"))],
                 containers: vec![container("web", None), container("", None)],
             }),
-            status: Some(wire::PodStatus {
+            status: Some(messages::PodStatus {
                 phase: "Failed".into(),
                 conditions: vec![condition("Ready", "True"), condition("Initialized", "False")],
                 pod_ip: "10.0.0.1".into(),
@@ -245,19 +211,19 @@ mod tests {
         };
         let unread =
             ObjectError::BadAddress { namespace: "shop".into(), name: "cart-1".into(), address: "nonsense".into() };
-        assert_eq!(Pod::decode(&pod.encode_to_vec()), Ok((expected, Some(unread))));
+        assert_eq!(decode_pod(&pod.encode_to_vec()), Ok((expected, Some(unread))));
     }
 
     #[test]
     fn of_several_ready_conditions_the_first_counts() {
         let ready = |statuses: &[&str]| {
-            let mut pod = wire::Pod::default();
+            let mut pod = messages::Pod::default();
             pod.metadata.uid = "u".into();
             pod.metadata.resource_version = "1".into();
             let conditions =
-                statuses.iter().map(|it| wire::PodCondition { kind: "Ready".into(), status: (*it).into() });
-            pod.status = Some(wire::PodStatus { conditions: conditions.collect(), ..Default::default() });
-            Pod::decode(&pod.encode_to_vec()).expect("whole").0.ready
+                statuses.iter().map(|it| messages::PodCondition { kind: "Ready".into(), status: (*it).into() });
+            pod.status = Some(messages::PodStatus { conditions: conditions.collect(), ..Default::default() });
+            decode_pod(&pod.encode_to_vec()).expect("whole").0.ready
         };
         assert!(!ready(&[]));
         assert!(!ready(&["False", "True"]));
@@ -268,12 +234,14 @@ mod tests {
     #[test]
     fn addresses_count_for_the_family_that_the_controller_takes_them_for() {
         let families = |address: &str| {
-            let mut pod = wire::Pod::default();
+            let mut pod = messages::Pod::default();
             pod.metadata.uid = "u".into();
             pod.metadata.resource_version = "1".into();
-            pod.status =
-                Some(wire::PodStatus { pod_ips: vec![wire::PodIp { ip: address.into() }], ..Default::default() });
-            let (pod, unread) = Pod::decode(&pod.encode_to_vec()).expect("whole");
+            pod.status = Some(messages::PodStatus {
+                pod_ips: vec![messages::PodIp { ip: address.into() }],
+                ..Default::default()
+            });
+            let (pod, unread) = decode_pod(&pod.encode_to_vec()).expect("whole");
             (pod.families.iter().collect::<Vec<_>>(), unread.is_some())
         };
         assert_eq!(families("10.02.0.7"), (vec![Family::V4], false));

@@ -1,10 +1,12 @@
 //! Why a connection of a watch ended, and what follows from it.
 
-use crate::cluster::{
-    client::{Loss, Lost, RequestError},
-    event::Stamp,
-    health::{Failure, Restart},
-    intake::Progress,
+use crate::{
+    cluster::{
+        client::{Loss, Lost, RequestError},
+        health::{Failure, Restart},
+        intake::Progress,
+    },
+    model::Stamp,
 };
 use http::StatusCode;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Whether what a watch reads is told as it happens.
 
-use crate::cluster::{decode::Late, event::Stamp};
+use crate::{cluster::decode::Late, model::Stamp};
 use std::time::Duration;
 
 /// How long after all was read something may still come that lay at the server: the server knows a version some time before each of its

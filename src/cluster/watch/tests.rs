@@ -1,11 +1,14 @@
 use super::*;
-use crate::cluster::{
-    client::{ApiClient, WatchProtocol},
-    decode::Late,
-    event::Resource,
-    health::LinkHealth,
-    intake::{Deliveries, StreamFailure},
-    wire,
+use crate::{
+    cluster::{
+        client::{ApiClient, WatchProtocol},
+        decode::Late,
+        health::LinkHealth,
+        intake::{Deliveries, StreamFailure},
+        wire,
+    },
+    model::Resource,
+    simulator::messages,
 };
 use prost::Message;
 use tokio::{
@@ -113,7 +116,7 @@ async fn serve_watches(listener: TcpListener, version: &'static str, streams: mp
             }
             let metadata = Some(wire::ListMeta { resource_version: version.into(), r#continue: String::new() });
             let list = wire::List { metadata, items: Vec::new() }.encode_to_vec().into();
-            let body = [&wire::MAGIC[..], &wire::Unknown { type_meta: None, raw: list }.encode_to_vec()].concat();
+            let body = [&wire::MAGIC[..], &messages::Unknown { type_meta: None, raw: list }.encode_to_vec()].concat();
             let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
             connection.write_all(&[head.as_bytes(), &body].concat()).await
         });

@@ -6,8 +6,9 @@ use super::{
     seconds, time,
 };
 use crate::{
+    ledger::Outcome,
     measuring::{Changes, Now},
-    propagation::{Ended, Outcome, PendingChange, PodRef, ServiceName},
+    propagation::{Ended, PendingChange, PodRef, ServiceName},
     stats::{KEPT, Selection},
 };
 use serde::Serialize;
@@ -138,7 +139,7 @@ impl<'a> EndedLine<'a> {
             _ => None,
         };
         // A stamp lies after the clock's origin by more than any delay that it ended.
-        let started = |delay| crate::cluster::event::Stamp::new(ended.at.since_origin().saturating_sub(delay));
+        let started = |delay| crate::model::Stamp::new(ended.at.since_origin().saturating_sub(delay));
         Self {
             line: Line::new(&ended.service, ended.pod.as_ref(), ended.change.as_str()),
             outcome: ended.outcome.as_str(),

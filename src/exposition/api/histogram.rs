@@ -6,8 +6,9 @@ use super::{
     time,
 };
 use crate::{
+    ledger::Change,
     measuring::Now,
-    propagation::{Change, ServiceName},
+    propagation::ServiceName,
     stats::{Cells, ClusterView, Cut, Distribution, Precision, Selection, Table, UNITS_PER_SECOND, Window},
 };
 use hdrhistogram::Histogram;

@@ -6,8 +6,8 @@ use super::{
     seconds, time,
 };
 use crate::{
+    ledger::Change,
     measuring::Now,
-    propagation::Change,
     stats::{ClusterView, Cut, Distribution, Minute, Misses, OCTAVES, Precision, Selection, Table, octave_end},
 };
 use serde::Serialize;

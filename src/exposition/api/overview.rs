@@ -2,8 +2,9 @@
 
 use super::{ByWindow, Quantiles, age, seconds, time};
 use crate::{
-    cluster::{event::Stamp, health::WatchHealth},
+    cluster::health::WatchHealth,
     measuring::Now,
+    model::Stamp,
     stats::{ClusterView, Cut, Window},
 };
 use serde::Serialize;

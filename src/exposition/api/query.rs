@@ -1,7 +1,7 @@
 //! Query parameters, each known by name and checked.
 
 use crate::{
-    propagation::Change,
+    ledger::Change,
     stats::{Selection, Window},
 };
 use std::{borrow::Cow, collections::BTreeMap, str::FromStr};

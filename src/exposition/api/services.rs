@@ -6,9 +6,10 @@ use super::{
     seconds, time, windows,
 };
 use crate::{
-    cluster::event::Stamp,
+    ledger::Outcome,
     measuring::Now,
-    propagation::{Outcome, ServiceName},
+    model::Stamp,
+    propagation::ServiceName,
     stats::{Cut, Measured, Precision, Row, Selection, Table, Window},
 };
 use serde::Serialize;

@@ -1,8 +1,9 @@
 use super::*;
 use crate::{
-    cluster::object::Uid,
+    ledger::{Change, Outcome},
     measuring::Changes,
-    propagation::{Change, Ended, OutOfSyncEndpoint, Outcome, PendingChange, PodRef, Report, ServiceName},
+    model::Uid,
+    propagation::{Ended, OutOfSyncEndpoint, PendingChange, PodRef, Report, ServiceName},
     stats::{Bounds, Limits, Measured, OutOfSync, Recent, Selection, Stats, Table},
 };
 use serde_json::Value;

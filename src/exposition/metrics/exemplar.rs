@@ -19,7 +19,7 @@ pub(super) fn labels(pod: &PodRef) -> Option<Vec<(&'static str, String)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::object::Uid;
+    use crate::model::Uid;
 
     fn names(length: usize) -> Option<Vec<&'static str>> {
         let uid = Uid::from("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0");

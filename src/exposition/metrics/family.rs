@@ -5,7 +5,7 @@ use super::{
     table::{Kind, Metric},
 };
 use crate::{
-    cluster::event::Stamp,
+    model::Stamp,
     stats::{Bounds, Buckets, Exemplar},
 };
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric as Row, MetricFamily};

@@ -1,7 +1,8 @@
 use super::*;
 use crate::{
-    cluster::object::Uid,
-    propagation::{Change, Ended, PodRef, Report, ServiceName},
+    ledger::Change,
+    model::Uid,
+    propagation::{Ended, PodRef, Report, ServiceName},
     stats::{Bounds, Limits, OutOfSync, Stats},
 };
 use prost::Message;

@@ -6,11 +6,7 @@ use super::*;
 fn the_objects_of_the_first_list_are_no_changes() {
     let mut scene = Scene::blank();
     scene.list(0, Resource::Pods, [Event::Pod(pod("p"))].into_iter());
-    scene.list(
-        0,
-        Resource::EndpointSlices,
-        [Event::EndpointSlice(slice("s", vec![shown_ready("p")]).encode())].into_iter(),
-    );
+    scene.list(0, Resource::EndpointSlices, [Event::EndpointSlice(slice("s", vec![shown_ready("p")]))].into_iter());
     // A watch that is through with its list brings changes while another still lists: not measured either.
     scene.pod(10, unready("p"));
     scene.pod(20, pod("p"));
@@ -38,10 +34,10 @@ fn a_change_or_a_reflection_from_a_replay_has_no_delay() {
     scene.apply(1000, Arrival::Late, Event::Pod(pod("p")));
     scene.shows(1010, vec![shown_ready("p")]);
     scene.pod(2000, unready("p"));
-    scene.apply(2010, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_unready("p")]).encode()));
+    scene.apply(2010, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_unready("p")])));
     assert_eq!(scene.ended(), ["ready p censored", "unready p censored"]);
     // Both orders.
-    scene.apply(3000, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_ready("p")]).encode()));
+    scene.apply(3000, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_ready("p")])));
     scene.pod(3001, pod("p"));
     scene.lost(3900, Resource::Pods);
     scene.shows(4000, vec![shown_unready("p")]);
@@ -53,7 +49,7 @@ fn a_change_or_a_reflection_from_a_replay_has_no_delay() {
 fn a_change_pending_across_a_gap_keeps_its_time_if_a_live_event_shows_it() {
     let mut scene = Scene::with_service();
     scene.pod(1000, pod("p"));
-    scene.apply(9000, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_unready("p")]).encode()));
+    scene.apply(9000, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_unready("p")])));
     scene.shows(9500, vec![shown_ready("p")]);
     assert_eq!(scene.ended(), ["ready p propagated 8500"]);
 }
@@ -65,11 +61,7 @@ fn a_new_list_finds_missed_deletions_and_invents_nothing() {
     scene.list(1000, Resource::Pods, [Event::Pod(pod("q"))].into_iter());
     assert_eq!((scene.ended(), scene.pending()), (vec![], vec!["removed 1".to_owned()]));
     scene.list(1100, Resource::Services, [Event::Service(service())].into_iter());
-    scene.list(
-        1200,
-        Resource::EndpointSlices,
-        [Event::EndpointSlice(slice("s", vec![shown_ready("q")]).encode())].into_iter(),
-    );
+    scene.list(1200, Resource::EndpointSlices, [Event::EndpointSlice(slice("s", vec![shown_ready("q")]))].into_iter());
     assert_eq!((scene.ended(), scene.pending()), (vec!["removed p censored".to_owned()], vec![]));
 }
 
@@ -114,11 +106,7 @@ fn while_a_watch_is_lost_nothing_misses_its_objective_and_nothing_is_timed() {
     scene.tracker.advance(at(100_000));
     assert_eq!(scene.tracker.reports().count(), 0);
     assert_eq!(scene.pending(), ["unready 2"]);
-    scene.apply(
-        100_000,
-        Arrival::Late,
-        Event::EndpointSlice(slice("s", vec![shown_unready("p"), shown_ready("q")]).encode()),
-    );
+    scene.apply(100_000, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_unready("p"), shown_ready("q")])));
     scene.restored(100_100, Resource::EndpointSlices);
     assert_eq!(scene.reported(), ["unready p censored"]);
     // Now it is seen that the other is not there yet.

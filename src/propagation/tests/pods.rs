@@ -166,7 +166,7 @@ fn an_endpoint_that_moves_between_slices_never_left() {
     scene.slice(1000, slice("t", vec![shown_ready("p")]));
     scene.shows(1001, vec![]);
     scene.shows(1002, vec![shown_ready("p")]);
-    scene.apply(1003, Arrival::Live, Event::EndpointSliceDeleted(slice("t", vec![]).encode()));
+    scene.apply(1003, Arrival::Live, Event::EndpointSliceDeleted(slice("t", vec![])));
     assert_eq!((scene.ended(), scene.pending()), (vec![], vec![]));
     scene.slice(2000, slice("t", vec![shown_ready("p")]));
     scene.delete_pod(3000, "p");

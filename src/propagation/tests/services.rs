@@ -69,7 +69,7 @@ fn an_edit_that_changes_nothing_in_the_slices_is_no_change() {
     let mut scene = Scene::with_pod();
     scene.service(1000, Service { objective: Annotation::Set(millis(10)), ..service() });
     let named = ServicePort { target: TargetPort::Name("http".into()), ..port(0) };
-    let http = crate::cluster::object::NamedPort { name: "http".into(), protocol: "TCP".into(), number: 8080 };
+    let http = crate::model::NamedPort { name: "http".into(), protocol: "TCP".into(), number: 8080 };
     let listed = vec![Pod { ports: vec![http], ..pod("p") }];
     let mut by_name = Scene::listed(listed, vec![service()], vec![slice("s", vec![shown_ready("p")])]);
     by_name.service(1000, Service { ports: vec![named], ..service() });
@@ -125,7 +125,7 @@ fn a_service_made_anew_under_its_name_is_another() {
     scene.apply(1200, Arrival::Live, Event::ServiceDeleted(service()));
     scene.shows(1300, vec![shown_ready("p")]);
     assert_eq!(scene.pending(), ["service 1"], "a slice of the old one shows nothing of the new one");
-    scene.apply(1400, Arrival::Live, Event::EndpointSliceDeleted(slice("s", vec![]).encode()));
+    scene.apply(1400, Arrival::Live, Event::EndpointSliceDeleted(slice("s", vec![])));
     scene.slice(1500, slice_of("anew", "t", vec![shown_ready("p")]));
     assert_eq!(scene.ended(), ["service - propagated 400"]);
 }
@@ -223,7 +223,7 @@ fn a_family_that_the_service_dropped_is_awaited_until_no_slice_lists_its_pods() 
         (scene.pending(), scene.out_of_sync()),
         (vec!["service 1".to_owned()], vec!["p since 1000 traffic".into()])
     );
-    scene.apply(1500, Arrival::Live, Event::EndpointSliceDeleted(v6(vec![]).encode()));
+    scene.apply(1500, Arrival::Live, Event::EndpointSliceDeleted(v6(vec![])));
     assert_eq!((scene.ended(), scene.out_of_sync()), (vec!["service - propagated 500".to_owned()], vec![]));
 }
 

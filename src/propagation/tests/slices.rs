@@ -1,8 +1,22 @@
 //! Slices that are written again and again.
 
 use super::*;
-use crate::cluster::object::EncodedEndpoint;
-use bytes::Bytes;
+use crate::model::SliceEndpoint;
+
+/// An endpoint, or what came in place of one.
+#[derive(Hash)]
+struct Sent(Option<Endpoint>);
+
+#[derive(Debug)]
+struct NoEndpoint;
+
+impl SliceEndpoint for Sent {
+    type Error = NoEndpoint;
+
+    fn read(&self) -> Result<Option<Endpoint>, NoEndpoint> {
+        self.0.clone().map(Some).ok_or(NoEndpoint)
+    }
+}
 
 #[test]
 fn only_what_changed_in_a_slice_moves_anything() {
@@ -31,8 +45,9 @@ fn only_what_changed_in_a_slice_moves_anything() {
 fn an_endpoint_that_is_none_leaves_its_slice_as_it_was() {
     let mut scene = Scene::with_pod();
     scene.pod(1000, unready("p"));
-    let mut broken = slice("s", vec![shown_unready("p"), shown_ready("never-kept")]).encode();
-    broken.endpoints.push(EncodedEndpoint::from(Bytes::from_static(&[0xff])));
+    let endpoints = [Some(shown_unready("p")), Some(shown_ready("never-kept")), None].map(Sent).into();
+    let EndpointSlice { uid, namespace, name, resource_version, owner, ports, .. } = slice("s", vec![]);
+    let broken = EndpointSlice { uid, namespace, name, resource_version, owner, ports, endpoints };
     scene.tracker.apply(Seen::live(at(1010)), Event::EndpointSlice(broken)).expect_err("no endpoint");
     assert_eq!((scene.ended(), scene.tracker.size().pods), (vec![], 1));
     scene.shows(1020, vec![shown_unready("p")]);

@@ -2,8 +2,8 @@
 
 use super::{Tracker, ports::endpoint_ports};
 use crate::{
-    cluster::{event::Seen, object::Service},
     ledger::{Cause, Change, PendingId},
+    model::{Seen, Service},
     propagation::{
         membership::{PodId, ServiceId},
         overtaken::Written,

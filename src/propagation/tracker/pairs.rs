@@ -2,11 +2,8 @@
 
 use super::Tracker;
 use crate::{
-    cluster::{
-        event::{Resource, Seen, Stamp},
-        object::Families,
-    },
     ledger::{Cause, Change},
+    model::{Families, Resource, Seen, Stamp},
     propagation::{
         membership::{PodId, ServiceId},
         overtaken::Written,

@@ -2,11 +2,8 @@
 
 use super::Tracker;
 use crate::{
-    cluster::{
-        event::{Resource, Seen},
-        object::{Families, NamedPort, Pod, Uid},
-    },
     ledger::Change,
+    model::{Families, NamedPort, Pod, Resource, Seen, Uid},
     propagation::{
         intern::Interner,
         membership::{PodId, ServiceId, SetId},

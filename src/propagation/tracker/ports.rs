@@ -2,7 +2,7 @@
 
 use super::{Tracker, slices::SliceId};
 use crate::{
-    cluster::object::{EndpointPort, NamedPort, Service, TargetPort},
+    model::{EndpointPort, NamedPort, Service, TargetPort},
     propagation::membership::{PodId, ServiceId},
 };
 use std::sync::Arc;

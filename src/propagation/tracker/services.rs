@@ -9,11 +9,8 @@ use super::{
 };
 pub(super) use crate::propagation::pair::Pair;
 use crate::{
-    cluster::{
-        event::{Resource, Seen},
-        object::{Families, Service, Uid},
-    },
     ledger::{Cause, Change},
+    model::{Families, Resource, Seen, Service, Uid},
     propagation::{
         membership::{PodId, ServiceId},
         pair::{Desired, Facts, Marks},

@@ -2,10 +2,7 @@
 
 use super::Tracker;
 use crate::{
-    cluster::{
-        event::{Resource, Seen},
-        object::{EncodedEndpoint, Endpoint, EndpointPort, EndpointSlice, Family, ObjectError, SliceOwner, Uid},
-    },
+    model::{Endpoint, EndpointPort, EndpointSlice, Family, Resource, Seen, SliceEndpoint, SliceOwner, Uid},
     propagation::{
         intern::Interner,
         membership::{PodId, ServiceId},
@@ -44,7 +41,7 @@ pub(super) struct Slice {
 /// One endpoint of a slice.
 #[derive(Clone, Copy, Debug)]
 struct Listed {
-    /// Hash of its bytes, by which it is known again. Two differ with a chance of 1 - 2^-64.
+    /// Its hash, by which it is known again. Two differ with a chance of 1 - 2^-64.
     fingerprint: u64,
     pod: PodId,
     entry: Entry,
@@ -88,11 +85,11 @@ impl Slices {
 
     /// Compares what a slice has to list with what it lists, and reads what is new. Endpoints stay where they are when another is
     /// written, so that one look at each is the rule; whatever is not known again is read.
-    fn compare(&self, known: Option<SliceId>, endpoints: &[EncodedEndpoint]) -> Result<Comparison, ObjectError> {
+    fn compare<E: SliceEndpoint>(&self, known: Option<SliceId>, endpoints: &[E]) -> Result<Comparison, E::Error> {
         let mut old = known.map_or(&[][..], |id| &self.slices[id].listed);
         let mut comparison = Comparison { order: Vec::with_capacity(endpoints.len()), ..Comparison::default() };
         for endpoint in endpoints {
-            let fingerprint = self.fingerprints.hash_one(endpoint.as_bytes());
+            let fingerprint = self.fingerprints.hash_one(endpoint);
             if let Some(at) = old.iter().position(|listed| listed.fingerprint == fingerprint) {
                 comparison.left.extend_from_slice(&old[..at]);
                 comparison.order.push(Origin::Kept(old[at]));
@@ -131,7 +128,7 @@ impl Tracker {
     ///
     /// # Errors
     /// If one of its endpoints cannot be read. The slice is then taken to be as it was.
-    pub(super) fn slice_seen(&mut self, seen: Seen, slice: EndpointSlice<EncodedEndpoint>) -> Result<(), ObjectError> {
+    pub(super) fn slice_seen<E: SliceEndpoint>(&mut self, seen: Seen, slice: EndpointSlice<E>) -> Result<(), E::Error> {
         let Some(owner) = &slice.owner else {
             // Not the controller's; if it was before, it has left the union.
             self.slice_gone(seen, &slice.uid);

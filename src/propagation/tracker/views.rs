@@ -2,8 +2,8 @@
 
 use super::Tracker;
 use crate::{
-    cluster::event::Stamp,
     ledger::Change,
+    model::Stamp,
     propagation::{
         membership::ServiceId,
         report::{PodRef, ServiceName},

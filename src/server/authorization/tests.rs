@@ -52,11 +52,11 @@ impl Scene {
     }
 
     fn asked(&self) -> (usize, usize) {
-        self.cluster.lock().expect("no panic").asked
+        self.cluster.lock().asked
     }
 
     fn change(&self, change: impl FnOnce(&mut Cluster)) {
-        change(&mut self.cluster.lock().expect("no panic"));
+        change(&mut self.cluster.lock());
     }
 }
 
@@ -70,7 +70,7 @@ async fn serve(listener: TcpListener, cluster: Arc<Mutex<Cluster>>) {
             async move {
                 let body = request.into_body().collect().await.expect("a body").to_bytes();
                 let review = serde_json::from_slice(&body).expect("JSON");
-                Ok::<_, Infallible>(cluster.lock().expect("no panic").review(review))
+                Ok::<_, Infallible>(cluster.lock().review(review))
             }
         });
         connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), review));

@@ -1,7 +1,10 @@
 //! Over a real loopback socket, decoded with the messages that the daemon decodes with.
 
-use crate::cluster::wire::{EndpointSlice, List, MAGIC, ObjectMeta, Pod, Service, Status, Unknown, WatchEvent};
 use crate::simulator::{LifeSettings, Settings, Simulator, Store, object::set_ready};
+use crate::{
+    cluster::wire::{List, MAGIC, ObjectMeta, Service, Status},
+    simulator::messages::{EndpointSlice, Pod, Unknown, WatchEvent},
+};
 use bytes::{Buf, Bytes, BytesMut};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};

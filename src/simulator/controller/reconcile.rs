@@ -10,14 +10,14 @@
 //! address and pod name. A pod that comes back under the same name and address is therefore a new endpoint here, and an
 //! update of the old one there.
 
-use crate::cluster::{
-    object::parse_address,
-    wire::{
-        Endpoint, EndpointConditions, EndpointPort, EndpointSlice, ObjectReference, OwnerReference, Pod, Service,
-        ServicePort,
-    },
-};
 use crate::simulator::object::{addresses, fresh_uid, is_ready, name_suffix};
+use crate::{
+    cluster::{
+        object::parse_address,
+        wire::{Endpoint, EndpointConditions, EndpointPort, ObjectReference, OwnerReference, Service, ServicePort},
+    },
+    simulator::messages::{EndpointSlice, Pod},
+};
 use rand::Rng;
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,8 +1,11 @@
 //! The worker on a store, in virtual time.
 
 use super::*;
-use crate::cluster::wire::{PodIp, PodStatus, ServiceSpec};
 use crate::simulator::object::set_ready;
+use crate::{
+    cluster::wire::ServiceSpec,
+    simulator::messages::{PodIp, PodStatus},
+};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::sleep;
 

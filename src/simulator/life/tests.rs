@@ -1,8 +1,8 @@
 //! An hour and more of the simulated cluster, in virtual time.
 
 use super::*;
-use crate::cluster::wire::{EndpointSlice, Pod};
 use crate::simulator::controller::ControllerSettings;
+use crate::simulator::messages::{EndpointSlice, Pod};
 use crate::simulator::object::is_ready;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::sleep;

@@ -4,9 +4,12 @@
 //! clock: [`Life`](super::Life) keeps the schedule.
 
 use super::catalogue::{APPLICATIONS, Application, METRICS_PORT_NAME, PORT, PORT_NAME, WorkloadKind};
-use crate::cluster::wire::{Container, ContainerPort, LabelledMeta, Pod, PodIp, PodSpec, PodStatus, Time};
 use crate::simulator::object::{fresh_uid, name_suffix, set_ready};
 use crate::simulator::store::Store;
+use crate::{
+    cluster::wire::Time,
+    simulator::messages::{Container, ContainerPort, LabelledMeta, Pod, PodIp, PodSpec, PodStatus},
+};
 use rand::{RngExt, rngs::StdRng};
 use std::{
     ops::RangeInclusive,

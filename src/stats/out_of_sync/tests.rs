@@ -1,10 +1,8 @@
 use super::*;
 use crate::{
-    cluster::{
-        event::{Event, Resource, Seen},
-        object::{Annotation, Families, Family, Pod, Service, Uid},
-    },
-    propagation::{Change, Settings},
+    ledger::Change,
+    model::{Annotation, Event, Families, Family, Pod, Resource, Seen, Service, Uid},
+    propagation::Settings,
     stats::{Bounds, Limits, OTHER, Snapshot},
 };
 use std::time::SystemTime;
@@ -41,14 +39,18 @@ fn tracker() -> Tracker {
             objective: Annotation::Absent,
             ignore: Annotation::Absent,
         };
-        tracker.apply(Seen::live(at(1)), Event::Service(service)).expect("usable");
+        apply(&mut tracker, at(1), Event::Service(service));
     }
     tracker
 }
 
+fn apply(tracker: &mut Tracker, at: Stamp, event: Event) {
+    tracker.apply(Seen::live(at), event).expect("usable");
+}
+
 fn list(tracker: &mut Tracker) {
     for resource in Resource::ALL {
-        tracker.apply(Seen::live(at(2)), Event::ListEnded(resource)).expect("usable");
+        apply(tracker, at(2), Event::ListEnded(resource));
     }
 }
 
@@ -67,7 +69,7 @@ fn turn_ready(tracker: &mut Tracker, app: &str, pod: &str, seconds: u64) {
         families,
         ports: Vec::new(),
     };
-    tracker.apply(Seen::live(at(seconds)), Event::Pod(pod)).expect("usable");
+    apply(tracker, at(seconds), Event::Pod(pod));
 }
 
 fn stats(services: usize) -> Stats {

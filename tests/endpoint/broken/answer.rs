@@ -1,7 +1,8 @@
 //! What a broken API server says, piece by piece.
 
-use endpointlag::cluster::wire::{
-    LabelledMeta, List, ListMeta, MAGIC, ObjectMeta, Pod, RawExtension, Status, Unknown, WatchEvent,
+use endpointlag::{
+    cluster::wire::{List, ListMeta, MAGIC, ObjectMeta, Status},
+    simulator::messages::{LabelledMeta, Pod, RawExtension, Unknown, WatchEvent},
 };
 use prost::Message;
 use std::io;

@@ -7,11 +7,8 @@ use super::{
 };
 use crate::kubernetes::endpoint_ports;
 use endpointlag::{
-    cluster::{
-        event::{Resource, Seen},
-        object::Uid,
-    },
-    propagation::Change,
+    ledger::Change,
+    model::{Resource, Seen, Uid},
 };
 use std::collections::BTreeSet;
 

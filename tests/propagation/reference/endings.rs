@@ -2,11 +2,8 @@
 
 use super::{End, Pending, Reference, Verdict, edits::Edit, history::name_of};
 use endpointlag::{
-    cluster::{
-        event::{Resource, Seen, Stamp},
-        object::{Annotation, Uid},
-    },
-    propagation::{Change, Outcome},
+    ledger::{Change, Outcome},
+    model::{Annotation, Resource, Seen, Stamp, Uid},
 };
 use std::time::Duration;
 

@@ -1,11 +1,9 @@
 //! All that was ever heard: every event with its stamp, and what was known after it.
 
 use endpointlag::{
-    cluster::{
-        event::{Event, Resource, Seen},
-        object::{Annotation, EndpointSlice, Families, Pod, Service, Uid},
-    },
-    propagation::{Change, ServiceName},
+    ledger::Change,
+    model::{Annotation, EndpointSlice, Event, Families, Pod, Resource, Seen, Service, Uid},
+    propagation::ServiceName,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -83,9 +81,7 @@ impl View {
             Event::PodDeleted(pod) => drop(view.pods.remove(&pod.uid)),
             Event::Service(service) => drop(view.services.insert(service.uid.clone(), Rc::new(service.clone()))),
             Event::ServiceDeleted(service) => drop(view.services.remove(&service.uid)),
-            Event::EndpointSlice(slice) => {
-                drop(view.slices.insert(slice.uid.clone(), Rc::new(slice.read().expect("endpoints"))))
-            }
+            Event::EndpointSlice(slice) => drop(view.slices.insert(slice.uid.clone(), Rc::new(slice.clone()))),
             Event::EndpointSliceDeleted(slice) => drop(view.slices.remove(&slice.uid)),
         }
         view

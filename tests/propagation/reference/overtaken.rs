@@ -7,11 +7,8 @@ use super::{
     history::{Pair, View},
 };
 use endpointlag::{
-    cluster::{
-        event::{Seen, Stamp},
-        object::Uid,
-    },
-    propagation::Change,
+    ledger::Change,
+    model::{Seen, Stamp, Uid},
 };
 use std::collections::BTreeSet;
 

@@ -2,11 +2,8 @@
 
 use super::{Pending, Reference, endings::Cause, history::State, slices::Question};
 use endpointlag::{
-    cluster::{
-        event::{Resource, Seen},
-        object::Uid,
-    },
-    propagation::Change,
+    ledger::Change,
+    model::{Resource, Seen, Uid},
 };
 use std::collections::BTreeSet;
 

@@ -3,8 +3,8 @@
 use super::history::{Pair, State, View};
 use crate::kubernetes::endpoint_ports;
 use endpointlag::{
-    cluster::object::{Endpoint, EndpointPort, EndpointSlice, Families, Family, Uid},
-    propagation::Change,
+    ledger::Change,
+    model::{Endpoint, EndpointPort, EndpointSlice, Families, Family, Uid},
 };
 use std::collections::{BTreeMap, BTreeSet};
 

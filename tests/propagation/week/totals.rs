@@ -1,6 +1,9 @@
 //! How many changes of each kind ended how.
 
-use endpointlag::propagation::{Change, Outcome, Report, Tracker};
+use endpointlag::{
+    ledger::{Change, Outcome},
+    propagation::{Report, Tracker},
+};
 use std::{collections::BTreeMap, time::Duration};
 
 #[derive(Debug, Default, PartialEq, Eq)]

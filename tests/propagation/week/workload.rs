@@ -3,14 +3,12 @@
 
 use super::totals::Totals;
 use endpointlag::{
-    cluster::{
-        event::{Arrival, Event, Resource, Seen, Stamp},
-        object::{
-            Annotation, EncodedEndpoint, Endpoint, EndpointPort, EndpointSlice, Families, Family, Pod, Service,
-            ServicePort, SliceOwner, TargetPort, Uid,
-        },
+    ledger::Change,
+    model::{
+        Annotation, Arrival, Endpoint, EndpointPort, EndpointSlice, Event, Families, Family, Pod, Resource, Seen,
+        Service, ServicePort, SliceOwner, Stamp, TargetPort, Uid,
     },
-    propagation::{Change, Size},
+    propagation::Size,
 };
 use rand::{RngExt, rngs::StdRng};
 use std::{collections::BTreeMap, time::Duration};
@@ -32,7 +30,7 @@ pub struct Agenda {
 pub struct Known {
     pods: BTreeMap<Uid, Pod>,
     services: BTreeMap<Uid, Service>,
-    slices: BTreeMap<Uid, EndpointSlice<EncodedEndpoint>>,
+    slices: BTreeMap<Uid, EndpointSlice>,
 }
 
 /// One Service, its pods and its slices, as they will be once the agenda is done.
@@ -212,7 +210,7 @@ impl Workload {
         // The controller writes a slice for reasons of its own: no change is paired with that.
         self.pass(Duration::from_secs(1));
         let slice = self.slices[0].clone();
-        agenda.at(self.until, Arrival::Live, Event::EndpointSlice(slice.encode()));
+        agenda.at(self.until, Arrival::Live, Event::EndpointSlice(slice));
     }
 
     /// The slice is heard of before the pod.
@@ -273,7 +271,7 @@ impl Workload {
         expected.other(Change::Unready, "withdrawn");
         self.pass(Duration::from_secs(1));
         for slice in std::mem::take(&mut self.slices) {
-            agenda.at(self.until, Arrival::Live, Event::EndpointSliceDeleted(slice.encode()));
+            agenda.at(self.until, Arrival::Live, Event::EndpointSliceDeleted(slice));
         }
         self.pass(Duration::from_secs(60));
         self.service.uid = agenda.uid();
@@ -337,7 +335,7 @@ impl Workload {
             if slice.endpoints != endpoints || slice.ports != ports {
                 (slice.endpoints, slice.ports) = (endpoints.to_vec(), ports.clone());
                 slice.resource_version = agenda.count();
-                agenda.at(self.until, Arrival::Live, Event::EndpointSlice(slice.encode()));
+                agenda.at(self.until, Arrival::Live, Event::EndpointSlice(slice.clone()));
             }
         }
         for endpoints in chunks {
@@ -354,12 +352,12 @@ impl Workload {
                 ports: ports.clone(),
                 endpoints: endpoints.to_vec(),
             };
-            agenda.at(self.until, Arrival::Live, Event::EndpointSlice(slice.encode()));
+            agenda.at(self.until, Arrival::Live, Event::EndpointSlice(slice.clone()));
             self.slices.push(slice);
         }
         while self.slices.last().is_some_and(|slice| slice.endpoints.is_empty()) {
             let slice = self.slices.pop().expect("there is a last one");
-            agenda.at(self.until, Arrival::Live, Event::EndpointSliceDeleted(slice.encode()));
+            agenda.at(self.until, Arrival::Live, Event::EndpointSliceDeleted(slice));
         }
     }
 }

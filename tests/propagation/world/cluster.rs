@@ -1,11 +1,9 @@
 //! The cluster itself: objects as they are at this moment, and the log of how they came to be so.
 
 use crate::kubernetes::pod_to_endpoint;
-use endpointlag::cluster::{
-    event::{Event, Resource},
-    object::{
-        Annotation, EndpointSlice, Families, Family, NamedPort, Pod, Service, ServicePort, SliceOwner, TargetPort, Uid,
-    },
+use endpointlag::model::{
+    Annotation, EndpointSlice, Event, Families, Family, NamedPort, Pod, Resource, Service, ServicePort, SliceOwner,
+    TargetPort, Uid,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -210,13 +208,13 @@ impl Cluster {
     pub fn write_slice(&mut self, mut slice: EndpointSlice) {
         slice.resource_version = self.version();
         self.slices.insert(slice.uid.clone(), slice.clone());
-        self.log.push((Resource::EndpointSlices, Event::EndpointSlice(slice.encode())));
+        self.log.push((Resource::EndpointSlices, Event::EndpointSlice(slice)));
     }
 
     pub fn delete_slice(&mut self, uid: &Uid) {
         if let Some(mut slice) = self.slices.remove(uid) {
             slice.resource_version = self.version();
-            self.log.push((Resource::EndpointSlices, Event::EndpointSliceDeleted(slice.encode())));
+            self.log.push((Resource::EndpointSlices, Event::EndpointSliceDeleted(slice)));
         }
     }
 
@@ -268,9 +266,7 @@ impl Cluster {
         match resource {
             Resource::Pods => self.pods.values().cloned().map(Event::Pod).collect(),
             Resource::Services => self.services.values().cloned().map(Event::Service).collect(),
-            Resource::EndpointSlices => {
-                self.slices.values().map(|slice| Event::EndpointSlice(slice.encode())).collect()
-            }
+            Resource::EndpointSlices => self.slices.values().cloned().map(Event::EndpointSlice).collect(),
         }
     }
 }

@@ -9,7 +9,7 @@
 
 use super::cluster::{Cluster, Slot};
 use crate::kubernetes::{endpoint_ports, pod_to_endpoint};
-use endpointlag::cluster::object::{Endpoint, EndpointPort, EndpointSlice, Family, Pod, Service, SliceOwner, Uid};
+use endpointlag::model::{Endpoint, EndpointPort, EndpointSlice, Family, Pod, Service, SliceOwner, Uid};
 use std::collections::BTreeMap;
 
 /// What the controller last saw. It goes by this until it looks again.

@@ -7,7 +7,7 @@ use super::{
     stage::{Act, Script},
     streams::{Break, HeldUp, Reading},
 };
-use endpointlag::{cluster::event::Resource, propagation::Settings};
+use endpointlag::{model::Resource, propagation::Settings};
 use proptest::{collection::vec, prelude::*, sample::select};
 use std::time::Duration;
 

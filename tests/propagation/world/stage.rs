@@ -6,10 +6,7 @@ use super::{
     streams::{Break, HeldUp, Reading, Step, Streams},
 };
 use endpointlag::{
-    cluster::{
-        event::{Event, Resource},
-        object::{Endpoint, Uid},
-    },
+    model::{Endpoint, Event, Resource, Uid},
     propagation::Settings,
 };
 use std::time::Duration;

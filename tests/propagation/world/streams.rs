@@ -1,7 +1,7 @@
 //! The three watches: what of the cluster's log has come through, when, and in what condition.
 
 use super::cluster::Cluster;
-use endpointlag::cluster::event::{Arrival, Event, Resource, Seen, Stamp};
+use endpointlag::model::{Arrival, Event, Resource, Seen, Stamp};
 use std::{collections::VecDeque, time::Duration};
 
 /// What the core is given, in order.

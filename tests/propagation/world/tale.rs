@@ -1,10 +1,7 @@
 //! A history in words, for whoever has to find out what went wrong in it.
 
 use super::streams::Step;
-use endpointlag::cluster::{
-    event::Event,
-    object::{EndpointSlice, Families, Pod, Service},
-};
+use endpointlag::model::{EndpointSlice, Event, Families, Pod, Service};
 use std::fmt;
 
 impl fmt::Display for Step {
@@ -22,7 +19,7 @@ impl fmt::Display for Step {
                     Event::PodDeleted(it) => write!(f, "pod {} deleted", it.uid),
                     Event::Service(it) => service(f, it),
                     Event::ServiceDeleted(it) => write!(f, "Service {}/{} {} deleted", it.namespace, it.name, it.uid),
-                    Event::EndpointSlice(it) => slice(f, &it.read().expect("endpoints")),
+                    Event::EndpointSlice(it) => slice(f, it),
                     Event::EndpointSliceDeleted(it) => write!(f, "slice {} deleted", it.uid),
                 }
             }

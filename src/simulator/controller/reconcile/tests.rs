@@ -1,6 +1,9 @@
 use super::*;
-use crate::cluster::wire::{Container, ContainerPort, IntOrString, PodIp, PodSpec, PodStatus, ServiceSpec, Time};
 use crate::simulator::object::set_ready;
+use crate::{
+    cluster::wire::{IntOrString, ServiceSpec, Time},
+    simulator::messages::{Container, ContainerPort, PodIp, PodSpec, PodStatus},
+};
 use rand::{SeedableRng, rngs::StdRng};
 
 fn service() -> Service {

@@ -2,8 +2,8 @@
 
 use super::scene::*;
 use endpointlag::{
-    cluster::event::{Event, Resource},
-    propagation::Change,
+    ledger::Change,
+    model::{Event, Resource},
 };
 
 /// Two ready pods, listed so.

@@ -2,8 +2,8 @@
 
 use super::scene::*;
 use endpointlag::{
-    cluster::{event::Event, object::Pod},
-    propagation::{Change, Outcome},
+    ledger::{Change, Outcome},
+    model::{Event, Pod},
 };
 
 /// A ready pod that the slices show so.
@@ -127,7 +127,7 @@ fn an_object_of_a_list_that_changed_unseen_has_no_known_start() {
     scene.live(1.0, Event::Pod(pod("a", false)));
     scene.live(2.0, Event::Pod(pod("a", true)));
     let changed = Pod { resource_version: 900, ..pod("a", true) };
-    scene.list(endpointlag::cluster::event::Resource::Pods, 2.5, &[Event::Pod(changed)]);
+    scene.list(endpointlag::model::Resource::Pods, 2.5, &[Event::Pod(changed)]);
     scene.live(3.0, slice(&service("s"), &[pod("a", false)]));
     scene.live(4.0, slice(&service("s"), &[pod("a", true)]));
     assert_eq!(scene.ended().last().map(|end| end.outcome), Some(Outcome::Censored));

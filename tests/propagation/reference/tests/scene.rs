@@ -5,11 +5,12 @@ use crate::{
     reference::{End, Reference},
 };
 use endpointlag::{
-    cluster::{
-        event::{Event, Resource, Seen, Stamp},
-        object::{Annotation, EndpointSlice, Families, Family, Pod, Service, ServicePort, SliceOwner, TargetPort, Uid},
+    ledger::{Change, Outcome},
+    model::{
+        Annotation, EndpointSlice, Event, Families, Family, Pod, Resource, Seen, Service, ServicePort, SliceOwner,
+        Stamp, TargetPort, Uid,
     },
-    propagation::{Change, Outcome, Settings},
+    propagation::Settings,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -171,7 +172,7 @@ pub fn slice_in(family: Family, uid: &str, of: &Service, pods: &[Pod]) -> Event 
         ports: pods.first().map(|pod| endpoint_ports(of, pod)).unwrap_or_default(),
         endpoints: pods.iter().map(|pod| pod_to_endpoint(pod, of.publish_not_ready_addresses)).collect(),
     };
-    Event::EndpointSlice(slice.encode())
+    Event::EndpointSlice(slice)
 }
 
 pub fn slice(of: &Service, pods: &[Pod]) -> Event {

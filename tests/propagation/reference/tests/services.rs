@@ -2,11 +2,8 @@
 
 use super::scene::*;
 use endpointlag::{
-    cluster::{
-        event::Event,
-        object::{Annotation, Family, Pod, Service},
-    },
-    propagation::Change,
+    ledger::Change,
+    model::{Annotation, Event, Family, Pod, Service},
 };
 use std::slice::from_ref;
 

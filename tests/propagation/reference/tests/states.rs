@@ -2,11 +2,8 @@
 
 use super::scene::*;
 use endpointlag::{
-    cluster::{
-        event::Event,
-        object::{Family, Pod, Service},
-    },
-    propagation::Change,
+    ledger::Change,
+    model::{Event, Family, Pod, Service},
 };
 use std::slice::from_ref;
 

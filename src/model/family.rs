@@ -1,8 +1,5 @@
 //! Address families.
 
-use super::parse_address;
-use std::net::IpAddr;
-
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
@@ -21,22 +18,6 @@ pub struct Families(u8);
 impl Family {
     /// Both, in the order in which arrays by family are laid out.
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
-
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        match text {
-            "IPv4" => Some(Self::V4),
-            "IPv6" => Some(Self::V6),
-            _ => None,
-        }
-    }
-
-    /// The family of an address, if it is one.
-    pub(super) fn of_address(text: &str) -> Option<Self> {
-        Some(match parse_address(text)? {
-            IpAddr::V4(_) => Self::V4,
-            IpAddr::V6(_) => Self::V6,
-        })
-    }
 }
 
 // === impl Families ===

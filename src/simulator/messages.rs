@@ -1,0 +1,191 @@
+//! What the simulator and tests write, and the daemon reads field by field without these: watch events, pods and slices as messages
+//! of prost.
+//!
+//! They are cut down to the fields that are read, and numbered as those of [`wire`](crate::cluster::wire).
+
+use crate::cluster::wire::{Endpoint, EndpointPort, ObjectMeta, OwnerReference, Time};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// One frame of a watch in `application/vnd.kubernetes.protobuf;stream=watch`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct WatchEvent {
+    /// `ADDED`, `MODIFIED`, `DELETED`, `BOOKMARK` or `ERROR`.
+    #[prost(string, tag = "1")]
+    pub kind: String,
+    /// The object: a pod, or a `Status` in an `ERROR` event.
+    #[prost(message, required, tag = "2")]
+    pub object: RawExtension,
+}
+
+/// Bytes of an object, [`MAGIC`](crate::cluster::wire::MAGIC) first.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RawExtension {
+    /// [`MAGIC`](crate::cluster::wire::MAGIC), then an encoded [`Unknown`].
+    #[prost(bytes = "bytes", tag = "1")]
+    pub raw: Bytes,
+}
+
+/// The envelope of an object.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Unknown {
+    /// Which type `raw` is of.
+    #[prost(message, optional, tag = "1")]
+    pub type_meta: Option<TypeMeta>,
+    /// The encoded object itself.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub raw: Bytes,
+}
+
+/// API version and kind of an object.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TypeMeta {
+    /// Such as `v1` or `discovery.k8s.io/v1`.
+    #[prost(string, tag = "1")]
+    pub api_version: String,
+    /// Such as `Pod`.
+    #[prost(string, tag = "2")]
+    pub kind: String,
+}
+
+/// `v1` Pod.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Pod {
+    /// Name, UID, labels, deletion.
+    #[prost(message, required, tag = "1")]
+    pub metadata: LabelledMeta,
+    /// Only named container ports are read.
+    #[prost(message, optional, tag = "2")]
+    pub spec: Option<PodSpec>,
+    /// Phase, Ready and addresses.
+    #[prost(message, optional, tag = "3")]
+    pub status: Option<PodStatus>,
+}
+
+/// [`ObjectMeta`] without annotations: nothing reads those of pods and slices, and they can be large.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct LabelledMeta {
+    /// Unique in its namespace at one time.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// The object's namespace.
+    #[prost(string, tag = "3")]
+    pub namespace: String,
+    /// Unique over all time.
+    #[prost(string, tag = "5")]
+    pub uid: String,
+    /// Changes with every write.
+    #[prost(string, tag = "6")]
+    pub resource_version: String,
+    /// Set once deletion was asked for.
+    #[prost(message, optional, tag = "9")]
+    pub deletion_timestamp: Option<Time>,
+    /// What selectors match.
+    #[prost(btree_map = "string, string", tag = "11")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Spec of a pod.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PodSpec {
+    /// Ordinary containers.
+    #[prost(message, repeated, tag = "2")]
+    pub containers: Vec<Container>,
+    /// Init containers; those with restart policy `Always` are sidecars, whose ports count.
+    #[prost(message, repeated, tag = "20")]
+    pub init_containers: Vec<Container>,
+}
+
+/// A container's ports.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Container {
+    /// Ports, named or not.
+    #[prost(message, repeated, tag = "6")]
+    pub ports: Vec<ContainerPort>,
+    /// `Always` makes an init container a sidecar.
+    #[prost(string, optional, tag = "24")]
+    pub restart_policy: Option<String>,
+}
+
+/// A port a container declares.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ContainerPort {
+    /// What a Service's `targetPort` may name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// The number behind the name.
+    #[prost(int32, tag = "3")]
+    pub container_port: i32,
+    /// `TCP`, `UDP` or `SCTP`.
+    #[prost(string, tag = "4")]
+    pub protocol: String,
+}
+
+/// Status of a pod.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PodStatus {
+    /// `Pending`, `Running`, `Succeeded`, `Failed`, `Unknown`.
+    #[prost(string, tag = "1")]
+    pub phase: String,
+    /// Among them `Ready`.
+    #[prost(message, repeated, tag = "2")]
+    pub conditions: Vec<PodCondition>,
+    /// The first address.
+    #[prost(string, tag = "6")]
+    pub pod_ip: String,
+    /// All addresses, at most one a family.
+    #[prost(message, repeated, tag = "12")]
+    pub pod_ips: Vec<PodIp>,
+}
+
+/// A condition of a pod.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PodCondition {
+    /// Such as `Ready`.
+    #[prost(string, tag = "1")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    #[prost(string, tag = "2")]
+    pub status: String,
+}
+
+/// An address of a pod.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PodIp {
+    /// IPv4 or IPv6, as text.
+    #[prost(string, tag = "1")]
+    pub ip: String,
+}
+
+/// `discovery.k8s.io/v1` EndpointSlice.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EndpointSlice {
+    /// Its labels name the Service and the manager.
+    #[prost(message, required, tag = "1")]
+    pub metadata: ObjectMeta,
+    /// The endpoints, 100 at most by default.
+    #[prost(message, repeated, tag = "2")]
+    pub endpoints: Vec<Endpoint>,
+    /// The ports every endpoint in it has.
+    #[prost(message, repeated, tag = "3")]
+    pub ports: Vec<EndpointPort>,
+    /// `IPv4`, `IPv6` or `FQDN`.
+    #[prost(string, tag = "4")]
+    pub address_type: String,
+}
+
+// === impl OwnerReference ===
+
+impl OwnerReference {
+    /// The reference that the EndpointSlice controller gives the slices of this Service.
+    pub fn to_service(name: &str, uid: &str) -> Self {
+        Self {
+            kind: "Service".to_owned(),
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+            api_version: "v1".to_owned(),
+            controller: Some(true),
+            block_owner_deletion: Some(true),
+        }
+    }
+}
