@@ -140,10 +140,11 @@ async fn compare(pods: usize) -> Result<()> {
     let took = flip(&namespaces, false, || Ok(Duration::ZERO)).await?.took;
     println!("{pods} pods, {FLIPS} changes of readiness in {:.0} s", took.as_secs_f64());
     println!();
+    let of_changes = "us a change | beyond the rest";
     println!(
-        "| | s to synced | processor s to synced | millicores at rest | MB resident, synced | after the changes | us a change |"
+        "| | s to synced | processor s | millicores at rest | MB resident, synced | after the changes | {of_changes} |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     for (peer, before) in peers.iter().zip(before) {
         let each = (peer.processor_time()? - before).as_secs_f64() * 1e6 / FLIPS as f64;
         let beyond = each - peer.idle * (took + SETTLE).as_secs_f64() * 1e3 / FLIPS as f64;
