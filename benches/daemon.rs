@@ -95,9 +95,9 @@ impl Daemon {
     }
 
     /// Times that a reader of a watch had to wait for the measuring.
-    pub fn held_up(&self) -> Result<u64> {
+    pub fn backpressure(&self) -> Result<u64> {
         let page = String::from_utf8(self.get("/metrics")?)?;
-        let held = page.lines().filter_map(|line| line.strip_prefix("endpointlag_watch_held_up_total{"));
+        let held = page.lines().filter_map(|line| line.strip_prefix("endpointlag_watch_backpressure_total{"));
         Ok(held.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum::<f64>() as u64)
     }
 

@@ -353,14 +353,14 @@ function(config)
       ]),
       dashboard.row(8, [
         panel.timeseries(
-          'Reader held up',
+          'Reader backpressure',
           |||
             Times that a reader had to wait until what it had read before was measured. Changes read then end censored.
 
             When this is not nothing: the daemon needs more CPU (is it throttled by its limit?), or its cluster is to be divided by --shard.
           |||,
           panel.perSecond('times'),
-          [query.series(watch('sum', query.ownRate('endpointlag_watch_held_up_total')), '{{resource}}')],
+          [query.series(watch('sum', query.ownRate('endpointlag_watch_backpressure_total')), '{{resource}}')],
           panel.upTo(0.1),
         ),
         panel.timeseries(

@@ -309,7 +309,7 @@ impl Watch {
                 }
             };
             let unread = self.heartbeat.unread_since(at);
-            if let Some(since) = unread.or_else(|| self.health.link.held_up_since(at)) {
+            if let Some(since) = unread.or_else(|| self.health.link.delayed_since(at)) {
                 sight.fall_behind();
                 self.lose(since)?;
             } else {
@@ -357,7 +357,7 @@ impl Watch {
             self.hand_over(Step::Lost(at))?;
         }
         if is_listed {
-            self.health.count_held_up();
+            self.health.count_backpressure();
         }
         Ok(())
     }

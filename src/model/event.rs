@@ -17,7 +17,7 @@ pub enum Resource {
 /// One step of a watch. The endpoints of a slice may not be read yet: they are [`SliceEndpoint`](super::SliceEndpoint)s.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event<E = Endpoint> {
-    /// From its time on the watch may lack what happened, or bring it late: the connection broke, fell silent or was held up.
+    /// From its time on the watch may lack what happened, or bring it late: the connection broke, fell silent or stalled.
     WatchLost(Resource),
     /// All that happened until its time has been told, and what follows is told as it happens.
     WatchRestored(Resource),

@@ -5,7 +5,7 @@ use super::{
     controller::Manner,
     scenes::scene,
     stage::{Act, Script},
-    streams::{Break, HeldUp, Reading},
+    streams::{Break, Delayed, Reading},
 };
 use endpointlag::{model::Resource, propagation::Settings};
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -81,8 +81,8 @@ fn behind() -> impl Strategy<Value = Duration> {
 
 fn reading() -> impl Strategy<Value = Reading> {
     let count = prop_oneof![3 => 1..3_usize, 2 => Just(usize::MAX)];
-    let held_up = prop_oneof![18 => Just(HeldUp::No), 1 => Just(HeldUp::Unnoticed), 1 => Just(HeldUp::Noticed)];
-    (count, behind(), held_up).prop_map(|(count, behind, held_up)| Reading { count, behind, held_up })
+    let delayed = prop_oneof![18 => Just(Delayed::No), 1 => Just(Delayed::Unnoticed), 1 => Just(Delayed::Noticed)];
+    (count, behind(), delayed).prop_map(|(count, behind, delayed)| Reading { count, behind, delayed })
 }
 
 /// How a watch fails.

@@ -3,7 +3,7 @@
 use super::{
     cluster::{Cluster, PodStep, ServiceStep, Slot},
     controller::{Controller, Manner},
-    streams::{Break, HeldUp, Reading, Step, Streams},
+    streams::{Break, Delayed, Reading, Step, Streams},
 };
 use endpointlag::{
     model::{Endpoint, Event, Resource, Uid},
@@ -185,9 +185,9 @@ impl Stage {
         for resource in Resource::ALL {
             self.act(&Act::Resume(resource));
         }
-        // A reader that is behind no more, and was not held up.
+        // A reader that is behind no more, and is not delayed.
         for resource in Resource::ALL {
-            let reading = Reading { count: usize::MAX, behind: Duration::ZERO, held_up: HeldUp::No };
+            let reading = Reading { count: usize::MAX, behind: Duration::ZERO, delayed: Delayed::No };
             self.act(&Act::Read(resource, reading));
         }
     }
