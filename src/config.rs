@@ -174,8 +174,8 @@ pub struct CommonArgs {
     hdr_log_interval: String,
 
     /// Drop a watch that brings nothing for this long. The API server sends a bookmark about once a minute.
-    #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_WATCH_IDLE", default_value = "3m")]
-    watch_idle: String,
+    #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_WATCH_IDLE_TIMEOUT", default_value = "3m")]
+    watch_idle_timeout: String,
 
     /// What the watches speak with the API server: HTTP/2 over one connection where it is offered, or HTTP/1.1 with a connection for each.
     #[arg(long, value_name = "PROTOCOL", env = "ENDPOINTLAG_WATCH_PROTOCOL", default_value = "auto")]
@@ -214,7 +214,7 @@ pub struct Settings {
     /// Where HDR histograms go.
     pub hdr_log: Option<hdr_log::Target>,
     /// How long a watch may bring nothing.
-    pub watch_idle: Duration,
+    pub watch_idle_timeout: Duration,
     /// What the watches speak.
     pub watch_protocol: WatchProtocol,
     /// Which lines are logged.
@@ -299,7 +299,7 @@ impl CommonArgs {
             errors.add("--objective", format!("{} does not lie below --expiry {}", self.objective, self.expiry));
         }
         let bounds = errors.parse("--buckets", &self.buckets, |error: crate::stats::BoundsError| error.to_string());
-        let watch_idle = errors.duration("--watch-idle", &self.watch_idle);
+        let watch_idle_timeout = errors.duration("--watch-idle-timeout", &self.watch_idle_timeout);
         let hdr_log_interval = errors.duration("--hdr-log-interval", &self.hdr_log_interval);
         let series_idle = errors.duration("--series-idle", &self.series_idle);
         let log = errors.parse("--log-level", &self.log_level, |error: LogFilterError| error.to_string());
@@ -318,7 +318,7 @@ impl CommonArgs {
                 .clone()
                 .zip(hdr_log_interval)
                 .map(|(path, interval)| hdr_log::Target { path, interval }),
-            watch_idle: watch_idle?,
+            watch_idle_timeout: watch_idle_timeout?,
             watch_protocol: self.watch_protocol,
             log: log?,
         })

@@ -212,7 +212,7 @@ impl Daemon {
                     intake,
                     health: health.clone(),
                     signals,
-                    idle_timeout: settings.watch_idle,
+                    idle_timeout: settings.watch_idle_timeout,
                 };
                 readers.spawn(watch.run());
                 healths.push(health);
