@@ -9,7 +9,7 @@ use bytes::Bytes;
 use endpointlag::{
     cluster::{
         clock::Clock,
-        decode::{Decoder, Late, Sink},
+        decode::{Decoder, ReplayBound, Sink},
         health::WatchHealth,
         heartbeat::Heartbeat,
         intake::{Deliveries, Intake, Load, Step},
@@ -114,7 +114,7 @@ fn whole(size: FleetSize) -> Whole {
 fn hand_over(intake: &Intake, at: Stamp, bytes: Bytes) {
     let bytes = event(&bytes);
     let room = intake.try_room(Load::Event, bytes.len()).expect("room");
-    intake.send_into(room, Step::Frame { at, late: Late::UpTo(0), bytes }).expect("open");
+    intake.send_into(room, Step::Frame { at, replay: ReplayBound::UpTo(0), bytes }).expect("open");
 }
 
 #[library_benchmark]
@@ -154,7 +154,7 @@ fn frame_of_another(size: FleetSize) -> (Decoder, Bytes) {
 #[bench::a_pod_of_another_shard(args = (SMALL), setup = frame_of_another)]
 fn decode((mut decoder, frame): (Decoder, Bytes)) -> (Decoder, Events) {
     let mut events = Events::default();
-    let decoded = decoder.frame(Stamp::default(), &frame, Late::UpTo(0), &mut events);
+    let decoded = decoder.frame(Stamp::default(), &frame, ReplayBound::UpTo(0), &mut events);
     black_box(decoded).expect("a frame");
     (decoder, events)
 }
@@ -168,7 +168,7 @@ fn events(resource: Resource, frames: Vec<Bytes>) -> Vec<(Seen, Event<EncodedEnd
     let (mut decoder, mut events) = (Decoder::new(resource, Shard::WHOLE), Events::default());
     decoder.begin_list(Stamp::default(), &mut events);
     for frame in frames.leak() {
-        decoder.frame(Stamp::default(), &event(frame), Late::UpTo(0), &mut events).expect("a frame");
+        decoder.frame(Stamp::default(), &event(frame), ReplayBound::UpTo(0), &mut events).expect("a frame");
     }
     events.0
 }

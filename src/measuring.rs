@@ -319,7 +319,7 @@ impl Measuring {
             Step::Restored(at) => feed.event(Seen::late(at), Event::WatchRestored(source.health.resource)),
             Step::ListBegan(at) => source.decoder.begin_list(at, &mut feed),
             Step::Frame { .. } if source.failure.is_some() => {}
-            Step::Frame { at, bytes, late } => match source.decoder.frame(at, &bytes, late, &mut feed) {
+            Step::Frame { at, bytes, replay } => match source.decoder.frame(at, &bytes, replay, &mut feed) {
                 Ok(()) => source.health.count_event(),
                 Err(error) => source.fail(&error),
             },

@@ -5,7 +5,7 @@
 
 use crate::{
     cluster::{
-        decode::{DecodeError, Late, Page},
+        decode::{DecodeError, Page, ReplayBound},
         frame::FrameTooLarge,
     },
     model::Stamp,
@@ -57,8 +57,8 @@ pub enum Step {
         at: Stamp,
         /// The event, encoded.
         bytes: Bytes,
-        /// Whether it came late.
-        late: Late,
+        /// Whether it is a replay.
+        replay: ReplayBound,
     },
     /// What came in place of an event. Nothing follows it but the end of the connection.
     NoFrame(FrameTooLarge),
@@ -143,7 +143,9 @@ impl Step {
     /// Whether somebody waits for what comes of it: a reader for an answer or the end of a list, or all who ask whether the watch holds.
     fn is_waited_for(&self) -> bool {
         match self {
-            Self::Page { .. } | Self::Frame { late: Late::All, .. } | Self::Restored(_) | Self::Ended(_) => true,
+            Self::Page { .. } | Self::Frame { replay: ReplayBound::All, .. } | Self::Restored(_) | Self::Ended(_) => {
+                true
+            }
             Self::Lost(_) | Self::ListBegan(_) | Self::Frame { .. } | Self::NoFrame(_) => false,
         }
     }

@@ -347,11 +347,11 @@ impl Watch {
         let is_listed = !sight.is_replaying() || *self.signals.listed.borrow();
         let load = if is_listed { Load::Event } else { Load::List };
         if let Some(room) = self.intake.try_room(load, bytes.len()) {
-            return Ok(self.intake.send_into(room, Step::Frame { at, bytes, late: sight.late() })?);
+            return Ok(self.intake.send_into(room, Step::Frame { at, bytes, replay: sight.replay_bound() })?);
         }
         let is_newly_held = self.health.hold(at);
         let room = self.intake.room(load, bytes.len()).await?;
-        self.intake.send_into(room, Step::Frame { at, bytes, late: sight.late() })?;
+        self.intake.send_into(room, Step::Frame { at, bytes, replay: sight.replay_bound() })?;
         sight.fall_behind();
         if is_newly_held {
             self.hand_over(Step::Lost(at))?;

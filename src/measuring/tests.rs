@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     cluster::{
-        decode::Late,
+        decode::ReplayBound,
         health::{LinkHealth, Protocol},
         intake::{Intake, Load},
         shard::Shard,
@@ -79,7 +79,7 @@ async fn what_waits_for_room_is_not_judged_before_it_is_told() {
     let hand_over = |scene: &Scene, watch: usize, at: Stamp, frame: &bytes::Bytes| {
         let bytes = frame.slice(4..);
         let room = scene.intakes[watch].try_room(Load::Event, bytes.len()).expect("room");
-        scene.intakes[watch].send_into(room, Step::Frame { at, late: Late::UpTo(0), bytes }).expect("open");
+        scene.intakes[watch].send_into(room, Step::Frame { at, replay: ReplayBound::UpTo(0), bytes }).expect("open");
     };
     let began = scene.clock.now();
     for (watch, resource) in Resource::ALL.into_iter().enumerate() {

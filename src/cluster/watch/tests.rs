@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     cluster::{
         client::{ApiClient, WatchProtocol},
-        decode::Late,
+        decode::ReplayBound,
         health::LinkHealth,
         intake::{Deliveries, StreamFailure},
         wire,
@@ -148,7 +148,7 @@ async fn a_gap_is_told_from_its_beginning_until_what_it_hid_has_come() {
     assert!(matches!(next_step(&mut deliveries).await, Step::ListBegan(_)));
     let frames = streams.recv().await.expect("a stream");
     frames.send(1).await.expect("open");
-    assert!(matches!(next_step(&mut deliveries).await, Step::Frame { late: Late::All, .. }), "the list");
+    assert!(matches!(next_step(&mut deliveries).await, Step::Frame { replay: ReplayBound::All, .. }), "the list");
     assert_eq!((health.complete_through(), health.is_synced()), (began, false));
     let listed = clock.now();
     signals.set_listed();
@@ -156,8 +156,8 @@ async fn a_gap_is_told_from_its_beginning_until_what_it_hid_has_come() {
     assert!(restored.since(listed) >= sight::SETTLE, "not before what the list did not hold has come");
     assert!(health.complete_through() > restored.plus(SOON) && health.is_synced());
     frames.send(2).await.expect("open");
-    let Step::Frame { at: last, late, .. } = next_step(&mut deliveries).await else { panic!("an event") };
-    assert_eq!(late, Late::UpTo(9));
+    let Step::Frame { at: last, replay, .. } = next_step(&mut deliveries).await else { panic!("an event") };
+    assert_eq!(replay, ReplayBound::UpTo(9));
 
     drop(frames);
     let Step::Lost(lost) = next_step(&mut deliveries).await else { panic!("lost") };
