@@ -91,7 +91,7 @@ fn whole(size: FleetSize) -> Whole {
     let mut measuring = Measuring::new(clock, heartbeat, sources.into(), vec![Tracker::new(SETTINGS)], stats, |_| {});
     let mut take = |deliveries: &mut Deliveries| deliveries.waiting().for_each(|delivery| measuring.take(delivery));
     for (intake, resource) in intakes.iter().zip(Resource::ALL) {
-        intake.send(Step::ListBegan(clock.now())).expect("open");
+        intake.send(Step::Init(clock.now())).expect("open");
         for frame in fleet.initial_frames(resource).leak() {
             hand_over(intake, clock.now(), frame.clone());
             take(&mut deliveries);
@@ -193,7 +193,7 @@ fn known_with(size: FleetSize, edit: impl Fn(&mut Event<EncodedEndpoint>)) -> Kn
         let pod = events(Resource::Pods, vec![pod]);
         let slice = events(Resource::EndpointSlices, vec![slice]);
         let mut both: Vec<_> =
-            pod.into_iter().chain(slice).filter(|(_, event)| !matches!(event, Event::ListBegan(_))).collect();
+            pod.into_iter().chain(slice).filter(|(_, event)| !matches!(event, Event::Init(_))).collect();
         both.iter_mut().for_each(|(seen, event)| {
             *seen = Seen::live(seen.at);
             edit(event);

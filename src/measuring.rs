@@ -317,7 +317,7 @@ impl Measuring {
         match delivery.step {
             Step::Lost(at) => feed.event(Seen::late(at), Event::WatchLost(source.health.resource)),
             Step::Restored(at) => feed.event(Seen::late(at), Event::WatchRestored(source.health.resource)),
-            Step::ListBegan(at) => source.decoder.begin_list(at, &mut feed),
+            Step::Init(at) => source.decoder.begin_list(at, &mut feed),
             Step::Frame { .. } if source.failure.is_some() => {}
             Step::Frame { at, bytes, replay } => match source.decoder.frame(at, &bytes, replay, &mut feed) {
                 Ok(()) => source.health.count_event(),
@@ -350,7 +350,7 @@ impl Measuring {
 impl Sink for Feed<'_> {
     fn event(&mut self, seen: Seen, event: Event<EncodedEndpoint>) {
         match &event {
-            Event::ListEnded(_) => {
+            Event::InitDone(_) => {
                 self.signals.set_listed();
                 tracing::info!(watch = %self.health, "listed");
             }

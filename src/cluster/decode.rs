@@ -115,14 +115,14 @@ impl Decoder {
         self.listing = true;
         self.resource_version = None;
         self.half_read.clear();
-        sink.event(Seen::late(at), Event::ListBegan(self.resource));
+        sink.event(Seen::late(at), Event::Init(self.resource));
     }
 
     /// The list is complete.
     pub fn end_list(&mut self, at: Stamp, resource_version: u64, sink: &mut impl Sink) {
         self.listing = false;
         self.resource_version = Some(resource_version);
-        sink.event(Seen::late(at), Event::ListEnded(self.resource));
+        sink.event(Seen::late(at), Event::InitDone(self.resource));
     }
 
     /// The connection ended. Returns the version to resume from, or `None` where a list did not come to its end.

@@ -50,7 +50,7 @@ pub enum Step {
     /// What happened before then has been told.
     Restored(Stamp),
     /// A list begins, streamed or in pages.
-    ListBegan(Stamp),
+    Init(Stamp),
     /// An event of the stream.
     Frame {
         /// When its last byte was read.
@@ -146,7 +146,7 @@ impl Step {
             Self::Page { .. } | Self::Frame { replay: ReplayBound::All, .. } | Self::Restored(_) | Self::Ended(_) => {
                 true
             }
-            Self::Lost(_) | Self::ListBegan(_) | Self::Frame { .. } | Self::NoFrame(_) => false,
+            Self::Lost(_) | Self::Init(_) | Self::Frame { .. } | Self::NoFrame(_) => false,
         }
     }
 }
@@ -299,7 +299,7 @@ mod tests {
         let (intakes, mut deliveries) = Intake::for_watches(1);
         let room = intakes[0].try_room(Load::Event, 10 * EVENTS).expect("an empty room");
         assert!(intakes[0].try_room(Load::Event, 1).is_none());
-        intakes[0].send_into(room, Step::ListBegan(Stamp::default())).expect("open");
+        intakes[0].send_into(room, Step::Init(Stamp::default())).expect("open");
         let mut next = std::pin::pin!(intakes[0].room(Load::Event, 1));
         assert!(next.as_mut().now_or_never().is_none());
         assert!(deliveries.due().now_or_never().is_some(), "somebody looks, so that there is room again");

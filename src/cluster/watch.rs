@@ -210,7 +210,7 @@ impl Watch {
         if resume.is_none() {
             self.health.set_unsynced();
             self.signals.listed.send_replace(false);
-            self.hand_over(Step::ListBegan(self.clock.now()))?;
+            self.hand_over(Step::Init(self.clock.now()))?;
             if *streams_lists {
                 match self.ask(connection, None).await {
                     Err(RequestError::Refused { status, message, .. }) if lacks_streaming(status) => {

@@ -83,7 +83,7 @@ async fn what_waits_for_room_is_not_judged_before_it_is_told() {
     };
     let began = scene.clock.now();
     for (watch, resource) in Resource::ALL.into_iter().enumerate() {
-        scene.intakes[watch].send(Step::ListBegan(began)).expect("open");
+        scene.intakes[watch].send(Step::Init(began)).expect("open");
         fleet.initial_frames(resource).iter().for_each(|frame| hand_over(&scene, watch, began, frame));
     }
     scene.measuring.take_waiting(&mut scene.deliveries);

@@ -21,10 +21,10 @@ pub enum Event<E = Endpoint> {
     WatchLost(Resource),
     /// All that happened until its time has been told, and what follows is told as it happens.
     WatchRestored(Resource),
-    /// A list begins: the objects until [`Event::ListEnded`] are all there are.
-    ListBegan(Resource),
+    /// A list begins: the objects until [`Event::InitDone`] are all there are.
+    Init(Resource),
     /// The list is complete; what it did not name is gone.
-    ListEnded(Resource),
+    InitDone(Resource),
     /// A pod was created or changed, or stands in a list.
     Pod(Pod),
     /// A pod was deleted; its last state.

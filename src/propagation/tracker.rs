@@ -98,8 +98,8 @@ impl Tracker {
         match event {
             Event::WatchLost(resource) => self.set_lost(resource, Some(seen.at)),
             Event::WatchRestored(resource) => self.set_lost(resource, None),
-            Event::ListBegan(resource) => self.begin_list(resource),
-            Event::ListEnded(resource) => self.end_list(resource, seen),
+            Event::Init(resource) => self.begin_list(resource),
+            Event::InitDone(resource) => self.end_list(resource, seen),
             Event::Pod(pod) => self.pod_seen(seen, pod),
             Event::PodDeleted(pod) => self.pod_gone(seen, &pod.uid),
             Event::Service(service) => self.service_seen(seen, service),

@@ -101,11 +101,11 @@ fn at(second: u64) -> Stamp {
 
 fn list(tracker: &mut Tracker, resource: Resource, objects: impl Iterator<Item = Event>) {
     let late = Seen::late(at(0));
-    apply(tracker, late, Event::ListBegan(resource));
+    apply(tracker, late, Event::Init(resource));
     for object in objects {
         apply(tracker, late, object);
     }
-    apply(tracker, late, Event::ListEnded(resource));
+    apply(tracker, late, Event::InitDone(resource));
 }
 
 fn ipv4() -> Families {

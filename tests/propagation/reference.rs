@@ -145,8 +145,8 @@ impl Reference {
         match event {
             Event::WatchLost(resource) => drop(self.lost.entry(*resource).or_insert(seen.at)),
             Event::WatchRestored(resource) => drop(self.lost.remove(resource)),
-            Event::ListBegan(resource) => drop(self.listing.insert(*resource, BTreeSet::new())),
-            Event::ListEnded(resource) => {
+            Event::Init(resource) => drop(self.listing.insert(*resource, BTreeSet::new())),
+            Event::InitDone(resource) => {
                 // What a list does not name was deleted, nobody knows when.
                 seen = Seen::late(seen.at);
                 let named = self.listing.remove(resource).unwrap_or_default();
@@ -273,8 +273,8 @@ impl Reference {
 /// What an event is about.
 fn subject(event: &Event) -> (Resource, Option<Uid>) {
     match event {
-        Event::ListBegan(resource)
-        | Event::ListEnded(resource)
+        Event::Init(resource)
+        | Event::InitDone(resource)
         | Event::WatchLost(resource)
         | Event::WatchRestored(resource) => (*resource, None),
         Event::Pod(pod) | Event::PodDeleted(pod) => (Resource::Pods, Some(pod.uid.clone())),

@@ -74,10 +74,10 @@ fn a_week_has_exact_totals_and_flat_memory() {
 /// All three watches list what there is. Between two of them nothing happens that the tracker has not heard of.
 fn list(tracker: &mut Tracker, at: Stamp, known: &Known) {
     for resource in Resource::ALL {
-        apply(tracker, Seen::late(at), Event::ListBegan(resource));
+        apply(tracker, Seen::late(at), Event::Init(resource));
         for object in known.list(resource) {
             apply(tracker, Seen::late(at), object);
         }
-        apply(tracker, Seen::late(at), Event::ListEnded(resource));
+        apply(tracker, Seen::late(at), Event::InitDone(resource));
     }
 }

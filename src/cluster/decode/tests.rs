@@ -76,7 +76,7 @@ fn a_streamed_list_ends_with_its_bookmark_and_not_before() {
     bookmark.metadata.resource_version = "7".into();
     bookmark.metadata.annotations.insert(INITIAL_EVENTS_END.into(), "true".into());
     decoder.frame(at(), &frame("BOOKMARK", &bookmark), ReplayBound::All, &mut sink).expect("whole");
-    assert!(matches!(sink.events.last(), Some((_, Event::ListEnded(Resource::Pods)))));
+    assert!(matches!(sink.events.last(), Some((_, Event::InitDone(Resource::Pods)))));
     assert_eq!(decoder.end_connection(), Some(7));
 }
 

@@ -145,7 +145,7 @@ async fn a_gap_is_told_from_its_beginning_until_what_it_hid_has_come() {
     tokio::spawn(watch.run());
 
     let Step::Lost(began) = next_step(&mut deliveries).await else { panic!("lost before its first list") };
-    assert!(matches!(next_step(&mut deliveries).await, Step::ListBegan(_)));
+    assert!(matches!(next_step(&mut deliveries).await, Step::Init(_)));
     let frames = streams.recv().await.expect("a stream");
     frames.send(1).await.expect("open");
     assert!(matches!(next_step(&mut deliveries).await, Step::Frame { replay: ReplayBound::All, .. }), "the list");

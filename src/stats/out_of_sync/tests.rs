@@ -50,7 +50,7 @@ fn apply(tracker: &mut Tracker, at: Stamp, event: Event) {
 
 fn list(tracker: &mut Tracker) {
     for resource in Resource::ALL {
-        apply(tracker, at(2), Event::ListEnded(resource));
+        apply(tracker, at(2), Event::InitDone(resource));
     }
 }
 

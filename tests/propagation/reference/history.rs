@@ -76,7 +76,7 @@ impl View {
     pub fn after(&self, event: &Event) -> Self {
         let mut view = self.clone();
         match event {
-            Event::ListBegan(_) | Event::ListEnded(_) | Event::WatchLost(_) | Event::WatchRestored(_) => {}
+            Event::Init(_) | Event::InitDone(_) | Event::WatchLost(_) | Event::WatchRestored(_) => {}
             Event::Pod(pod) => drop(view.pods.insert(pod.uid.clone(), Rc::new(pod.clone()))),
             Event::PodDeleted(pod) => drop(view.pods.remove(&pod.uid)),
             Event::Service(service) => drop(view.services.insert(service.uid.clone(), Rc::new(service.clone()))),

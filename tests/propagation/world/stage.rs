@@ -197,9 +197,9 @@ impl Stage {
         self.hear_out();
         let mut lists = Vec::new();
         for resource in Resource::ALL {
-            lists.push(Event::ListBegan(resource));
+            lists.push(Event::Init(resource));
             lists.extend(self.cluster.list(resource));
-            lists.push(Event::ListEnded(resource));
+            lists.push(Event::InitDone(resource));
         }
         (self.streams.steps.len(), lists)
     }

@@ -106,7 +106,7 @@ impl Streams {
     /// can only be known to be lost.
     pub fn cut(&mut self, resource: Resource, how: Break) {
         let stream = &mut self.streams[resource as usize];
-        let is_list = |(_, event): &(Arrival, Event)| matches!(event, Event::ListBegan(_) | Event::ListEnded(_));
+        let is_list = |(_, event): &(Arrival, Event)| matches!(event, Event::Init(_) | Event::InitDone(_));
         let can_fail = stream.listed && !stream.cut && !stream.queue.iter().any(is_list);
         if can_fail && how != Break::Suspected {
             stream.cut = true;
@@ -144,10 +144,10 @@ impl Streams {
         let stream = &mut self.streams[resource as usize];
         *stream = Stream { listed: true, lost: stream.lost, last: stream.last, ..Stream::default() };
         for attempt in attempt.into_iter().chain([objects]) {
-            stream.queue.push_back((Arrival::Late, Event::ListBegan(resource)));
+            stream.queue.push_back((Arrival::Late, Event::Init(resource)));
             stream.queue.extend(attempt.into_iter().map(|event| (Arrival::Late, event)));
         }
-        stream.queue.push_back((Arrival::Late, Event::ListEnded(resource)));
+        stream.queue.push_back((Arrival::Late, Event::InitDone(resource)));
         stream.restore(resource);
     }
 

@@ -50,11 +50,11 @@ impl Scene {
             Event::Service(_) => resource == Resource::Services,
             _ => resource == Resource::EndpointSlices,
         };
-        self.late(seconds, Event::ListBegan(resource));
+        self.late(seconds, Event::Init(resource));
         for object in objects.iter().filter(of) {
             self.late(seconds, object.clone());
         }
-        self.late(seconds, Event::ListEnded(resource));
+        self.late(seconds, Event::InitDone(resource));
     }
 
     pub fn live(&mut self, seconds: f64, event: Event) {
