@@ -12,8 +12,8 @@ use endpointlag::{
         decode::{Decoder, ReplayBound, Sink},
         health::WatchHealth,
         heartbeat::Heartbeat,
-        intake::{Deliveries, Intake, Load, Step},
         object::{EncodedEndpoint, ObjectError},
+        queue::{EventReceiver, EventSender, Load, Message},
         shard::Shard,
         watch::Signals,
     },
@@ -42,7 +42,7 @@ const SETTINGS: Settings = Settings { objective: Duration::from_secs(5), expiry:
 /// The whole measuring of a cluster, and the next change that is handed over to it.
 struct Whole {
     measuring: Measuring,
-    deliveries: Deliveries,
+    queue: EventReceiver,
 }
 
 /// A tracker that knows a cluster, and the next events for it.
@@ -79,7 +79,7 @@ fn event(frame: &Bytes) -> Bytes {
 
 fn whole(size: FleetSize) -> Whole {
     let (fleet, clock) = (fleet(size), Clock::start());
-    let (intakes, mut deliveries) = Intake::for_watches(3);
+    let (senders, mut queue) = EventSender::for_watches(3);
     let sources = Resource::ALL.map(|resource| {
         let health = Arc::new(WatchHealth::new(resource, None, Arc::default()));
         Source::new(0, Decoder::new(resource, Shard::WHOLE), health, Arc::new(Signals::default()))
@@ -89,32 +89,32 @@ fn whole(size: FleetSize) -> Whole {
     let stats = Stats::new(bounds, limits, clock.now());
     let heartbeat = Arc::new(Heartbeat::new(clock));
     let mut measuring = Measuring::new(clock, heartbeat, sources.into(), vec![Tracker::new(SETTINGS)], stats, |_| {});
-    let mut take = |deliveries: &mut Deliveries| deliveries.waiting().for_each(|delivery| measuring.take(delivery));
-    for (intake, resource) in intakes.iter().zip(Resource::ALL) {
-        intake.send(Step::Init(clock.now())).expect("open");
+    let mut take = |queue: &mut EventReceiver| queue.waiting().for_each(|envelope| measuring.take(envelope));
+    for (sender, resource) in senders.iter().zip(Resource::ALL) {
+        sender.send(Message::Init(clock.now())).expect("open");
         for frame in fleet.initial_frames(resource).leak() {
-            hand_over(intake, clock.now(), frame.clone());
-            take(&mut deliveries);
+            hand_over(sender, clock.now(), frame.clone());
+            take(&mut queue);
         }
     }
     let [pods, slices] = [Resource::Pods, Resource::EndpointSlices].map(|resource| resource as usize);
     let mut flip = || {
         let [pod, slice] = fleet.flip_frames(0);
-        hand_over(&intakes[pods], clock.now(), pod);
-        hand_over(&intakes[slices], clock.now(), slice);
+        hand_over(&senders[pods], clock.now(), pod);
+        hand_over(&senders[slices], clock.now(), slice);
     };
     for _ in 0..WARM {
         flip();
-        take(&mut deliveries);
+        take(&mut queue);
     }
     flip();
-    Whole { measuring, deliveries }
+    Whole { measuring, queue }
 }
 
-fn hand_over(intake: &Intake, at: Stamp, bytes: Bytes) {
+fn hand_over(sender: &EventSender, at: Stamp, bytes: Bytes) {
     let bytes = event(&bytes);
-    let room = intake.try_room(Load::Event, bytes.len()).expect("room");
-    intake.send_into(room, Step::Frame { at, replay: ReplayBound::UpTo(0), bytes }).expect("open");
+    let permit = sender.try_reserve(Load::Event, bytes.len()).expect("free bytes");
+    sender.send_reserved(permit, Message::Frame { at, replay: ReplayBound::UpTo(0), bytes }).expect("open");
 }
 
 #[library_benchmark]
@@ -123,7 +123,7 @@ fn hand_over(intake: &Intake, at: Stamp, bytes: Bytes) {
 #[bench::in_a_full_slice(args = (FULL), setup = whole)]
 #[bench::in_one_of_a_hundred_full_slices(args = (GIANT), setup = whole)]
 fn flip(mut whole: Whole) -> Whole {
-    whole.deliveries.waiting().for_each(|delivery| whole.measuring.take(delivery));
+    whole.queue.waiting().for_each(|envelope| whole.measuring.take(envelope));
     whole
 }
 

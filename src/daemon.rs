@@ -7,8 +7,8 @@ use crate::{
         decode::Decoder,
         health::{LinkHealth, WatchHealth},
         heartbeat::Heartbeat,
-        intake::Intake,
         kubeconfig::{Found, KubeconfigError},
+        queue::EventSender,
         watch::{Signals, Watch},
     },
     config::Settings,
@@ -191,14 +191,14 @@ impl Daemon {
         let beating = heartbeat.clone();
         readers.spawn(async move { beating.run().await });
         let scopes = scopes(&settings);
-        let (intakes, deliveries) = Intake::for_watches(scopes.len() * Resource::ALL.len());
-        let mut intakes = intakes.into_iter();
+        let (senders, queue) = EventSender::for_watches(scopes.len() * Resource::ALL.len());
+        let mut senders = senders.into_iter();
         let (mut sources, mut healths, mut trackers) = (Vec::new(), Vec::new(), Vec::new());
         let links = scopes.len();
         for namespace in scopes {
             let link_health = Arc::<LinkHealth>::default();
             let link = Arc::new(Link::new(client.clone(), settings.watch_protocol, links, clock, link_health.clone()));
-            for (resource, intake) in Resource::ALL.into_iter().zip(&mut intakes) {
+            for (resource, sender) in Resource::ALL.into_iter().zip(&mut senders) {
                 let health = Arc::new(WatchHealth::new(resource, namespace.clone(), link_health.clone()));
                 let signals = Arc::new(Signals::default());
                 let decoder = Decoder::new(resource, settings.shard);
@@ -209,7 +209,7 @@ impl Daemon {
                     link: link.clone(),
                     clock,
                     heartbeat: heartbeat.clone(),
-                    intake,
+                    queue: sender,
                     health: health.clone(),
                     signals,
                     idle_timeout: settings.watch_idle_timeout,
@@ -226,7 +226,7 @@ impl Daemon {
         let runtime = Builder::new_current_thread().enable_time().build().map_err(DaemonError::Thread)?;
         let measuring = std::thread::Builder::new()
             .name("measuring".into())
-            .spawn(move || runtime.block_on(measuring.run(deliveries, answers)))
+            .spawn(move || runtime.block_on(measuring.run(queue, answers)))
             .map_err(DaemonError::Thread)?;
         let errors = hdr_log.as_ref().map(|writer: &hdr_log::Writer| writer.errors.clone()).unwrap_or_default();
         let counts = samples.as_ref().map(|writer: &samples::Writer| writer.counts.clone()).unwrap_or_default();

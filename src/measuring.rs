@@ -1,6 +1,6 @@
 //! The one owner of what is measured: takes what the watches deliver, decodes it, feeds the trackers, keeps the statistics.
 //!
-//! It runs on a thread of its own and shares nothing. Whoever wants to read asks, and is answered between two deliveries, so
+//! It runs on a thread of its own and shares nothing. Whoever wants to read asks, and is answered between two messages, so
 //! that every answer is consistent and nothing on the way from socket to histogram waits for a lock.
 
 mod annotations;
@@ -12,8 +12,8 @@ use crate::{
         decode::{DecodeError, Decoder, Sink},
         health::WatchHealth,
         heartbeat::Heartbeat,
-        intake::{Deliveries, Delivery, Progress, Step, StreamFailure},
         object::{EncodedEndpoint, ObjectError},
+        queue::{Envelope, EventReceiver, Message, Progress, StreamFailure},
         watch::Signals,
     },
     model::{Event, Seen, Stamp},
@@ -208,7 +208,7 @@ impl Measuring {
     }
 
     /// Runs until nobody can ask any more.
-    pub async fn run(mut self, mut deliveries: Deliveries, mut questions: Answers) {
+    pub async fn run(mut self, mut queue: EventReceiver, mut questions: Answers) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -216,27 +216,27 @@ impl Measuring {
                 biased;
                 question = questions.0.recv() => match question {
                     Some(question) => {
-                        self.pass_time(&mut deliveries);
+                        self.pass_time(&mut queue);
                         self.answer(question);
                     }
                     None => return,
                 },
-                _ = ticks.tick() => self.pass_time(&mut deliveries),
-                () = deliveries.due() => self.take_waiting(&mut deliveries),
+                _ = ticks.tick() => self.pass_time(&mut queue),
+                () = queue.due() => self.take_waiting(&mut queue),
             }
         }
     }
 
     /// Takes what waits now.
-    fn take_waiting(&mut self, deliveries: &mut Deliveries) {
-        deliveries.waiting().for_each(|delivery| self.take(delivery));
+    fn take_waiting(&mut self, queue: &mut EventReceiver) {
+        queue.waiting().for_each(|envelope| self.take(envelope));
     }
 
     /// Lets time pass for the trackers: to each, the time of which it has heard all there is to hear. It is read off before what waits is
     /// taken, so that what came in time is never judged by when it was looked at.
-    fn pass_time(&mut self, deliveries: &mut Deliveries) {
+    fn pass_time(&mut self, queue: &mut EventReceiver) {
         let heard: Vec<_> = (0..self.trackers.len()).map(|tracker| self.heard_through(tracker)).collect();
-        self.take_waiting(deliveries);
+        self.take_waiting(queue);
         let now = self.clock.now();
         for (tracker, through) in heard.into_iter().enumerate() {
             self.trackers[tracker].advance(through);
@@ -303,9 +303,9 @@ impl Measuring {
     }
 
     /// Takes what a watch delivers.
-    pub fn take(&mut self, delivery: Delivery) {
+    pub fn take(&mut self, envelope: Envelope) {
         let now = self.clock.now();
-        let Some(source) = self.sources.get_mut(delivery.watch) else { return };
+        let Some(source) = self.sources.get_mut(envelope.watch) else { return };
         let tracker = source.tracker;
         let mut feed = Feed {
             now,
@@ -314,17 +314,17 @@ impl Measuring {
             signals: &source.signals,
             annotations: &mut self.annotations,
         };
-        match delivery.step {
-            Step::Lost(at) => feed.event(Seen::late(at), Event::WatchLost(source.health.resource)),
-            Step::Restored(at) => feed.event(Seen::late(at), Event::WatchRestored(source.health.resource)),
-            Step::Init(at) => source.decoder.begin_list(at, &mut feed),
-            Step::Frame { .. } if source.failure.is_some() => {}
-            Step::Frame { at, bytes, replay } => match source.decoder.frame(at, &bytes, replay, &mut feed) {
+        match envelope.message {
+            Message::Lost(at) => feed.event(Seen::late(at), Event::WatchLost(source.health.resource)),
+            Message::Restored(at) => feed.event(Seen::late(at), Event::WatchRestored(source.health.resource)),
+            Message::Init(at) => source.decoder.begin_list(at, &mut feed),
+            Message::Frame { .. } if source.failure.is_some() => {}
+            Message::Frame { at, bytes, replay } => match source.decoder.frame(at, &bytes, replay, &mut feed) {
                 Ok(()) => source.health.count_event(),
                 Err(error) => source.fail(&error),
             },
-            Step::NoFrame(error) => source.fail(&error.into()),
-            Step::Page { at, body, reply } => {
+            Message::NoFrame(error) => source.fail(&error.into()),
+            Message::Page { at, body, reply } => {
                 let page = source.decoder.page(at, body, &mut feed);
                 if let Ok(page) = &page
                     && page.next.is_none()
@@ -336,7 +336,7 @@ impl Measuring {
                 }
                 let _ = reply.send(page);
             }
-            Step::Ended(reply) => {
+            Message::Ended(reply) => {
                 let resume = source.decoder.end_connection();
                 let _ = reply.send(Progress { resume, failure: source.failure.take() });
             }

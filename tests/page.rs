@@ -14,7 +14,7 @@ use controlplane::workspace::Workspace;
 use demo::Demo;
 use endpointlag::cluster::clock::Clock;
 use endpointlag::cluster::heartbeat::Heartbeat;
-use endpointlag::cluster::intake::Intake;
+use endpointlag::cluster::queue::EventSender;
 use endpointlag::exposition::metrics::Histograms;
 use endpointlag::measuring::{Measuring, Questions};
 use endpointlag::model::Stamp;
@@ -50,11 +50,11 @@ async fn the_page_shows_what_the_api_says() -> Result<()> {
 async fn ten_thousand_services_are_searched_sorted_and_paged() -> Result<()> {
     let tools = tools().await?;
     let (questions, answers) = Questions::new();
-    let (_intakes, deliveries) = Intake::for_watches(0);
+    let (_senders, queue) = EventSender::for_watches(0);
     let clock = Clock::start();
     let measuring =
         Measuring::new(clock, Arc::new(Heartbeat::new(clock)), Vec::new(), Vec::new(), synthetic()?, |_| {});
-    tokio::spawn(measuring.run(deliveries, answers));
+    tokio::spawn(measuring.run(queue, answers));
     let settings = Settings {
         listen: "127.0.0.1:0".parse()?,
         probe_listen: None,

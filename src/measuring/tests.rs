@@ -3,7 +3,7 @@ use crate::{
     cluster::{
         decode::ReplayBound,
         health::{LinkHealth, Protocol},
-        intake::{Intake, Load},
+        queue::{EventSender, Load},
         shard::Shard,
     },
     model::Resource,
@@ -20,8 +20,8 @@ struct Scene {
     heartbeat: Arc<Heartbeat>,
     links: [Arc<LinkHealth>; 2],
     healths: Vec<Arc<WatchHealth>>,
-    intakes: Vec<Intake>,
-    deliveries: Deliveries,
+    senders: Vec<EventSender>,
+    queue: EventReceiver,
     measuring: Measuring,
 }
 
@@ -29,7 +29,7 @@ impl Scene {
     fn new() -> Self {
         let (clock, links) = (Clock::start(), [Arc::<LinkHealth>::default(), Arc::default()]);
         let heartbeat = Arc::new(Heartbeat::new(clock));
-        let (intakes, deliveries) = Intake::for_watches(6);
+        let (senders, queue) = EventSender::for_watches(6);
         let (mut healths, mut sources) = (Vec::new(), Vec::new());
         for (tracker, link) in links.iter().enumerate() {
             for resource in Resource::ALL {
@@ -44,7 +44,7 @@ impl Scene {
         let limits = Limits { services: 100, idle: Duration::from_secs(3600) };
         let stats = Stats::new(Bounds::new(&[0.1, 1.0]).expect("ascending"), limits, clock.now());
         let measuring = Measuring::new(clock, heartbeat.clone(), sources, trackers, stats, |_| {});
-        Self { clock, heartbeat, links, healths, intakes, deliveries, measuring }
+        Self { clock, heartbeat, links, healths, senders, queue, measuring }
     }
 
     /// Changes of the first scope that missed their objective.
@@ -78,15 +78,17 @@ async fn what_waits_for_room_is_not_judged_before_it_is_told() {
     let mut fleet = Fleet::new(Store::new(100), fleet);
     let hand_over = |scene: &Scene, watch: usize, at: Stamp, frame: &bytes::Bytes| {
         let bytes = frame.slice(4..);
-        let room = scene.intakes[watch].try_room(Load::Event, bytes.len()).expect("room");
-        scene.intakes[watch].send_into(room, Step::Frame { at, replay: ReplayBound::UpTo(0), bytes }).expect("open");
+        let permit = scene.senders[watch].try_reserve(Load::Event, bytes.len()).expect("free bytes");
+        scene.senders[watch]
+            .send_reserved(permit, Message::Frame { at, replay: ReplayBound::UpTo(0), bytes })
+            .expect("open");
     };
     let began = scene.clock.now();
     for (watch, resource) in Resource::ALL.into_iter().enumerate() {
-        scene.intakes[watch].send(Step::Init(began)).expect("open");
+        scene.senders[watch].send(Message::Init(began)).expect("open");
         fleet.initial_frames(resource).iter().for_each(|frame| hand_over(&scene, watch, began, frame));
     }
-    scene.measuring.take_waiting(&mut scene.deliveries);
+    scene.measuring.take_waiting(&mut scene.queue);
     assert_eq!(scene.measuring.trackers[0].pending_changes().collect::<Vec<_>>(), [], "all agrees");
     let [pod, slice] = fleet.flip_frames(0);
     hand_over(&scene, Resource::Pods as usize, began, &pod);
@@ -97,15 +99,15 @@ async fn what_waits_for_room_is_not_judged_before_it_is_told() {
     let beating = scene.heartbeat.clone();
     let beat = tokio::time::timeout(Duration::from_millis(300), beating.run()).await;
     assert!(beat.is_err() && scene.heartbeat.read_through() > began.plus(OBJECTIVE), "the readers run");
-    scene.measuring.pass_time(&mut scene.deliveries);
+    scene.measuring.pass_time(&mut scene.queue);
     assert_eq!(scene.missed(), 0, "it came in time, and nobody has said so yet");
 
     hand_over(&scene, slices, shown, &slice);
     scene.healths[slices].release(shown);
-    scene.measuring.pass_time(&mut scene.deliveries);
+    scene.measuring.pass_time(&mut scene.queue);
     assert_eq!(scene.missed(), 0);
     let [pod, _] = fleet.flip_frames(1);
     hand_over(&scene, Resource::Pods as usize, began, &pod);
-    scene.measuring.pass_time(&mut scene.deliveries);
+    scene.measuring.pass_time(&mut scene.queue);
     assert_eq!(scene.missed(), 1, "and this one nobody shows");
 }

@@ -4,7 +4,7 @@ use crate::{
     cluster::{
         client::{Loss, Lost, RequestError},
         health::{Failure, Restart},
-        intake::Progress,
+        queue::Progress,
     },
     model::Stamp,
 };
