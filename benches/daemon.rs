@@ -94,7 +94,7 @@ impl Daemon {
         Ok(overview["windows"]["start"]["count"].as_u64().unwrap_or_default())
     }
 
-    /// Times that a reader of a watch had to wait for the measuring.
+    /// Times that a reader of a watch had to wait for the pipeline.
     pub fn backpressure(&self) -> Result<u64> {
         let page = String::from_utf8(self.get("/metrics")?)?;
         let held = page.lines().filter_map(|line| line.strip_prefix("endpointlag_watch_backpressure_total{"));

@@ -17,8 +17,8 @@ use endpointlag::{
         shard::Shard,
         watch::Signals,
     },
-    measuring::{Measuring, Source},
     model::{Event, Resource, Seen, Stamp},
+    pipeline::{Pipeline, Source},
     propagation::{Settings, Tracker},
     simulator::{Fleet, FleetSize, Store},
     stats::{Bounds, Limits, Stats},
@@ -39,9 +39,9 @@ const WARM: usize = 4;
 
 const SETTINGS: Settings = Settings { objective: Duration::from_secs(5), expiry: Duration::from_secs(300) };
 
-/// The whole measuring of a cluster, and the next change that is handed over to it.
+/// The whole pipeline of a cluster, and the next change that is handed over to it.
 struct Whole {
-    measuring: Measuring,
+    pipeline: Pipeline,
     queue: EventReceiver,
 }
 
@@ -88,8 +88,8 @@ fn whole(size: FleetSize) -> Whole {
     let limits = Limits { services: 10_000, idle: Duration::from_secs(3600) };
     let stats = Stats::new(bounds, limits, clock.now());
     let heartbeat = Arc::new(Heartbeat::new(clock));
-    let mut measuring = Measuring::new(clock, heartbeat, sources.into(), vec![Tracker::new(SETTINGS)], stats, |_| {});
-    let mut take = |queue: &mut EventReceiver| queue.waiting().for_each(|envelope| measuring.take(envelope));
+    let mut pipeline = Pipeline::new(clock, heartbeat, sources.into(), vec![Tracker::new(SETTINGS)], stats, |_| {});
+    let mut take = |queue: &mut EventReceiver| queue.waiting().for_each(|envelope| pipeline.take(envelope));
     for (sender, resource) in senders.iter().zip(Resource::ALL) {
         sender.send(Message::Init(clock.now())).expect("open");
         for frame in fleet.initial_frames(resource).leak() {
@@ -108,7 +108,7 @@ fn whole(size: FleetSize) -> Whole {
         take(&mut queue);
     }
     flip();
-    Whole { measuring, queue }
+    Whole { pipeline, queue }
 }
 
 fn hand_over(sender: &EventSender, at: Stamp, bytes: Bytes) {
@@ -123,7 +123,7 @@ fn hand_over(sender: &EventSender, at: Stamp, bytes: Bytes) {
 #[bench::in_a_full_slice(args = (FULL), setup = whole)]
 #[bench::in_one_of_a_hundred_full_slices(args = (GIANT), setup = whole)]
 fn flip(mut whole: Whole) -> Whole {
-    whole.queue.waiting().for_each(|envelope| whole.measuring.take(envelope));
+    whole.queue.waiting().for_each(|envelope| whole.pipeline.take(envelope));
     whole
 }
 

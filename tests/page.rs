@@ -16,8 +16,8 @@ use endpointlag::cluster::clock::Clock;
 use endpointlag::cluster::heartbeat::Heartbeat;
 use endpointlag::cluster::queue::EventSender;
 use endpointlag::exposition::metrics::Histograms;
-use endpointlag::measuring::{Measuring, Questions};
 use endpointlag::model::Stamp;
+use endpointlag::pipeline::{Pipeline, PipelineHandle};
 use endpointlag::server::{Auth, Server, Settings, State};
 use endpointlag::signals::Hangups;
 use endpointlag::stats::{Bounds, Limits, Stats};
@@ -49,12 +49,11 @@ async fn the_page_shows_what_the_api_says() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_services_are_searched_sorted_and_paged() -> Result<()> {
     let tools = tools().await?;
-    let (questions, answers) = Questions::new();
+    let (handle, queries) = PipelineHandle::new();
     let (_senders, queue) = EventSender::for_watches(0);
     let clock = Clock::start();
-    let measuring =
-        Measuring::new(clock, Arc::new(Heartbeat::new(clock)), Vec::new(), Vec::new(), synthetic()?, |_| {});
-    tokio::spawn(measuring.run(queue, answers));
+    let pipeline = Pipeline::new(clock, Arc::new(Heartbeat::new(clock)), Vec::new(), Vec::new(), synthetic()?, |_| {});
+    tokio::spawn(pipeline.run(queue, queries));
     let settings = Settings {
         listen: "127.0.0.1:0".parse()?,
         probe_listen: None,
@@ -65,7 +64,7 @@ async fn ten_thousand_services_are_searched_sorted_and_paged() -> Result<()> {
     let server = Server::bind(&settings).await?;
     let address = server.address.to_string();
     let subject = "10,000 synthetic Services".to_owned();
-    let state = State::new(questions, Vec::new(), Arc::default(), Arc::default(), Histograms::Both, subject);
+    let state = State::new(handle, Vec::new(), Arc::default(), Arc::default(), Histograms::Both, subject);
     tokio::spawn(server.serve(Arc::new(state), None, std::future::pending(), Hangups::never()));
     drive(&tools, "many.mjs", &address).await
 }

@@ -203,7 +203,7 @@ impl WatchHealth {
         self.malformed.load(Relaxed)
     }
 
-    /// The reader had to wait for the measuring to keep up.
+    /// The reader had to wait for the pipeline to keep up.
     pub fn count_backpressure(&self) {
         self.backpressure.fetch_add(1, Relaxed);
     }

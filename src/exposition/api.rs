@@ -22,8 +22,8 @@ pub use self::{
 };
 
 use crate::{
-    measuring::Now,
     model::Stamp,
+    pipeline::Now,
     stats::{Cut, Window},
 };
 use jiff::Timestamp;

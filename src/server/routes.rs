@@ -8,7 +8,7 @@ use crate::{
         samples,
     },
     logging::on_one_line,
-    measuring::Questions,
+    pipeline::PipelineHandle,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::{Bytes, Incoming};
@@ -39,7 +39,7 @@ pub(super) const PATHS: [&str; 9] = [
 /// What the answers are made from.
 #[derive(Debug)]
 pub struct State {
-    pub(super) questions: Questions,
+    pub(super) pipeline: PipelineHandle,
     pub(super) watches: Vec<Arc<WatchHealth>>,
     samples: Arc<samples::Counts>,
     hdr_log_errors: Arc<AtomicU64>,
@@ -64,7 +64,7 @@ pub(super) type Answer = Response<Bytes>;
 impl State {
     /// Answers from these parts.
     pub fn new(
-        questions: Questions,
+        pipeline: PipelineHandle,
         watches: Vec<Arc<WatchHealth>>,
         samples: Arc<samples::Counts>,
         hdr_log_errors: Arc<AtomicU64>,
@@ -73,7 +73,7 @@ impl State {
     ) -> Self {
         let (scraping, computing, traffic) = (Semaphore::new(1), Semaphore::new(1), Arc::default());
         Self {
-            questions,
+            pipeline,
             watches,
             samples,
             hdr_log_errors,
@@ -89,9 +89,9 @@ impl State {
 
     /// Of a daemon that does not measure yet, and why.
     pub(super) fn awaiting(what: String) -> Self {
-        let (questions, _) = Questions::new();
+        let (pipeline, _) = PipelineHandle::new();
         let subject = String::new();
-        let state = Self::new(questions, Vec::new(), Arc::default(), Arc::default(), Histograms::Both, subject);
+        let state = Self::new(pipeline, Vec::new(), Arc::default(), Arc::default(), Histograms::Both, subject);
         Self { awaited: Some(what), ..state }
     }
 
@@ -142,7 +142,7 @@ impl State {
     async fn metrics(&self, headers: &HeaderMap) -> Answer {
         // It is never closed.
         let _turn = self.scraping.acquire().await;
-        let Some(snapshot) = self.questions.snapshot().await else { return ending() };
+        let Some(snapshot) = self.pipeline.snapshot().await else { return ending() };
         let scrape = Scrape {
             snapshot,
             watches: self.watches.clone(),

@@ -3,7 +3,7 @@ use super::{
     traffic::{Dropped, Traffic},
     *,
 };
-use crate::{exposition::metrics::Histograms, measuring::Questions};
+use crate::{exposition::metrics::Histograms, pipeline::PipelineHandle};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -29,7 +29,7 @@ struct Served {
 impl Served {
     async fn start(access: Access, limits: Limits, tls: Option<TlsAcceptor>) -> Self {
         let state = State::new(
-            Questions::new().0,
+            PipelineHandle::new().0,
             Vec::new(),
             Arc::default(),
             Arc::default(),

@@ -56,7 +56,7 @@ fn watch_of(url: http::Uri) -> (Watch, EventReceiver, Arc<WatchHealth>) {
     (watch, queue, health)
 }
 
-/// Takes what comes as the measuring does with events that make no sense.
+/// Takes what comes as the pipeline does with events that make no sense.
 async fn refuse(mut queue: EventReceiver, signals: Arc<Signals>) {
     loop {
         queue.due().await;

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     ledger::Change,
-    measuring::Now,
+    pipeline::Now,
     propagation::ServiceName,
     stats::{Cells, ClusterView, Cut, Distribution, Precision, Selection, Table, UNITS_PER_SECOND, Window},
 };

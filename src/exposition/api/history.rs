@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     ledger::Change,
-    measuring::Now,
+    pipeline::Now,
     stats::{ClusterView, Cut, Distribution, Minute, Misses, OCTAVES, Precision, Selection, Table, octave_end},
 };
 use serde::Serialize;

@@ -3,8 +3,8 @@
 use super::{ByWindow, Quantiles, age, seconds, time};
 use crate::{
     cluster::health::WatchHealth,
-    measuring::Now,
     model::Stamp,
+    pipeline::Now,
     stats::{ClusterView, Cut, Window},
 };
 use serde::Serialize;

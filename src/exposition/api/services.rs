@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     ledger::Outcome,
-    measuring::Now,
     model::Stamp,
+    pipeline::Now,
     propagation::ServiceName,
     stats::{Cut, Measured, Precision, Row, Selection, Table, Window},
 };

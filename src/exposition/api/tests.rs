@@ -1,8 +1,8 @@
 use super::*;
 use crate::{
     ledger::{Change, Outcome},
-    measuring::Changes,
     model::Uid,
+    pipeline::Changes,
     propagation::{Ended, OutOfSyncEndpoint, PendingChange, PodRef, Report, ServiceName},
     stats::{Bounds, Limits, Measured, OutOfSync, Recent, Selection, Stats, Table},
 };

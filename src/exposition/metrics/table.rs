@@ -103,7 +103,7 @@ metrics! {
     WATCH_MALFORMED: Counter "endpointlag_watch_malformed_total" ["resource"]
         "Objects and streams that could not be understood.";
     WATCH_BACKPRESSURE: Counter "endpointlag_watch_backpressure_total" ["resource"]
-        "Times the reader had to wait for the measuring to keep up. Changes read then end censored.";
+        "Times the reader had to wait for the pipeline to keep up. Changes read then end censored.";
     WATCH_RESTARTS: Counter "endpointlag_watch_restarts_total" ["resource", "reason"]
         "Connections that ended or could not be made, by reason.";
     WATCH_GAP: Counter "endpointlag_watch_gap_seconds_total" ["resource"]

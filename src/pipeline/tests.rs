@@ -22,7 +22,7 @@ struct Scene {
     healths: Vec<Arc<WatchHealth>>,
     senders: Vec<EventSender>,
     queue: EventReceiver,
-    measuring: Measuring,
+    pipeline: Pipeline,
 }
 
 impl Scene {
@@ -43,14 +43,13 @@ impl Scene {
         let trackers = vec![Tracker::new(settings), Tracker::new(settings)];
         let limits = Limits { services: 100, idle: Duration::from_secs(3600) };
         let stats = Stats::new(Bounds::new(&[0.1, 1.0]).expect("ascending"), limits, clock.now());
-        let measuring = Measuring::new(clock, heartbeat.clone(), sources, trackers, stats, |_| {});
-        Self { clock, heartbeat, links, healths, senders, queue, measuring }
+        let pipeline = Pipeline::new(clock, heartbeat.clone(), sources, trackers, stats, |_| {});
+        Self { clock, heartbeat, links, healths, senders, queue, pipeline }
     }
 
     /// Changes of the first scope that missed their objective.
     fn missed(&mut self) -> u64 {
-        let snapshot =
-            self.measuring.stats.snapshot(&self.measuring.trackers, self.clock.now(), SystemTime::UNIX_EPOCH);
+        let snapshot = self.pipeline.stats.snapshot(&self.pipeline.trackers, self.clock.now(), SystemTime::UNIX_EPOCH);
         snapshot.series.iter().map(|row| row.missed).sum()
     }
 }
@@ -58,7 +57,7 @@ impl Scene {
 #[test]
 fn time_is_heard_out_as_far_as_the_last_of_a_scopes_watches_is() {
     let scene = Scene::new();
-    let heard = |tracker| scene.measuring.heard_through(tracker);
+    let heard = |tracker| scene.pipeline.heard_through(tracker);
     let beat = scene.heartbeat.read_through();
     assert_eq!([heard(0), heard(1)], [beat; 2]);
     // A reader waits for room, or its watch is lost.
@@ -88,8 +87,8 @@ async fn what_waits_for_room_is_not_judged_before_it_is_told() {
         scene.senders[watch].send(Message::Init(began)).expect("open");
         fleet.initial_frames(resource).iter().for_each(|frame| hand_over(&scene, watch, began, frame));
     }
-    scene.measuring.take_waiting(&mut scene.queue);
-    assert_eq!(scene.measuring.trackers[0].pending_changes().collect::<Vec<_>>(), [], "all agrees");
+    scene.pipeline.take_waiting(&mut scene.queue);
+    assert_eq!(scene.pipeline.trackers[0].pending_changes().collect::<Vec<_>>(), [], "all agrees");
     let [pod, slice] = fleet.flip_frames(0);
     hand_over(&scene, Resource::Pods as usize, began, &pod);
     // The reader has the slice and waits for room, for longer than the objective.
@@ -99,15 +98,15 @@ async fn what_waits_for_room_is_not_judged_before_it_is_told() {
     let beating = scene.heartbeat.clone();
     let beat = tokio::time::timeout(Duration::from_millis(300), beating.run()).await;
     assert!(beat.is_err() && scene.heartbeat.read_through() > began.plus(OBJECTIVE), "the readers run");
-    scene.measuring.pass_time(&mut scene.queue);
+    scene.pipeline.pass_time(&mut scene.queue);
     assert_eq!(scene.missed(), 0, "it came in time, and nobody has said so yet");
 
     hand_over(&scene, slices, shown, &slice);
     scene.healths[slices].release(shown);
-    scene.measuring.pass_time(&mut scene.queue);
+    scene.pipeline.pass_time(&mut scene.queue);
     assert_eq!(scene.missed(), 0);
     let [pod, _] = fleet.flip_frames(1);
     hand_over(&scene, Resource::Pods as usize, began, &pod);
-    scene.measuring.pass_time(&mut scene.queue);
+    scene.pipeline.pass_time(&mut scene.queue);
     assert_eq!(scene.missed(), 1, "and this one nobody shows");
 }

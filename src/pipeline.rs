@@ -1,7 +1,7 @@
 //! The one owner of what is measured: takes what the watches deliver, decodes it, feeds the trackers, keeps the statistics.
 //!
-//! It runs on a thread of its own and shares nothing. Whoever wants to read asks, and is answered between two messages, so
-//! that every answer is consistent and nothing on the way from socket to histogram waits for a lock.
+//! It runs on a thread of its own and shares nothing. Queries are answered between two messages, so that every answer is consistent and
+//! nothing on the way from socket to histogram waits for a lock.
 
 mod annotations;
 
@@ -39,7 +39,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// How often Services that are gone are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
 
-/// A watch, as the measuring sees it.
+/// A watch, as the pipeline sees it.
 #[derive(Debug)]
 pub struct Source {
     /// Which tracker it feeds.
@@ -54,8 +54,8 @@ pub struct Source {
     failure: Option<StreamFailure>,
 }
 
-/// The owner.
-pub struct Measuring {
+/// The worker that owns what is measured.
+pub struct Pipeline {
     clock: Clock,
     /// Of the thread that reads.
     heartbeat: Arc<Heartbeat>,
@@ -68,13 +68,13 @@ pub struct Measuring {
     swept: Stamp,
 }
 
-/// Asks the owner.
+/// Queries the pipeline.
 #[derive(Clone, Debug)]
-pub struct Questions(UnboundedSender<Question>);
+pub struct PipelineHandle(UnboundedSender<Query>);
 
-/// A question to the owner.
+/// A query, and where its answer goes.
 #[derive(Debug)]
-enum Question {
+enum Query {
     Snapshot(oneshot::Sender<Snapshot>),
     Overview(oneshot::Sender<Overview>),
     Cluster(oneshot::Sender<Now<ClusterView>>),
@@ -103,9 +103,9 @@ pub struct Changes {
     pub recent: Recent,
 }
 
-/// The owner's end of [`Questions`].
+/// The pipeline's end of its [`PipelineHandle`]s.
 #[derive(Debug)]
-pub struct Answers(UnboundedReceiver<Question>);
+pub struct Queries(UnboundedReceiver<Query>);
 
 /// Takes the events of one source to its tracker.
 struct Feed<'a> {
@@ -134,55 +134,55 @@ impl Source {
     }
 }
 
-// === impl Questions ===
+// === impl PipelineHandle ===
 
-impl Questions {
+impl PipelineHandle {
     /// Both ends.
-    pub fn new() -> (Self, Answers) {
+    pub fn new() -> (Self, Queries) {
         let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-        (Self(sender), Answers(receiver))
+        (Self(sender), Queries(receiver))
     }
 
     /// All numbers as they are now; `None` when the process is ending.
     pub async fn snapshot(&self) -> Option<Snapshot> {
-        self.ask(Question::Snapshot).await
+        self.ask(Query::Snapshot).await
     }
 
     /// All Services at a glance; `None` when the process is ending.
     pub async fn overview(&self) -> Option<Overview> {
-        self.ask(Question::Overview).await
+        self.ask(Query::Overview).await
     }
 
     /// The cluster as a whole; `None` when the process is ending.
     pub async fn cluster(&self) -> Option<Now<ClusterView>> {
-        self.ask(Question::Cluster).await
+        self.ask(Query::Cluster).await
     }
 
     /// The selected Services; `None` when the process is ending.
     pub async fn table(&self, selection: Selection) -> Option<Now<Table>> {
-        self.ask(|reply| Question::Table(selection, reply)).await
+        self.ask(|reply| Query::Table(selection, reply)).await
     }
 
     /// Single changes; `None` when the process is ending.
     pub async fn changes(&self) -> Option<Now<Changes>> {
-        self.ask(Question::Changes).await
+        self.ask(Query::Changes).await
     }
 
     /// Each endpoint that is out of sync, in no order; `None` when the process is ending.
     pub async fn out_of_sync(&self) -> Option<Now<Vec<OutOfSyncEndpoint>>> {
-        self.ask(Question::OutOfSync).await
+        self.ask(Query::OutOfSync).await
     }
 
-    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {
+    async fn ask<T>(&self, query: impl FnOnce(oneshot::Sender<T>) -> Query) -> Option<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(question(reply)).ok()?;
+        self.0.send(query(reply)).ok()?;
         answer.await.ok()
     }
 }
 
-// === impl Measuring ===
+// === impl Pipeline ===
 
-impl Measuring {
+impl Pipeline {
     /// Over these sources and trackers, whose bytes come from the thread of `heartbeat`. `on_ended` is called for each change that ends,
     /// and must not block.
     pub fn new(
@@ -207,17 +207,17 @@ impl Measuring {
         }
     }
 
-    /// Runs until nobody can ask any more.
-    pub async fn run(mut self, mut queue: EventReceiver, mut questions: Answers) {
+    /// Runs until the last handle is gone.
+    pub async fn run(mut self, mut queue: EventReceiver, mut queries: Queries) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
-                question = questions.0.recv() => match question {
-                    Some(question) => {
+                query = queries.0.recv() => match query {
+                    Some(query) => {
                         self.pass_time(&mut queue);
-                        self.answer(question);
+                        self.answer(query);
                     }
                     None => return,
                 },
@@ -255,31 +255,31 @@ impl Measuring {
         through.fold(self.heartbeat.read_through(), Stamp::min)
     }
 
-    fn answer(&mut self, question: Question) {
+    fn answer(&mut self, query: Query) {
         let now = self.clock.now();
-        // Whoever asked may be gone by now.
-        match question {
-            Question::Snapshot(reply) => {
+        // A caller may be gone by now: nothing is lost then.
+        match query {
+            Query::Snapshot(reply) => {
                 let mut snapshot = self.stats.snapshot(&self.trackers, now, self.clock.wall(now));
                 snapshot.malformed_annotations = self.annotations.malformed();
                 snapshot.reader_stalls = self.heartbeat.stalls();
                 snapshot.reader_stalled = self.heartbeat.stalled();
                 let _ = reply.send(snapshot);
             }
-            Question::Overview(reply) => {
+            Query::Overview(reply) => {
                 let _ = reply.send(self.stats.overview(&self.trackers, now));
             }
-            Question::Cluster(reply) => {
+            Query::Cluster(reply) => {
                 let _ = reply.send(self.at(now, self.stats.cluster(&self.trackers, now)));
             }
-            Question::Table(selection, reply) => {
+            Query::Table(selection, reply) => {
                 let _ = reply.send(self.at(now, self.stats.table(&self.trackers, &selection)));
             }
-            Question::Changes(reply) => {
+            Query::Changes(reply) => {
                 let pending = self.trackers.iter().flat_map(Tracker::pending_changes).collect();
                 let _ = reply.send(self.at(now, Changes { pending, recent: self.recent.clone() }));
             }
-            Question::OutOfSync(reply) => {
+            Query::OutOfSync(reply) => {
                 let endpoints = self.trackers.iter().flat_map(Tracker::out_of_sync_endpoints).collect();
                 let _ = reply.send(self.at(now, endpoints));
             }
