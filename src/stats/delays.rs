@@ -4,7 +4,7 @@ use super::{
     Bounds, NativeBuckets,
     cells::{Cells, MAX_UNITS, Precision, units},
     minutes::Minute,
-    windows::{Slices, Window},
+    windows::{Intervals, Window},
 };
 use crate::{model::Stamp, propagation::PodRef};
 use std::{sync::Arc, time::Duration};
@@ -21,7 +21,7 @@ pub struct Delays {
 #[derive(Clone, Debug)]
 pub struct Distribution {
     cells: Cells,
-    slices: Slices,
+    intervals: Intervals,
     max: Duration,
     /// Delays that were too long for the cells, and stand in the last one.
     clamped: u64,
@@ -113,7 +113,7 @@ impl Delays {
 
     /// Drops what no window reaches any more.
     pub fn forget(&mut self, now: Stamp) {
-        self.distribution.slices.forget(now);
+        self.distribution.intervals.forget(now);
     }
 }
 
@@ -121,14 +121,14 @@ impl Delays {
 
 impl Distribution {
     fn new(precision: Precision) -> Self {
-        Self { cells: Cells::new(precision), slices: Slices::default(), max: Duration::ZERO, clamped: 0 }
+        Self { cells: Cells::new(precision), intervals: Intervals::default(), max: Duration::ZERO, clamped: 0 }
     }
 
     fn record(&mut self, delay: Duration, at: Stamp) {
         let units = units(delay);
         let cell = self.cells.precision().cell(units);
         self.cells.record(cell);
-        self.slices.record(at, cell, delay);
+        self.intervals.record(at, cell, delay);
         self.max = self.max.max(delay);
         self.clamped += u64::from(units > MAX_UNITS);
     }
@@ -143,14 +143,16 @@ impl Distribution {
         let precision = self.cells.precision();
         match window {
             Window::Start => Cut { max: (self.cells.total() > 0).then_some(self.max), cells: self.cells.clone() },
-            window => Cut { max: self.slices.longest(window, now), cells: self.slices.cells(window, now, precision) },
+            window => {
+                Cut { max: self.intervals.longest(window, now), cells: self.intervals.cells(window, now, precision) }
+            }
         }
     }
 
     /// What was counted in a minute of the last hour. Its longest delay is known within the precision, since exactly it is kept for
     /// the windows alone.
     pub fn during(&self, minute: Minute) -> Cut {
-        let cells = self.slices.between(minute.slices(), self.cells.precision());
+        let cells = self.intervals.between(minute.intervals(), self.cells.precision());
         Cut { max: cells.quantile(1.0).map(|longest| longest.min(self.max)), cells }
     }
 }
