@@ -3,7 +3,6 @@
 //! One owner writes, without locks; whoever wants to read gets a [`Snapshot`] made between two writes.
 
 mod bounds;
-mod cells;
 mod counts;
 mod delays;
 mod minutes;
@@ -11,19 +10,22 @@ mod misses;
 mod native;
 mod out_of_sync;
 mod recent;
+mod sparse_histogram;
 mod table;
 mod windows;
 
 use self::counts::ChangeStats;
 pub use self::{
     bounds::{Bounds, BoundsError},
-    cells::{Cells, MAX_UNITS, OCTAVES, Precision, UNITS_PER_SECOND, duration, empty_histogram, octave_end, units},
     delays::{Buckets, Cut, Delays, Distribution, Exemplar},
     minutes::Minute,
     misses::Misses,
     native::{NativeBuckets, SCHEMA, ZERO_THRESHOLD},
     out_of_sync::{OutOfSync, OutOfSyncServices},
     recent::{KEPT, Recent},
+    sparse_histogram::{
+        MAX_UNITS, OCTAVES, Precision, SparseHistogram, UNITS_PER_SECOND, duration, empty_histogram, octave_end, units,
+    },
     table::{ClusterView, Measured, Row, Selection, Table},
     windows::Window,
 };

@@ -49,7 +49,7 @@ impl Quantiles {
     fn of(cut: &Cut) -> Self {
         let quantile = |q| cut.quantile(q).map(seconds);
         Self {
-            count: cut.cells.total(),
+            count: cut.histogram.total(),
             p50: quantile(0.5),
             p90: quantile(0.9),
             p99: quantile(0.99),

@@ -82,7 +82,7 @@ mod tests {
                 let start = minute.start().since_origin().as_secs();
                 let inside: Vec<_> = all.iter().filter(|(at, _)| (start..start + 60).contains(at)).collect();
                 let cut = delays.distribution().during(minute);
-                prop_assert_eq!(cut.cells.total(), inside.len() as u64);
+                prop_assert_eq!(cut.histogram.total(), inside.len() as u64);
                 prop_assert_eq!(misses.during(minute), inside.len() as u64);
                 let longest = inside.iter().map(|(_, millis)| Duration::from_millis(*millis)).max();
                 let precise = |shown: Duration| longest.is_some_and(|it| shown >= it && shown <= it.mul_f64(1.01));

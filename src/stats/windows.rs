@@ -4,7 +4,7 @@
 //! 8 MB, where dense histograms of 13 KB each would take gigabytes. A busier one pays for the cells it hits and not for its
 //! changes: 360 intervals that hit 70 cells each come to 200 KB. What is older than an hour is dropped.
 
-use super::cells::{Cells, Precision};
+use super::sparse_histogram::{Precision, SparseHistogram};
 use crate::model::Stamp;
 use std::{collections::VecDeque, ops::Range, time::Duration};
 
@@ -118,15 +118,15 @@ impl Intervals {
     }
 
     /// What was counted in a window that ends now.
-    pub(super) fn cells(&self, window: Window, now: Stamp, precision: Precision) -> Cells {
+    pub(super) fn histogram(&self, window: Window, now: Stamp, precision: Precision) -> SparseHistogram {
         self.between(window.first_interval(now)..u32::MAX, precision)
     }
 
     /// What was counted in these intervals.
-    pub(super) fn between(&self, intervals: Range<u32>, precision: Precision) -> Cells {
+    pub(super) fn between(&self, intervals: Range<u32>, precision: Precision) -> SparseHistogram {
         let place = |interval: u32| self.entries.partition_point(|entry| entry.interval < interval);
         let entries = self.entries.range(place(intervals.start)..place(intervals.end));
-        Cells::collect(precision, entries.map(|entry| (entry.cell, u32::from(entry.count))).collect())
+        SparseHistogram::collect(precision, entries.map(|entry| (entry.cell, u32::from(entry.count))).collect())
     }
 
     /// The longest delay of a window that ends now, exactly.
@@ -144,7 +144,7 @@ pub(super) fn interval(at: Stamp) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::cells::units, *};
+    use super::{super::sparse_histogram::units, *};
     use proptest::prelude::*;
 
     const PRECISION: Precision = Precision::Service;
@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn total(intervals: &Intervals, window: Window, now: u64) -> u64 {
-        intervals.cells(window, at(now), PRECISION).total()
+        intervals.histogram(window, at(now), PRECISION).total()
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{
     ledger::Change,
     pipeline::Now,
     propagation::ServiceName,
-    stats::{Cells, ClusterView, Cut, Distribution, Precision, Selection, Table, UNITS_PER_SECOND, Window},
+    stats::{ClusterView, Cut, Distribution, Precision, Selection, SparseHistogram, Table, UNITS_PER_SECOND, Window},
 };
 use hdrhistogram::Histogram;
 use serde::{Serialize, ser::Error};
@@ -147,8 +147,8 @@ impl Histograms {
     /// All kinds of change together.
     fn merged(&self) -> Histogram<u64> {
         let precision = if self.service.is_some() { Precision::Service } else { Precision::Cluster };
-        let cells = Cells::merged(self.parts.iter().map(|part| &part.cut.cells));
-        cells.unwrap_or_else(|| Cells::new(precision)).to_histogram()
+        let merged = SparseHistogram::merged(self.parts.iter().map(|part| &part.cut.histogram));
+        merged.unwrap_or_else(|| SparseHistogram::new(precision)).to_histogram()
     }
 
     /// As HdrHistogram prints them, all kinds of change together.
@@ -162,15 +162,15 @@ impl Histograms {
     /// None in practice: it is encoded in memory.
     pub fn json(&self) -> serde_json::Result<Vec<u8>> {
         let entry = |part: &Part| {
-            let cells = &part.cut.cells;
-            let histogram = cells.to_histogram();
+            let sparse = &part.cut.histogram;
+            let histogram = sparse.to_histogram();
             Ok(Entry {
                 namespace: self.service.as_ref().map(|service| &*service.namespace),
                 service: self.service.as_ref().map(|service| &*service.name),
                 change: part.change.as_str(),
-                count: cells.total(),
+                count: sparse.total(),
                 clamped: part.clamped,
-                significant_digits: cells.precision().digits(),
+                significant_digits: sparse.precision().digits(),
                 histogram: hdr::encode(&histogram).map_err(serde_json::Error::custom)?,
                 percentiles: percentiles(&histogram),
             })

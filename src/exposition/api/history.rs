@@ -104,7 +104,7 @@ impl History {
                 start: time(now, minute.start()),
                 missed: missed.iter().map(|missed| missed.during(minute)).sum(),
                 delays: Quantiles::of(&all),
-                counts: all.cells.octaves(),
+                counts: all.histogram.octaves(),
             }
         };
         Self {
