@@ -17,7 +17,7 @@ mod windows;
 use self::counts::ChangeStats;
 pub use self::{
     bounds::{Bounds, BoundsError},
-    delays::{Buckets, Cut, Delays, Distribution, Exemplar},
+    delays::{Buckets, Delays, Distribution, Exemplar, WindowView},
     minutes::Minute,
     misses::Misses,
     native::{NativeBuckets, SCHEMA, ZERO_THRESHOLD},
@@ -375,8 +375,8 @@ impl Series {
 
 impl Glance {
     fn of<'a>(parts: impl Iterator<Item = &'a Delays>, now: Stamp) -> Self {
-        let cuts: Vec<_> = parts.map(|delays| delays.distribution().cut(Window::Start, now)).collect();
-        let Some(all) = Cut::merged(&cuts) else { return Self::default() };
+        let views: Vec<_> = parts.map(|delays| delays.distribution().view(Window::Start, now)).collect();
+        let Some(all) = WindowView::merged(&views) else { return Self::default() };
         Self { p50: all.quantile(0.5), p99: all.quantile(0.99), max: all.max, ..Self::default() }
     }
 }

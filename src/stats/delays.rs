@@ -29,7 +29,7 @@ pub struct Distribution {
 
 /// A distribution over one window.
 #[derive(Clone, Debug)]
-pub struct Cut {
+pub struct WindowView {
     /// The delays, counted.
     pub histogram: SparseHistogram,
     /// The longest delay, exactly; `None` if there is none.
@@ -144,13 +144,13 @@ impl Distribution {
     }
 
     /// What was counted in a window that ends now.
-    pub fn cut(&self, window: Window, now: Stamp) -> Cut {
+    pub fn view(&self, window: Window, now: Stamp) -> WindowView {
         let precision = self.histogram.precision();
         match window {
             Window::Start => {
-                Cut { max: (self.histogram.total() > 0).then_some(self.max), histogram: self.histogram.clone() }
+                WindowView { max: (self.histogram.total() > 0).then_some(self.max), histogram: self.histogram.clone() }
             }
-            window => Cut {
+            window => WindowView {
                 max: self.intervals.longest(window, now),
                 histogram: self.intervals.histogram(window, now, precision),
             },
@@ -159,15 +159,15 @@ impl Distribution {
 
     /// What was counted in a minute of the last hour. Its longest delay is known within the precision, since exactly it is kept for
     /// the windows alone.
-    pub fn during(&self, minute: Minute) -> Cut {
+    pub fn during(&self, minute: Minute) -> WindowView {
         let histogram = self.intervals.between(minute.intervals(), self.histogram.precision());
-        Cut { max: histogram.quantile(1.0).map(|longest| longest.min(self.max)), histogram }
+        WindowView { max: histogram.quantile(1.0).map(|longest| longest.min(self.max)), histogram }
     }
 }
 
-// === impl Cut ===
+// === impl WindowView ===
 
-impl Cut {
+impl WindowView {
     /// Nothing counted.
     pub fn empty(precision: Precision) -> Self {
         Self { histogram: SparseHistogram::new(precision), max: None }

@@ -81,13 +81,13 @@ mod tests {
             for minute in Minute::of_the_last_hour(at(now)) {
                 let start = minute.start().since_origin().as_secs();
                 let inside: Vec<_> = all.iter().filter(|(at, _)| (start..start + 60).contains(at)).collect();
-                let cut = delays.distribution().during(minute);
-                prop_assert_eq!(cut.histogram.total(), inside.len() as u64);
+                let view = delays.distribution().during(minute);
+                prop_assert_eq!(view.histogram.total(), inside.len() as u64);
                 prop_assert_eq!(misses.during(minute), inside.len() as u64);
                 let longest = inside.iter().map(|(_, millis)| Duration::from_millis(*millis)).max();
                 let precise = |shown: Duration| longest.is_some_and(|it| shown >= it && shown <= it.mul_f64(1.01));
-                prop_assert!(cut.max.is_none_or(precise) && cut.max.is_some() == longest.is_some(), "{:?}", cut.max);
-                prop_assert!(cut.max <= delays.distribution().cut(Window::Start, at(now)).max);
+                prop_assert!(view.max.is_none_or(precise) && view.max.is_some() == longest.is_some(), "{:?}", view.max);
+                prop_assert!(view.max <= delays.distribution().view(Window::Start, at(now)).max);
             }
         }
     }

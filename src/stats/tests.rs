@@ -124,7 +124,7 @@ proptest! {
         for nanos in &nanos {
             delays.record(Duration::from_nanos(*nanos), Stamp::default());
         }
-        let all = delays.distribution().cut(Window::Start, Stamp::default());
+        let all = delays.distribution().view(Window::Start, Stamp::default());
         let mut sorted = nanos.clone();
         sorted.sort_unstable();
         for q in [0.5, 0.9, 0.99, 1.0] {

@@ -9,7 +9,9 @@ use crate::{
     ledger::Change,
     pipeline::Now,
     propagation::ServiceName,
-    stats::{ClusterView, Cut, Distribution, Precision, Selection, SparseHistogram, Table, UNITS_PER_SECOND, Window},
+    stats::{
+        ClusterView, Distribution, Precision, Selection, SparseHistogram, Table, UNITS_PER_SECOND, Window, WindowView,
+    },
 };
 use hdrhistogram::Histogram;
 use serde::{Serialize, ser::Error};
@@ -98,7 +100,7 @@ pub struct Histograms {
 struct Part {
     change: Change,
     clamped: u64,
-    cut: Cut,
+    view: WindowView,
 }
 
 // === impl HistogramQuery ===
@@ -147,7 +149,7 @@ impl Histograms {
     /// All kinds of change together.
     fn merged(&self) -> Histogram<u64> {
         let precision = if self.service.is_some() { Precision::Service } else { Precision::Cluster };
-        let merged = SparseHistogram::merged(self.parts.iter().map(|part| &part.cut.histogram));
+        let merged = SparseHistogram::merged(self.parts.iter().map(|part| &part.view.histogram));
         merged.unwrap_or_else(|| SparseHistogram::new(precision)).to_histogram()
     }
 
@@ -162,7 +164,7 @@ impl Histograms {
     /// None in practice: it is encoded in memory.
     pub fn json(&self) -> serde_json::Result<Vec<u8>> {
         let entry = |part: &Part| {
-            let sparse = &part.cut.histogram;
+            let sparse = &part.view.histogram;
             let histogram = sparse.to_histogram();
             Ok(Entry {
                 namespace: self.service.as_ref().map(|service| &*service.namespace),
@@ -194,6 +196,6 @@ fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
 
 impl Part {
     fn new<T>(now: &Now<T>, query: &HistogramQuery, change: Change, delays: &Distribution) -> Self {
-        Self { change, clamped: delays.clamped(), cut: delays.cut(query.window, now.at) }
+        Self { change, clamped: delays.clamped(), view: delays.view(query.window, now.at) }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     model::Stamp,
     pipeline::Now,
     propagation::ServiceName,
-    stats::{Cut, Measured, Precision, Row, Selection, Table, Window},
+    stats::{Measured, Precision, Row, Selection, Table, Window, WindowView},
 };
 use serde::Serialize;
 use std::{cmp::Ordering, collections::BTreeMap, time::Duration};
@@ -232,8 +232,8 @@ impl<'a> Line<'a> {
         let sums = |outcome: usize| rows.iter().map(|row| row.outcomes[outcome]).sum();
         let by_window = |window: Window| {
             let delays = rows.iter().filter_map(|row| row.delays.as_ref());
-            let cuts: Vec<_> = delays.map(|delays| delays.cut(window, now.at)).collect();
-            let all = Cut::merged(&cuts).unwrap_or_else(|| Cut::empty(Precision::Service));
+            let views: Vec<_> = delays.map(|delays| delays.view(window, now.at)).collect();
+            let all = WindowView::merged(&views).unwrap_or_else(|| WindowView::empty(Precision::Service));
             let missed = rows.iter().map(|row| row.missed.within(window, now.at)).sum();
             (window.as_str(), InWindow { quantiles: Quantiles::of(&all), missed })
         };
