@@ -148,7 +148,7 @@ impl PipelineHandle {
         self.ask(Query::Snapshot).await
     }
 
-    /// All Services at a glance; `None` when the process is ending.
+    /// A summary of all Services; `None` when the process is ending.
     pub async fn overview(&self) -> Option<Overview> {
         self.ask(Query::Overview).await
     }

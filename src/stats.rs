@@ -144,9 +144,9 @@ pub struct Series {
     pub oldest: Option<Stamp>,
 }
 
-/// One Service at a glance, all kinds of change together.
+/// A summary of one Service, all kinds of change together.
 #[derive(Clone, Debug, Default)]
-pub struct Glance {
+pub struct Summary {
     /// Ended changes.
     pub changes: u64,
     /// Median delay.
@@ -161,13 +161,13 @@ pub struct Glance {
     pub oldest: Option<Duration>,
 }
 
-/// All Services at a glance.
+/// A summary of all Services.
 #[derive(Clone, Debug, Default)]
 pub struct Overview {
     /// The whole cluster.
-    pub cluster: Glance,
+    pub cluster: Summary,
     /// Each Service that is measured or was lately.
-    pub services: BTreeMap<Arc<ServiceName>, Glance>,
+    pub services: BTreeMap<Arc<ServiceName>, Summary>,
 }
 
 // === impl Stats ===
@@ -312,7 +312,7 @@ impl Stats {
         }
     }
 
-    /// All Services at a glance, as they are now.
+    /// A summary of all Services, as they are now.
     pub fn overview(&self, trackers: &[Tracker], now: Stamp) -> Overview {
         let mut overview = Overview::default();
         for (name, _) in trackers.iter().flat_map(Tracker::measured_services) {
@@ -321,17 +321,17 @@ impl Stats {
         for (name, stats) in &self.services {
             let changes = || stats.changes.iter().flatten();
             let delays = changes().filter_map(|change| change.delays.as_ref());
-            let mut glance = Glance::of(delays, now);
-            glance.changes = changes().map(|change| change.outcomes.iter().sum::<u64>()).sum();
-            overview.services.insert(name.clone(), glance);
+            let mut summary = Summary::of(delays, now);
+            summary.changes = changes().map(|change| change.outcomes.iter().sum::<u64>()).sum();
+            overview.services.insert(name.clone(), summary);
         }
-        let mut cluster = Glance::of(self.cluster.iter(), now);
-        cluster.changes = overview.services.values().map(|glance| glance.changes).sum();
+        let mut cluster = Summary::of(self.cluster.iter(), now);
+        cluster.changes = overview.services.values().map(|summary| summary.changes).sum();
         for pending in trackers.iter().flat_map(Tracker::pending) {
             let age = now.since(pending.oldest);
-            for glance in [overview.services.entry(pending.service.clone()).or_default(), &mut cluster] {
-                glance.pending += pending.count;
-                glance.oldest = glance.oldest.max(Some(age));
+            for summary in [overview.services.entry(pending.service.clone()).or_default(), &mut cluster] {
+                summary.pending += pending.count;
+                summary.oldest = summary.oldest.max(Some(age));
             }
         }
         overview.cluster = cluster;
@@ -371,9 +371,9 @@ impl Series {
     }
 }
 
-// === impl Glance ===
+// === impl Summary ===
 
-impl Glance {
+impl Summary {
     fn of<'a>(parts: impl Iterator<Item = &'a Delays>, now: Stamp) -> Self {
         let views: Vec<_> = parts.map(|delays| delays.distribution().view(Window::Start, now)).collect();
         let Some(all) = WindowView::merged(&views) else { return Self::default() };
