@@ -1,9 +1,9 @@
 //! The HTTP endpoint: what Prometheus, the kubelet and people ask.
 
+mod admission;
 mod api;
 mod authorization;
 mod connections;
-mod gate;
 mod hosts;
 mod pace;
 mod page;
@@ -18,8 +18,8 @@ pub use self::{
 };
 
 use self::{
+    admission::{Access, Admission},
     authorization::Authorizer,
-    gate::{Access, Gate},
     hosts::Hosts,
     port::{Limits, Port},
     tls::{Certificate, Renewal},
@@ -182,12 +182,12 @@ impl Server {
         shutdown: impl Future<Output = ()>,
     ) {
         let (limits, traffic) = (Limits::default(), state.traffic.clone());
-        let gate = Gate::new(state.clone(), access);
-        let main = Port::new(self.listener.clone(), acceptor, gate, limits, traffic.clone());
+        let admission = Admission::new(state.clone(), access);
+        let main = Port::new(self.listener.clone(), acceptor, admission, limits, traffic.clone());
         let probes = self
             .probes
             .clone()
-            .map(|listener| Port::new(listener, None, Gate::new(state.clone(), Access::Probes), limits, traffic));
+            .map(|listener| Port::new(listener, None, Admission::new(state.clone(), Access::Probes), limits, traffic));
         let (ending, ended) = watch::channel(());
         let stopped = || {
             let mut ended = ended.clone();

@@ -1,8 +1,8 @@
 //! A port: accepts connections, and speaks TLS and HTTP on them within bounds.
 
 use super::{
+    admission::Admission,
     connections::{Connections, Seat},
-    gate::Gate,
     pace::{Pace, Paced},
     traffic::{Dropped, Traffic},
 };
@@ -40,7 +40,7 @@ pub(super) struct Limits {
 pub(super) struct Port {
     listener: Arc<TcpListener>,
     tls: Option<TlsAcceptor>,
-    gate: Gate,
+    admission: Admission,
     limits: Limits,
     traffic: Arc<Traffic>,
 }
@@ -66,11 +66,11 @@ impl Port {
     pub(super) fn new(
         listener: Arc<TcpListener>,
         tls: Option<TlsAcceptor>,
-        gate: Gate,
+        admission: Admission,
         limits: Limits,
         traffic: Arc<Traffic>,
     ) -> Self {
-        Self { listener, tls, gate, limits, traffic }
+        Self { listener, tls, admission, limits, traffic }
     }
 
     /// Serves until `stopped` completes, then ends the requests under way.
@@ -136,7 +136,7 @@ impl Port {
     {
         let answer = service_fn(|request| async move {
             seat.connection.note_request();
-            let answer = self.gate.answer(&request).await;
+            let answer = self.admission.answer(&request).await;
             seat.connection.note_answer();
             Ok::<_, Infallible>(answer)
         });

@@ -39,7 +39,7 @@ impl Served {
         let (state, (stop, stopped)) = (Arc::new(state), oneshot::channel());
         let (listener, address) = listen("127.0.0.1:0".parse().expect("an address"), "--listen").await.expect("free");
         let traffic = state.traffic.clone();
-        let port = Port::new(Arc::new(listener), tls, Gate::new(state, access), limits, traffic.clone());
+        let port = Port::new(Arc::new(listener), tls, Admission::new(state, access), limits, traffic.clone());
         let port = tokio::spawn(port.serve(async {
             let _ = stopped.await;
         }));

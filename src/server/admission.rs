@@ -1,4 +1,4 @@
-//! What stands before the routes: which of them a port has, who may ask, and how many answers there are at a time.
+//! What admits requests to the routes: which of them a port has, who may ask, and how many answers there are at a time.
 
 use super::{
     authorization::{Authorizer, Refusal},
@@ -31,8 +31,8 @@ const SMALL: usize = 16 << 10;
 /// What the kubelet asks.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
-/// The way to the routes from one port.
-pub(super) struct Gate {
+/// Lets the requests of one port in, or turns them away.
+pub(super) struct Admission {
     state: Arc<State>,
     access: Access,
     making: Semaphore,
@@ -64,9 +64,9 @@ struct Counted {
     _share: OwnedSemaphorePermit,
 }
 
-// === impl Gate ===
+// === impl Admission ===
 
-impl Gate {
+impl Admission {
     pub(super) fn new(state: Arc<State>, access: Access) -> Self {
         let (making, sending) = (Semaphore::new(MAKING), Arc::new(Semaphore::new(SENDING / UNIT)));
         Self { state, access, making, sending }
