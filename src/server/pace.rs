@@ -113,8 +113,8 @@ mod tests {
 
     fn paced() -> (Paced<DuplexStream>, DuplexStream) {
         let (server, client) = duplex(BUFFER);
-        let seat = Connections::new(1, Arc::default()).enter();
-        (Paced::new(server, PACE, seat.connection.clone()), client)
+        let guard = Connections::new(1, Arc::default()).enter();
+        (Paced::new(server, PACE, guard.connection.clone()), client)
     }
 
     /// Reads a byte every so often, for ever.

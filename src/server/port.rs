@@ -2,7 +2,7 @@
 
 use super::{
     admission::Admission,
-    connections::{Connections, Seat},
+    connections::{ConnectionGuard, Connections},
     pace::{Pace, Paced},
     traffic::{Dropped, Traffic},
 };
@@ -97,12 +97,12 @@ impl Port {
                     continue;
                 }
             };
-            let (port, seat, watcher) = (port.clone(), connections.enter(), graceful.watcher());
+            let (port, guard, watcher) = (port.clone(), connections.enter(), graceful.watcher());
             conversations.spawn(async move {
-                let connection = seat.connection.clone();
+                let connection = guard.connection.clone();
                 tokio::select! {
                     () = connection.must_leave() => {}
-                    () = port.converse(stream, &seat, watcher) => {}
+                    () = port.converse(stream, &guard, watcher) => {}
                 }
             });
         }
@@ -113,15 +113,20 @@ impl Port {
         conversations.shutdown().await;
     }
 
-    async fn converse(&self, stream: TcpStream, seat: &Seat, watcher: hyper_util::server::graceful::Watcher) {
+    async fn converse(
+        &self,
+        stream: TcpStream,
+        guard: &ConnectionGuard,
+        watcher: hyper_util::server::graceful::Watcher,
+    ) {
         let _ = stream.set_nodelay(true);
-        let stream = Paced::new(stream, self.limits.pace, seat.connection.clone());
-        let Some(tls) = &self.tls else { return self.answer(stream, seat, watcher).await };
+        let stream = Paced::new(stream, self.limits.pace, guard.connection.clone());
+        let Some(tls) = &self.tls else { return self.answer(stream, guard, watcher).await };
         match tokio::time::timeout(self.limits.handshake, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.answer(stream, seat, watcher).await,
+            Ok(Ok(stream)) => self.answer(stream, guard, watcher).await,
             Ok(Err(error)) => {
                 // Who connects and leaves without a word, as load balancers do to see whether it is there, was not dropped.
-                if seat.connection.was_heard() {
+                if guard.connection.was_heard() {
                     self.traffic.count_dropped(Dropped::TlsHandshake);
                 }
                 tracing::debug!(%error, "no TLS handshake");
@@ -130,14 +135,14 @@ impl Port {
         }
     }
 
-    async fn answer<S>(&self, stream: S, seat: &Seat, watcher: hyper_util::server::graceful::Watcher)
+    async fn answer<S>(&self, stream: S, guard: &ConnectionGuard, watcher: hyper_util::server::graceful::Watcher)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let answer = service_fn(|request| async move {
-            seat.connection.note_request();
+            guard.connection.note_request();
             let answer = self.admission.answer(&request).await;
-            seat.connection.note_answer();
+            guard.connection.note_answer();
             Ok::<_, Infallible>(answer)
         });
         let connection = http1::Builder::new()
@@ -146,7 +151,7 @@ impl Port {
             .max_buf_size(self.limits.head_bytes)
             .serve_connection(TokioIo::new(stream), answer);
         if let Err(error) = watcher.watch(connection).await {
-            if let Some(reason) = seat.connection.reason(&error) {
+            if let Some(reason) = guard.connection.reason(&error) {
                 self.traffic.count_dropped(reason);
             }
             tracing::debug!(%error, "a connection ended in disorder");
