@@ -5,12 +5,12 @@ mod api;
 mod authorization;
 mod connections;
 mod hosts;
-mod pace;
 mod page;
 mod port;
 mod routes;
 mod tls;
 mod traffic;
+mod write_timeout;
 
 pub use self::{
     routes::State,

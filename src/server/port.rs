@@ -3,8 +3,8 @@
 use super::{
     admission::Admission,
     connections::{ConnectionGuard, Connections},
-    pace::{Pace, Paced},
     traffic::{Dropped, Traffic},
+    write_timeout::{TimeoutStream, WriteTimeout},
 };
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -31,7 +31,7 @@ pub(super) struct Limits {
     /// Largest head of a request.
     pub(super) head_bytes: usize,
     /// How slowly answers may be read. Prometheus gives up after 10 s.
-    pub(super) pace: Pace,
+    pub(super) write_timeout: WriteTimeout,
     /// Time for requests under way once the process is to end.
     pub(super) drain: Duration,
 }
@@ -54,7 +54,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(30),
             head_bytes: 16 << 10,
-            pace: Pace { stall: Duration::from_secs(10), answer: Duration::from_secs(60) },
+            write_timeout: WriteTimeout { stall: Duration::from_secs(10), answer: Duration::from_secs(60) },
             drain: Duration::from_secs(1),
         }
     }
@@ -120,7 +120,7 @@ impl Port {
         watcher: hyper_util::server::graceful::Watcher,
     ) {
         let _ = stream.set_nodelay(true);
-        let stream = Paced::new(stream, self.limits.pace, guard.connection.clone());
+        let stream = TimeoutStream::new(stream, self.limits.write_timeout, guard.connection.clone());
         let Some(tls) = &self.tls else { return self.answer(stream, guard, watcher).await };
         match tokio::time::timeout(self.limits.handshake, tls.accept(stream)).await {
             Ok(Ok(stream)) => self.answer(stream, guard, watcher).await,

@@ -1,6 +1,6 @@
 use super::{
-    pace::Pace,
     traffic::{Dropped, Traffic},
+    write_timeout::WriteTimeout,
     *,
 };
 use crate::{exposition::metrics::Histograms, pipeline::PipelineHandle};
@@ -166,8 +166,8 @@ async fn a_handshake_that_does_not_come_is_not_waited_for() {
 /// A reader that has stopped takes its connection with it, and nothing else.
 #[tokio::test]
 async fn who_does_not_read_is_dropped() {
-    let pace = Pace { stall: SHORT, answer: PATIENCE };
-    let served = Served::start(Access::All { hosts: None }, Limits { pace, ..Limits::default() }, None).await;
+    let write_timeout = WriteTimeout { stall: SHORT, answer: PATIENCE };
+    let served = Served::start(Access::All { hosts: None }, Limits { write_timeout, ..Limits::default() }, None).await;
     let mut stream = served.connect().await;
     // Requests without end, of which no answer is read: the kernel's buffers are full at some point.
     let asking = async { while stream.write_all(PROBE).await.is_ok() {} };
