@@ -5,11 +5,11 @@ mod api;
 mod authorization;
 mod connections;
 mod hosts;
+mod http_metrics;
 mod page;
 mod port;
 mod routes;
 mod tls;
-mod traffic;
 mod write_timeout;
 
 pub use self::{
@@ -181,13 +181,12 @@ impl Server {
         acceptor: Option<TlsAcceptor>,
         shutdown: impl Future<Output = ()>,
     ) {
-        let (limits, traffic) = (Limits::default(), state.traffic.clone());
+        let (limits, http_metrics) = (Limits::default(), state.http_metrics.clone());
         let admission = Admission::new(state.clone(), access);
-        let main = Port::new(self.listener.clone(), acceptor, admission, limits, traffic.clone());
-        let probes = self
-            .probes
-            .clone()
-            .map(|listener| Port::new(listener, None, Admission::new(state.clone(), Access::Probes), limits, traffic));
+        let main = Port::new(self.listener.clone(), acceptor, admission, limits, http_metrics.clone());
+        let probes = self.probes.clone().map(|listener| {
+            Port::new(listener, None, Admission::new(state.clone(), Access::Probes), limits, http_metrics)
+        });
         let (ending, ended) = watch::channel(());
         let stopped = || {
             let mut ended = ended.clone();

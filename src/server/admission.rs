@@ -85,7 +85,7 @@ impl Admission {
             }
         };
         let path = PATHS.into_iter().find(|path| *path == request.uri().path()).unwrap_or("other");
-        self.state.traffic.count_request(path, answer.status());
+        self.state.http_metrics.count_request(path, answer.status());
         answer.map(Full::new)
     }
 

@@ -1,6 +1,6 @@
 //! The connections of a port: no more than a bound, and room for each new one.
 
-use super::traffic::{Dropped, Traffic};
+use super::http_metrics::{Dropped, HttpMetrics};
 use parking_lot::{Mutex, MutexGuard};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::{sync::Notify, time::Instant};
@@ -12,7 +12,7 @@ use tokio::{sync::Notify, time::Instant};
 #[derive(Debug)]
 pub(super) struct Connections {
     bound: usize,
-    traffic: Arc<Traffic>,
+    http_metrics: Arc<HttpMetrics>,
     open: Mutex<Open>,
 }
 
@@ -67,8 +67,8 @@ pub(super) struct ConnectionGuard {
 // === impl Connections ===
 
 impl Connections {
-    pub(super) fn new(bound: usize, traffic: Arc<Traffic>) -> Arc<Self> {
-        Arc::new(Self { bound, traffic, open: Mutex::default() })
+    pub(super) fn new(bound: usize, http_metrics: Arc<HttpMetrics>) -> Arc<Self> {
+        Arc::new(Self { bound, http_metrics, open: Mutex::default() })
     }
 
     /// Lets a connection in.
@@ -80,7 +80,7 @@ impl Connections {
             && let Some(dispensable) = open.connections.remove(&number)
         {
             dispensable.leave.notify_one();
-            self.traffic.count_dropped(Dropped::MadeRoom);
+            self.http_metrics.count_dropped(Dropped::MadeRoom);
         }
         let number = open.next;
         open.next += 1;

@@ -3,7 +3,7 @@
 use super::{
     admission::Admission,
     connections::{ConnectionGuard, Connections},
-    traffic::{Dropped, Traffic},
+    http_metrics::{Dropped, HttpMetrics},
     write_timeout::{TimeoutStream, WriteTimeout},
 };
 use hyper::{server::conn::http1, service::service_fn};
@@ -42,7 +42,7 @@ pub(super) struct Port {
     tls: Option<TlsAcceptor>,
     admission: Admission,
     limits: Limits,
-    traffic: Arc<Traffic>,
+    http_metrics: Arc<HttpMetrics>,
 }
 
 // === impl Limits ===
@@ -68,14 +68,14 @@ impl Port {
         tls: Option<TlsAcceptor>,
         admission: Admission,
         limits: Limits,
-        traffic: Arc<Traffic>,
+        http_metrics: Arc<HttpMetrics>,
     ) -> Self {
-        Self { listener, tls, admission, limits, traffic }
+        Self { listener, tls, admission, limits, http_metrics }
     }
 
     /// Serves until `stopped` completes, then ends the requests under way.
     pub(super) async fn serve(self, stopped: impl Future<Output = ()>) {
-        let connections = Connections::new(self.limits.connections, self.traffic.clone());
+        let connections = Connections::new(self.limits.connections, self.http_metrics.clone());
         let graceful = GracefulShutdown::new();
         let mut conversations = JoinSet::new();
         let drain = self.limits.drain;
@@ -127,11 +127,11 @@ impl Port {
             Ok(Err(error)) => {
                 // Who connects and leaves without a word, as load balancers do to see whether it is there, was not dropped.
                 if guard.connection.was_heard() {
-                    self.traffic.count_dropped(Dropped::TlsHandshake);
+                    self.http_metrics.count_dropped(Dropped::TlsHandshake);
                 }
                 tracing::debug!(%error, "no TLS handshake");
             }
-            Err(_) => self.traffic.count_dropped(Dropped::TlsHandshake),
+            Err(_) => self.http_metrics.count_dropped(Dropped::TlsHandshake),
         }
     }
 
@@ -152,7 +152,7 @@ impl Port {
             .serve_connection(TokioIo::new(stream), answer);
         if let Err(error) = watcher.watch(connection).await {
             if let Some(reason) = guard.connection.reason(&error) {
-                self.traffic.count_dropped(reason);
+                self.http_metrics.count_dropped(reason);
             }
             tracing::debug!(%error, "a connection ended in disorder");
         }

@@ -1,6 +1,6 @@
 //! What each path answers.
 
-use super::{page, tls::TlsHealth, traffic::Traffic};
+use super::{http_metrics::HttpMetrics, page, tls::TlsHealth};
 use crate::{
     cluster::health::WatchHealth,
     exposition::{
@@ -54,7 +54,7 @@ pub struct State {
     /// The same for the API.
     pub(super) computing: Semaphore,
     /// What the endpoint itself counts.
-    pub(super) traffic: Arc<Traffic>,
+    pub(super) http_metrics: Arc<HttpMetrics>,
 }
 
 pub(super) type Answer = Response<Bytes>;
@@ -71,7 +71,7 @@ impl State {
         histograms: Histograms,
         subject: String,
     ) -> Self {
-        let (scraping, computing, traffic) = (Semaphore::new(1), Semaphore::new(1), Arc::default());
+        let (scraping, computing, http_metrics) = (Semaphore::new(1), Semaphore::new(1), Arc::default());
         Self {
             pipeline,
             watches,
@@ -83,7 +83,7 @@ impl State {
             subject,
             scraping,
             computing,
-            traffic,
+            http_metrics,
         }
     }
 
@@ -151,7 +151,7 @@ impl State {
             hdr_log_errors: self.hdr_log_errors.load(Relaxed),
             tls: self.tls.as_ref().map(|tls| TlsCounts { expiration: tls.expiration(), failures: tls.failures() }),
             histograms: self.histograms,
-            http: self.traffic.counts(),
+            http: self.http_metrics.counts(),
         };
         let format = Format::negotiate(text_of(headers, header::ACCEPT));
         let compress = accepts_gzip(text_of(headers, header::ACCEPT_ENCODING));

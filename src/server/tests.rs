@@ -1,5 +1,5 @@
 use super::{
-    traffic::{Dropped, Traffic},
+    http_metrics::{Dropped, HttpMetrics},
     write_timeout::WriteTimeout,
     *,
 };
@@ -21,7 +21,7 @@ const SHORT: Duration = Duration::from_millis(200);
 /// A port with nothing to measure, which is ready therefore.
 struct Served {
     address: SocketAddr,
-    traffic: Arc<Traffic>,
+    http_metrics: Arc<HttpMetrics>,
     stop: Option<oneshot::Sender<()>>,
     port: JoinHandle<()>,
 }
@@ -38,12 +38,12 @@ impl Served {
         );
         let (state, (stop, stopped)) = (Arc::new(state), oneshot::channel());
         let (listener, address) = listen("127.0.0.1:0".parse().expect("an address"), "--listen").await.expect("free");
-        let traffic = state.traffic.clone();
-        let port = Port::new(Arc::new(listener), tls, Admission::new(state, access), limits, traffic.clone());
+        let http_metrics = state.http_metrics.clone();
+        let port = Port::new(Arc::new(listener), tls, Admission::new(state, access), limits, http_metrics.clone());
         let port = tokio::spawn(port.serve(async {
             let _ = stopped.await;
         }));
-        Self { address, traffic, stop: Some(stop), port }
+        Self { address, http_metrics, stop: Some(stop), port }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -58,7 +58,7 @@ impl Served {
     }
 
     fn dropped(&self, reason: Dropped) -> u64 {
-        self.traffic.counts().dropped[reason as usize].1
+        self.http_metrics.counts().dropped[reason as usize].1
     }
 }
 
@@ -105,7 +105,7 @@ async fn what_is_no_request_is_refused_and_counted() {
         let body = served.ask(format!("GET /healthz HTTP/1.1\r\nhost: a\r\n{body}").as_bytes()).await;
         assert!(body.starts_with("HTTP/1.1 413"), "{body}");
     }
-    let counts = served.traffic.counts().requests;
+    let counts = served.http_metrics.counts().requests;
     assert!(counts.contains(&("/healthz", 413, 2)), "{counts:?}");
 }
 
@@ -131,7 +131,7 @@ async fn a_port_for_probes_has_nothing_else() {
         let answer = served.ask(request.as_bytes()).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
     }
-    let counts = served.traffic.counts().requests;
+    let counts = served.http_metrics.counts().requests;
     assert!(counts.contains(&("other", 404, 1)) && counts.contains(&("/metrics", 404, 1)), "{counts:?}");
 }
 
