@@ -13,7 +13,7 @@ use tokio::{
 };
 
 /// Far more than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Far less than that, and than the limits have.
 const SHORT: Duration = Duration::from_millis(200);
@@ -65,14 +65,14 @@ impl Served {
 async fn rest(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     // A reset after the answer is the end of it as well.
-    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer));
+    let read = tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut answer));
     let _ = read.await.expect("the port ends the connection");
     String::from_utf8(answer).expect("text")
 }
 
 async fn head(stream: &mut TcpStream) -> String {
     let mut answer = [0; 1024];
-    let length = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await.expect("in time").expect("an answer");
+    let length = tokio::time::timeout(TIMEOUT, stream.read(&mut answer)).await.expect("in time").expect("an answer");
     String::from_utf8_lossy(&answer[..length]).into_owned()
 }
 
@@ -152,7 +152,7 @@ async fn a_handshake_that_does_not_come_is_not_waited_for() {
         let mut stream = served.connect().await;
         stream.write_all(PROBE).await.expect("taken");
         let mut answer = Vec::new();
-        let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("it ends");
+        let _ = tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut answer)).await.expect("it ends");
         answer
     };
     assert!(!alert.starts_with(b"HTTP"), "plain HTTP is not answered");
@@ -166,12 +166,12 @@ async fn a_handshake_that_does_not_come_is_not_waited_for() {
 /// A reader that has stopped takes its connection with it, and nothing else.
 #[tokio::test]
 async fn who_does_not_read_is_dropped() {
-    let write_timeout = WriteTimeout { stall: SHORT, answer: PATIENCE };
+    let write_timeout = WriteTimeout { stall: SHORT, answer: TIMEOUT };
     let served = Served::start(Access::All { hosts: None }, Limits { write_timeout, ..Limits::default() }, None).await;
     let mut stream = served.connect().await;
     // Requests without end, of which no answer is read: the kernel's buffers are full at some point.
     let asking = async { while stream.write_all(PROBE).await.is_ok() {} };
-    tokio::time::timeout(PATIENCE, asking).await.expect("the port ends the connection");
+    tokio::time::timeout(TIMEOUT, asking).await.expect("the port ends the connection");
     assert_eq!(served.dropped(Dropped::SlowReader), 1);
 }
 
@@ -182,5 +182,5 @@ async fn it_ends_in_time_with_connections_open() {
     let mut half = served.connect().await;
     half.write_all(b"GET /met").await.expect("taken");
     drop(served.stop.take());
-    tokio::time::timeout(PATIENCE, served.port).await.expect("in time").expect("no panic");
+    tokio::time::timeout(TIMEOUT, served.port).await.expect("in time").expect("no panic");
 }

@@ -23,7 +23,7 @@ use tower::{BoxError, Layer, Service, ServiceExt};
 const PAUSES: std::ops::RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(300);
 
 /// How long the program may take before a line says that it is waited for.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Credentials of one client. Copies are of the same.
 #[derive(Clone)]
@@ -81,7 +81,7 @@ impl Credentials {
         let plugin = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
         tracing::info!(plugin, "the API server takes the credentials no more: asking for new ones");
         let mut call = tokio::task::spawn_blocking(move || config.auth_layer());
-        let called = match tokio::time::timeout(PATIENCE, &mut call).await {
+        let called = match tokio::time::timeout(TIMEOUT, &mut call).await {
             Ok(called) => called,
             Err(_) => {
                 tracing::warn!(plugin, "still waiting for credentials");
