@@ -19,7 +19,7 @@ use endpointlag::{
     },
     model::{Event, Resource, Seen, Stamp},
     pipeline::{Pipeline, Source},
-    propagation::{Settings, Tracker},
+    propagation::{Tracker, TrackerSettings},
     simulator::{Fleet, FleetSize, Store},
     stats::{Bounds, Limits, Stats},
 };
@@ -37,7 +37,8 @@ const GIANT: FleetSize = FleetSize { namespaces: 1, services: 1, pods: 10_000 };
 /// Rounds before counting begins, so that nothing is there for the first time.
 const WARM: usize = 4;
 
-const SETTINGS: Settings = Settings { objective: Duration::from_secs(5), expiry: Duration::from_secs(300) };
+const SETTINGS: TrackerSettings =
+    TrackerSettings { objective: Duration::from_secs(5), expiry: Duration::from_secs(300) };
 
 /// The whole pipeline of a cluster, and the next change that is handed over to it.
 struct Whole {

@@ -6,7 +6,7 @@
 mod daemon;
 
 use daemon::{Daemon, Result, at_rate, flip_every_service, quantile, stamp_errors};
-use endpointlag::simulator::{Fleet, FleetSize, Settings, Simulator};
+use endpointlag::simulator::{Fleet, FleetSize, Simulator, SimulatorSettings};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::{
     fmt, thread,
@@ -70,7 +70,7 @@ fn main() -> Result<()> {
 fn measure(pods: usize, processors: Option<&str>) -> Result<Row> {
     let services = pods / PODS_PER_SERVICE;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let settings = Settings { history: 50_000, real_size: true, ..Settings::default() };
+    let settings = SimulatorSettings { history: 50_000, real_size: true, ..SimulatorSettings::default() };
     let cluster = runtime.block_on(Simulator::start(settings))?;
     cluster.controller().pause();
     let size = FleetSize { namespaces: services.div_ceil(20), services, pods };

@@ -8,8 +8,8 @@ use crate::{
     },
     exposition::{hdr_log, lines::Target, metrics::Histograms},
     logging::{LogFilter, LogFilterError, LogFormat},
-    propagation,
-    server::{self, Auth, TlsFiles},
+    propagation::TrackerSettings,
+    server::{Auth, ServerSettings, TlsFiles},
     stats::{Bounds, Limits},
 };
 use clap::{Args, Parser, Subcommand};
@@ -194,7 +194,7 @@ pub struct CommonArgs {
 #[derive(Debug)]
 pub struct Settings {
     /// Where to listen, and for whom.
-    pub endpoint: server::Settings,
+    pub endpoint: ServerSettings,
     /// Namespaces to measure; none for the whole cluster.
     pub namespaces: Vec<String>,
     /// Namespaces to leave out of the whole cluster.
@@ -202,7 +202,7 @@ pub struct Settings {
     /// The part of the cluster to measure.
     pub shard: Shard,
     /// Objective and expiry.
-    pub propagation: propagation::Settings,
+    pub propagation: TrackerSettings,
     /// Buckets.
     pub bounds: Bounds,
     /// Which histograms are shown.
@@ -262,7 +262,7 @@ impl RunArgs {
             errors.add("--auth", needs.to_owned());
         }
         errors.or(settings.map(|settings| {
-            let endpoint = server::Settings { auth, ..settings.endpoint };
+            let endpoint = ServerSettings { auth, ..settings.endpoint };
             Settings { endpoint, namespaces, excluded: self.excluded.clone(), shard, ..settings }
         }))
     }
@@ -308,7 +308,7 @@ impl CommonArgs {
             namespaces: Vec::new(),
             excluded: Vec::new(),
             shard: Shard::WHOLE,
-            propagation: propagation::Settings { objective: objective?, expiry: expiry? },
+            propagation: TrackerSettings { objective: objective?, expiry: expiry? },
             bounds: bounds?,
             histograms: self.histogram,
             limits: Limits { services: self.max_services, idle: series_idle? },
@@ -324,7 +324,7 @@ impl CommonArgs {
         })
     }
 
-    fn endpoint(&self, errors: &mut ConfigErrors) -> Option<server::Settings> {
+    fn endpoint(&self, errors: &mut ConfigErrors) -> Option<ServerSettings> {
         let say = |error: AddrParseError| format!("{error}; write it like 0.0.0.0:10911");
         let listen = errors.parse("--listen", &self.listen, say);
         let probe_listen = self.probe_listen.as_deref().map(|text| errors.parse("--probe-listen", text, say));
@@ -345,7 +345,7 @@ impl CommonArgs {
             Some(parsed) => Some(parsed?),
         };
         let allowed_hosts = self.allowed_hosts.clone();
-        Some(server::Settings { listen: listen?, probe_listen, tls, auth: Auth::None, allowed_hosts })
+        Some(ServerSettings { listen: listen?, probe_listen, tls, auth: Auth::None, allowed_hosts })
     }
 }
 

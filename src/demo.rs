@@ -9,7 +9,7 @@ use crate::{
     daemon::{Daemon, DaemonError, Readers},
     server::Server,
     signals::OsSignals,
-    simulator::{self, LifeSettings, Simulator},
+    simulator::{LifeSettings, Simulator, SimulatorSettings},
 };
 use std::{
     io::{self, IsTerminal, Write as _},
@@ -40,7 +40,7 @@ pub enum DemoError {
 /// If either cannot start, or nobody reads the table any more.
 pub async fn run(settings: Settings, seed: u64, every: Option<Duration>, signals: &OsSignals) -> Result<(), DemoError> {
     let life = Some(LifeSettings::default());
-    let simulated = simulator::Settings { seed, life, ..Default::default() };
+    let simulated = SimulatorSettings { seed, life, ..Default::default() };
     let cluster = Simulator::start(simulated).await.map_err(DemoError::Simulator)?;
     let server = Server::bind(&settings.endpoint).await.map_err(DaemonError::from)?;
     let readers = Readers::start()?;

@@ -36,7 +36,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// What a user chose for the endpoint.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ServerSettings {
     /// Where to listen.
     pub listen: SocketAddr,
     /// Where to listen for probes, if not there.
@@ -101,7 +101,7 @@ impl Server {
     ///
     /// # Errors
     /// If an address is taken or not this machine's, or the files are not to be served from.
-    pub async fn bind(settings: &Settings) -> Result<Self, BindError> {
+    pub async fn bind(settings: &ServerSettings) -> Result<Self, BindError> {
         let (tls, tls_health) = match settings.tls.clone() {
             None => (None, None),
             Some(files) => {

@@ -18,7 +18,7 @@ use endpointlag::cluster::queue::EventSender;
 use endpointlag::exposition::metrics::Histograms;
 use endpointlag::model::Stamp;
 use endpointlag::pipeline::{Pipeline, PipelineHandle};
-use endpointlag::server::{Auth, Server, Settings, State};
+use endpointlag::server::{Auth, Server, ServerSettings, State};
 use endpointlag::signals::Hangups;
 use endpointlag::stats::{Bounds, Limits, Stats};
 use endpointlag::{
@@ -54,7 +54,7 @@ async fn ten_thousand_services_are_searched_sorted_and_paged() -> Result<()> {
     let clock = Clock::start();
     let pipeline = Pipeline::new(clock, Arc::new(Heartbeat::new(clock)), Vec::new(), Vec::new(), synthetic()?, |_| {});
     tokio::spawn(pipeline.run(queue, queries));
-    let settings = Settings {
+    let settings = ServerSettings {
         listen: "127.0.0.1:0".parse()?,
         probe_listen: None,
         tls: None,

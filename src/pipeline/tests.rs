@@ -7,7 +7,7 @@ use crate::{
         shard::Shard,
     },
     model::Resource,
-    propagation::Settings,
+    propagation::TrackerSettings,
     simulator::{Fleet, FleetSize, Store},
     stats::{Bounds, Limits},
 };
@@ -39,7 +39,7 @@ impl Scene {
                 healths.push(health);
             }
         }
-        let settings = Settings { objective: OBJECTIVE, expiry: 100 * OBJECTIVE };
+        let settings = TrackerSettings { objective: OBJECTIVE, expiry: 100 * OBJECTIVE };
         let trackers = vec![Tracker::new(settings), Tracker::new(settings)];
         let limits = Limits { services: 100, idle: Duration::from_secs(3600) };
         let stats = Stats::new(Bounds::new(&[0.1, 1.0]).expect("ascending"), limits, clock.now());

@@ -132,7 +132,7 @@ fn describe(ended: Ended) -> String {
 impl Scene {
     /// Nothing is known.
     fn blank() -> Self {
-        let settings = Settings { objective: millis(5000), expiry: millis(60_000) };
+        let settings = TrackerSettings { objective: millis(5000), expiry: millis(60_000) };
         Self { tracker: Tracker::new(settings), version: 0 }
     }
 

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 /// What the tracker is told by its user.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub struct TrackerSettings {
     /// Delay within which a change should be reflected, for Services that do not say otherwise.
     pub objective: Duration,
     /// Age at which a change is given up.
@@ -39,7 +39,7 @@ pub struct Settings {
 /// the objects of an initial list are no changes.
 #[derive(Debug)]
 pub struct Tracker {
-    settings: Settings,
+    settings: TrackerSettings,
     /// Whether every watch has listed once.
     measuring: bool,
     watches: [WatchState; 3],
@@ -74,7 +74,7 @@ const REORDER_HORIZON: Duration = Duration::from_millis(500);
 
 impl Tracker {
     /// A tracker that knows nothing yet.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: TrackerSettings) -> Self {
         Self {
             settings,
             measuring: false,

@@ -20,7 +20,7 @@ use crate::world::Step;
 use endpointlag::{
     ledger::{Change, Outcome},
     model::{Event, Pod, Resource, Seen, Service, Stamp, Uid},
-    propagation::{ServiceName, Settings},
+    propagation::{ServiceName, TrackerSettings},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -69,7 +69,7 @@ pub struct Pending {
 /// Everything it heard, and what follows from it.
 #[derive(Debug)]
 pub struct Reference {
-    settings: Settings,
+    settings: TrackerSettings,
     history: Vec<Moment>,
     /// Objects named by the list under way, by resource.
     listing: BTreeMap<Resource, BTreeSet<Uid>>,
@@ -89,7 +89,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: TrackerSettings) -> Self {
         let beginning = Moment {
             seen: Seen::late(Stamp::default()),
             resource: Resource::Pods,

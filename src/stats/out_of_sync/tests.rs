@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     ledger::Change,
     model::{Annotation, Event, Families, Family, Pod, Resource, Seen, Service, Uid},
-    propagation::Settings,
+    propagation::TrackerSettings,
     stats::{Bounds, Limits, OTHER, Snapshot},
 };
 use std::time::SystemTime;
@@ -23,7 +23,7 @@ fn found(service: &str, endpoints: u64, oldest: u64, traffic: Option<u64>) -> Ou
 
 /// A tracker of `shop/a`, `shop/b` and `shop/c`, the slices of which nobody writes.
 fn tracker() -> Tracker {
-    let mut tracker = Tracker::new(Settings { objective: OBJECTIVE, expiry: Duration::from_secs(60) });
+    let mut tracker = Tracker::new(TrackerSettings { objective: OBJECTIVE, expiry: Duration::from_secs(60) });
     for app in ["a", "b", "c"] {
         let service = Service {
             uid: Uid::from(app),

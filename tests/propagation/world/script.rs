@@ -7,7 +7,7 @@ use super::{
     stage::{Act, Script},
     streams::{Break, Delayed, Reading},
 };
-use endpointlag::{model::Resource, propagation::Settings};
+use endpointlag::{model::Resource, propagation::TrackerSettings};
 use proptest::{collection::vec, prelude::*, sample::select};
 use std::time::Duration;
 
@@ -146,7 +146,7 @@ pub fn act() -> BoxedStrategy<Act> {
 pub fn scripts() -> impl Strategy<Value = Script> {
     let settings =
         (select(vec![2_u64, 500, 5_000]), select(vec![1_000_u64, 10_000, 60_000])).prop_map(|(objective, expiry)| {
-            Settings { objective: Duration::from_millis(objective), expiry: Duration::from_millis(expiry) }
+            TrackerSettings { objective: Duration::from_millis(objective), expiry: Duration::from_millis(expiry) }
         });
     let between = || vec(act(), 0..6);
     let first = (order(), between(), between(), between())

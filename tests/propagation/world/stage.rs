@@ -7,7 +7,7 @@ use super::{
 };
 use endpointlag::{
     model::{Endpoint, Event, Resource, Uid},
-    propagation::Settings,
+    propagation::TrackerSettings,
 };
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub enum Act {
 /// A whole history.
 #[derive(Clone, Debug)]
 pub struct Script {
-    pub settings: Settings,
+    pub settings: TrackerSettings,
     pub before: Vec<Act>,
     /// The order of the first lists, and what happens after each began.
     pub first: [(Resource, Vec<Act>); 3],
