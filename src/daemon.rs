@@ -19,7 +19,7 @@ use crate::{
     model::Resource,
     pipeline::{Pipeline, PipelineHandle, Source},
     propagation::{Ended, Tracker},
-    server::{Auth, BindError, Server, State},
+    server::{Auth, BindError, Server, ServerState},
     signals::Hangups,
     stats::Stats,
 };
@@ -65,7 +65,7 @@ pub struct Daemon {
     pub handle: PipelineHandle,
     /// Says who may read, if not everybody.
     authority: Option<ApiClient>,
-    state: Arc<State>,
+    state: Arc<ServerState>,
     readers: Readers,
     pipeline: JoinHandle<()>,
     samples: Option<samples::Writer>,
@@ -230,7 +230,7 @@ impl Daemon {
             .map_err(DaemonError::Thread)?;
         let errors = hdr_log.as_ref().map(|writer: &hdr_log::Writer| writer.errors.clone()).unwrap_or_default();
         let counts = samples.as_ref().map(|writer: &samples::Writer| writer.counts.clone()).unwrap_or_default();
-        let state = State::new(handle.clone(), healths, counts, errors, settings.histograms, subject);
+        let state = ServerState::new(handle.clone(), healths, counts, errors, settings.histograms, subject);
         let state = Arc::new(state.with_tls(server.tls_health.clone()));
         Ok(Self { server, handle, authority, state, readers, pipeline, samples, hdr_log })
     }

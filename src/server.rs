@@ -13,7 +13,7 @@ mod tls;
 mod write_timeout;
 
 pub use self::{
-    routes::State,
+    routes::ServerState,
     tls::{TlsError, TlsFiles, TlsHealth},
 };
 
@@ -127,7 +127,7 @@ impl Server {
     /// Serves while something else has to come first. It lives, and is not ready: `awaited` is all that it tells. What was
     /// asked meanwhile is answered before it returns.
     pub async fn serve_while<T>(&self, awaited: String, first: impl Future<Output = T>) -> T {
-        let state = Arc::new(State::awaiting(awaited));
+        let state = Arc::new(ServerState::awaiting(awaited));
         let acceptor = self.tls.as_ref().map(|(acceptor, _)| acceptor.clone());
         let (done, over) = oneshot::channel::<()>();
         let first = async {
@@ -147,7 +147,7 @@ impl Server {
     /// it asks that one who may read. At each hangup it reads the certificate anew.
     pub async fn serve(
         mut self,
-        state: Arc<State>,
+        state: Arc<ServerState>,
         authority: Option<ApiClient>,
         shutdown: impl Future<Output = ()>,
         hangups: Hangups,
@@ -176,7 +176,7 @@ impl Server {
 
     async fn serve_ports(
         &self,
-        state: Arc<State>,
+        state: Arc<ServerState>,
         access: Access,
         acceptor: Option<TlsAcceptor>,
         shutdown: impl Future<Output = ()>,

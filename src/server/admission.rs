@@ -3,7 +3,7 @@
 use super::{
     authorization::{Authorizer, Refusal},
     hosts::Hosts,
-    routes::{self, Answer, PATHS, State},
+    routes::{self, Answer, PATHS, ServerState},
 };
 use crate::logging::on_one_line;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -33,7 +33,7 @@ const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
 /// Lets the requests of one port in, or turns them away.
 pub(super) struct Admission {
-    state: Arc<State>,
+    state: Arc<ServerState>,
     access: Access,
     making: Semaphore,
     /// A permit for each [`UNIT`].
@@ -67,7 +67,7 @@ struct Counted {
 // === impl Admission ===
 
 impl Admission {
-    pub(super) fn new(state: Arc<State>, access: Access) -> Self {
+    pub(super) fn new(state: Arc<ServerState>, access: Access) -> Self {
         let (making, sending) = (Semaphore::new(MAKING), Arc::new(Semaphore::new(SENDING / UNIT)));
         Self { state, access, making, sending }
     }

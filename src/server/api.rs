@@ -1,6 +1,6 @@
 //! The paths of `/api/v1/`.
 
-use super::routes::{Answer, PLAIN, State, accepts_gzip, answer, ending, text_of};
+use super::routes::{Answer, PLAIN, ServerState, accepts_gzip, answer, ending, text_of};
 use crate::exposition::{
     api::{
         self, ChangesQuery, HistogramFormat, HistogramQuery, Histograms, History, HistoryQuery, OutOfSyncQuery,
@@ -34,9 +34,9 @@ enum ApiError {
 /// An answer's type and bytes.
 type Body = (&'static str, Vec<u8>);
 
-// === impl State ===
+// === impl ServerState ===
 
-impl State {
+impl ServerState {
     /// Answers `/api/v1/` and then `endpoint`.
     pub(super) async fn api<B>(&self, endpoint: &str, request: &Request<B>) -> Answer {
         let query = request.uri().query().unwrap_or_default();

@@ -38,7 +38,7 @@ pub(super) const PATHS: [&str; 9] = [
 
 /// What the answers are made from.
 #[derive(Debug)]
-pub struct State {
+pub struct ServerState {
     pub(super) pipeline: PipelineHandle,
     pub(super) watches: Vec<Arc<WatchHealth>>,
     samples: Arc<samples::Counts>,
@@ -59,9 +59,9 @@ pub struct State {
 
 pub(super) type Answer = Response<Bytes>;
 
-// === impl State ===
+// === impl ServerState ===
 
-impl State {
+impl ServerState {
     /// Answers from these parts.
     pub fn new(
         pipeline: PipelineHandle,

@@ -28,7 +28,7 @@ struct Served {
 
 impl Served {
     async fn start(access: Access, limits: Limits, tls: Option<TlsAcceptor>) -> Self {
-        let state = State::new(
+        let state = ServerState::new(
             PipelineHandle::new().0,
             Vec::new(),
             Arc::default(),
