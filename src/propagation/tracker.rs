@@ -288,7 +288,7 @@ impl Tracker {
 
 impl Pods {
     fn named(&self, pod: PodId) -> PodRef {
-        let slot = self.slot(pod);
-        PodRef { name: slot.name.clone(), uid: slot.uid.clone() }
+        let entry = self.entry(pod);
+        PodRef { name: entry.name.clone(), uid: entry.uid.clone() }
     }
 }
