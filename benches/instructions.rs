@@ -21,7 +21,7 @@ use endpointlag::{
     pipeline::{Pipeline, Source},
     propagation::{Tracker, TrackerSettings},
     simulator::{Fleet, FleetSize, Store},
-    stats::{Bounds, Limits, Stats},
+    stats::{Bounds, SeriesLimits, Stats},
 };
 use gungraun::{Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 use std::{hint::black_box, sync::Arc, time::Duration};
@@ -86,7 +86,7 @@ fn whole(size: FleetSize) -> Whole {
         Source::new(0, Decoder::new(resource, Shard::WHOLE), health, Arc::new(Signals::default()))
     });
     let bounds = Bounds::new(&[0.01, 0.1, 1.0]).expect("ascending");
-    let limits = Limits { services: 10_000, idle: Duration::from_secs(3600) };
+    let limits = SeriesLimits { services: 10_000, idle: Duration::from_secs(3600) };
     let stats = Stats::new(bounds, limits, clock.now());
     let heartbeat = Arc::new(Heartbeat::new(clock));
     let mut pipeline = Pipeline::new(clock, heartbeat, sources.into(), vec![Tracker::new(SETTINGS)], stats, |_| {});

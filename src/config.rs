@@ -10,7 +10,7 @@ use crate::{
     logging::{LogFilter, LogFilterError, LogFormat},
     propagation::TrackerSettings,
     server::{Auth, ServerSettings, TlsFiles},
-    stats::{Bounds, Limits},
+    stats::{Bounds, SeriesLimits},
 };
 use clap::{Args, Parser, Subcommand};
 use std::{fmt, net::AddrParseError, path::PathBuf, str::FromStr, time::Duration};
@@ -208,7 +208,7 @@ pub struct Settings {
     /// Which histograms are shown.
     pub histograms: Histograms,
     /// How many Services are counted by themselves, and for how long.
-    pub limits: Limits,
+    pub limits: SeriesLimits,
     /// Where each change goes.
     pub samples: Option<Target>,
     /// Where HDR histograms go.
@@ -311,7 +311,7 @@ impl CommonArgs {
             propagation: TrackerSettings { objective: objective?, expiry: expiry? },
             bounds: bounds?,
             histograms: self.histogram,
-            limits: Limits { services: self.max_services, idle: series_idle? },
+            limits: SeriesLimits { services: self.max_services, idle: series_idle? },
             samples: self.samples.as_deref().map(Target::parse),
             hdr_log: self
                 .hdr_log

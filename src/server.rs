@@ -21,7 +21,7 @@ use self::{
     admission::{Access, Admission},
     authorization::Authorizer,
     hosts::Hosts,
-    port::{Limits, Port},
+    port::{ConnectionLimits, Port},
     tls::{Certificate, Renewal},
 };
 use crate::{cluster::client::ApiClient, signals::Hangups};
@@ -181,7 +181,7 @@ impl Server {
         acceptor: Option<TlsAcceptor>,
         shutdown: impl Future<Output = ()>,
     ) {
-        let (limits, http_metrics) = (Limits::default(), state.http_metrics.clone());
+        let (limits, http_metrics) = (ConnectionLimits::default(), state.http_metrics.clone());
         let admission = Admission::new(state.clone(), access);
         let main = Port::new(self.listener.clone(), acceptor, admission, limits, http_metrics.clone());
         let probes = self.probes.clone().map(|listener| {

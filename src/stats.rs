@@ -48,7 +48,7 @@ pub const OTHER: &str = "_other";
 
 /// How many Services are counted by themselves, and for how long.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct SeriesLimits {
     /// Services with numbers of their own; the others share those of [`OTHER`].
     pub services: usize,
     /// A Service without a change for this long loses its numbers until the next.
@@ -58,7 +58,7 @@ pub struct Limits {
 /// More Services change than are counted by themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overflow {
-    /// How many are: [`Limits::services`].
+    /// How many are: [`SeriesLimits::services`].
     pub limit: usize,
     /// The first that is not.
     pub first: Arc<ServiceName>,
@@ -68,7 +68,7 @@ pub struct Overflow {
 #[derive(Debug)]
 pub struct Stats {
     bounds: Arc<Bounds>,
-    limits: Limits,
+    limits: SeriesLimits,
     services: HashMap<Arc<ServiceName>, ServiceStats>,
     /// Counted under [`OTHER`], and not forgotten before they are gone.
     overflowed: HashSet<Arc<ServiceName>>,
@@ -174,7 +174,7 @@ pub struct Overview {
 
 impl Stats {
     /// Nothing counted yet; counting begins at `created`.
-    pub fn new(bounds: Bounds, limits: Limits, created: Stamp) -> Self {
+    pub fn new(bounds: Bounds, limits: SeriesLimits, created: Stamp) -> Self {
         let bounds = Arc::new(bounds);
         let delays = || Delays::new(bounds.clone(), Precision::Cluster, created);
         Self {

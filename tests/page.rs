@@ -20,7 +20,7 @@ use endpointlag::model::Stamp;
 use endpointlag::pipeline::{Pipeline, PipelineHandle};
 use endpointlag::server::{Auth, Server, ServerSettings, ServerState};
 use endpointlag::signals::Hangups;
-use endpointlag::stats::{Bounds, Limits, Stats};
+use endpointlag::stats::{Bounds, SeriesLimits, Stats};
 use endpointlag::{
     ledger::{Change, Outcome},
     propagation::{Ended, Report, ServiceName},
@@ -72,7 +72,7 @@ async fn ten_thousand_services_are_searched_sorted_and_paged() -> Result<()> {
 /// 10,000 Services in 100 namespaces, of which `service-N` is slower the higher its number, up to `N` milliseconds; and one
 /// whose name no cluster would allow.
 fn synthetic() -> Result<Stats> {
-    let limits = Limits { services: 20_000, idle: Duration::from_secs(24 * 3600) };
+    let limits = SeriesLimits { services: 20_000, idle: Duration::from_secs(24 * 3600) };
     let mut stats = Stats::new(Bounds::DEFAULT.parse()?, limits, Stamp::default());
     let mut record = |namespace: String, name: String, change, millis| {
         let service = Arc::new(ServiceName { namespace: namespace.into(), name: name.into() });

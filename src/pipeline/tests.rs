@@ -9,7 +9,7 @@ use crate::{
     model::Resource,
     propagation::TrackerSettings,
     simulator::{Fleet, FleetSize, Store},
-    stats::{Bounds, Limits},
+    stats::{Bounds, SeriesLimits},
 };
 
 const OBJECTIVE: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ impl Scene {
         }
         let settings = TrackerSettings { objective: OBJECTIVE, expiry: 100 * OBJECTIVE };
         let trackers = vec![Tracker::new(settings), Tracker::new(settings)];
-        let limits = Limits { services: 100, idle: Duration::from_secs(3600) };
+        let limits = SeriesLimits { services: 100, idle: Duration::from_secs(3600) };
         let stats = Stats::new(Bounds::new(&[0.1, 1.0]).expect("ascending"), limits, clock.now());
         let pipeline = Pipeline::new(clock, heartbeat.clone(), sources, trackers, stats, |_| {});
         Self { clock, heartbeat, links, healths, senders, queue, pipeline }

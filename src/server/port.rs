@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// Bounds on what clients may do.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct ConnectionLimits {
     /// Connections at a time: 200 scrapes, and some.
     pub(super) connections: usize,
     /// Time for the TLS handshake.
@@ -41,13 +41,13 @@ pub(super) struct Port {
     listener: Arc<TcpListener>,
     tls: Option<TlsAcceptor>,
     admission: Admission,
-    limits: Limits,
+    limits: ConnectionLimits,
     http_metrics: Arc<HttpMetrics>,
 }
 
-// === impl Limits ===
+// === impl ConnectionLimits ===
 
-impl Default for Limits {
+impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
             connections: 256,
@@ -67,7 +67,7 @@ impl Port {
         listener: Arc<TcpListener>,
         tls: Option<TlsAcceptor>,
         admission: Admission,
-        limits: Limits,
+        limits: ConnectionLimits,
         http_metrics: Arc<HttpMetrics>,
     ) -> Self {
         Self { listener, tls, admission, limits, http_metrics }

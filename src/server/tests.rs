@@ -27,7 +27,7 @@ struct Served {
 }
 
 impl Served {
-    async fn start(access: Access, limits: Limits, tls: Option<TlsAcceptor>) -> Self {
+    async fn start(access: Access, limits: ConnectionLimits, tls: Option<TlsAcceptor>) -> Self {
         let state = ServerState::new(
             PipelineHandle::new().0,
             Vec::new(),
@@ -80,7 +80,12 @@ const PROBE: &[u8] = b"GET /readyz HTTP/1.1\r\nhost: a\r\n\r\n";
 
 #[tokio::test]
 async fn half_a_request_is_not_waited_for_and_an_idle_connection_is_no_fault() {
-    let served = Served::start(Access::All { hosts: None }, Limits { head: SHORT, ..Limits::default() }, None).await;
+    let served = Served::start(
+        Access::All { hosts: None },
+        ConnectionLimits { head: SHORT, ..ConnectionLimits::default() },
+        None,
+    )
+    .await;
     let [mut silent, mut half, mut idle] = [served.connect().await, served.connect().await, served.connect().await];
     half.write_all(b"GET /met").await.expect("taken");
     idle.write_all(PROBE).await.expect("taken");
@@ -93,7 +98,7 @@ async fn half_a_request_is_not_waited_for_and_an_idle_connection_is_no_fault() {
 
 #[tokio::test]
 async fn what_is_no_request_is_refused_and_counted() {
-    let served = Served::start(Access::All { hosts: None }, Limits::default(), None).await;
+    let served = Served::start(Access::All { hosts: None }, ConnectionLimits::default(), None).await;
     let garbage = served.ask(b"\x16\x03\x01 what is this\r\n\r\n").await;
     assert!(garbage.starts_with("HTTP/1.1 400"), "{garbage}");
     assert_eq!(served.dropped(Dropped::MalformedRequest), 1);
@@ -111,7 +116,12 @@ async fn what_is_no_request_is_refused_and_counted() {
 
 #[tokio::test]
 async fn a_new_connection_gets_in_whoever_is_connected() {
-    let served = Served::start(Access::All { hosts: None }, Limits { connections: 4, ..Limits::default() }, None).await;
+    let served = Served::start(
+        Access::All { hosts: None },
+        ConnectionLimits { connections: 4, ..ConnectionLimits::default() },
+        None,
+    )
+    .await;
     let mut half_open = Vec::new();
     for _ in 0..20 {
         half_open.push(served.connect().await);
@@ -125,7 +135,7 @@ async fn a_new_connection_gets_in_whoever_is_connected() {
 
 #[tokio::test]
 async fn a_port_for_probes_has_nothing_else() {
-    let served = Served::start(Access::Probes, Limits::default(), None).await;
+    let served = Served::start(Access::Probes, ConnectionLimits::default(), None).await;
     for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 404), ("/", 404), ("/healthz/", 404)] {
         let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
         let answer = served.ask(request.as_bytes()).await;
@@ -143,9 +153,12 @@ async fn a_handshake_that_does_not_come_is_not_waited_for() {
     std::fs::write(&files.certificate, made.cert.pem()).expect("written");
     std::fs::write(&files.key, made.signing_key.serialize_pem()).expect("written");
     let acceptor = Certificate::load(files).expect("a pair").0.acceptor().expect("TLS");
-    let served =
-        Served::start(Access::All { hosts: None }, Limits { handshake: SHORT, ..Limits::default() }, Some(acceptor))
-            .await;
+    let served = Served::start(
+        Access::All { hosts: None },
+        ConnectionLimits { handshake: SHORT, ..ConnectionLimits::default() },
+        Some(acceptor),
+    )
+    .await;
     assert_eq!(rest(&mut served.connect().await).await, "");
     assert_eq!(served.dropped(Dropped::TlsHandshake), 1, "silence");
     let alert = {
@@ -167,7 +180,12 @@ async fn a_handshake_that_does_not_come_is_not_waited_for() {
 #[tokio::test]
 async fn who_does_not_read_is_dropped() {
     let write_timeout = WriteTimeout { stall: SHORT, answer: TIMEOUT };
-    let served = Served::start(Access::All { hosts: None }, Limits { write_timeout, ..Limits::default() }, None).await;
+    let served = Served::start(
+        Access::All { hosts: None },
+        ConnectionLimits { write_timeout, ..ConnectionLimits::default() },
+        None,
+    )
+    .await;
     let mut stream = served.connect().await;
     // Requests without end, of which no answer is read: the kernel's buffers are full at some point.
     let asking = async { while stream.write_all(PROBE).await.is_ok() {} };
@@ -177,7 +195,7 @@ async fn who_does_not_read_is_dropped() {
 
 #[tokio::test]
 async fn it_ends_in_time_with_connections_open() {
-    let limits = Limits { drain: SHORT, ..Limits::default() };
+    let limits = ConnectionLimits { drain: SHORT, ..ConnectionLimits::default() };
     let mut served = Served::start(Access::All { hosts: None }, limits, None).await;
     let mut half = served.connect().await;
     half.write_all(b"GET /met").await.expect("taken");

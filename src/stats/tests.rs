@@ -7,7 +7,7 @@ fn bounds() -> Bounds {
 }
 
 fn stats() -> Stats {
-    let limits = Limits { services: 100, idle: Duration::from_secs(3600) };
+    let limits = SeriesLimits { services: 100, idle: Duration::from_secs(3600) };
     Stats::new(bounds(), limits, Stamp::default())
 }
 

@@ -3,7 +3,7 @@ use crate::{
     ledger::Change,
     model::{Annotation, Event, Families, Family, Pod, Resource, Seen, Service, Uid},
     propagation::TrackerSettings,
-    stats::{Bounds, Limits, OTHER, Snapshot},
+    stats::{Bounds, OTHER, SeriesLimits, Snapshot},
 };
 use std::time::SystemTime;
 
@@ -73,7 +73,7 @@ fn turn_ready(tracker: &mut Tracker, app: &str, pod: &str, seconds: u64) {
 }
 
 fn stats(services: usize) -> Stats {
-    let limits = Limits { services, idle: Duration::from_secs(3600) };
+    let limits = SeriesLimits { services, idle: Duration::from_secs(3600) };
     Stats::new(Bounds::DEFAULT.parse().expect("valid"), limits, Stamp::default())
 }
 
