@@ -94,10 +94,10 @@ impl Daemon {
         Ok(overview["windows"]["start"]["count"].as_u64().unwrap_or_default())
     }
 
-    /// Times that a reader of a watch had to wait for the measuring.
-    pub fn held_up(&self) -> Result<u64> {
+    /// Times that a reader of a watch had to wait for the pipeline.
+    pub fn backpressure(&self) -> Result<u64> {
         let page = String::from_utf8(self.get("/metrics")?)?;
-        let held = page.lines().filter_map(|line| line.strip_prefix("endpointlag_watch_held_up_total{"));
+        let held = page.lines().filter_map(|line| line.strip_prefix("endpointlag_watch_backpressure_total{"));
         Ok(held.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum::<f64>() as u64)
     }
 

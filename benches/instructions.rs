@@ -9,19 +9,19 @@ use bytes::Bytes;
 use endpointlag::{
     cluster::{
         clock::Clock,
-        decode::{Decoder, Late, Sink},
+        decode::{Decoder, ReplayBound, Sink},
         health::WatchHealth,
         heartbeat::Heartbeat,
-        intake::{Deliveries, Intake, Load, Step},
         object::{EncodedEndpoint, ObjectError},
+        queue::{EventReceiver, EventSender, Load, Message},
         shard::Shard,
         watch::Signals,
     },
-    measuring::{Measuring, Source},
     model::{Event, Resource, Seen, Stamp},
-    propagation::{Settings, Tracker},
+    pipeline::{Pipeline, Source},
+    propagation::{Tracker, TrackerSettings},
     simulator::{Fleet, FleetSize, Store},
-    stats::{Bounds, Limits, Stats},
+    stats::{Bounds, SeriesLimits, Stats},
 };
 use gungraun::{Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 use std::{hint::black_box, sync::Arc, time::Duration};
@@ -37,12 +37,13 @@ const GIANT: FleetSize = FleetSize { namespaces: 1, services: 1, pods: 10_000 };
 /// Rounds before counting begins, so that nothing is there for the first time.
 const WARM: usize = 4;
 
-const SETTINGS: Settings = Settings { objective: Duration::from_secs(5), expiry: Duration::from_secs(300) };
+const SETTINGS: TrackerSettings =
+    TrackerSettings { objective: Duration::from_secs(5), expiry: Duration::from_secs(300) };
 
-/// The whole measuring of a cluster, and the next change that is handed over to it.
+/// The whole pipeline of a cluster, and the next change that is handed over to it.
 struct Whole {
-    measuring: Measuring,
-    deliveries: Deliveries,
+    pipeline: Pipeline,
+    queue: EventReceiver,
 }
 
 /// A tracker that knows a cluster, and the next events for it.
@@ -79,42 +80,42 @@ fn event(frame: &Bytes) -> Bytes {
 
 fn whole(size: FleetSize) -> Whole {
     let (fleet, clock) = (fleet(size), Clock::start());
-    let (intakes, mut deliveries) = Intake::for_watches(3);
+    let (senders, mut queue) = EventSender::for_watches(3);
     let sources = Resource::ALL.map(|resource| {
         let health = Arc::new(WatchHealth::new(resource, None, Arc::default()));
         Source::new(0, Decoder::new(resource, Shard::WHOLE), health, Arc::new(Signals::default()))
     });
     let bounds = Bounds::new(&[0.01, 0.1, 1.0]).expect("ascending");
-    let limits = Limits { services: 10_000, idle: Duration::from_secs(3600) };
+    let limits = SeriesLimits { services: 10_000, idle: Duration::from_secs(3600) };
     let stats = Stats::new(bounds, limits, clock.now());
     let heartbeat = Arc::new(Heartbeat::new(clock));
-    let mut measuring = Measuring::new(clock, heartbeat, sources.into(), vec![Tracker::new(SETTINGS)], stats, |_| {});
-    let mut take = |deliveries: &mut Deliveries| deliveries.waiting().for_each(|delivery| measuring.take(delivery));
-    for (intake, resource) in intakes.iter().zip(Resource::ALL) {
-        intake.send(Step::ListBegan(clock.now())).expect("open");
+    let mut pipeline = Pipeline::new(clock, heartbeat, sources.into(), vec![Tracker::new(SETTINGS)], stats, |_| {});
+    let mut take = |queue: &mut EventReceiver| queue.waiting().for_each(|envelope| pipeline.take(envelope));
+    for (sender, resource) in senders.iter().zip(Resource::ALL) {
+        sender.send(Message::Init(clock.now())).expect("open");
         for frame in fleet.initial_frames(resource).leak() {
-            hand_over(intake, clock.now(), frame.clone());
-            take(&mut deliveries);
+            hand_over(sender, clock.now(), frame.clone());
+            take(&mut queue);
         }
     }
     let [pods, slices] = [Resource::Pods, Resource::EndpointSlices].map(|resource| resource as usize);
     let mut flip = || {
         let [pod, slice] = fleet.flip_frames(0);
-        hand_over(&intakes[pods], clock.now(), pod);
-        hand_over(&intakes[slices], clock.now(), slice);
+        hand_over(&senders[pods], clock.now(), pod);
+        hand_over(&senders[slices], clock.now(), slice);
     };
     for _ in 0..WARM {
         flip();
-        take(&mut deliveries);
+        take(&mut queue);
     }
     flip();
-    Whole { measuring, deliveries }
+    Whole { pipeline, queue }
 }
 
-fn hand_over(intake: &Intake, at: Stamp, bytes: Bytes) {
+fn hand_over(sender: &EventSender, at: Stamp, bytes: Bytes) {
     let bytes = event(&bytes);
-    let room = intake.try_room(Load::Event, bytes.len()).expect("room");
-    intake.send_into(room, Step::Frame { at, late: Late::UpTo(0), bytes }).expect("open");
+    let permit = sender.try_reserve(Load::Event, bytes.len()).expect("free bytes");
+    sender.send_reserved(permit, Message::Frame { at, replay: ReplayBound::UpTo(0), bytes }).expect("open");
 }
 
 #[library_benchmark]
@@ -123,7 +124,7 @@ fn hand_over(intake: &Intake, at: Stamp, bytes: Bytes) {
 #[bench::in_a_full_slice(args = (FULL), setup = whole)]
 #[bench::in_one_of_a_hundred_full_slices(args = (GIANT), setup = whole)]
 fn flip(mut whole: Whole) -> Whole {
-    whole.deliveries.waiting().for_each(|delivery| whole.measuring.take(delivery));
+    whole.queue.waiting().for_each(|envelope| whole.pipeline.take(envelope));
     whole
 }
 
@@ -154,7 +155,7 @@ fn frame_of_another(size: FleetSize) -> (Decoder, Bytes) {
 #[bench::a_pod_of_another_shard(args = (SMALL), setup = frame_of_another)]
 fn decode((mut decoder, frame): (Decoder, Bytes)) -> (Decoder, Events) {
     let mut events = Events::default();
-    let decoded = decoder.frame(Stamp::default(), &frame, Late::UpTo(0), &mut events);
+    let decoded = decoder.frame(Stamp::default(), &frame, ReplayBound::UpTo(0), &mut events);
     black_box(decoded).expect("a frame");
     (decoder, events)
 }
@@ -168,7 +169,7 @@ fn events(resource: Resource, frames: Vec<Bytes>) -> Vec<(Seen, Event<EncodedEnd
     let (mut decoder, mut events) = (Decoder::new(resource, Shard::WHOLE), Events::default());
     decoder.begin_list(Stamp::default(), &mut events);
     for frame in frames.leak() {
-        decoder.frame(Stamp::default(), &event(frame), Late::UpTo(0), &mut events).expect("a frame");
+        decoder.frame(Stamp::default(), &event(frame), ReplayBound::UpTo(0), &mut events).expect("a frame");
     }
     events.0
 }
@@ -193,7 +194,7 @@ fn known_with(size: FleetSize, edit: impl Fn(&mut Event<EncodedEndpoint>)) -> Kn
         let pod = events(Resource::Pods, vec![pod]);
         let slice = events(Resource::EndpointSlices, vec![slice]);
         let mut both: Vec<_> =
-            pod.into_iter().chain(slice).filter(|(_, event)| !matches!(event, Event::ListBegan(_))).collect();
+            pod.into_iter().chain(slice).filter(|(_, event)| !matches!(event, Event::Init(_))).collect();
         both.iter_mut().for_each(|(seen, event)| {
             *seen = Seen::live(seen.at);
             edit(event);

@@ -6,7 +6,7 @@
 mod daemon;
 
 use daemon::{Daemon, Result, at_rate, flip_every_service, quantile, stamp_errors};
-use endpointlag::simulator::{Fleet, FleetSize, Settings, Simulator};
+use endpointlag::simulator::{Fleet, FleetSize, Simulator, SimulatorSettings};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::{
     fmt, thread,
@@ -43,7 +43,7 @@ struct Row {
 struct Rate {
     asked: usize,
     made: usize,
-    held_up: u64,
+    backpressure: u64,
     lost: u64,
     processor: Duration,
 }
@@ -70,7 +70,7 @@ fn main() -> Result<()> {
 fn measure(pods: usize, processors: Option<&str>) -> Result<Row> {
     let services = pods / PODS_PER_SERVICE;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let settings = Settings { history: 50_000, real_size: true, ..Settings::default() };
+    let settings = SimulatorSettings { history: 50_000, real_size: true, ..SimulatorSettings::default() };
     let cluster = runtime.block_on(Simulator::start(settings))?;
     cluster.controller().pause();
     let size = FleetSize { namespaces: services.div_ceil(20), services, pods };
@@ -108,7 +108,7 @@ fn measure(pods: usize, processors: Option<&str>) -> Result<Row> {
 }
 
 fn rate(fleet: &mut Fleet, daemon: &Daemon, pods: &mut impl Iterator<Item = usize>, asked: usize) -> Result<Rate> {
-    let (held_up, lines, cost) = (daemon.held_up()?, daemon.sample_count(), daemon.processor_time()?);
+    let (backpressure, lines, cost) = (daemon.backpressure()?, daemon.sample_count(), daemon.processor_time()?);
     let started = Instant::now();
     let made = at_rate(asked, PHASE, |_| {
         fleet.flip(pods.next().expect("cycles"));
@@ -122,21 +122,24 @@ fn rate(fleet: &mut Fleet, daemon: &Daemon, pods: &mut impl Iterator<Item = usiz
     }
     let lost = (lines + made).saturating_sub(daemon.sample_count()) as u64;
     let processor = (daemon.processor_time()? - cost) / made as u32;
-    Ok(Rate { asked, made: made_per_second, held_up: daemon.held_up()? - held_up, lost, processor })
+    Ok(Rate { asked, made: made_per_second, backpressure: daemon.backpressure()? - backpressure, lost, processor })
 }
 
 impl Rate {
     /// Whether the cluster made as many changes as it was asked for, and the daemon read them as they came and told each.
     fn is_kept_up(&self) -> bool {
-        self.made * 100 >= self.asked * 98 && self.held_up == 0 && self.lost == 0
+        self.made * 100 >= self.asked * 98 && self.backpressure == 0 && self.lost == 0
     }
 }
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { asked, made, held_up, lost, processor } = self;
+        let Self { asked, made, backpressure, lost, processor } = self;
         let processor = processor.as_secs_f64() * 1e6;
-        write!(f, "{asked}/s asked, {made}/s made, {held_up} times held up, {lost} lost, {processor:.0} us each")
+        write!(
+            f,
+            "{asked}/s asked, {made}/s made, {backpressure} times backpressure, {lost} lost, {processor:.0} us each"
+        )
     }
 }
 

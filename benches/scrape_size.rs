@@ -12,7 +12,7 @@ use endpointlag::{
     ledger::{Change, Outcome},
     model::{Resource, Stamp, Uid},
     propagation::{Ended, PodRef, Report, ServiceName},
-    stats::{Bounds, Limits, OutOfSync, Stats},
+    stats::{Bounds, OutOfSync, SeriesLimits, Stats},
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use std::{
@@ -123,7 +123,7 @@ fn service(number: usize) -> Arc<ServiceName> {
 
 fn stats(services: usize) -> Stats {
     let mut random = SmallRng::seed_from_u64(1);
-    let limits = Limits { services: 100_000, idle: Duration::from_secs(3600) };
+    let limits = SeriesLimits { services: 100_000, idle: Duration::from_secs(3600) };
     let mut stats = Stats::new(Bounds::DEFAULT.parse().expect("valid"), limits, at(0.0));
     for number in 0..services {
         let service = service(number);

@@ -4,7 +4,7 @@
 mod daemon;
 
 use daemon::{Daemon, Result, flip_every_service, quantile, stamp_errors};
-use endpointlag::simulator::{Fleet, FleetSize, Settings, Simulator};
+use endpointlag::simulator::{Fleet, FleetSize, Simulator, SimulatorSettings};
 use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     thread,
@@ -19,7 +19,8 @@ const PHASE: Duration = Duration::from_secs(10);
 
 fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let cluster = runtime.block_on(Simulator::start(Settings { history: 100_000, ..Settings::default() }))?;
+    let cluster =
+        runtime.block_on(Simulator::start(SimulatorSettings { history: 100_000, ..SimulatorSettings::default() }))?;
     cluster.controller().pause();
     let mut fleet = Fleet::new(cluster.store().clone(), SIZE);
     let daemon = Daemon::start(&cluster.url().to_string(), &[], None)?;

@@ -58,7 +58,7 @@ function(config)
           |||
             The longest that a watch has brought nothing. The API server sends a bookmark about once a minute.
 
-            When this is red: the watch is as good as dead, and is about to be dropped (--watch-idle). Look for a proxy or firewall that forgets connections.
+            When this is red: the watch is as good as dead, and is about to be dropped (--watch-idle-timeout). Look for a proxy or firewall that forgets connections.
           |||,
           's',
           query.series('max(%s)' % own('endpointlag_watch_age_seconds'), 'age'),
@@ -173,7 +173,7 @@ function(config)
         panel.timeseries(
           'Age of the last byte',
           |||
-            Time since each watch brought something, on the daemon that does worst. It falls with every event, and in a quiet cluster with the bookmark about once a minute. At 3 minutes, --watch-idle, the watch is dropped.
+            Time since each watch brought something, on the daemon that does worst. It falls with every event, and in a quiet cluster with the bookmark about once a minute. At 3 minutes, --watch-idle-timeout, the watch is dropped.
 
             When a saw tooth grows past the line: connections die without a word. Look for what lies between the daemon and the API server.
           |||,
@@ -353,14 +353,14 @@ function(config)
       ]),
       dashboard.row(8, [
         panel.timeseries(
-          'Reader held up',
+          'Reader backpressure',
           |||
             Times that a reader had to wait until what it had read before was measured. Changes read then end censored.
 
             When this is not nothing: the daemon needs more CPU (is it throttled by its limit?), or its cluster is to be divided by --shard.
           |||,
           panel.perSecond('times'),
-          [query.series(watch('sum', query.ownRate('endpointlag_watch_held_up_total')), '{{resource}}')],
+          [query.series(watch('sum', query.ownRate('endpointlag_watch_backpressure_total')), '{{resource}}')],
           panel.upTo(0.1),
         ),
         panel.timeseries(

@@ -1,7 +1,7 @@
 //! All that speaks to the Kubernetes API, up to the [`model`](crate::model)'s events with a stamp.
 //!
 //! ```text
-//! client ──► watch (reads and stamps) ──► frame ──► intake (bounded) ──► decode, object ──► model
+//! client ──► watch (reads and stamps) ──► frame ──► queue (bounded) ──► decode, object ──► model
 //! ```
 //!
 //! [`heartbeat`] says whether the thread of the watches ran, so that its stamps can be believed.
@@ -12,9 +12,9 @@ pub mod decode;
 pub mod frame;
 pub mod health;
 pub mod heartbeat;
-pub mod intake;
 pub mod kubeconfig;
 pub mod object;
+pub mod queue;
 pub mod shard;
 pub mod watch;
 pub mod wire;

@@ -8,9 +8,9 @@ use crate::{
     },
     exposition::{hdr_log, lines::Target, metrics::Histograms},
     logging::{LogFilter, LogFilterError, LogFormat},
-    propagation,
-    server::{self, Auth, TlsFiles},
-    stats::{Bounds, Limits},
+    propagation::TrackerSettings,
+    server::{Auth, ServerSettings, TlsFiles},
+    stats::{Bounds, SeriesLimits},
 };
 use clap::{Args, Parser, Subcommand};
 use std::{fmt, net::AddrParseError, path::PathBuf, str::FromStr, time::Duration};
@@ -174,8 +174,8 @@ pub struct CommonArgs {
     hdr_log_interval: String,
 
     /// Drop a watch that brings nothing for this long. The API server sends a bookmark about once a minute.
-    #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_WATCH_IDLE", default_value = "3m")]
-    watch_idle: String,
+    #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_WATCH_IDLE_TIMEOUT", default_value = "3m")]
+    watch_idle_timeout: String,
 
     /// What the watches speak with the API server: HTTP/2 over one connection where it is offered, or HTTP/1.1 with a connection for each.
     #[arg(long, value_name = "PROTOCOL", env = "ENDPOINTLAG_WATCH_PROTOCOL", default_value = "auto")]
@@ -194,7 +194,7 @@ pub struct CommonArgs {
 #[derive(Debug)]
 pub struct Settings {
     /// Where to listen, and for whom.
-    pub endpoint: server::Settings,
+    pub endpoint: ServerSettings,
     /// Namespaces to measure; none for the whole cluster.
     pub namespaces: Vec<String>,
     /// Namespaces to leave out of the whole cluster.
@@ -202,19 +202,19 @@ pub struct Settings {
     /// The part of the cluster to measure.
     pub shard: Shard,
     /// Objective and expiry.
-    pub propagation: propagation::Settings,
+    pub propagation: TrackerSettings,
     /// Buckets.
     pub bounds: Bounds,
     /// Which histograms are shown.
     pub histograms: Histograms,
     /// How many Services are counted by themselves, and for how long.
-    pub limits: Limits,
+    pub limits: SeriesLimits,
     /// Where each change goes.
     pub samples: Option<Target>,
     /// Where HDR histograms go.
     pub hdr_log: Option<hdr_log::Target>,
     /// How long a watch may bring nothing.
-    pub watch_idle: Duration,
+    pub watch_idle_timeout: Duration,
     /// What the watches speak.
     pub watch_protocol: WatchProtocol,
     /// Which lines are logged.
@@ -262,7 +262,7 @@ impl RunArgs {
             errors.add("--auth", needs.to_owned());
         }
         errors.or(settings.map(|settings| {
-            let endpoint = server::Settings { auth, ..settings.endpoint };
+            let endpoint = ServerSettings { auth, ..settings.endpoint };
             Settings { endpoint, namespaces, excluded: self.excluded.clone(), shard, ..settings }
         }))
     }
@@ -299,7 +299,7 @@ impl CommonArgs {
             errors.add("--objective", format!("{} does not lie below --expiry {}", self.objective, self.expiry));
         }
         let bounds = errors.parse("--buckets", &self.buckets, |error: crate::stats::BoundsError| error.to_string());
-        let watch_idle = errors.duration("--watch-idle", &self.watch_idle);
+        let watch_idle_timeout = errors.duration("--watch-idle-timeout", &self.watch_idle_timeout);
         let hdr_log_interval = errors.duration("--hdr-log-interval", &self.hdr_log_interval);
         let series_idle = errors.duration("--series-idle", &self.series_idle);
         let log = errors.parse("--log-level", &self.log_level, |error: LogFilterError| error.to_string());
@@ -308,23 +308,23 @@ impl CommonArgs {
             namespaces: Vec::new(),
             excluded: Vec::new(),
             shard: Shard::WHOLE,
-            propagation: propagation::Settings { objective: objective?, expiry: expiry? },
+            propagation: TrackerSettings { objective: objective?, expiry: expiry? },
             bounds: bounds?,
             histograms: self.histogram,
-            limits: Limits { services: self.max_services, idle: series_idle? },
+            limits: SeriesLimits { services: self.max_services, idle: series_idle? },
             samples: self.samples.as_deref().map(Target::parse),
             hdr_log: self
                 .hdr_log
                 .clone()
                 .zip(hdr_log_interval)
                 .map(|(path, interval)| hdr_log::Target { path, interval }),
-            watch_idle: watch_idle?,
+            watch_idle_timeout: watch_idle_timeout?,
             watch_protocol: self.watch_protocol,
             log: log?,
         })
     }
 
-    fn endpoint(&self, errors: &mut ConfigErrors) -> Option<server::Settings> {
+    fn endpoint(&self, errors: &mut ConfigErrors) -> Option<ServerSettings> {
         let say = |error: AddrParseError| format!("{error}; write it like 0.0.0.0:10911");
         let listen = errors.parse("--listen", &self.listen, say);
         let probe_listen = self.probe_listen.as_deref().map(|text| errors.parse("--probe-listen", text, say));
@@ -345,7 +345,7 @@ impl CommonArgs {
             Some(parsed) => Some(parsed?),
         };
         let allowed_hosts = self.allowed_hosts.clone();
-        Some(server::Settings { listen: listen?, probe_listen, tls, auth: Auth::None, allowed_hosts })
+        Some(ServerSettings { listen: listen?, probe_listen, tls, auth: Auth::None, allowed_hosts })
     }
 }
 

@@ -7,8 +7,8 @@ use crate::{
         decode::Decoder,
         health::{LinkHealth, WatchHealth},
         heartbeat::Heartbeat,
-        intake::Intake,
         kubeconfig::{Found, KubeconfigError},
+        queue::EventSender,
         watch::{Signals, Watch},
     },
     config::Settings,
@@ -16,10 +16,10 @@ use crate::{
         hdr_log::{self, HdrLog, HdrLogError},
         samples::{self, Samples, SamplesError},
     },
-    measuring::{Measuring, Questions, Source},
     model::Resource,
+    pipeline::{Pipeline, PipelineHandle, Source},
     propagation::{Ended, Tracker},
-    server::{Auth, BindError, Server, State},
+    server::{Auth, BindError, Server, ServerState},
     signals::Hangups,
     stats::Stats,
 };
@@ -62,12 +62,12 @@ pub struct Daemon {
     /// Its endpoint.
     pub server: Server,
     /// Asks it.
-    pub questions: Questions,
+    pub handle: PipelineHandle,
     /// Says who may read, if not everybody.
     authority: Option<ApiClient>,
-    state: Arc<State>,
+    state: Arc<ServerState>,
     readers: Readers,
-    measuring: JoinHandle<()>,
+    pipeline: JoinHandle<()>,
     samples: Option<samples::Writer>,
     hdr_log: Option<hdr_log::Writer>,
 }
@@ -191,14 +191,14 @@ impl Daemon {
         let beating = heartbeat.clone();
         readers.spawn(async move { beating.run().await });
         let scopes = scopes(&settings);
-        let (intakes, deliveries) = Intake::for_watches(scopes.len() * Resource::ALL.len());
-        let mut intakes = intakes.into_iter();
+        let (senders, queue) = EventSender::for_watches(scopes.len() * Resource::ALL.len());
+        let mut senders = senders.into_iter();
         let (mut sources, mut healths, mut trackers) = (Vec::new(), Vec::new(), Vec::new());
         let links = scopes.len();
         for namespace in scopes {
             let link_health = Arc::<LinkHealth>::default();
             let link = Arc::new(Link::new(client.clone(), settings.watch_protocol, links, clock, link_health.clone()));
-            for (resource, intake) in Resource::ALL.into_iter().zip(&mut intakes) {
+            for (resource, sender) in Resource::ALL.into_iter().zip(&mut senders) {
                 let health = Arc::new(WatchHealth::new(resource, namespace.clone(), link_health.clone()));
                 let signals = Arc::new(Signals::default());
                 let decoder = Decoder::new(resource, settings.shard);
@@ -209,10 +209,10 @@ impl Daemon {
                     link: link.clone(),
                     clock,
                     heartbeat: heartbeat.clone(),
-                    intake,
+                    queue: sender,
                     health: health.clone(),
                     signals,
-                    idle_timeout: settings.watch_idle,
+                    idle_timeout: settings.watch_idle_timeout,
                 };
                 readers.spawn(watch.run());
                 healths.push(health);
@@ -220,25 +220,25 @@ impl Daemon {
             trackers.push(Tracker::new(settings.propagation));
         }
 
-        let (questions, answers) = Questions::new();
+        let (handle, queries) = PipelineHandle::new();
         let stats = Stats::new(settings.bounds, settings.limits, clock.now());
-        let measuring = Measuring::new(clock, heartbeat, sources, trackers, stats, on_ended);
+        let pipeline = Pipeline::new(clock, heartbeat, sources, trackers, stats, on_ended);
         let runtime = Builder::new_current_thread().enable_time().build().map_err(DaemonError::Thread)?;
-        let measuring = std::thread::Builder::new()
-            .name("measuring".into())
-            .spawn(move || runtime.block_on(measuring.run(deliveries, answers)))
+        let pipeline = std::thread::Builder::new()
+            .name("pipeline".into())
+            .spawn(move || runtime.block_on(pipeline.run(queue, queries)))
             .map_err(DaemonError::Thread)?;
         let errors = hdr_log.as_ref().map(|writer: &hdr_log::Writer| writer.errors.clone()).unwrap_or_default();
         let counts = samples.as_ref().map(|writer: &samples::Writer| writer.counts.clone()).unwrap_or_default();
-        let state = State::new(questions.clone(), healths, counts, errors, settings.histograms, subject);
+        let state = ServerState::new(handle.clone(), healths, counts, errors, settings.histograms, subject);
         let state = Arc::new(state.with_tls(server.tls_health.clone()));
-        Ok(Self { server, questions, authority, state, readers, measuring, samples, hdr_log })
+        Ok(Self { server, handle, authority, state, readers, pipeline, samples, hdr_log })
     }
 
     /// Serves until `shutdown` completes, then ends in good order. At each hangup it takes its files anew: those it writes,
     /// which may have been moved away, and those of its certificate.
     pub async fn run(self, shutdown: impl Future<Output = ()>, hangups: Hangups) {
-        let Self { server, questions, authority, state, readers, measuring, samples, hdr_log } = self;
+        let Self { server, handle, authority, state, readers, pipeline, samples, hdr_log } = self;
         let reopen = async {
             let mut hangups = hangups.clone();
             loop {
@@ -256,11 +256,11 @@ impl Daemon {
             () = reopen => {}
         }
         tracing::info!("ending");
-        // The measuring ends when nobody is left to ask it, and the samples when nobody is left to measure.
-        drop((readers, state, questions));
+        // The pipeline ends when nobody is left to ask it, and the samples when nobody is left to measure.
+        drop((readers, state, handle));
         let finish = async {
             // A panic of any of them has ended the process already.
-            let _ = spawn_blocking(|| measuring.join()).await;
+            let _ = spawn_blocking(|| pipeline.join()).await;
             let samples = samples.map(|samples| spawn_blocking(|| samples.finish()));
             let hdr_log = hdr_log.map(|hdr_log| spawn_blocking(|| hdr_log.finish()));
             let _ = tokio::join!(OptionFuture::from(samples), OptionFuture::from(hdr_log));

@@ -9,7 +9,7 @@ use crate::{
     daemon::{Daemon, DaemonError, Readers},
     server::Server,
     signals::OsSignals,
-    simulator::{self, LifeSettings, Simulator},
+    simulator::{LifeSettings, Simulator, SimulatorSettings},
 };
 use std::{
     io::{self, IsTerminal, Write as _},
@@ -40,7 +40,7 @@ pub enum DemoError {
 /// If either cannot start, or nobody reads the table any more.
 pub async fn run(settings: Settings, seed: u64, every: Option<Duration>, signals: &OsSignals) -> Result<(), DemoError> {
     let life = Some(LifeSettings::default());
-    let simulated = simulator::Settings { seed, life, ..Default::default() };
+    let simulated = SimulatorSettings { seed, life, ..Default::default() };
     let cluster = Simulator::start(simulated).await.map_err(DemoError::Simulator)?;
     let server = Server::bind(&settings.endpoint).await.map_err(DaemonError::from)?;
     let readers = Readers::start()?;
@@ -49,9 +49,9 @@ pub async fn run(settings: Settings, seed: u64, every: Option<Duration>, signals
     let daemon = Daemon::start(settings, server, client, readers, "simulated cluster".to_owned()).await?;
 
     let greeting = welcome(daemon.server.address, daemon.server.is_tls);
-    let questions = daemon.questions.clone();
+    let handle = daemon.handle.clone();
     let mut phase = cluster.phase();
-    // It owns what it asks with, so that nothing is left to ask once it is dropped: the measuring ends then.
+    // It owns what it asks with, so that nothing is left to ask once it is dropped: the pipeline ends then.
     let table = async move {
         print(greeting).await?;
         let Some(every) = every else { return Ok(()) };
@@ -60,7 +60,7 @@ pub async fn run(settings: Settings, seed: u64, every: Option<Duration>, signals
         ticks.tick().await;
         loop {
             ticks.tick().await;
-            let Some(overview) = questions.overview().await else { return Ok(()) };
+            let Some(overview) = handle.overview().await else { return Ok(()) };
             let table = table::render(&overview, *phase.borrow_and_update());
             print(screen.show(&table, terminal_height())).await?;
         }

@@ -24,7 +24,7 @@ mod tracker;
 
 pub use self::{
     report::{Ended, PodRef, Report, ServiceName},
-    tracker::{OutOfSyncEndpoint, OutOfSyncService, PendingChange, PendingView, Settings, Size, Tracker},
+    tracker::{OutOfSyncEndpoint, OutOfSyncService, PendingChange, PendingView, Size, Tracker, TrackerSettings},
 };
 
 #[cfg(test)]

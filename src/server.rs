@@ -1,27 +1,27 @@
 //! The HTTP endpoint: what Prometheus, the kubelet and people ask.
 
+mod admission;
 mod api;
 mod authorization;
 mod connections;
-mod gate;
 mod hosts;
-mod pace;
+mod http_metrics;
 mod page;
 mod port;
 mod routes;
 mod tls;
-mod traffic;
+mod write_timeout;
 
 pub use self::{
-    routes::State,
+    routes::ServerState,
     tls::{TlsError, TlsFiles, TlsHealth},
 };
 
 use self::{
+    admission::{Access, Admission},
     authorization::Authorizer,
-    gate::{Access, Gate},
     hosts::Hosts,
-    port::{Limits, Port},
+    port::{ConnectionLimits, Port},
     tls::{Certificate, Renewal},
 };
 use crate::{cluster::client::ApiClient, signals::Hangups};
@@ -36,7 +36,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// What a user chose for the endpoint.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ServerSettings {
     /// Where to listen.
     pub listen: SocketAddr,
     /// Where to listen for probes, if not there.
@@ -101,7 +101,7 @@ impl Server {
     ///
     /// # Errors
     /// If an address is taken or not this machine's, or the files are not to be served from.
-    pub async fn bind(settings: &Settings) -> Result<Self, BindError> {
+    pub async fn bind(settings: &ServerSettings) -> Result<Self, BindError> {
         let (tls, tls_health) = match settings.tls.clone() {
             None => (None, None),
             Some(files) => {
@@ -127,7 +127,7 @@ impl Server {
     /// Serves while something else has to come first. It lives, and is not ready: `awaited` is all that it tells. What was
     /// asked meanwhile is answered before it returns.
     pub async fn serve_while<T>(&self, awaited: String, first: impl Future<Output = T>) -> T {
-        let state = Arc::new(State::awaiting(awaited));
+        let state = Arc::new(ServerState::awaiting(awaited));
         let acceptor = self.tls.as_ref().map(|(acceptor, _)| acceptor.clone());
         let (done, over) = oneshot::channel::<()>();
         let first = async {
@@ -147,7 +147,7 @@ impl Server {
     /// it asks that one who may read. At each hangup it reads the certificate anew.
     pub async fn serve(
         mut self,
-        state: Arc<State>,
+        state: Arc<ServerState>,
         authority: Option<ApiClient>,
         shutdown: impl Future<Output = ()>,
         hangups: Hangups,
@@ -176,18 +176,17 @@ impl Server {
 
     async fn serve_ports(
         &self,
-        state: Arc<State>,
+        state: Arc<ServerState>,
         access: Access,
         acceptor: Option<TlsAcceptor>,
         shutdown: impl Future<Output = ()>,
     ) {
-        let (limits, traffic) = (Limits::default(), state.traffic.clone());
-        let gate = Gate::new(state.clone(), access);
-        let main = Port::new(self.listener.clone(), acceptor, gate, limits, traffic.clone());
-        let probes = self
-            .probes
-            .clone()
-            .map(|listener| Port::new(listener, None, Gate::new(state.clone(), Access::Probes), limits, traffic));
+        let (limits, http_metrics) = (ConnectionLimits::default(), state.http_metrics.clone());
+        let admission = Admission::new(state.clone(), access);
+        let main = Port::new(self.listener.clone(), acceptor, admission, limits, http_metrics.clone());
+        let probes = self.probes.clone().map(|listener| {
+            Port::new(listener, None, Admission::new(state.clone(), Access::Probes), limits, http_metrics)
+        });
         let (ending, ended) = watch::channel(());
         let stopped = || {
             let mut ended = ended.clone();

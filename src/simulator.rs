@@ -43,7 +43,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 /// How a simulated cluster is set up.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub struct SimulatorSettings {
     /// Decides all that is drawn: names, delays, what happens to which pod and when.
     pub seed: u64,
     /// Fills the cluster with Services whose pods come and go. None for a cluster that is empty and stays still.
@@ -74,9 +74,9 @@ pub struct Simulator {
     tasks: JoinSet<()>,
 }
 
-// === impl Settings ===
+// === impl SimulatorSettings ===
 
-impl Default for Settings {
+impl Default for SimulatorSettings {
     fn default() -> Self {
         Self {
             seed: 0,
@@ -103,7 +103,7 @@ impl Simulator {
     ///
     /// # Errors
     /// When no port can be bound.
-    pub async fn start(settings: Settings) -> io::Result<Self> {
+    pub async fn start(settings: SimulatorSettings) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);

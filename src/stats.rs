@@ -3,7 +3,6 @@
 //! One owner writes, without locks; whoever wants to read gets a [`Snapshot`] made between two writes.
 
 mod bounds;
-mod cells;
 mod counts;
 mod delays;
 mod minutes;
@@ -11,19 +10,22 @@ mod misses;
 mod native;
 mod out_of_sync;
 mod recent;
+mod sparse_histogram;
 mod table;
 mod windows;
 
 use self::counts::ChangeStats;
 pub use self::{
     bounds::{Bounds, BoundsError},
-    cells::{Cells, MAX_UNITS, OCTAVES, Precision, UNITS_PER_SECOND, duration, empty_histogram, octave_end, units},
-    delays::{Buckets, Cut, Delays, Distribution, Exemplar},
+    delays::{Buckets, Delays, Distribution, Exemplar, WindowView},
     minutes::Minute,
     misses::Misses,
     native::{NativeBuckets, SCHEMA, ZERO_THRESHOLD},
     out_of_sync::{OutOfSync, OutOfSyncServices},
     recent::{KEPT, Recent},
+    sparse_histogram::{
+        MAX_UNITS, OCTAVES, Precision, SparseHistogram, UNITS_PER_SECOND, duration, empty_histogram, octave_end, units,
+    },
     table::{ClusterView, Measured, Row, Selection, Table},
     windows::Window,
 };
@@ -46,7 +48,7 @@ pub const OTHER: &str = "_other";
 
 /// How many Services are counted by themselves, and for how long.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct SeriesLimits {
     /// Services with numbers of their own; the others share those of [`OTHER`].
     pub services: usize,
     /// A Service without a change for this long loses its numbers until the next.
@@ -56,7 +58,7 @@ pub struct Limits {
 /// More Services change than are counted by themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overflow {
-    /// How many are: [`Limits::services`].
+    /// How many are: [`SeriesLimits::services`].
     pub limit: usize,
     /// The first that is not.
     pub first: Arc<ServiceName>,
@@ -66,7 +68,7 @@ pub struct Overflow {
 #[derive(Debug)]
 pub struct Stats {
     bounds: Arc<Bounds>,
-    limits: Limits,
+    limits: SeriesLimits,
     services: HashMap<Arc<ServiceName>, ServiceStats>,
     /// Counted under [`OTHER`], and not forgotten before they are gone.
     overflowed: HashSet<Arc<ServiceName>>,
@@ -142,9 +144,9 @@ pub struct Series {
     pub oldest: Option<Stamp>,
 }
 
-/// One Service at a glance, all kinds of change together.
+/// A summary of one Service, all kinds of change together.
 #[derive(Clone, Debug, Default)]
-pub struct Glance {
+pub struct Summary {
     /// Ended changes.
     pub changes: u64,
     /// Median delay.
@@ -159,20 +161,20 @@ pub struct Glance {
     pub oldest: Option<Duration>,
 }
 
-/// All Services at a glance.
+/// A summary of all Services.
 #[derive(Clone, Debug, Default)]
 pub struct Overview {
     /// The whole cluster.
-    pub cluster: Glance,
+    pub cluster: Summary,
     /// Each Service that is measured or was lately.
-    pub services: BTreeMap<Arc<ServiceName>, Glance>,
+    pub services: BTreeMap<Arc<ServiceName>, Summary>,
 }
 
 // === impl Stats ===
 
 impl Stats {
     /// Nothing counted yet; counting begins at `created`.
-    pub fn new(bounds: Bounds, limits: Limits, created: Stamp) -> Self {
+    pub fn new(bounds: Bounds, limits: SeriesLimits, created: Stamp) -> Self {
         let bounds = Arc::new(bounds);
         let delays = || Delays::new(bounds.clone(), Precision::Cluster, created);
         Self {
@@ -310,7 +312,7 @@ impl Stats {
         }
     }
 
-    /// All Services at a glance, as they are now.
+    /// A summary of all Services, as they are now.
     pub fn overview(&self, trackers: &[Tracker], now: Stamp) -> Overview {
         let mut overview = Overview::default();
         for (name, _) in trackers.iter().flat_map(Tracker::measured_services) {
@@ -319,17 +321,17 @@ impl Stats {
         for (name, stats) in &self.services {
             let changes = || stats.changes.iter().flatten();
             let delays = changes().filter_map(|change| change.delays.as_ref());
-            let mut glance = Glance::of(delays, now);
-            glance.changes = changes().map(|change| change.outcomes.iter().sum::<u64>()).sum();
-            overview.services.insert(name.clone(), glance);
+            let mut summary = Summary::of(delays, now);
+            summary.changes = changes().map(|change| change.outcomes.iter().sum::<u64>()).sum();
+            overview.services.insert(name.clone(), summary);
         }
-        let mut cluster = Glance::of(self.cluster.iter(), now);
-        cluster.changes = overview.services.values().map(|glance| glance.changes).sum();
+        let mut cluster = Summary::of(self.cluster.iter(), now);
+        cluster.changes = overview.services.values().map(|summary| summary.changes).sum();
         for pending in trackers.iter().flat_map(Tracker::pending) {
             let age = now.since(pending.oldest);
-            for glance in [overview.services.entry(pending.service.clone()).or_default(), &mut cluster] {
-                glance.pending += pending.count;
-                glance.oldest = glance.oldest.max(Some(age));
+            for summary in [overview.services.entry(pending.service.clone()).or_default(), &mut cluster] {
+                summary.pending += pending.count;
+                summary.oldest = summary.oldest.max(Some(age));
             }
         }
         overview.cluster = cluster;
@@ -369,12 +371,12 @@ impl Series {
     }
 }
 
-// === impl Glance ===
+// === impl Summary ===
 
-impl Glance {
+impl Summary {
     fn of<'a>(parts: impl Iterator<Item = &'a Delays>, now: Stamp) -> Self {
-        let cuts: Vec<_> = parts.map(|delays| delays.distribution().cut(Window::Start, now)).collect();
-        let Some(all) = Cut::merged(&cuts) else { return Self::default() };
+        let views: Vec<_> = parts.map(|delays| delays.distribution().view(Window::Start, now)).collect();
+        let Some(all) = WindowView::merged(&views) else { return Self::default() };
         Self { p50: all.quantile(0.5), p99: all.quantile(0.99), max: all.max, ..Self::default() }
     }
 }

@@ -14,13 +14,13 @@ use controlplane::workspace::Workspace;
 use demo::Demo;
 use endpointlag::cluster::clock::Clock;
 use endpointlag::cluster::heartbeat::Heartbeat;
-use endpointlag::cluster::intake::Intake;
+use endpointlag::cluster::queue::EventSender;
 use endpointlag::exposition::metrics::Histograms;
-use endpointlag::measuring::{Measuring, Questions};
 use endpointlag::model::Stamp;
-use endpointlag::server::{Auth, Server, Settings, State};
+use endpointlag::pipeline::{Pipeline, PipelineHandle};
+use endpointlag::server::{Auth, Server, ServerSettings, ServerState};
 use endpointlag::signals::Hangups;
-use endpointlag::stats::{Bounds, Limits, Stats};
+use endpointlag::stats::{Bounds, SeriesLimits, Stats};
 use endpointlag::{
     ledger::{Change, Outcome},
     propagation::{Ended, Report, ServiceName},
@@ -49,13 +49,12 @@ async fn the_page_shows_what_the_api_says() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_services_are_searched_sorted_and_paged() -> Result<()> {
     let tools = tools().await?;
-    let (questions, answers) = Questions::new();
-    let (_intakes, deliveries) = Intake::for_watches(0);
+    let (handle, queries) = PipelineHandle::new();
+    let (_senders, queue) = EventSender::for_watches(0);
     let clock = Clock::start();
-    let measuring =
-        Measuring::new(clock, Arc::new(Heartbeat::new(clock)), Vec::new(), Vec::new(), synthetic()?, |_| {});
-    tokio::spawn(measuring.run(deliveries, answers));
-    let settings = Settings {
+    let pipeline = Pipeline::new(clock, Arc::new(Heartbeat::new(clock)), Vec::new(), Vec::new(), synthetic()?, |_| {});
+    tokio::spawn(pipeline.run(queue, queries));
+    let settings = ServerSettings {
         listen: "127.0.0.1:0".parse()?,
         probe_listen: None,
         tls: None,
@@ -65,7 +64,7 @@ async fn ten_thousand_services_are_searched_sorted_and_paged() -> Result<()> {
     let server = Server::bind(&settings).await?;
     let address = server.address.to_string();
     let subject = "10,000 synthetic Services".to_owned();
-    let state = State::new(questions, Vec::new(), Arc::default(), Arc::default(), Histograms::Both, subject);
+    let state = ServerState::new(handle, Vec::new(), Arc::default(), Arc::default(), Histograms::Both, subject);
     tokio::spawn(server.serve(Arc::new(state), None, std::future::pending(), Hangups::never()));
     drive(&tools, "many.mjs", &address).await
 }
@@ -73,7 +72,7 @@ async fn ten_thousand_services_are_searched_sorted_and_paged() -> Result<()> {
 /// 10,000 Services in 100 namespaces, of which `service-N` is slower the higher its number, up to `N` milliseconds; and one
 /// whose name no cluster would allow.
 fn synthetic() -> Result<Stats> {
-    let limits = Limits { services: 20_000, idle: Duration::from_secs(24 * 3600) };
+    let limits = SeriesLimits { services: 20_000, idle: Duration::from_secs(24 * 3600) };
     let mut stats = Stats::new(Bounds::DEFAULT.parse()?, limits, Stamp::default());
     let mut record = |namespace: String, name: String, change, millis| {
         let service = Arc::new(ServiceName { namespace: namespace.into(), name: name.into() });

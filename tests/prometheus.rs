@@ -18,7 +18,7 @@ const PROMETHEUS: Program = Program { name: "prometheus", package: "github.com/p
 const PROMTOOL: Program = Program { name: "promtool", package: "github.com/prometheus/prometheus/cmd/promtool" };
 
 /// How long Prometheus may take to start, or to have scraped what is asked for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running Prometheus.
 pub struct Prometheus {
@@ -125,9 +125,9 @@ impl Prometheus {
         loop {
             match self.query(query).await {
                 Ok(samples) if !samples.is_empty() => return Ok(samples),
-                Ok(_) | Err(_) if started.elapsed() < PATIENCE => {}
-                Ok(_) => bail!("{query} has no result after {PATIENCE:?}"),
-                Err(error) => return Err(error.context(format!("{query} after {PATIENCE:?}"))),
+                Ok(_) | Err(_) if started.elapsed() < TIMEOUT => {}
+                Ok(_) => bail!("{query} has no result after {TIMEOUT:?}"),
+                Err(error) => return Err(error.context(format!("{query} after {TIMEOUT:?}"))),
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }

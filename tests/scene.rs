@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 /// How long the controller and the daemon may take. The controller retries after a second when its cache was stale, and
 /// backs off further under load.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long both must stay in agreement: a change that the daemon invents may come after the last true one.
 const QUIET: Duration = Duration::from_millis(400);
@@ -151,7 +151,7 @@ impl Scene {
             {
                 return Ok(records.clone());
             }
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > TIMEOUT {
                 let pending = records.into_iter().flatten().filter(|record| record.outcome.is_none());
                 let pending: Vec<_> = pending.map(|record| format!("  {record}\n")).collect();
                 bail!("the controller has not reflected\n{}", pending.concat());
@@ -176,7 +176,7 @@ impl Scene {
     pub async fn audited(&mut self) -> Result<()> {
         let started = Instant::now();
         while !self.is_audited()? {
-            ensure!(started.elapsed() < PATIENCE, "the audit log lacks a write");
+            ensure!(started.elapsed() < TIMEOUT, "the audit log lacks a write");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         Ok(())
@@ -220,7 +220,7 @@ impl Scene {
                 }
                 Err(differences) => {
                     ensure!(agreed.is_none(), "the daemon added to what was already right:\n{differences}");
-                    ensure!(started.elapsed() < PATIENCE, "the daemon differs from the truth:\n{differences}");
+                    ensure!(started.elapsed() < TIMEOUT, "the daemon differs from the truth:\n{differences}");
                 }
             }
             tokio::time::sleep(POLL).await;

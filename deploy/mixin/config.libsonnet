@@ -62,7 +62,7 @@
     blindAfter: '90s',
 
     // What one daemon may leave unseen: how long a watch may be without all objects, or without a byte (bookmarks come each
-    // minute, and --watch-idle ends it after three), the share of time between connections, the share in which a watch could not
+    // minute, and --watch-idle-timeout ends it after three), the share of time between connections, the share in which a watch could not
     // tell all as it happened for whatever reason, and the share in which the thread that reads the watches did not run.
     blind: {
       unsynced: '5m',

@@ -19,12 +19,12 @@ use std::collections::HashSet;
 /// Annotation of the bookmark that ends a streaming list.
 pub const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
-/// Whether an event came late.
+/// Which events of a stream are a replay: what had happened before they were read, so that nothing is timed by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Late {
-    /// Whatever it is: it may have been there before it was read.
+pub enum ReplayBound {
+    /// All: each may have been there before it was read.
     All,
-    /// If it is of this resourceVersion, which was current when the watch had been established, or an older one.
+    /// Those up to this resourceVersion, which was current when the watch had been established.
     UpTo(u64),
 }
 
@@ -115,14 +115,14 @@ impl Decoder {
         self.listing = true;
         self.resource_version = None;
         self.half_read.clear();
-        sink.event(Seen::late(at), Event::ListBegan(self.resource));
+        sink.event(Seen::late(at), Event::Init(self.resource));
     }
 
     /// The list is complete.
     pub fn end_list(&mut self, at: Stamp, resource_version: u64, sink: &mut impl Sink) {
         self.listing = false;
         self.resource_version = Some(resource_version);
-        sink.event(Seen::late(at), Event::ListEnded(self.resource));
+        sink.event(Seen::late(at), Event::InitDone(self.resource));
     }
 
     /// The connection ended. Returns the version to resume from, or `None` where a list did not come to its end.
@@ -144,7 +144,7 @@ impl Decoder {
         let list: wire::List = decode("list", list)?;
         let items = list.items.len();
         for item in list.items {
-            self.object(Seen::late(at), Late::All, true, &item, &item, sink);
+            self.object(Seen::late(at), ReplayBound::All, true, &item, &item, sink);
         }
         let meta = list.metadata.unwrap_or_default();
         Ok(Page {
@@ -158,7 +158,13 @@ impl Decoder {
     ///
     /// # Errors
     /// If the watch cannot go on: it must be dropped, and resumed or listed anew.
-    pub fn frame(&mut self, at: Stamp, frame: &Bytes, late: Late, sink: &mut impl Sink) -> Result<(), DecodeError> {
+    pub fn frame(
+        &mut self,
+        at: Stamp,
+        frame: &Bytes,
+        replay: ReplayBound,
+        sink: &mut impl Sink,
+    ) -> Result<(), DecodeError> {
         let (kind, object) = watch_event(frame).map_err(malformed("watch event"))?;
         let object = unwrap(object)?;
         let applied = match kind {
@@ -171,8 +177,8 @@ impl Decoder {
             }
             _ => return Err(DecodeError::UnknownType(kind.to_owned())),
         };
-        let seen = if self.listing || late == Late::All { Seen::late(at) } else { Seen::live(at) };
-        let version = self.object(seen, late, applied, object, frame, sink);
+        let seen = if self.listing || replay == ReplayBound::All { Seen::late(at) } else { Seen::live(at) };
+        let version = self.object(seen, replay, applied, object, frame, sink);
         if !self.listing && version.is_some() {
             self.resource_version = version;
         }
@@ -194,7 +200,7 @@ impl Decoder {
     fn object(
         &mut self,
         seen: Seen,
-        late: Late,
+        replay: ReplayBound,
         applied: bool,
         object: &[u8],
         frame: &Bytes,
@@ -207,7 +213,7 @@ impl Decoder {
         }
         match self.read(applied, object, frame, sink) {
             Ok((version, event)) => {
-                let replayed = matches!(late, Late::UpTo(bound) if version <= bound);
+                let replayed = matches!(replay, ReplayBound::UpTo(bound) if version <= bound);
                 sink.event(if replayed { Seen::late(seen.at) } else { seen }, event);
                 Some(version)
             }

@@ -60,7 +60,7 @@ pub struct WatchHealth {
     bytes: AtomicU64,
     events: AtomicU64,
     malformed: AtomicU64,
-    held_up: AtomicU64,
+    backpressure: AtomicU64,
     gap_nanos: AtomicU64,
     blind_nanos: AtomicU64,
     connect_nanos: AtomicU64,
@@ -122,7 +122,7 @@ impl WatchHealth {
             bytes: AtomicU64::new(0),
             events: AtomicU64::new(0),
             malformed: AtomicU64::new(0),
-            held_up: AtomicU64::new(0),
+            backpressure: AtomicU64::new(0),
             gap_nanos: AtomicU64::new(0),
             blind_nanos: AtomicU64::new(0),
             connect_nanos: AtomicU64::new(0),
@@ -203,14 +203,14 @@ impl WatchHealth {
         self.malformed.load(Relaxed)
     }
 
-    /// The reader had to wait for the measuring to keep up.
-    pub fn count_held_up(&self) {
-        self.held_up.fetch_add(1, Relaxed);
+    /// The reader had to wait for the pipeline to keep up.
+    pub fn count_backpressure(&self) {
+        self.backpressure.fetch_add(1, Relaxed);
     }
 
     /// Times the reader had to wait.
-    pub fn held_up(&self) -> u64 {
-        self.held_up.load(Relaxed)
+    pub fn backpressure(&self) -> u64 {
+        self.backpressure.load(Relaxed)
     }
 
     /// Nothing could be seen for this long.

@@ -21,7 +21,7 @@ use crate::{
         frame::Framer,
         health::{Restart, WatchHealth},
         heartbeat::Heartbeat,
-        intake::{Intake, IntakeClosed, Load, Progress, Step},
+        queue::{EventSender, Load, Message, Progress, QueueClosed},
     },
     model::Stamp,
 };
@@ -57,7 +57,7 @@ pub struct Watch {
     /// Whether the thread it runs on does.
     pub heartbeat: Arc<Heartbeat>,
     /// Where what is read goes.
-    pub intake: Intake,
+    pub queue: EventSender,
     /// How it is doing.
     pub health: Arc<WatchHealth>,
     /// What the decoder tells it.
@@ -210,7 +210,7 @@ impl Watch {
         if resume.is_none() {
             self.health.set_unsynced();
             self.signals.listed.send_replace(false);
-            self.hand_over(Step::ListBegan(self.clock.now()))?;
+            self.hand_over(Message::Init(self.clock.now()))?;
             if *streams_lists {
                 match self.ask(connection, None).await {
                     Err(RequestError::Refused { status, message, .. }) if lacks_streaming(status) => {
@@ -309,7 +309,7 @@ impl Watch {
                 }
             };
             let unread = self.heartbeat.unread_since(at);
-            if let Some(since) = unread.or_else(|| self.health.link.held_up_since(at)) {
+            if let Some(since) = unread.or_else(|| self.health.link.delayed_since(at)) {
                 sight.fall_behind();
                 self.lose(since)?;
             } else {
@@ -334,7 +334,7 @@ impl Watch {
                     }
                     Ok(None) => break,
                     Err(error) => {
-                        self.hand_over(Step::NoFrame(error))?;
+                        self.hand_over(Message::NoFrame(error))?;
                         return Ok(Ended::silently(Restart::Malformed));
                     }
                 }
@@ -342,22 +342,22 @@ impl Watch {
         }
     }
 
-    /// Hands over what was read at `at`, once there is room for it. What is read after a wait has lain.
+    /// Hands over what was read at `at`, once the queue takes it. What is read after a wait has lain.
     async fn hand_over_frame(&self, at: Stamp, bytes: Bytes, sight: &mut Sight) -> Result<(), Stop> {
         let is_listed = !sight.is_replaying() || *self.signals.listed.borrow();
         let load = if is_listed { Load::Event } else { Load::List };
-        if let Some(room) = self.intake.try_room(load, bytes.len()) {
-            return Ok(self.intake.send_into(room, Step::Frame { at, bytes, late: sight.late() })?);
+        if let Some(permit) = self.queue.try_reserve(load, bytes.len()) {
+            return Ok(self.queue.send_reserved(permit, Message::Frame { at, bytes, replay: sight.replay_bound() })?);
         }
         let is_newly_held = self.health.hold(at);
-        let room = self.intake.room(load, bytes.len()).await?;
-        self.intake.send_into(room, Step::Frame { at, bytes, late: sight.late() })?;
+        let permit = self.queue.reserve(load, bytes.len()).await?;
+        self.queue.send_reserved(permit, Message::Frame { at, bytes, replay: sight.replay_bound() })?;
         sight.fall_behind();
         if is_newly_held {
-            self.hand_over(Step::Lost(at))?;
+            self.hand_over(Message::Lost(at))?;
         }
         if is_listed {
-            self.health.count_held_up();
+            self.health.count_backpressure();
         }
         Ok(())
     }
@@ -365,7 +365,7 @@ impl Watch {
     /// What happened after `since` may be told late, or not at all.
     fn lose(&self, since: Stamp) -> Result<(), Stop> {
         if self.health.hold(since) {
-            self.hand_over(Step::Lost(since))?;
+            self.hand_over(Message::Lost(since))?;
         }
         Ok(())
     }
@@ -373,7 +373,7 @@ impl Watch {
     /// Time passes: once all is told that could have been missed, the watch is restored.
     fn settle(&self, sight: &mut Sight, at: Stamp) -> Result<(), Stop> {
         if sight.settle(at) {
-            self.hand_over(Step::Restored(at))?;
+            self.hand_over(Message::Restored(at))?;
             // Behind that in the queue comes whatever was stamped since.
             self.health.release(at);
         }
@@ -385,19 +385,19 @@ impl Watch {
 
     async fn ask_progress(&self) -> Result<Progress, Stop> {
         let (reply, answer) = oneshot::channel();
-        self.hand_over(Step::Ended(reply))?;
+        self.hand_over(Message::Ended(reply))?;
         answer.await.map_err(|_| Stop)
     }
 
-    fn hand_over(&self, step: Step) -> Result<(), Stop> {
-        Ok(self.intake.send(step)?)
+    fn hand_over(&self, message: Message) -> Result<(), Stop> {
+        Ok(self.queue.send(message)?)
     }
 }
 
 // === impl Stop ===
 
-impl From<IntakeClosed> for Stop {
-    fn from(_: IntakeClosed) -> Self {
+impl From<QueueClosed> for Stop {
+    fn from(_: QueueClosed) -> Self {
         Self
     }
 }

@@ -41,7 +41,7 @@ fn every_bad_value_has_its_own_line() {
         "--namespace=Shop",
         "--exclude-namespace=kube-system",
         "--log-level=inf",
-        "--watch-idle=0s",
+        "--watch-idle-timeout=0s",
         "--probe-listen=10911",
         "--tls-key-file=tls.key",
     ])
@@ -53,7 +53,7 @@ fn every_bad_value_has_its_own_line() {
         "--tls-cert-file",
         "--objective",
         "--buckets",
-        "--watch-idle",
+        "--watch-idle-timeout",
         "--log-level",
         "--namespace",
         "--exclude-namespace",

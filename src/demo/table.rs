@@ -2,7 +2,7 @@
 
 use crate::{
     simulator::Phase,
-    stats::{Glance, Overview},
+    stats::{Overview, Summary},
 };
 use std::{fmt::Write as _, time::Duration};
 
@@ -56,15 +56,15 @@ pub(super) fn render(overview: &Overview, phase: Phase) -> String {
         "{:width$}  {:>7}  {:>8}  {:>8}  {:>8}  {:>7}  {:>8}",
         "SERVICE", "CHANGES", "P50", "P99", "MAX", "PENDING", "OLDEST"
     );
-    for (name, glance) in &overview.services {
-        row(&mut table, width, &shortened(&name.to_string(), width), glance);
+    for (name, summary) in &overview.services {
+        row(&mut table, width, &shortened(&name.to_string(), width), summary);
     }
     row(&mut table, width, "all", &overview.cluster);
     table
 }
 
-fn row(table: &mut String, width: usize, name: &str, glance: &Glance) {
-    let Glance { changes, p50, p99, max, pending, oldest } = *glance;
+fn row(table: &mut String, width: usize, name: &str, summary: &Summary) {
+    let Summary { changes, p50, p99, max, pending, oldest } = *summary;
     let _ = writeln!(
         table,
         "{name:width$}  {changes:>7}  {:>8}  {:>8}  {:>8}  {pending:>7}  {:>8}",
@@ -105,15 +105,15 @@ mod tests {
     fn the_table_says_simulated_and_lines_up() {
         let mut overview = Overview::default();
         let name = ServiceName { namespace: "shop".into(), name: "checkout-with-a-long-name".into() };
-        let glance = Glance {
+        let summary = Summary {
             changes: 12,
             p50: Some(Duration::from_micros(23_456)),
             p99: Some(Duration::from_millis(1234)),
             pending: 3,
             oldest: Some(Duration::from_secs(75)),
-            ..Glance::default()
+            ..Summary::default()
         };
-        overview.services.insert(Arc::new(name), glance);
+        overview.services.insert(Arc::new(name), summary);
         let table = render(&overview, Phase::Slow { lasting: Duration::from_secs(10) });
         let lines: Vec<_> = table.lines().skip(1).collect();
         assert_eq!(lines[0], "simulated cluster, its EndpointSlice controller slow for 10 s");

@@ -22,9 +22,9 @@ pub use self::{
 };
 
 use crate::{
-    measuring::Now,
     model::Stamp,
-    stats::{Cut, Window},
+    pipeline::Now,
+    stats::{Window, WindowView},
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -46,15 +46,15 @@ pub(crate) struct Quantiles {
 // === impl Quantiles ===
 
 impl Quantiles {
-    fn of(cut: &Cut) -> Self {
-        let quantile = |q| cut.quantile(q).map(seconds);
+    fn of(view: &WindowView) -> Self {
+        let quantile = |q| view.quantile(q).map(seconds);
         Self {
-            count: cut.cells.total(),
+            count: view.histogram.total(),
             p50: quantile(0.5),
             p90: quantile(0.9),
             p99: quantile(0.99),
             p99_9: quantile(0.999),
-            max: cut.max.map(seconds),
+            max: view.max.map(seconds),
         }
     }
 }

@@ -178,7 +178,7 @@ impl Scrape {
         each(&metric::WATCH_EVENTS, &|all| sum(all, WatchHealth::events))?;
         each(&metric::WATCH_BYTES, &|all| sum(all, WatchHealth::bytes))?;
         each(&metric::WATCH_MALFORMED, &|all| sum(all, WatchHealth::malformed))?;
-        each(&metric::WATCH_HELD_UP, &|all| sum(all, WatchHealth::held_up))?;
+        each(&metric::WATCH_BACKPRESSURE, &|all| sum(all, WatchHealth::backpressure))?;
         each(&metric::WATCH_GAP, &|all| all.iter().map(|watch| watch.gap().as_secs_f64()).sum())?;
         each(&metric::WATCH_BLIND, &|all| all.iter().map(|watch| watch.blind().as_secs_f64()).sum())?;
         each(&metric::WATCH_AGE, &|all| self.age(all.iter().map(|watch| watch.last_byte()).min()))?;

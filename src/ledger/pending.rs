@@ -39,20 +39,20 @@ pub struct Doubt {
 /// All pending changes, with their deadlines.
 #[derive(Debug)]
 pub(super) struct Pendings<K> {
-    entries: slab::Slab<Slot<K>>,
+    entries: slab::Slab<Entry<K>>,
     /// The next deadline of each entry, and of entries that ended before it.
     deadlines: BinaryHeap<Reverse<Deadline>>,
     started: u64,
 }
 
 #[derive(Debug)]
-struct Slot<K> {
+struct Entry<K> {
     pending: Pending<K>,
     serial: u64,
     expires: Stamp,
 }
 
-/// Ordered by time. `serial` tells whether the slot still holds the change that the deadline was set for.
+/// Ordered by time. `serial` tells whether the entry still holds the change that the deadline was set for.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Deadline {
     at: Stamp,
@@ -93,7 +93,7 @@ impl<K> Pendings<K> {
         let (serial, expires) = (self.started, pending.since.plus(expiry));
         let doubted_until = pending.doubt.map_or(pending.since, |doubt| doubt.until);
         let at = pending.since.plus(pending.objective).max(doubted_until).min(expires);
-        let slot = self.entries.insert(Slot { pending, serial, expires });
+        let slot = self.entries.insert(Entry { pending, serial, expires });
         let id = PendingId(u32::try_from(slot).expect("each holds tens of bytes: memory ends before 2^32 of them"));
         self.deadlines.push(Reverse(Deadline { at, serial, id }));
         self.compact();
@@ -117,7 +117,7 @@ impl<K> Pendings<K> {
 
     /// All of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Pending<K>> {
-        self.entries.iter().map(|(_, slot)| &slot.pending)
+        self.entries.iter().map(|(_, entry)| &entry.pending)
     }
 
     /// How many there are.
@@ -133,12 +133,12 @@ impl<K> Pendings<K> {
                 return None;
             }
             let Reverse(Deadline { at, serial, id }) = self.deadlines.pop()?;
-            let Some(slot) = self.entries.get_mut(id.slot()).filter(|slot| slot.serial == serial) else { continue };
-            if at >= slot.expires {
+            let Some(entry) = self.entries.get_mut(id.slot()).filter(|entry| entry.serial == serial) else { continue };
+            if at >= entry.expires {
                 return Some((id, true));
             }
-            slot.pending.judged = true;
-            self.deadlines.push(Reverse(Deadline { at: slot.expires, serial, id }));
+            entry.pending.judged = true;
+            self.deadlines.push(Reverse(Deadline { at: entry.expires, serial, id }));
             return Some((id, false));
         }
         None

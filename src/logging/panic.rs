@@ -1,6 +1,6 @@
 //! A panic ends the process.
 //!
-//! Without that, only its thread or task would end: a daemon whose measuring is dead would go on to answer `/healthz`, and show
+//! Without that, only its thread or task would end: a daemon whose pipeline is dead would go on to answer `/healthz`, and show
 //! numbers that no longer move.
 
 use super::LogFormat;

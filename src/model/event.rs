@@ -17,14 +17,14 @@ pub enum Resource {
 /// One step of a watch. The endpoints of a slice may not be read yet: they are [`SliceEndpoint`](super::SliceEndpoint)s.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event<E = Endpoint> {
-    /// From its time on the watch may lack what happened, or bring it late: the connection broke, fell silent or was held up.
+    /// From its time on the watch may lack what happened, or bring it late: the connection broke, fell silent or stalled.
     WatchLost(Resource),
     /// All that happened until its time has been told, and what follows is told as it happens.
     WatchRestored(Resource),
-    /// A list begins: the objects until [`Event::ListEnded`] are all there are.
-    ListBegan(Resource),
+    /// A list begins: the objects until [`Event::InitDone`] are all there are.
+    Init(Resource),
     /// The list is complete; what it did not name is gone.
-    ListEnded(Resource),
+    InitDone(Resource),
     /// A pod was created or changed, or stands in a list.
     Pod(Pod),
     /// A pod was deleted; its last state.

@@ -132,7 +132,7 @@ fn describe(ended: Ended) -> String {
 impl Scene {
     /// Nothing is known.
     fn blank() -> Self {
-        let settings = Settings { objective: millis(5000), expiry: millis(60_000) };
+        let settings = TrackerSettings { objective: millis(5000), expiry: millis(60_000) };
         Self { tracker: Tracker::new(settings), version: 0 }
     }
 
@@ -156,11 +156,11 @@ impl Scene {
     }
 
     fn list(&mut self, millis: u64, resource: Resource, objects: impl Iterator<Item = Event>) {
-        self.feed(Seen::late(at(millis)), Event::ListBegan(resource));
+        self.feed(Seen::late(at(millis)), Event::Init(resource));
         for object in objects {
             self.apply(millis, Arrival::Late, object);
         }
-        self.feed(Seen::late(at(millis)), Event::ListEnded(resource));
+        self.feed(Seen::late(at(millis)), Event::InitDone(resource));
     }
 
     fn apply(&mut self, millis: u64, arrival: Arrival, mut event: Event) {
@@ -169,7 +169,7 @@ impl Scene {
             Event::Pod(pod) | Event::PodDeleted(pod) => pod.resource_version = self.version,
             Event::Service(service) | Event::ServiceDeleted(service) => service.resource_version = self.version,
             Event::EndpointSlice(slice) | Event::EndpointSliceDeleted(slice) => slice.resource_version = self.version,
-            Event::ListBegan(_) | Event::ListEnded(_) | Event::WatchLost(_) | Event::WatchRestored(_) => {}
+            Event::Init(_) | Event::InitDone(_) | Event::WatchLost(_) | Event::WatchRestored(_) => {}
         }
         self.feed(Seen { at: at(millis), arrival }, event);
     }

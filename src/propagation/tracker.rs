@@ -25,7 +25,7 @@ use std::time::Duration;
 
 /// What the tracker is told by its user.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub struct TrackerSettings {
     /// Delay within which a change should be reflected, for Services that do not say otherwise.
     pub objective: Duration,
     /// Age at which a change is given up.
@@ -39,7 +39,7 @@ pub struct Settings {
 /// the objects of an initial list are no changes.
 #[derive(Debug)]
 pub struct Tracker {
-    settings: Settings,
+    settings: TrackerSettings,
     /// Whether every watch has listed once.
     measuring: bool,
     watches: [WatchState; 3],
@@ -74,7 +74,7 @@ const REORDER_HORIZON: Duration = Duration::from_millis(500);
 
 impl Tracker {
     /// A tracker that knows nothing yet.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: TrackerSettings) -> Self {
         Self {
             settings,
             measuring: false,
@@ -98,8 +98,8 @@ impl Tracker {
         match event {
             Event::WatchLost(resource) => self.set_lost(resource, Some(seen.at)),
             Event::WatchRestored(resource) => self.set_lost(resource, None),
-            Event::ListBegan(resource) => self.begin_list(resource),
-            Event::ListEnded(resource) => self.end_list(resource, seen),
+            Event::Init(resource) => self.begin_list(resource),
+            Event::InitDone(resource) => self.end_list(resource, seen),
             Event::Pod(pod) => self.pod_seen(seen, pod),
             Event::PodDeleted(pod) => self.pod_gone(seen, &pod.uid),
             Event::Service(service) => self.service_seen(seen, service),
@@ -288,7 +288,7 @@ impl Tracker {
 
 impl Pods {
     fn named(&self, pod: PodId) -> PodRef {
-        let slot = self.slot(pod);
-        PodRef { name: slot.name.clone(), uid: slot.uid.clone() }
+        let entry = self.entry(pod);
+        PodRef { name: entry.name.clone(), uid: entry.uid.clone() }
     }
 }

@@ -1,6 +1,6 @@
 //! The paths of `/api/v1/`.
 
-use super::routes::{Answer, PLAIN, State, accepts_gzip, answer, ending, text_of};
+use super::routes::{Answer, PLAIN, ServerState, accepts_gzip, answer, ending, text_of};
 use crate::exposition::{
     api::{
         self, ChangesQuery, HistogramFormat, HistogramQuery, Histograms, History, HistoryQuery, OutOfSyncQuery,
@@ -34,9 +34,9 @@ enum ApiError {
 /// An answer's type and bytes.
 type Body = (&'static str, Vec<u8>);
 
-// === impl State ===
+// === impl ServerState ===
 
-impl State {
+impl ServerState {
     /// Answers `/api/v1/` and then `endpoint`.
     pub(super) async fn api<B>(&self, endpoint: &str, request: &Request<B>) -> Answer {
         let query = request.uri().query().unwrap_or_default();
@@ -62,23 +62,23 @@ impl State {
     }
 
     async fn overview(&self) -> Result<Body, ApiError> {
-        let now = self.questions.cluster().await.ok_or(ApiError::Ending)?;
+        let now = self.pipeline.cluster().await.ok_or(ApiError::Ending)?;
         let (subject, watches) = (self.subject.clone(), self.watches.clone());
         compute(move || Ok((JSON, api::overview(&now, &subject, &watches)?))).await
     }
 
     async fn services(&self, query: &str) -> Result<Body, ApiError> {
         let query = ServicesQuery::parse(query)?;
-        let now = self.questions.table(query.selection.clone()).await.ok_or(ApiError::Ending)?;
+        let now = self.pipeline.table(query.selection.clone()).await.ok_or(ApiError::Ending)?;
         compute(move || Ok((JSON, api::services(&now, &query)?))).await
     }
 
     async fn histogram(&self, query: &str) -> Result<Body, ApiError> {
         let query = HistogramQuery::parse(query)?;
         let histograms = if query.is_of_cluster() {
-            Histograms::of_cluster(&self.questions.cluster().await.ok_or(ApiError::Ending)?, &query)
+            Histograms::of_cluster(&self.pipeline.cluster().await.ok_or(ApiError::Ending)?, &query)
         } else {
-            let now = self.questions.table(query.selection.clone()).await.ok_or(ApiError::Ending)?;
+            let now = self.pipeline.table(query.selection.clone()).await.ok_or(ApiError::Ending)?;
             Histograms::of_service(&now, &query).ok_or(ApiError::UnknownService)?
         };
         compute(move || match query.format {
@@ -91,22 +91,22 @@ impl State {
     async fn history(&self, query: &str) -> Result<Body, ApiError> {
         let query = HistoryQuery::parse(query)?;
         if query.is_of_cluster() {
-            let now = self.questions.cluster().await.ok_or(ApiError::Ending)?;
+            let now = self.pipeline.cluster().await.ok_or(ApiError::Ending)?;
             return compute(move || Ok((JSON, History::of_cluster(&now, &query).json()?))).await;
         }
-        let now = self.questions.table(query.selection.clone()).await.ok_or(ApiError::Ending)?;
+        let now = self.pipeline.table(query.selection.clone()).await.ok_or(ApiError::Ending)?;
         compute(move || Ok((JSON, History::of_service(&now).ok_or(ApiError::UnknownService)?.json()?))).await
     }
 
     async fn out_of_sync(&self, query: &str) -> Result<Body, ApiError> {
         let query = OutOfSyncQuery::parse(query)?;
-        let now = self.questions.out_of_sync().await.ok_or(ApiError::Ending)?;
+        let now = self.pipeline.out_of_sync().await.ok_or(ApiError::Ending)?;
         compute(move || Ok((JSON, api::out_of_sync(&now, &query)?))).await
     }
 
     async fn changes(&self, query: &str) -> Result<Body, ApiError> {
         let query = ChangesQuery::parse(query)?;
-        let now = self.questions.changes().await.ok_or(ApiError::Ending)?;
+        let now = self.pipeline.changes().await.ok_or(ApiError::Ending)?;
         compute(move || Ok((JSON, api::changes(&now, &query)?))).await
     }
 }

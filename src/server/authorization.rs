@@ -34,16 +34,16 @@ const KEPT: usize = 1024;
 const ASKING: usize = 8;
 
 /// How long asking may take: less than the 10 s that Prometheus waits for a scrape.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Decides who may read what.
 pub(super) struct Authorizer {
     client: ApiClient,
-    patience: Duration,
+    timeout: Duration,
     /// Whose a token is.
     users: Mutex<Cache<Token, UserInfo>>,
     /// Tokens that are nobody's. Apart, so that trying tokens pushes no user out.
-    strangers: Mutex<Cache<Token, ()>>,
+    unauthenticated: Mutex<Cache<Token, ()>>,
     /// What a token may do.
     rights: Mutex<Cache<Question, bool>>,
     asking: Semaphore,
@@ -90,9 +90,9 @@ struct Question {
 
 impl Authorizer {
     pub(super) fn new(client: ApiClient) -> Self {
-        let (users, strangers, rights) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let (users, unauthenticated, rights) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (asking, unanswered) = (Semaphore::new(ASKING), Mutex::default());
-        Self { client, patience: PATIENCE, users, strangers, rights, asking, unanswered }
+        Self { client, timeout: TIMEOUT, users, unauthenticated, rights, asking, unanswered }
     }
 
     /// Whether the sender of these headers may do this.
@@ -119,14 +119,14 @@ impl Authorizer {
         {
             return verdict.clone();
         }
-        let asked = tokio::time::timeout(self.patience, self.ask(secret, &question, now)).await;
+        let asked = tokio::time::timeout(self.timeout, self.ask(secret, &question, now)).await;
         let cause = match asked {
             Ok(Ok(result)) => {
                 *self.unanswered.lock() = None;
                 return result;
             }
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {} s", self.patience.as_secs()),
+            Err(_) => format!("no answer within {} s", self.timeout.as_secs()),
         };
         if self.unanswered.lock().replace(now).is_none() {
             let hours = OUTAGE.as_secs() / 3600;
@@ -148,7 +148,7 @@ impl Authorizer {
 
     /// What earlier answers say.
     fn known(&self, question: &Question, now: Instant) -> Option<Result<(), Refusal>> {
-        if self.strangers.lock().get(&question.token, now).is_some() {
+        if self.unauthenticated.lock().get(&question.token, now).is_some() {
             return Some(Err(Refusal::BadToken));
         }
         let user = self.users.lock().get(&question.token, now)?;
@@ -173,7 +173,7 @@ impl Authorizer {
                     user
                 }
                 None => {
-                    self.strangers.lock().put(question.token, (), now, DENIED);
+                    self.unauthenticated.lock().put(question.token, (), now, DENIED);
                     return Ok(Err(Refusal::BadToken));
                 }
             },

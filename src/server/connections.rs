@@ -1,6 +1,6 @@
 //! The connections of a port: no more than a bound, and room for each new one.
 
-use super::traffic::{Dropped, Traffic};
+use super::http_metrics::{Dropped, HttpMetrics};
 use parking_lot::{Mutex, MutexGuard};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::{sync::Notify, time::Instant};
@@ -12,7 +12,7 @@ use tokio::{sync::Notify, time::Instant};
 #[derive(Debug)]
 pub(super) struct Connections {
     bound: usize,
-    traffic: Arc<Traffic>,
+    http_metrics: Arc<HttpMetrics>,
     open: Mutex<Open>,
 }
 
@@ -55,9 +55,9 @@ enum Phase {
     Sending,
 }
 
-/// A place among the connections, given back when dropped.
+/// Counts a connection among the open ones until it is dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct ConnectionGuard {
     connections: Arc<Connections>,
     number: u64,
     /// Whose it is.
@@ -67,12 +67,12 @@ pub(super) struct Seat {
 // === impl Connections ===
 
 impl Connections {
-    pub(super) fn new(bound: usize, traffic: Arc<Traffic>) -> Arc<Self> {
-        Arc::new(Self { bound, traffic, open: Mutex::default() })
+    pub(super) fn new(bound: usize, http_metrics: Arc<HttpMetrics>) -> Arc<Self> {
+        Arc::new(Self { bound, http_metrics, open: Mutex::default() })
     }
 
     /// Lets a connection in.
-    pub(super) fn enter(self: &Arc<Self>) -> Seat {
+    pub(super) fn enter(self: &Arc<Self>) -> ConnectionGuard {
         let connection = Arc::new(Connection::new());
         let mut open = self.open();
         if open.connections.len() >= self.bound
@@ -80,12 +80,12 @@ impl Connections {
             && let Some(dispensable) = open.connections.remove(&number)
         {
             dispensable.leave.notify_one();
-            self.traffic.count_dropped(Dropped::MadeRoom);
+            self.http_metrics.count_dropped(Dropped::MadeRoom);
         }
         let number = open.next;
         open.next += 1;
         open.connections.insert(number, connection.clone());
-        Seat { connections: self.clone(), number, connection }
+        ConnectionGuard { connections: self.clone(), number, connection }
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -190,9 +190,9 @@ impl Progress {
     }
 }
 
-// === impl Seat ===
+// === impl ConnectionGuard ===
 
-impl Drop for Seat {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.connections.open().connections.remove(&self.number);
     }
@@ -203,8 +203,8 @@ mod tests {
     use super::*;
     use futures::FutureExt;
 
-    fn leaves(seat: &Seat) -> bool {
-        seat.connection.must_leave().now_or_never().is_some()
+    fn leaves(guard: &ConnectionGuard) -> bool {
+        guard.connection.must_leave().now_or_never().is_some()
     }
 
     #[tokio::test]
@@ -234,9 +234,9 @@ mod tests {
     async fn after_its_answer_a_connection_waits_again() {
         let connections = Connections::new(2, Arc::default());
         let [first, second] = [(); 2].map(|()| connections.enter());
-        for seat in [&first, &second] {
-            seat.connection.note_request();
-            seat.connection.note_answer();
+        for guard in [&first, &second] {
+            guard.connection.note_request();
+            guard.connection.note_answer();
         }
         first.connection.note_flushed();
         let _third = connections.enter();

@@ -1,10 +1,10 @@
 //! A port: accepts connections, and speaks TLS and HTTP on them within bounds.
 
 use super::{
-    connections::{Connections, Seat},
-    gate::Gate,
-    pace::{Pace, Paced},
-    traffic::{Dropped, Traffic},
+    admission::Admission,
+    connections::{ConnectionGuard, Connections},
+    http_metrics::{Dropped, HttpMetrics},
+    write_timeout::{TimeoutStream, WriteTimeout},
 };
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// Bounds on what clients may do.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct ConnectionLimits {
     /// Connections at a time: 200 scrapes, and some.
     pub(super) connections: usize,
     /// Time for the TLS handshake.
@@ -31,7 +31,7 @@ pub(super) struct Limits {
     /// Largest head of a request.
     pub(super) head_bytes: usize,
     /// How slowly answers may be read. Prometheus gives up after 10 s.
-    pub(super) pace: Pace,
+    pub(super) write_timeout: WriteTimeout,
     /// Time for requests under way once the process is to end.
     pub(super) drain: Duration,
 }
@@ -40,21 +40,21 @@ pub(super) struct Limits {
 pub(super) struct Port {
     listener: Arc<TcpListener>,
     tls: Option<TlsAcceptor>,
-    gate: Gate,
-    limits: Limits,
-    traffic: Arc<Traffic>,
+    admission: Admission,
+    limits: ConnectionLimits,
+    http_metrics: Arc<HttpMetrics>,
 }
 
-// === impl Limits ===
+// === impl ConnectionLimits ===
 
-impl Default for Limits {
+impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
             connections: 256,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(30),
             head_bytes: 16 << 10,
-            pace: Pace { stall: Duration::from_secs(10), answer: Duration::from_secs(60) },
+            write_timeout: WriteTimeout { stall: Duration::from_secs(10), answer: Duration::from_secs(60) },
             drain: Duration::from_secs(1),
         }
     }
@@ -66,16 +66,16 @@ impl Port {
     pub(super) fn new(
         listener: Arc<TcpListener>,
         tls: Option<TlsAcceptor>,
-        gate: Gate,
-        limits: Limits,
-        traffic: Arc<Traffic>,
+        admission: Admission,
+        limits: ConnectionLimits,
+        http_metrics: Arc<HttpMetrics>,
     ) -> Self {
-        Self { listener, tls, gate, limits, traffic }
+        Self { listener, tls, admission, limits, http_metrics }
     }
 
     /// Serves until `stopped` completes, then ends the requests under way.
     pub(super) async fn serve(self, stopped: impl Future<Output = ()>) {
-        let connections = Connections::new(self.limits.connections, self.traffic.clone());
+        let connections = Connections::new(self.limits.connections, self.http_metrics.clone());
         let graceful = GracefulShutdown::new();
         let mut conversations = JoinSet::new();
         let drain = self.limits.drain;
@@ -97,12 +97,12 @@ impl Port {
                     continue;
                 }
             };
-            let (port, seat, watcher) = (port.clone(), connections.enter(), graceful.watcher());
+            let (port, guard, watcher) = (port.clone(), connections.enter(), graceful.watcher());
             conversations.spawn(async move {
-                let connection = seat.connection.clone();
+                let connection = guard.connection.clone();
                 tokio::select! {
                     () = connection.must_leave() => {}
-                    () = port.converse(stream, &seat, watcher) => {}
+                    () = port.converse(stream, &guard, watcher) => {}
                 }
             });
         }
@@ -113,31 +113,36 @@ impl Port {
         conversations.shutdown().await;
     }
 
-    async fn converse(&self, stream: TcpStream, seat: &Seat, watcher: hyper_util::server::graceful::Watcher) {
+    async fn converse(
+        &self,
+        stream: TcpStream,
+        guard: &ConnectionGuard,
+        watcher: hyper_util::server::graceful::Watcher,
+    ) {
         let _ = stream.set_nodelay(true);
-        let stream = Paced::new(stream, self.limits.pace, seat.connection.clone());
-        let Some(tls) = &self.tls else { return self.answer(stream, seat, watcher).await };
+        let stream = TimeoutStream::new(stream, self.limits.write_timeout, guard.connection.clone());
+        let Some(tls) = &self.tls else { return self.answer(stream, guard, watcher).await };
         match tokio::time::timeout(self.limits.handshake, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.answer(stream, seat, watcher).await,
+            Ok(Ok(stream)) => self.answer(stream, guard, watcher).await,
             Ok(Err(error)) => {
                 // Who connects and leaves without a word, as load balancers do to see whether it is there, was not dropped.
-                if seat.connection.was_heard() {
-                    self.traffic.count_dropped(Dropped::TlsHandshake);
+                if guard.connection.was_heard() {
+                    self.http_metrics.count_dropped(Dropped::TlsHandshake);
                 }
                 tracing::debug!(%error, "no TLS handshake");
             }
-            Err(_) => self.traffic.count_dropped(Dropped::TlsHandshake),
+            Err(_) => self.http_metrics.count_dropped(Dropped::TlsHandshake),
         }
     }
 
-    async fn answer<S>(&self, stream: S, seat: &Seat, watcher: hyper_util::server::graceful::Watcher)
+    async fn answer<S>(&self, stream: S, guard: &ConnectionGuard, watcher: hyper_util::server::graceful::Watcher)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let answer = service_fn(|request| async move {
-            seat.connection.note_request();
-            let answer = self.gate.answer(&request).await;
-            seat.connection.note_answer();
+            guard.connection.note_request();
+            let answer = self.admission.answer(&request).await;
+            guard.connection.note_answer();
             Ok::<_, Infallible>(answer)
         });
         let connection = http1::Builder::new()
@@ -146,8 +151,8 @@ impl Port {
             .max_buf_size(self.limits.head_bytes)
             .serve_connection(TokioIo::new(stream), answer);
         if let Err(error) = watcher.watch(connection).await {
-            if let Some(reason) = seat.connection.reason(&error) {
-                self.traffic.count_dropped(reason);
+            if let Some(reason) = guard.connection.reason(&error) {
+                self.http_metrics.count_dropped(reason);
             }
             tracing::debug!(%error, "a connection ended in disorder");
         }

@@ -1,6 +1,6 @@
 //! What each path answers.
 
-use super::{page, tls::TlsHealth, traffic::Traffic};
+use super::{http_metrics::HttpMetrics, page, tls::TlsHealth};
 use crate::{
     cluster::health::WatchHealth,
     exposition::{
@@ -8,7 +8,7 @@ use crate::{
         samples,
     },
     logging::on_one_line,
-    measuring::Questions,
+    pipeline::PipelineHandle,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::{Bytes, Incoming};
@@ -38,8 +38,8 @@ pub(super) const PATHS: [&str; 9] = [
 
 /// What the answers are made from.
 #[derive(Debug)]
-pub struct State {
-    pub(super) questions: Questions,
+pub struct ServerState {
+    pub(super) pipeline: PipelineHandle,
     pub(super) watches: Vec<Arc<WatchHealth>>,
     samples: Arc<samples::Counts>,
     hdr_log_errors: Arc<AtomicU64>,
@@ -54,26 +54,26 @@ pub struct State {
     /// The same for the API.
     pub(super) computing: Semaphore,
     /// What the endpoint itself counts.
-    pub(super) traffic: Arc<Traffic>,
+    pub(super) http_metrics: Arc<HttpMetrics>,
 }
 
 pub(super) type Answer = Response<Bytes>;
 
-// === impl State ===
+// === impl ServerState ===
 
-impl State {
+impl ServerState {
     /// Answers from these parts.
     pub fn new(
-        questions: Questions,
+        pipeline: PipelineHandle,
         watches: Vec<Arc<WatchHealth>>,
         samples: Arc<samples::Counts>,
         hdr_log_errors: Arc<AtomicU64>,
         histograms: Histograms,
         subject: String,
     ) -> Self {
-        let (scraping, computing, traffic) = (Semaphore::new(1), Semaphore::new(1), Arc::default());
+        let (scraping, computing, http_metrics) = (Semaphore::new(1), Semaphore::new(1), Arc::default());
         Self {
-            questions,
+            pipeline,
             watches,
             samples,
             hdr_log_errors,
@@ -83,15 +83,15 @@ impl State {
             subject,
             scraping,
             computing,
-            traffic,
+            http_metrics,
         }
     }
 
     /// Of a daemon that does not measure yet, and why.
     pub(super) fn awaiting(what: String) -> Self {
-        let (questions, _) = Questions::new();
+        let (pipeline, _) = PipelineHandle::new();
         let subject = String::new();
-        let state = Self::new(questions, Vec::new(), Arc::default(), Arc::default(), Histograms::Both, subject);
+        let state = Self::new(pipeline, Vec::new(), Arc::default(), Arc::default(), Histograms::Both, subject);
         Self { awaited: Some(what), ..state }
     }
 
@@ -142,7 +142,7 @@ impl State {
     async fn metrics(&self, headers: &HeaderMap) -> Answer {
         // It is never closed.
         let _turn = self.scraping.acquire().await;
-        let Some(snapshot) = self.questions.snapshot().await else { return ending() };
+        let Some(snapshot) = self.pipeline.snapshot().await else { return ending() };
         let scrape = Scrape {
             snapshot,
             watches: self.watches.clone(),
@@ -151,7 +151,7 @@ impl State {
             hdr_log_errors: self.hdr_log_errors.load(Relaxed),
             tls: self.tls.as_ref().map(|tls| TlsCounts { expiration: tls.expiration(), failures: tls.failures() }),
             histograms: self.histograms,
-            http: self.traffic.counts(),
+            http: self.http_metrics.counts(),
         };
         let format = Format::negotiate(text_of(headers, header::ACCEPT));
         let compress = accepts_gzip(text_of(headers, header::ACCEPT_ENCODING));

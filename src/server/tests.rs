@@ -1,9 +1,9 @@
 use super::{
-    pace::Pace,
-    traffic::{Dropped, Traffic},
+    http_metrics::{Dropped, HttpMetrics},
+    write_timeout::WriteTimeout,
     *,
 };
-use crate::{exposition::metrics::Histograms, measuring::Questions};
+use crate::{exposition::metrics::Histograms, pipeline::PipelineHandle};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -13,7 +13,7 @@ use tokio::{
 };
 
 /// Far more than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Far less than that, and than the limits have.
 const SHORT: Duration = Duration::from_millis(200);
@@ -21,15 +21,15 @@ const SHORT: Duration = Duration::from_millis(200);
 /// A port with nothing to measure, which is ready therefore.
 struct Served {
     address: SocketAddr,
-    traffic: Arc<Traffic>,
+    http_metrics: Arc<HttpMetrics>,
     stop: Option<oneshot::Sender<()>>,
     port: JoinHandle<()>,
 }
 
 impl Served {
-    async fn start(access: Access, limits: Limits, tls: Option<TlsAcceptor>) -> Self {
-        let state = State::new(
-            Questions::new().0,
+    async fn start(access: Access, limits: ConnectionLimits, tls: Option<TlsAcceptor>) -> Self {
+        let state = ServerState::new(
+            PipelineHandle::new().0,
             Vec::new(),
             Arc::default(),
             Arc::default(),
@@ -38,12 +38,12 @@ impl Served {
         );
         let (state, (stop, stopped)) = (Arc::new(state), oneshot::channel());
         let (listener, address) = listen("127.0.0.1:0".parse().expect("an address"), "--listen").await.expect("free");
-        let traffic = state.traffic.clone();
-        let port = Port::new(Arc::new(listener), tls, Gate::new(state, access), limits, traffic.clone());
+        let http_metrics = state.http_metrics.clone();
+        let port = Port::new(Arc::new(listener), tls, Admission::new(state, access), limits, http_metrics.clone());
         let port = tokio::spawn(port.serve(async {
             let _ = stopped.await;
         }));
-        Self { address, traffic, stop: Some(stop), port }
+        Self { address, http_metrics, stop: Some(stop), port }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -58,21 +58,21 @@ impl Served {
     }
 
     fn dropped(&self, reason: Dropped) -> u64 {
-        self.traffic.counts().dropped[reason as usize].1
+        self.http_metrics.counts().dropped[reason as usize].1
     }
 }
 
 async fn rest(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     // A reset after the answer is the end of it as well.
-    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer));
+    let read = tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut answer));
     let _ = read.await.expect("the port ends the connection");
     String::from_utf8(answer).expect("text")
 }
 
 async fn head(stream: &mut TcpStream) -> String {
     let mut answer = [0; 1024];
-    let length = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await.expect("in time").expect("an answer");
+    let length = tokio::time::timeout(TIMEOUT, stream.read(&mut answer)).await.expect("in time").expect("an answer");
     String::from_utf8_lossy(&answer[..length]).into_owned()
 }
 
@@ -80,7 +80,12 @@ const PROBE: &[u8] = b"GET /readyz HTTP/1.1\r\nhost: a\r\n\r\n";
 
 #[tokio::test]
 async fn half_a_request_is_not_waited_for_and_an_idle_connection_is_no_fault() {
-    let served = Served::start(Access::All { hosts: None }, Limits { head: SHORT, ..Limits::default() }, None).await;
+    let served = Served::start(
+        Access::All { hosts: None },
+        ConnectionLimits { head: SHORT, ..ConnectionLimits::default() },
+        None,
+    )
+    .await;
     let [mut silent, mut half, mut idle] = [served.connect().await, served.connect().await, served.connect().await];
     half.write_all(b"GET /met").await.expect("taken");
     idle.write_all(PROBE).await.expect("taken");
@@ -93,7 +98,7 @@ async fn half_a_request_is_not_waited_for_and_an_idle_connection_is_no_fault() {
 
 #[tokio::test]
 async fn what_is_no_request_is_refused_and_counted() {
-    let served = Served::start(Access::All { hosts: None }, Limits::default(), None).await;
+    let served = Served::start(Access::All { hosts: None }, ConnectionLimits::default(), None).await;
     let garbage = served.ask(b"\x16\x03\x01 what is this\r\n\r\n").await;
     assert!(garbage.starts_with("HTTP/1.1 400"), "{garbage}");
     assert_eq!(served.dropped(Dropped::MalformedRequest), 1);
@@ -105,13 +110,18 @@ async fn what_is_no_request_is_refused_and_counted() {
         let body = served.ask(format!("GET /healthz HTTP/1.1\r\nhost: a\r\n{body}").as_bytes()).await;
         assert!(body.starts_with("HTTP/1.1 413"), "{body}");
     }
-    let counts = served.traffic.counts().requests;
+    let counts = served.http_metrics.counts().requests;
     assert!(counts.contains(&("/healthz", 413, 2)), "{counts:?}");
 }
 
 #[tokio::test]
 async fn a_new_connection_gets_in_whoever_is_connected() {
-    let served = Served::start(Access::All { hosts: None }, Limits { connections: 4, ..Limits::default() }, None).await;
+    let served = Served::start(
+        Access::All { hosts: None },
+        ConnectionLimits { connections: 4, ..ConnectionLimits::default() },
+        None,
+    )
+    .await;
     let mut half_open = Vec::new();
     for _ in 0..20 {
         half_open.push(served.connect().await);
@@ -125,13 +135,13 @@ async fn a_new_connection_gets_in_whoever_is_connected() {
 
 #[tokio::test]
 async fn a_port_for_probes_has_nothing_else() {
-    let served = Served::start(Access::Probes, Limits::default(), None).await;
+    let served = Served::start(Access::Probes, ConnectionLimits::default(), None).await;
     for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 404), ("/", 404), ("/healthz/", 404)] {
         let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
         let answer = served.ask(request.as_bytes()).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
     }
-    let counts = served.traffic.counts().requests;
+    let counts = served.http_metrics.counts().requests;
     assert!(counts.contains(&("other", 404, 1)) && counts.contains(&("/metrics", 404, 1)), "{counts:?}");
 }
 
@@ -143,16 +153,19 @@ async fn a_handshake_that_does_not_come_is_not_waited_for() {
     std::fs::write(&files.certificate, made.cert.pem()).expect("written");
     std::fs::write(&files.key, made.signing_key.serialize_pem()).expect("written");
     let acceptor = Certificate::load(files).expect("a pair").0.acceptor().expect("TLS");
-    let served =
-        Served::start(Access::All { hosts: None }, Limits { handshake: SHORT, ..Limits::default() }, Some(acceptor))
-            .await;
+    let served = Served::start(
+        Access::All { hosts: None },
+        ConnectionLimits { handshake: SHORT, ..ConnectionLimits::default() },
+        Some(acceptor),
+    )
+    .await;
     assert_eq!(rest(&mut served.connect().await).await, "");
     assert_eq!(served.dropped(Dropped::TlsHandshake), 1, "silence");
     let alert = {
         let mut stream = served.connect().await;
         stream.write_all(PROBE).await.expect("taken");
         let mut answer = Vec::new();
-        let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("it ends");
+        let _ = tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut answer)).await.expect("it ends");
         answer
     };
     assert!(!alert.starts_with(b"HTTP"), "plain HTTP is not answered");
@@ -166,21 +179,26 @@ async fn a_handshake_that_does_not_come_is_not_waited_for() {
 /// A reader that has stopped takes its connection with it, and nothing else.
 #[tokio::test]
 async fn who_does_not_read_is_dropped() {
-    let pace = Pace { stall: SHORT, answer: PATIENCE };
-    let served = Served::start(Access::All { hosts: None }, Limits { pace, ..Limits::default() }, None).await;
+    let write_timeout = WriteTimeout { stall: SHORT, answer: TIMEOUT };
+    let served = Served::start(
+        Access::All { hosts: None },
+        ConnectionLimits { write_timeout, ..ConnectionLimits::default() },
+        None,
+    )
+    .await;
     let mut stream = served.connect().await;
     // Requests without end, of which no answer is read: the kernel's buffers are full at some point.
     let asking = async { while stream.write_all(PROBE).await.is_ok() {} };
-    tokio::time::timeout(PATIENCE, asking).await.expect("the port ends the connection");
+    tokio::time::timeout(TIMEOUT, asking).await.expect("the port ends the connection");
     assert_eq!(served.dropped(Dropped::SlowReader), 1);
 }
 
 #[tokio::test]
 async fn it_ends_in_time_with_connections_open() {
-    let limits = Limits { drain: SHORT, ..Limits::default() };
+    let limits = ConnectionLimits { drain: SHORT, ..ConnectionLimits::default() };
     let mut served = Served::start(Access::All { hosts: None }, limits, None).await;
     let mut half = served.connect().await;
     half.write_all(b"GET /met").await.expect("taken");
     drop(served.stop.take());
-    tokio::time::timeout(PATIENCE, served.port).await.expect("in time").expect("no panic");
+    tokio::time::timeout(TIMEOUT, served.port).await.expect("in time").expect("no panic");
 }

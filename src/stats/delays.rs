@@ -2,9 +2,9 @@
 
 use super::{
     Bounds, NativeBuckets,
-    cells::{Cells, MAX_UNITS, Precision, units},
     minutes::Minute,
-    windows::{Slices, Window},
+    sparse_histogram::{MAX_UNITS, Precision, SparseHistogram, units},
+    windows::{Intervals, Window},
 };
 use crate::{model::Stamp, propagation::PodRef};
 use std::{sync::Arc, time::Duration};
@@ -20,8 +20,8 @@ pub struct Delays {
 /// HDR cells of a distribution, since counting began and in the windows before now.
 #[derive(Clone, Debug)]
 pub struct Distribution {
-    cells: Cells,
-    slices: Slices,
+    histogram: SparseHistogram,
+    intervals: Intervals,
     max: Duration,
     /// Delays that were too long for the cells, and stand in the last one.
     clamped: u64,
@@ -29,9 +29,9 @@ pub struct Distribution {
 
 /// A distribution over one window.
 #[derive(Clone, Debug)]
-pub struct Cut {
-    /// The cells.
-    pub cells: Cells,
+pub struct WindowView {
+    /// The delays, counted.
+    pub histogram: SparseHistogram,
     /// The longest delay, exactly; `None` if there is none.
     pub max: Option<Duration>,
 }
@@ -113,7 +113,7 @@ impl Delays {
 
     /// Drops what no window reaches any more.
     pub fn forget(&mut self, now: Stamp) {
-        self.distribution.slices.forget(now);
+        self.distribution.intervals.forget(now);
     }
 }
 
@@ -121,14 +121,19 @@ impl Delays {
 
 impl Distribution {
     fn new(precision: Precision) -> Self {
-        Self { cells: Cells::new(precision), slices: Slices::default(), max: Duration::ZERO, clamped: 0 }
+        Self {
+            histogram: SparseHistogram::new(precision),
+            intervals: Intervals::default(),
+            max: Duration::ZERO,
+            clamped: 0,
+        }
     }
 
     fn record(&mut self, delay: Duration, at: Stamp) {
         let units = units(delay);
-        let cell = self.cells.precision().cell(units);
-        self.cells.record(cell);
-        self.slices.record(at, cell, delay);
+        let cell = self.histogram.precision().cell(units);
+        self.histogram.record(cell);
+        self.intervals.record(at, cell, delay);
         self.max = self.max.max(delay);
         self.clamped += u64::from(units > MAX_UNITS);
     }
@@ -139,38 +144,43 @@ impl Distribution {
     }
 
     /// What was counted in a window that ends now.
-    pub fn cut(&self, window: Window, now: Stamp) -> Cut {
-        let precision = self.cells.precision();
+    pub fn view(&self, window: Window, now: Stamp) -> WindowView {
+        let precision = self.histogram.precision();
         match window {
-            Window::Start => Cut { max: (self.cells.total() > 0).then_some(self.max), cells: self.cells.clone() },
-            window => Cut { max: self.slices.longest(window, now), cells: self.slices.cells(window, now, precision) },
+            Window::Start => {
+                WindowView { max: (self.histogram.total() > 0).then_some(self.max), histogram: self.histogram.clone() }
+            }
+            window => WindowView {
+                max: self.intervals.longest(window, now),
+                histogram: self.intervals.histogram(window, now, precision),
+            },
         }
     }
 
     /// What was counted in a minute of the last hour. Its longest delay is known within the precision, since exactly it is kept for
     /// the windows alone.
-    pub fn during(&self, minute: Minute) -> Cut {
-        let cells = self.slices.between(minute.slices(), self.cells.precision());
-        Cut { max: cells.quantile(1.0).map(|longest| longest.min(self.max)), cells }
+    pub fn during(&self, minute: Minute) -> WindowView {
+        let histogram = self.intervals.between(minute.intervals(), self.histogram.precision());
+        WindowView { max: histogram.quantile(1.0).map(|longest| longest.min(self.max)), histogram }
     }
 }
 
-// === impl Cut ===
+// === impl WindowView ===
 
-impl Cut {
+impl WindowView {
     /// Nothing counted.
     pub fn empty(precision: Precision) -> Self {
-        Self { cells: Cells::new(precision), max: None }
+        Self { histogram: SparseHistogram::new(precision), max: None }
     }
 
     /// Several of one precision as one.
     pub fn merged(parts: &[Self]) -> Option<Self> {
-        let cells = Cells::merged(parts.iter().map(|part| &part.cells))?;
-        Some(Self { cells, max: parts.iter().filter_map(|part| part.max).max() })
+        let histogram = SparseHistogram::merged(parts.iter().map(|part| &part.histogram))?;
+        Some(Self { histogram, max: parts.iter().filter_map(|part| part.max).max() })
     }
 
     /// The delay that a share `q` of all delays does not exceed, within the precision; `None` if there is none.
     pub fn quantile(&self, q: f64) -> Option<Duration> {
-        Some(self.cells.quantile(q)?.min(self.max?))
+        Some(self.histogram.quantile(q)?.min(self.max?))
     }
 }

@@ -1,18 +1,18 @@
-//! The last hour by the minute. Nothing is kept for it: the slices of time that the windows are made of are added up when somebody
+//! The last hour by the minute. Nothing is kept for it: the intervals that the windows are made of are added up when somebody
 //! asks.
 
-use super::windows::{SLICE, slice};
+use super::windows::{INTERVAL, interval};
 use crate::model::Stamp;
 use std::{ops::Range, time::Duration};
 
-/// A minute since counting began. It begins with a slice, and so at no full minute of the wall clock.
+/// A minute since counting began. It begins with an interval, and so at no full minute of the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Minute(u32);
 
-/// Minutes of an hour: as many as there are slices of.
+/// Minutes of an hour: as many as there are intervals of.
 const KEPT: u32 = 60;
 
-const SLICES: u32 = (Minute::LENGTH.as_secs() / SLICE.as_secs()) as u32;
+const INTERVALS: u32 = (Minute::LENGTH.as_secs() / INTERVAL.as_secs()) as u32;
 
 impl Minute {
     /// How long it is.
@@ -20,7 +20,7 @@ impl Minute {
 
     /// Those of the last hour, the oldest first; the last one is not over. There are fewer where counting began less than an hour ago.
     pub fn of_the_last_hour(now: Stamp) -> impl DoubleEndedIterator<Item = Self> {
-        let last = slice(now) / SLICES;
+        let last = interval(now) / INTERVALS;
         (last.saturating_sub(KEPT - 1)..=last).map(Self)
     }
 
@@ -29,9 +29,9 @@ impl Minute {
         Stamp::new(Self::LENGTH * self.0)
     }
 
-    /// Its slices.
-    pub(super) fn slices(self) -> Range<u32> {
-        self.0 * SLICES..(self.0 + 1) * SLICES
+    /// Its intervals.
+    pub(super) fn intervals(self) -> Range<u32> {
+        self.0 * INTERVALS..(self.0 + 1) * INTERVALS
     }
 }
 
@@ -81,13 +81,13 @@ mod tests {
             for minute in Minute::of_the_last_hour(at(now)) {
                 let start = minute.start().since_origin().as_secs();
                 let inside: Vec<_> = all.iter().filter(|(at, _)| (start..start + 60).contains(at)).collect();
-                let cut = delays.distribution().during(minute);
-                prop_assert_eq!(cut.cells.total(), inside.len() as u64);
+                let view = delays.distribution().during(minute);
+                prop_assert_eq!(view.histogram.total(), inside.len() as u64);
                 prop_assert_eq!(misses.during(minute), inside.len() as u64);
                 let longest = inside.iter().map(|(_, millis)| Duration::from_millis(*millis)).max();
                 let precise = |shown: Duration| longest.is_some_and(|it| shown >= it && shown <= it.mul_f64(1.01));
-                prop_assert!(cut.max.is_none_or(precise) && cut.max.is_some() == longest.is_some(), "{:?}", cut.max);
-                prop_assert!(cut.max <= delays.distribution().cut(Window::Start, at(now)).max);
+                prop_assert!(view.max.is_none_or(precise) && view.max.is_some() == longest.is_some(), "{:?}", view.max);
+                prop_assert!(view.max <= delays.distribution().view(Window::Start, at(now)).max);
             }
         }
     }

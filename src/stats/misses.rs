@@ -2,7 +2,7 @@
 
 use super::{
     minutes::Minute,
-    windows::{Window, slice},
+    windows::{Window, interval},
 };
 use crate::model::Stamp;
 use std::collections::VecDeque;
@@ -11,8 +11,8 @@ use std::collections::VecDeque;
 #[derive(Clone, Debug, Default)]
 pub struct Misses {
     total: u64,
-    /// How many in which slice of the last hour.
-    slices: VecDeque<(u32, u32)>,
+    /// How many in which interval of the last hour.
+    intervals: VecDeque<(u32, u32)>,
 }
 
 // === impl Misses ===
@@ -22,10 +22,10 @@ impl Misses {
     pub(super) fn count(&mut self, now: Stamp) {
         self.total += 1;
         self.forget(now);
-        let slice = slice(now);
-        match self.slices.back_mut() {
-            Some((last, count)) if *last >= slice => *count = count.saturating_add(1),
-            _ => self.slices.push_back((slice, 1)),
+        let interval = interval(now);
+        match self.intervals.back_mut() {
+            Some((last, count)) if *last >= interval => *count = count.saturating_add(1),
+            _ => self.intervals.push_back((interval, 1)),
         }
     }
 
@@ -39,24 +39,28 @@ impl Misses {
         if window == Window::Start {
             return self.total;
         }
-        let first = window.first_slice(now);
-        self.slices.iter().filter(|(slice, _)| *slice >= first).map(|(_, count)| u64::from(*count)).sum()
+        let first = window.first_interval(now);
+        self.intervals.iter().filter(|(interval, _)| *interval >= first).map(|(_, count)| u64::from(*count)).sum()
     }
 
     /// In a minute of the last hour.
     pub fn during(&self, minute: Minute) -> u64 {
-        let slices = minute.slices();
-        self.slices.iter().filter(|(slice, _)| slices.contains(slice)).map(|(_, count)| u64::from(*count)).sum()
+        let intervals = minute.intervals();
+        self.intervals
+            .iter()
+            .filter(|(interval, _)| intervals.contains(interval))
+            .map(|(_, count)| u64::from(*count))
+            .sum()
     }
 
     /// Drops what no window reaches any more.
     pub(super) fn forget(&mut self, now: Stamp) {
-        let first = Window::Hour.first_slice(now);
-        while self.slices.front().is_some_and(|(slice, _)| *slice < first) {
-            self.slices.pop_front();
+        let first = Window::Hour.first_interval(now);
+        while self.intervals.front().is_some_and(|(interval, _)| *interval < first) {
+            self.intervals.pop_front();
         }
-        if self.slices.is_empty() {
-            self.slices = VecDeque::new();
+        if self.intervals.is_empty() {
+            self.intervals = VecDeque::new();
         }
     }
 }
@@ -81,7 +85,7 @@ mod tests {
         assert_eq!(shown(3_400), [0, 4, 4]);
         assert_eq!(shown(3_620), [0, 2, 4]);
         misses.forget(at(9_000));
-        assert!(misses.slices.is_empty());
+        assert!(misses.intervals.is_empty());
         assert_eq!((misses.total(), misses.within(Window::Hour, at(9_000))), (4, 0));
     }
 }

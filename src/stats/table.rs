@@ -1,4 +1,4 @@
-//! The numbers behind the JSON API and the page: copies that whoever asks works on, off the measuring thread.
+//! The numbers behind the JSON API and the page: copies that whoever asks works on, off the pipeline's thread.
 
 use super::{ChangeStats, Delays, Distribution, Misses, OutOfSync, OutOfSyncServices, Stats};
 use crate::{

@@ -7,7 +7,7 @@ fn bounds() -> Bounds {
 }
 
 fn stats() -> Stats {
-    let limits = Limits { services: 100, idle: Duration::from_secs(3600) };
+    let limits = SeriesLimits { services: 100, idle: Duration::from_secs(3600) };
     Stats::new(bounds(), limits, Stamp::default())
 }
 
@@ -124,7 +124,7 @@ proptest! {
         for nanos in &nanos {
             delays.record(Duration::from_nanos(*nanos), Stamp::default());
         }
-        let all = delays.distribution().cut(Window::Start, Stamp::default());
+        let all = delays.distribution().view(Window::Start, Stamp::default());
         let mut sorted = nanos.clone();
         sorted.sort_unstable();
         for q in [0.5, 0.9, 0.99, 1.0] {

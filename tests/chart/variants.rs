@@ -73,7 +73,7 @@ pub const VARIANTS: [Variant; 17] = [
     Variant {
         name: "daemon",
         flags: &[
-            "--set=objective=1500ms,expiry=1h30m,histogram=cluster-only,maxServices=20000,seriesIdle=2d,watchIdle=5m,watchProtocol=http1",
+            "--set=objective=1500ms,expiry=1h30m,histogram=cluster-only,maxServices=20000,seriesIdle=2d,watchIdleTimeout=5m,watchProtocol=http1",
             "--set=samples=true,log.format=json,log.level=info\\,endpointlag::cluster=debug,listenAddress=::",
             "--set-json=buckets=[0.01,0.1,1,10]",
             "--set=extraArgs={--hdr-log=/data/delays.hlog,--hdr-log-interval=1m}",

@@ -29,7 +29,7 @@ const LARGE_ENVIRONMENT: usize = 92;
 
 /// How long the controller may take to write what it should. Its retries after a stale cache take seconds on a busy
 /// machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Pause between two looks at the slices.
 const POLL: Duration = Duration::from_millis(50);
@@ -383,8 +383,8 @@ async fn wait_for_slices(
         if expected(&found) {
             return Ok(found);
         }
-        if started.elapsed() > PATIENCE {
-            bail!("after {PATIENCE:?} the slices of Service {service} are still {}", serde_json::to_string(&found)?);
+        if started.elapsed() > TIMEOUT {
+            bail!("after {TIMEOUT:?} the slices of Service {service} are still {}", serde_json::to_string(&found)?);
         }
         tokio::time::sleep(POLL).await;
     }

@@ -75,9 +75,13 @@ impl Metrics {
 
     /// Whether the daemon says that the machine was too busy for it, or for the API server, so that it does not trust all of its stamps.
     pub fn has_doubts(&self) -> bool {
-        ["endpointlag_reader_stalls_total", "endpointlag_watch_slow_pings_total", "endpointlag_watch_held_up_total"]
-            .iter()
-            .any(|name| self.sum(name, &[]) > 0.0)
+        [
+            "endpointlag_reader_stalls_total",
+            "endpointlag_watch_slow_pings_total",
+            "endpointlag_watch_backpressure_total",
+        ]
+        .iter()
+        .any(|name| self.sum(name, &[]) > 0.0)
     }
 }
 

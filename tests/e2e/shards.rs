@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 const NAMESPACES: usize = 9;
 
 /// How long controller and daemons may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A daemon, and the folder it writes to.
 struct Shard {
@@ -114,7 +114,7 @@ async fn merge(shards: &[Shard]) -> Result<()> {
         if counted as usize == told.len() {
             break (told, merged, services);
         }
-        ensure!(started.elapsed() < PATIENCE, "{counted} changes are counted, {} told", told.len());
+        ensure!(started.elapsed() < TIMEOUT, "{counted} changes are counted, {} told", told.len());
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     let all = services.len();
@@ -154,7 +154,7 @@ async fn agree(namespaces: &mut [(Objects, AuditLog)], before: &[Sample], shards
         if differences.is_empty() {
             return Ok(told);
         }
-        if started.elapsed() > PATIENCE {
+        if started.elapsed() > TIMEOUT {
             bail!("the shards differ from the truth:\n{differences}");
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -11,7 +11,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The sum of a gauge over the Services of the scene's namespace.
 async fn gauge(scene: &Scene, name: &str) -> Result<f64> {
@@ -25,7 +25,7 @@ async fn wait_for_gauge(scene: &Scene, name: &str, expected: f64) -> Result<()> 
         if found == expected {
             return Ok(());
         }
-        ensure!(started.elapsed() < PATIENCE, "{name} is still {found}, not {expected}");
+        ensure!(started.elapsed() < TIMEOUT, "{name} is still {found}, not {expected}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -80,7 +80,7 @@ async fn pods_of_a_deleted_node() -> Result<()> {
     let mut ready = true;
     let started = Instant::now();
     while listed(&scene.objects.slices("web").await?) != ["stays"] {
-        ensure!(started.elapsed() < PATIENCE, "the pods of the deleted node are still listed");
+        ensure!(started.elapsed() < TIMEOUT, "the pods of the deleted node are still listed");
         // The controller may have looked before it knew of the node's end.
         ready = !ready;
         scene.objects.report(&stays, ready).await?;

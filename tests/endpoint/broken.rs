@@ -102,10 +102,10 @@ fn broken_watches() -> Vec<Row> {
         row("a bookmark without version", To(|r| r.but(List, || watch().bookmark("", true).hold())))
             .lost("malformed", &["a bookmark of resourceVersion \"\", which is no number"]),
         row("silence", To(|r| r.but(List, || watch().hold())))
-            .with(&["--watch-idle=2s"])
+            .with(&["--watch-idle-timeout=2s"])
             .lost("idle", &["no event came for 2 s"]),
         row("a frame that drips", To(|r| r.but(List, || watch().chunk(&[0, 0, 1, 0]).chunks_forever(b"x", DRIP))))
-            .with(&["--watch-idle=2s"])
+            .with(&["--watch-idle-timeout=2s"])
             .lost("idle", &["no event came for 2 s"]),
         row("ends within its list", To(|r| r.but(List, || watch().event("ADDED", &pod("uid")).end())))
             .lost("broken", &["in the middle of its list"]),

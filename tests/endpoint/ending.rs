@@ -44,7 +44,7 @@ async fn an_end_in_good_order_waits_for_nothing() -> Result<()> {
     let mut demo = Demo::start(&workspace, &flags).await?;
     demo.signal(Signal::TERM)?;
     assert!(demo.wait_for_end().await?.success());
-    // All that asks the measuring is gone by then, and so the measuring and what it writes end by themselves.
+    // All that asks the pipeline is gone by then, and so the pipeline and what it writes end by themselves.
     assert!(demo.log()?.iter().all(|line| !line.field("message").contains(GAVE_UP)), "it gave up on the samples");
     Ok(())
 }

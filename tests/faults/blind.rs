@@ -22,7 +22,7 @@ const BLIND: Duration = Duration::from_millis(1500);
 const OBJECTIVE: [&str; 2] = ["--objective", "500ms"];
 
 /// Ample time for what the daemon should show.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A scene with two pods that the slices show as ready.
 struct Blinded {
@@ -57,7 +57,7 @@ impl Blinded {
         }
         let started = Instant::now();
         while self.unready(&self.scene.daemon.metrics().await?, "endpointlag_pending_changes") < 2.0 {
-            ensure!(started.elapsed() < PATIENCE, "the changes are not seen");
+            ensure!(started.elapsed() < TIMEOUT, "the changes are not seen");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let until = Instant::now() + BLIND;
@@ -80,7 +80,7 @@ impl Blinded {
             if unready.len() == 2 {
                 break unready;
             }
-            ensure!(started.elapsed() < PATIENCE, "still {unready:?}");
+            ensure!(started.elapsed() < TIMEOUT, "still {unready:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
         ensure!(unready.iter().all(|sample| sample.outcome == Outcome::Censored), "{unready:?}");
@@ -113,7 +113,7 @@ async fn without_rights(plane: &ControlPlane) -> Result<()> {
         if page.status.as_u16() == 503 {
             break;
         }
-        ensure!(started.elapsed() < PATIENCE, "the API server still lets it in");
+        ensure!(started.elapsed() < TIMEOUT, "the API server still lets it in");
     }
     blinded.play().await?;
     grant_cluster_role_to(client, ACCOUNT).await?;

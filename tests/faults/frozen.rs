@@ -17,7 +17,7 @@ const FROZEN: Duration = Duration::from_millis(2500);
 /// What a delay may be wrong by on a busy machine.
 const BOUND: Duration = Duration::from_millis(150);
 
-/// Much more than a PING may take, for a busy machine, and far less than `--watch-idle`.
+/// Much more than a PING may take, for a busy machine, and far less than `--watch-idle-timeout`.
 const NOTICED: Duration = Duration::from_secs(20);
 
 /// Ample time for a connection to be believed again.

@@ -21,7 +21,7 @@ const BOUND: Duration = Duration::from_millis(500);
 const ON_THE_WAY: Duration = Duration::from_millis(200);
 
 /// How long controller and daemon may take until all is told.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long nothing may be added once all agrees.
 const QUIET: Duration = Duration::from_millis(400);
@@ -97,7 +97,7 @@ pub async fn reckon(scene: &mut Scene, gap: Gap) -> Result<Tally> {
             }
             Err(differences) => {
                 ensure!(agreed.is_none(), "the daemon added to what was already right:\n{differences}");
-                ensure!(started.elapsed() < PATIENCE, "with {gap:?} the daemon differs from the truth:\n{differences}");
+                ensure!(started.elapsed() < TIMEOUT, "with {gap:?} the daemon differs from the truth:\n{differences}");
             }
         }
         tokio::time::sleep(POLL).await;

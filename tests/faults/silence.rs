@@ -47,7 +47,7 @@ async fn silent_connections_are_dropped() -> Result<()> {
 
     let relay = Relay::start(&plane.server()).await?;
     let setup = Setup { server: relay.server(), ..Setup::cluster(&plane) };
-    let mut scene = Scene::prepare(&plane, "silence", setup.with(&["--watch-idle", "3s"])).await?;
+    let mut scene = Scene::prepare(&plane, "silence", setup.with(&["--watch-idle-timeout", "3s"])).await?;
     scene.daemon.wait_until_ready().await?;
     scene.objects.create_service("web", selecting("web")).await?;
     let [before, meanwhile, after] = ["before", "meanwhile", "after"];

@@ -26,7 +26,7 @@ const OBJECTIVE: Duration = Duration::from_secs(1);
 const EXPIRY: Duration = Duration::from_secs(6);
 
 /// Ample time for what the daemon should show.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 const POLL: Duration = Duration::from_millis(50);
 
@@ -111,7 +111,7 @@ async fn wait_for(daemon: &Daemon, what: &str, labels: &str, expected: impl Fn(&
         if expected(&metrics) {
             return Ok(());
         }
-        if started.elapsed() > PATIENCE {
+        if started.elapsed() > TIMEOUT {
             let page = daemon.get("/metrics").await?.body;
             let shown = |line: &&str| line.contains(labels) && line.contains("service=") && !line.contains("_bucket");
             bail!("not seen: {what}\n{}", page.lines().filter(shown).collect::<Vec<_>>().join("\n"));

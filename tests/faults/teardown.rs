@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const PODS: usize = 6;
 
 /// Ample time for the namespace controller.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The namespace controller deletes pods, Services and slices in an order of its own, and the EndpointSlice controller may
 /// not write there any more. Whatever of that the slices never show, nothing waits for it for ever.
@@ -50,7 +50,7 @@ async fn namespace_deleted_with_all_in_it() -> Result<()> {
         if left == 0 && sums.is_ok() {
             break samples;
         }
-        ensure!(started.elapsed() < PATIENCE, "{left} Services left, {sums:?}");
+        ensure!(started.elapsed() < TIMEOUT, "{left} Services left, {sums:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     // Services may go first or last, so a pod's end is told or not; but at most once for each Service.
@@ -70,7 +70,7 @@ async fn namespace_deleted_with_all_in_it() -> Result<()> {
 async fn wait_for_termination(scene: &Scene, pod: &str) -> Result<()> {
     let started = Instant::now();
     while !scene.objects.is_terminating(pod).await? {
-        ensure!(started.elapsed() < PATIENCE, "nobody deletes pod {pod}");
+        ensure!(started.elapsed() < TIMEOUT, "nobody deletes pod {pod}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())

@@ -7,7 +7,7 @@ use crate::{
 use endpointlag::{
     ledger::{Change, Outcome},
     model::{Event, Families, Seen, Stamp, Uid},
-    propagation::{ServiceName, Settings},
+    propagation::{ServiceName, TrackerSettings},
 };
 use proptest::{
     strategy::{Strategy, ValueTree},
@@ -120,7 +120,7 @@ impl Met {
 }
 
 /// A reference that has heard nothing but these lists.
-fn fresh<'a>(settings: Settings, lists: impl Iterator<Item = &'a Event>) -> Reference {
+fn fresh<'a>(settings: TrackerSettings, lists: impl Iterator<Item = &'a Event>) -> Reference {
     let mut reference = Reference::new(settings);
     lists.for_each(|event| reference.apply(Seen::late(Stamp::default()), event));
     reference

@@ -7,13 +7,14 @@ use endpointlag::{
         Annotation, Endpoint, EndpointSlice, Event, Families, Family, Pod, Resource, Seen, Service, SliceOwner, Stamp,
         Uid,
     },
-    propagation::{Report, Settings, Size, Tracker},
+    propagation::{Report, Size, Tracker, TrackerSettings},
 };
 use std::{collections::BTreeMap, time::Duration};
 
 const SERVICES: usize = 100;
 const PODS: usize = 100_000;
-const SETTINGS: Settings = Settings { objective: Duration::from_secs(5), expiry: Duration::from_secs(600) };
+const SETTINGS: TrackerSettings =
+    TrackerSettings { objective: Duration::from_secs(5), expiry: Duration::from_secs(600) };
 
 #[test]
 fn a_flood_stays_within_its_bound_and_is_freed() {
@@ -101,11 +102,11 @@ fn at(second: u64) -> Stamp {
 
 fn list(tracker: &mut Tracker, resource: Resource, objects: impl Iterator<Item = Event>) {
     let late = Seen::late(at(0));
-    apply(tracker, late, Event::ListBegan(resource));
+    apply(tracker, late, Event::Init(resource));
     for object in objects {
         apply(tracker, late, object);
     }
-    apply(tracker, late, Event::ListEnded(resource));
+    apply(tracker, late, Event::InitDone(resource));
 }
 
 fn ipv4() -> Families {

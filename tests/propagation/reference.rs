@@ -20,7 +20,7 @@ use crate::world::Step;
 use endpointlag::{
     ledger::{Change, Outcome},
     model::{Event, Pod, Resource, Seen, Service, Stamp, Uid},
-    propagation::{ServiceName, Settings},
+    propagation::{ServiceName, TrackerSettings},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -69,7 +69,7 @@ pub struct Pending {
 /// Everything it heard, and what follows from it.
 #[derive(Debug)]
 pub struct Reference {
-    settings: Settings,
+    settings: TrackerSettings,
     history: Vec<Moment>,
     /// Objects named by the list under way, by resource.
     listing: BTreeMap<Resource, BTreeSet<Uid>>,
@@ -89,7 +89,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: TrackerSettings) -> Self {
         let beginning = Moment {
             seen: Seen::late(Stamp::default()),
             resource: Resource::Pods,
@@ -145,8 +145,8 @@ impl Reference {
         match event {
             Event::WatchLost(resource) => drop(self.lost.entry(*resource).or_insert(seen.at)),
             Event::WatchRestored(resource) => drop(self.lost.remove(resource)),
-            Event::ListBegan(resource) => drop(self.listing.insert(*resource, BTreeSet::new())),
-            Event::ListEnded(resource) => {
+            Event::Init(resource) => drop(self.listing.insert(*resource, BTreeSet::new())),
+            Event::InitDone(resource) => {
                 // What a list does not name was deleted, nobody knows when.
                 seen = Seen::late(seen.at);
                 let named = self.listing.remove(resource).unwrap_or_default();
@@ -273,8 +273,8 @@ impl Reference {
 /// What an event is about.
 fn subject(event: &Event) -> (Resource, Option<Uid>) {
     match event {
-        Event::ListBegan(resource)
-        | Event::ListEnded(resource)
+        Event::Init(resource)
+        | Event::InitDone(resource)
         | Event::WatchLost(resource)
         | Event::WatchRestored(resource) => (*resource, None),
         Event::Pod(pod) | Event::PodDeleted(pod) => (Resource::Pods, Some(pod.uid.clone())),

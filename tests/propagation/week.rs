@@ -11,14 +11,15 @@ use self::{
 use crate::apply;
 use endpointlag::{
     model::{Event, Resource, Seen, Stamp},
-    propagation::{Settings, Size, Tracker},
+    propagation::{Size, Tracker, TrackerSettings},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::time::Duration;
 
 const SERVICES: usize = 100;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const SETTINGS: Settings = Settings { objective: Duration::from_secs(5), expiry: Duration::from_secs(600) };
+const SETTINGS: TrackerSettings =
+    TrackerSettings { objective: Duration::from_secs(5), expiry: Duration::from_secs(600) };
 
 #[test]
 fn a_week_has_exact_totals_and_flat_memory() {
@@ -74,10 +75,10 @@ fn a_week_has_exact_totals_and_flat_memory() {
 /// All three watches list what there is. Between two of them nothing happens that the tracker has not heard of.
 fn list(tracker: &mut Tracker, at: Stamp, known: &Known) {
     for resource in Resource::ALL {
-        apply(tracker, Seen::late(at), Event::ListBegan(resource));
+        apply(tracker, Seen::late(at), Event::Init(resource));
         for object in known.list(resource) {
             apply(tracker, Seen::late(at), object);
         }
-        apply(tracker, Seen::late(at), Event::ListEnded(resource));
+        apply(tracker, Seen::late(at), Event::InitDone(resource));
     }
 }

@@ -23,16 +23,16 @@ use tower::{BoxError, Layer, Service, ServiceExt};
 const PAUSES: std::ops::RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(300);
 
 /// How long the program may take before a line says that it is waited for.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Credentials of one client. Copies are of the same.
 #[derive(Clone)]
 pub(super) struct Credentials {
     config: Arc<Config>,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<CredentialsState>>,
 }
 
-struct State {
+struct CredentialsState {
     /// Puts them into a request. `None` if there are none, or the TLS connection carries them.
     layer: Option<Arc<AuthLayer>>,
     /// How often they have been renewed.
@@ -60,7 +60,7 @@ impl Credentials {
     /// If there are none to be had.
     pub(super) fn new(config: &Config) -> kube::Result<Self> {
         let layer = config.auth_layer()?.map(Arc::new);
-        let state = State { layer, renewals: 0, called: None, pauses: pauses(), is_called: false };
+        let state = CredentialsState { layer, renewals: 0, called: None, pauses: pauses(), is_called: false };
         Ok(Self { config: Arc::new(config.clone()), state: Arc::new(Mutex::new(state)) })
     }
 
@@ -81,7 +81,7 @@ impl Credentials {
         let plugin = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
         tracing::info!(plugin, "the API server takes the credentials no more: asking for new ones");
         let mut call = tokio::task::spawn_blocking(move || config.auth_layer());
-        let called = match tokio::time::timeout(PATIENCE, &mut call).await {
+        let called = match tokio::time::timeout(TIMEOUT, &mut call).await {
             Ok(called) => called,
             Err(_) => {
                 tracing::warn!(plugin, "still waiting for credentials");
@@ -100,7 +100,7 @@ impl Credentials {
         self.state().end_call(None);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CredentialsState> {
         self.state.lock()
     }
 }
@@ -113,9 +113,9 @@ impl<S> Layer<S> for Credentials {
     }
 }
 
-// === impl State ===
+// === impl CredentialsState ===
 
-impl State {
+impl CredentialsState {
     /// Whether to call the program now, for credentials that had been renewed so often. If so, it is being called.
     fn begin_call(&mut self, renewals: u64, now: Instant) -> bool {
         if self.is_called || renewals != self.renewals {
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_program_is_called_at_once_and_then_less_and_less_often() {
-        let mut state = State { layer: None, renewals: 0, called: None, pauses: pauses(), is_called: false };
+        let mut state = CredentialsState { layer: None, renewals: 0, called: None, pauses: pauses(), is_called: false };
         let began = Instant::now();
         let mut calls = Vec::new();
         for second in 0..3600 {

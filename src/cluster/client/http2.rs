@@ -98,7 +98,7 @@ impl Keeping {
 
 impl Loss {
     /// How long a PING may stay without an answer.
-    pub const PATIENCE: Duration = Duration::from_millis(PING_STEP.as_millis() as u64 * PING_STEPS as u64);
+    pub const TIMEOUT: Duration = Duration::from_millis(PING_STEP.as_millis() as u64 * PING_STEPS as u64);
 }
 
 /// How a connection is kept.
@@ -352,7 +352,7 @@ mod tests {
             _ = &mut answer => panic!("answered"),
         }
         let took = began.elapsed();
-        assert!(took >= Loss::PATIENCE && took < 2 * Loss::PATIENCE, "{took:?}");
+        assert!(took >= Loss::TIMEOUT && took < 2 * Loss::TIMEOUT, "{took:?}");
         assert!(answer.await.is_err(), "all that waits is told");
     }
 }

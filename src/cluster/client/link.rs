@@ -34,11 +34,11 @@ pub struct Link {
     keeping: Keeping,
     clock: Clock,
     health: Arc<LinkHealth>,
-    state: Mutex<State>,
+    state: Mutex<LinkState>,
 }
 
 #[derive(Default)]
-struct State {
+struct LinkState {
     connection: Option<Connection>,
     /// When connecting failed last, and why: true for all who waited for it.
     failure: Option<(Stamp, String)>,

@@ -58,7 +58,7 @@ fn objects_of_other_shards_are_read_past() {
         decoder.begin_list(at(), sink);
         decoder.end_list(at(), 10, sink);
         sink.events.clear();
-        decoder.frame(at(), &frame("ADDED", &pod), Late::UpTo(10), sink).expect("whole");
+        decoder.frame(at(), &frame("ADDED", &pod), ReplayBound::UpTo(10), sink).expect("whole");
         assert_eq!(decoder.end_connection(), Some(11), "both resume behind it");
     }
     assert_eq!(sinks.each_ref().map(|sink| sink.events.len()).iter().sum::<usize>(), 1, "one hands it on");
@@ -69,14 +69,14 @@ fn objects_of_other_shards_are_read_past() {
 fn a_streamed_list_ends_with_its_bookmark_and_not_before() {
     let (mut decoder, mut sink) = (Decoder::new(Resource::Pods, Shard::WHOLE), Collected::default());
     decoder.begin_list(at(), &mut sink);
-    decoder.frame(at(), &frame("ADDED", &pod("a", "3")), Late::All, &mut sink).expect("whole");
+    decoder.frame(at(), &frame("ADDED", &pod("a", "3")), ReplayBound::All, &mut sink).expect("whole");
     assert!(decoder.is_listing());
     assert_eq!(decoder.end_connection(), None, "half a list is nothing to resume from");
     let mut bookmark = wire::Service::default();
     bookmark.metadata.resource_version = "7".into();
     bookmark.metadata.annotations.insert(INITIAL_EVENTS_END.into(), "true".into());
-    decoder.frame(at(), &frame("BOOKMARK", &bookmark), Late::All, &mut sink).expect("whole");
-    assert!(matches!(sink.events.last(), Some((_, Event::ListEnded(Resource::Pods)))));
+    decoder.frame(at(), &frame("BOOKMARK", &bookmark), ReplayBound::All, &mut sink).expect("whole");
+    assert!(matches!(sink.events.last(), Some((_, Event::InitDone(Resource::Pods)))));
     assert_eq!(decoder.end_connection(), Some(7));
 }
 
@@ -84,11 +84,11 @@ fn a_streamed_list_ends_with_its_bookmark_and_not_before() {
 fn events_up_to_the_bound_are_late_and_later_ones_live() {
     let (mut decoder, mut sink) = synced();
     for version in ["20", "21"] {
-        decoder.frame(at(), &frame("MODIFIED", &pod("a", version)), Late::UpTo(20), &mut sink).expect("whole");
+        decoder.frame(at(), &frame("MODIFIED", &pod("a", version)), ReplayBound::UpTo(20), &mut sink).expect("whole");
     }
     let late: Vec<_> = sink.events.iter().map(|(seen, _)| seen.is_late()).collect();
     assert_eq!(late, [true, false]);
-    decoder.frame(at(), &frame("DELETED", &pod("a", "22")), Late::All, &mut sink).expect("whole");
+    decoder.frame(at(), &frame("DELETED", &pod("a", "22")), ReplayBound::All, &mut sink).expect("whole");
     assert!(matches!(&sink.events[2], (seen, Event::PodDeleted(_)) if seen.is_late()));
     assert_eq!(decoder.end_connection(), Some(22));
 }
@@ -97,7 +97,7 @@ fn events_up_to_the_bound_are_late_and_later_ones_live() {
 fn an_object_without_identity_is_counted_and_the_watch_goes_on() {
     let (mut decoder, mut sink) = synced();
     for pod in [pod("", "20"), pod("b", "21")] {
-        decoder.frame(at(), &frame("ADDED", &pod), Late::UpTo(0), &mut sink).expect("goes on");
+        decoder.frame(at(), &frame("ADDED", &pod), ReplayBound::UpTo(0), &mut sink).expect("goes on");
     }
     assert_eq!((sink.events.len(), sink.malformed.len()), (1, 1));
 }
@@ -109,7 +109,7 @@ fn an_address_that_is_none_is_counted_once_and_the_pod_is_used() {
         let mut pod = pod("a", version);
         let ip = address.into();
         pod.status = Some(messages::PodStatus { pod_ips: vec![messages::PodIp { ip }], ..Default::default() });
-        decoder.frame(at(), &frame(kind, &pod), Late::UpTo(0), &mut sink).expect("goes on");
+        decoder.frame(at(), &frame(kind, &pod), ReplayBound::UpTo(0), &mut sink).expect("goes on");
         (sink.events.len(), sink.malformed.len())
     };
     assert_eq!(with("ADDED", "20", "10.2.0"), (1, 1));
@@ -124,9 +124,10 @@ fn an_address_that_is_none_is_counted_once_and_the_pod_is_used() {
 fn an_error_event_ends_the_watch_with_its_status() {
     let (mut decoder, mut sink) = synced();
     let status = wire::Status { code: 410, reason: "Expired".into(), message: "too old".into() };
-    let error = decoder.frame(at(), &frame("ERROR", &status), Late::UpTo(0), &mut sink).expect_err("ends");
+    let error = decoder.frame(at(), &frame("ERROR", &status), ReplayBound::UpTo(0), &mut sink).expect_err("ends");
     assert_eq!(error.to_string(), "the API server ended the watch: Expired (410): too old");
-    let error = decoder.frame(at(), &frame("RENAMED", &pod("a", "20")), Late::UpTo(0), &mut sink).expect_err("unknown");
+    let error =
+        decoder.frame(at(), &frame("RENAMED", &pod("a", "20")), ReplayBound::UpTo(0), &mut sink).expect_err("unknown");
     assert_eq!(error.to_string(), "unknown type of watch event \"RENAMED\"");
 }
 
@@ -152,7 +153,7 @@ fn a_version_that_is_no_number_is_an_error_and_never_zero() {
         assert!(matches!(list_version(body.clone()), Err(DecodeError::Version { .. })), "{version:?}");
         assert!(matches!(decoder.page(at(), body, &mut sink), Err(DecodeError::Version { .. })), "{version:?}");
         let bookmark = frame("BOOKMARK", &pod("", version));
-        let end = decoder.frame(at(), &bookmark, Late::All, &mut sink);
+        let end = decoder.frame(at(), &bookmark, ReplayBound::All, &mut sink);
         assert!(matches!(end, Err(DecodeError::Version { .. })), "{version:?}");
         assert_eq!(decoder.end_connection(), None);
     }
@@ -177,7 +178,7 @@ proptest! {
     ) {
         let (mut decoder, mut sink) = (Decoder::new(resource, Shard::WHOLE), Collected::default());
         decoder.begin_list(at(), &mut sink);
-        let _ = decoder.frame(at(), &bytes.clone().into(), Late::All, &mut sink);
+        let _ = decoder.frame(at(), &bytes.clone().into(), ReplayBound::All, &mut sink);
         let _ = decoder.page(at(), bytes.clone().into(), &mut sink);
         let _ = list_version(bytes.into());
     }
@@ -194,6 +195,6 @@ proptest! {
         }
         bytes.truncate(cut);
         let (mut decoder, mut sink) = synced();
-        let _ = decoder.frame(at(), &bytes.into(), Late::UpTo(0), &mut sink);
+        let _ = decoder.frame(at(), &bytes.into(), ReplayBound::UpTo(0), &mut sink);
     }
 }

@@ -20,7 +20,7 @@ const SLACK: Duration = Duration::from_millis(100);
 /// The quickest PING of the last one to two times this long says what is usual.
 const USUAL: Duration = Duration::from_secs(8);
 
-/// How long after a slow answer what was held up with it may still be read.
+/// How long after a slow answer what was delayed with it may still be read.
 const DRAIN: Duration = Duration::from_millis(100);
 
 /// No stamp of a process comes near it.
@@ -153,8 +153,8 @@ impl LinkHealth {
         (proven != NEVER).then(|| Stamp::from_nanos(proven))
     }
 
-    /// If what is read at `at` may have been held up on its way: since when.
-    pub fn held_up_since(&self, at: Stamp) -> Option<Stamp> {
+    /// If what is read at `at` may have been delayed on its way: since when.
+    pub fn delayed_since(&self, at: Stamp) -> Option<Stamp> {
         let waiting = self.waiting.load(Relaxed);
         let bound = Duration::from_nanos(self.bound_nanos.load(Relaxed));
         let is_waiting = waiting != NEVER && at.since(Stamp::from_nanos(waiting)) > bound;
@@ -207,21 +207,21 @@ mod tests {
     #[test]
     fn an_answered_ping_proves_what_came_before_it_was_sent() {
         let link = answered(&[]);
-        assert_eq!((link.complete_through(), link.held_up_since(at(900))), (at(0), None));
+        assert_eq!((link.complete_through(), link.delayed_since(at(900))), (at(0), None));
         let link = answered(&[4, 2]);
         assert_eq!((link.complete_through(), link.ping()), (at(2000), Duration::from_millis(2)));
-        assert_eq!(link.held_up_since(at(2900)), None);
+        assert_eq!(link.delayed_since(at(2900)), None);
     }
 
     #[test]
-    fn what_comes_while_an_answer_is_overdue_or_right_after_it_was_held_up() {
+    fn what_comes_while_an_answer_is_overdue_or_right_after_it_was_delayed() {
         let link = answered(&[2, 2]);
         link.ping_sent(at(3000));
-        assert_eq!(link.held_up_since(at(3100)), None);
-        assert_eq!(link.held_up_since(at(3105)), Some(at(2000)));
+        assert_eq!(link.delayed_since(at(3100)), None);
+        assert_eq!(link.delayed_since(at(3105)), Some(at(2000)));
         link.ping_answered(at(3000), at(3500));
-        assert_eq!((link.complete_through(), link.held_up_since(at(3501))), (at(2000), Some(at(2000))));
-        assert_eq!((link.held_up_since(at(3600)), link.slow_pings()), (None, 1));
+        assert_eq!((link.complete_through(), link.delayed_since(at(3501))), (at(2000), Some(at(2000))));
+        assert_eq!((link.delayed_since(at(3600)), link.slow_pings()), (None, 1));
         link.ping_sent(at(4500));
         link.ping_answered(at(4500), at(4502));
         assert_eq!(link.complete_through(), at(4500));
@@ -231,7 +231,7 @@ mod tests {
     fn a_way_that_is_long_is_not_slow() {
         let link = answered(&[200, 210]);
         link.ping_sent(at(3000));
-        assert_eq!(link.held_up_since(at(3340)), None);
+        assert_eq!(link.delayed_since(at(3340)), None);
         // And one that has become long is usual after some time.
         let link = answered(&[[2; 4].as_slice(), &[300; 6]].concat());
         assert_eq!(link.complete_through(), at(4000));
@@ -244,6 +244,6 @@ mod tests {
         let link = answered(&[2]);
         link.connected(Protocol::Http1, at(2000));
         assert!(link.complete_through() > at(1 << 40));
-        assert_eq!((link.held_up_since(at(9000)), link.protocol()), (None, Some(Protocol::Http1)));
+        assert_eq!((link.delayed_since(at(9000)), link.protocol()), (None, Some(Protocol::Http1)));
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     cluster::{
         client::{Loss, Lost, RequestError},
         health::{Failure, Restart},
-        intake::Progress,
+        queue::Progress,
     },
     model::Stamp,
 };
@@ -123,7 +123,7 @@ impl From<Lost> for Ended {
             Loss::Closed => Self::silently(Restart::Closed),
             Loss::Broken => Self::broken(),
             Loss::Unanswered => {
-                Self::saying(Restart::Idle, format!("no PING was answered for {} s", Loss::PATIENCE.as_secs_f64()))
+                Self::saying(Restart::Idle, format!("no PING was answered for {} s", Loss::TIMEOUT.as_secs_f64()))
             }
         };
         Self { through: Some(lost.through), ..ended }

@@ -8,7 +8,7 @@ use super::{
 use crate::cluster::{
     client::{Connection, RequestError},
     health::Restart,
-    intake::{Load, Step},
+    queue::{Load, Message},
 };
 use backon::BackoffBuilder;
 use tokio::sync::oneshot;
@@ -35,8 +35,8 @@ impl Watch {
             let at = self.clock.now();
             self.health.read(at, body.len());
             let (reply, answer) = oneshot::channel();
-            let room = self.intake.room(Load::List, body.len()).await?;
-            self.intake.send_into(room, Step::Page { at, body, reply })?;
+            let permit = self.queue.reserve(Load::List, body.len()).await?;
+            self.queue.send_reserved(permit, Message::Page { at, body, reply })?;
             let Ok(page) = answer.await.map_err(|_| Stop)? else {
                 // The decoder says what is wrong when it is asked how far it has come.
                 return Ok(Err(Ended::silently(Restart::Malformed).into()));

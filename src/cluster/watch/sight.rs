@@ -1,6 +1,6 @@
 //! Whether what a watch reads is told as it happens.
 
-use crate::{cluster::decode::Late, model::Stamp};
+use crate::{cluster::decode::ReplayBound, model::Stamp};
 use std::time::Duration;
 
 /// How long after all was read something may still come that lay at the server: the server knows a version some time before each of its
@@ -82,11 +82,11 @@ impl Sight {
         };
     }
 
-    /// Which events of those that are read now came late.
-    pub(super) fn late(&self) -> Late {
+    /// Which events of those that are read now are a replay.
+    pub(super) fn replay_bound(&self) -> ReplayBound {
         match (self.phase, self.bound) {
-            (Phase::Settling { late: false, .. } | Phase::Clear, Some(version)) => Late::UpTo(version),
-            _ => Late::All,
+            (Phase::Settling { late: false, .. } | Phase::Clear, Some(version)) => ReplayBound::UpTo(version),
+            _ => ReplayBound::All,
         }
     }
 
@@ -136,12 +136,12 @@ mod tests {
     #[test]
     fn a_connection_is_clear_some_time_after_its_version_is_known() {
         let mut sight = Sight::connected(Duration::ZERO);
-        assert_eq!((sight.late(), sight.settle(at(10_000))), (Late::All, false));
+        assert_eq!((sight.replay_bound(), sight.settle(at(10_000))), (ReplayBound::All, false));
         sight.establish(7, at(100));
-        assert_eq!((sight.late(), sight.settle(at(399))), (Late::UpTo(7), false));
+        assert_eq!((sight.replay_bound(), sight.settle(at(399))), (ReplayBound::UpTo(7), false));
         assert_eq!(sight.clear_for(at(399)), None);
         assert!(sight.settle(at(400)));
-        assert_eq!((sight.late(), sight.settle(at(401))), (Late::UpTo(7), false));
+        assert_eq!((sight.replay_bound(), sight.settle(at(401))), (ReplayBound::UpTo(7), false));
         sight.fall_behind();
         assert_eq!(sight.clear_for(at(500)), Some(Duration::from_millis(100)), "it had been, at least");
     }
@@ -152,12 +152,12 @@ mod tests {
         sight.establish(7, at(0));
         assert!(sight.settle(at(1000)));
         sight.fall_behind();
-        assert_eq!((sight.late(), sight.is_behind(), sight.settle(at(9000))), (Late::All, true, false));
+        assert_eq!((sight.replay_bound(), sight.is_behind(), sight.settle(at(9000))), (ReplayBound::All, true, false));
         sight.drain(at(9000));
-        assert_eq!((sight.late(), sight.is_behind()), (Late::All, false));
+        assert_eq!((sight.replay_bound(), sight.is_behind()), (ReplayBound::All, false));
         assert_eq!(sight.changes_in(at(9100)), Some(SETTLE - Duration::from_millis(100)));
         assert!(sight.settle(at(9300)));
-        assert_eq!(sight.late(), Late::UpTo(7));
+        assert_eq!(sight.replay_bound(), ReplayBound::UpTo(7));
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
         let mut sight = Sight::connected(Duration::ZERO);
         sight.fall_behind();
         sight.establish(7, at(0));
-        assert_eq!((sight.late(), sight.settle(at(9000))), (Late::All, false));
+        assert_eq!((sight.replay_bound(), sight.settle(at(9000))), (ReplayBound::All, false));
         sight.drain(at(9000));
         assert!(sight.settle(at(9300)));
         // A list that was read to its end before anybody knew the version.
@@ -187,6 +187,6 @@ mod tests {
         sight.fall_behind();
         sight.drain(at(0));
         sight.establish(7, at(10));
-        assert_eq!((sight.late(), sight.settle(at(310))), (Late::UpTo(7), true));
+        assert_eq!((sight.replay_bound(), sight.settle(at(310))), (ReplayBound::UpTo(7), true));
     }
 }

@@ -2,9 +2,9 @@ use super::*;
 use crate::{
     cluster::{
         client::{ApiClient, WatchProtocol},
-        decode::Late,
+        decode::ReplayBound,
         health::LinkHealth,
-        intake::{Deliveries, StreamFailure},
+        queue::{EventReceiver, StreamFailure},
         wire,
     },
     model::Resource,
@@ -36,8 +36,8 @@ async fn serve(listener: TcpListener, beginnings: &'static [&'static [u8]], aske
 }
 
 /// A watch of pods at `url` that has not begun.
-fn watch_of(url: http::Uri) -> (Watch, Deliveries, Arc<WatchHealth>) {
-    let (mut intakes, deliveries) = Intake::for_watches(1);
+fn watch_of(url: http::Uri) -> (Watch, EventReceiver, Arc<WatchHealth>) {
+    let (mut senders, queue) = EventSender::for_watches(1);
     let (clock, link) = (Clock::start(), Arc::<LinkHealth>::default());
     let health = Arc::new(WatchHealth::new(Resource::Pods, None, link.clone()));
     let client = ApiClient::new(kube::Config::new(url)).expect("a client");
@@ -46,24 +46,24 @@ fn watch_of(url: http::Uri) -> (Watch, Deliveries, Arc<WatchHealth>) {
         link: Arc::new(Link::new(client, WatchProtocol::Auto, 1, clock, link)),
         clock,
         heartbeat: Arc::new(Heartbeat::new(clock)),
-        intake: intakes.remove(0),
+        queue: senders.remove(0),
         health: health.clone(),
         signals: Arc::default(),
         idle_timeout: Duration::from_secs(3600),
     };
     let heartbeat = watch.heartbeat.clone();
     tokio::spawn(async move { heartbeat.run().await });
-    (watch, deliveries, health)
+    (watch, queue, health)
 }
 
-/// Takes what comes as the measuring does with events that make no sense.
-async fn refuse(mut deliveries: Deliveries, signals: Arc<Signals>) {
+/// Takes what comes as the pipeline does with events that make no sense.
+async fn refuse(mut queue: EventReceiver, signals: Arc<Signals>) {
     loop {
-        deliveries.due().await;
-        for delivery in deliveries.waiting() {
-            match delivery.step {
-                Step::Frame { .. } => signals.abort(),
-                Step::Ended(reply) => {
+        queue.due().await;
+        for envelope in queue.waiting() {
+            match envelope.message {
+                Message::Frame { .. } => signals.abort(),
+                Message::Ended(reply) => {
                     let failure = Some(StreamFailure { expired: false, message: "no sense".to_owned() });
                     let _ = reply.send(Progress { resume: None, failure });
                 }
@@ -82,10 +82,10 @@ async fn a_stream_that_makes_no_sense_is_dropped_while_it_is_open() {
     let (asked, mut requests) = mpsc::unbounded_channel();
     tokio::spawn(serve(listener, beginnings, asked));
 
-    let (watch, deliveries, health) = watch_of(url);
+    let (watch, queue, health) = watch_of(url);
     let signals = watch.signals.clone();
     tokio::spawn(watch.run());
-    tokio::spawn(refuse(deliveries, signals));
+    tokio::spawn(refuse(queue, signals));
 
     let mut open = Vec::new();
     for _ in beginnings {
@@ -124,10 +124,10 @@ async fn serve_watches(listener: TcpListener, version: &'static str, streams: mp
 }
 
 /// The next step, without those that come again and again.
-async fn next_step(deliveries: &mut Deliveries) -> Step {
+async fn next_message(queue: &mut EventReceiver) -> Message {
     for _ in 0..2000 {
-        if let Some(delivery) = deliveries.waiting().next() {
-            return delivery.step;
+        if let Some(envelope) = queue.waiting().next() {
+            return envelope.message;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -140,31 +140,31 @@ async fn a_gap_is_told_from_its_beginning_until_what_it_hid_has_come() {
     let url = format!("http://{}", listener.local_addr().expect("bound")).parse().expect("a URL");
     let (asked, mut streams) = mpsc::unbounded_channel();
     tokio::spawn(serve_watches(listener, "9", asked));
-    let (watch, mut deliveries, health) = watch_of(url);
+    let (watch, mut queue, health) = watch_of(url);
     let (clock, signals) = (watch.clock, watch.signals.clone());
     tokio::spawn(watch.run());
 
-    let Step::Lost(began) = next_step(&mut deliveries).await else { panic!("lost before its first list") };
-    assert!(matches!(next_step(&mut deliveries).await, Step::ListBegan(_)));
+    let Message::Lost(began) = next_message(&mut queue).await else { panic!("lost before its first list") };
+    assert!(matches!(next_message(&mut queue).await, Message::Init(_)));
     let frames = streams.recv().await.expect("a stream");
     frames.send(1).await.expect("open");
-    assert!(matches!(next_step(&mut deliveries).await, Step::Frame { late: Late::All, .. }), "the list");
+    assert!(matches!(next_message(&mut queue).await, Message::Frame { replay: ReplayBound::All, .. }), "the list");
     assert_eq!((health.complete_through(), health.is_synced()), (began, false));
     let listed = clock.now();
     signals.set_listed();
-    let Step::Restored(restored) = next_step(&mut deliveries).await else { panic!("restored") };
+    let Message::Restored(restored) = next_message(&mut queue).await else { panic!("restored") };
     assert!(restored.since(listed) >= sight::SETTLE, "not before what the list did not hold has come");
     assert!(health.complete_through() > restored.plus(SOON) && health.is_synced());
     frames.send(2).await.expect("open");
-    let Step::Frame { at: last, late, .. } = next_step(&mut deliveries).await else { panic!("an event") };
-    assert_eq!(late, Late::UpTo(9));
+    let Message::Frame { at: last, replay, .. } = next_message(&mut queue).await else { panic!("an event") };
+    assert_eq!(replay, ReplayBound::UpTo(9));
 
     drop(frames);
-    let Step::Lost(lost) = next_step(&mut deliveries).await else { panic!("lost") };
+    let Message::Lost(lost) = next_message(&mut queue).await else { panic!("lost") };
     assert!(lost > last, "all that came before the end was told");
     assert_eq!((health.complete_through(), health.is_synced()), (lost, false));
-    let Step::Ended(reply) = next_step(&mut deliveries).await else { panic!("ended") };
+    let Message::Ended(reply) = next_message(&mut queue).await else { panic!("ended") };
     reply.send(Progress { resume: Some(9), failure: None }).expect("asked");
     let _frames = streams.recv().await.expect("resumed");
-    assert!(matches!(next_step(&mut deliveries).await, Step::Restored(_)));
+    assert!(matches!(next_message(&mut queue).await, Message::Restored(_)));
 }

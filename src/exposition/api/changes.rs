@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     ledger::Outcome,
-    measuring::{Changes, Now},
+    pipeline::{Changes, Now},
     propagation::{Ended, PendingChange, PodRef, ServiceName},
     stats::{KEPT, Selection},
 };

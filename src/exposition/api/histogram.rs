@@ -7,9 +7,11 @@ use super::{
 };
 use crate::{
     ledger::Change,
-    measuring::Now,
+    pipeline::Now,
     propagation::ServiceName,
-    stats::{Cells, ClusterView, Cut, Distribution, Precision, Selection, Table, UNITS_PER_SECOND, Window},
+    stats::{
+        ClusterView, Distribution, Precision, Selection, SparseHistogram, Table, UNITS_PER_SECOND, Window, WindowView,
+    },
 };
 use hdrhistogram::Histogram;
 use serde::{Serialize, ser::Error};
@@ -98,7 +100,7 @@ pub struct Histograms {
 struct Part {
     change: Change,
     clamped: u64,
-    cut: Cut,
+    view: WindowView,
 }
 
 // === impl HistogramQuery ===
@@ -147,8 +149,8 @@ impl Histograms {
     /// All kinds of change together.
     fn merged(&self) -> Histogram<u64> {
         let precision = if self.service.is_some() { Precision::Service } else { Precision::Cluster };
-        let cells = Cells::merged(self.parts.iter().map(|part| &part.cut.cells));
-        cells.unwrap_or_else(|| Cells::new(precision)).to_histogram()
+        let merged = SparseHistogram::merged(self.parts.iter().map(|part| &part.view.histogram));
+        merged.unwrap_or_else(|| SparseHistogram::new(precision)).to_histogram()
     }
 
     /// As HdrHistogram prints them, all kinds of change together.
@@ -162,15 +164,15 @@ impl Histograms {
     /// None in practice: it is encoded in memory.
     pub fn json(&self) -> serde_json::Result<Vec<u8>> {
         let entry = |part: &Part| {
-            let cells = &part.cut.cells;
-            let histogram = cells.to_histogram();
+            let sparse = &part.view.histogram;
+            let histogram = sparse.to_histogram();
             Ok(Entry {
                 namespace: self.service.as_ref().map(|service| &*service.namespace),
                 service: self.service.as_ref().map(|service| &*service.name),
                 change: part.change.as_str(),
-                count: cells.total(),
+                count: sparse.total(),
                 clamped: part.clamped,
-                significant_digits: cells.precision().digits(),
+                significant_digits: sparse.precision().digits(),
                 histogram: hdr::encode(&histogram).map_err(serde_json::Error::custom)?,
                 percentiles: percentiles(&histogram),
             })
@@ -194,6 +196,6 @@ fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
 
 impl Part {
     fn new<T>(now: &Now<T>, query: &HistogramQuery, change: Change, delays: &Distribution) -> Self {
-        Self { change, clamped: delays.clamped(), cut: delays.cut(query.window, now.at) }
+        Self { change, clamped: delays.clamped(), view: delays.view(query.window, now.at) }
     }
 }

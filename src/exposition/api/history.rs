@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     ledger::Change,
-    measuring::Now,
-    stats::{ClusterView, Cut, Distribution, Minute, Misses, OCTAVES, Precision, Selection, Table, octave_end},
+    pipeline::Now,
+    stats::{ClusterView, Distribution, Minute, Misses, OCTAVES, Precision, Selection, Table, WindowView, octave_end},
 };
 use serde::Serialize;
 
@@ -98,13 +98,13 @@ impl History {
         missed: &[&Misses],
     ) -> Self {
         let interval = |minute: Minute| {
-            let cuts: Vec<_> = delays.iter().map(|delays| delays.during(minute)).collect();
-            let all = Cut::merged(&cuts).unwrap_or_else(|| Cut::empty(precision));
+            let views: Vec<_> = delays.iter().map(|delays| delays.during(minute)).collect();
+            let all = WindowView::merged(&views).unwrap_or_else(|| WindowView::empty(precision));
             Interval {
                 start: time(now, minute.start()),
                 missed: missed.iter().map(|missed| missed.during(minute)).sum(),
                 delays: Quantiles::of(&all),
-                counts: all.cells.octaves(),
+                counts: all.histogram.octaves(),
             }
         };
         Self {

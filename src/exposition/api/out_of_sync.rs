@@ -5,7 +5,7 @@ use super::{
     query::{Query, QueryError},
     time,
 };
-use crate::{measuring::Now, propagation::OutOfSyncEndpoint, stats::Selection};
+use crate::{pipeline::Now, propagation::OutOfSyncEndpoint, stats::Selection};
 use serde::Serialize;
 
 /// Endpoints of an answer that does not say how many.

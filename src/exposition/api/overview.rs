@@ -3,9 +3,9 @@
 use super::{ByWindow, Quantiles, age, seconds, time};
 use crate::{
     cluster::health::WatchHealth,
-    measuring::Now,
     model::Stamp,
-    stats::{ClusterView, Cut, Window},
+    pipeline::Now,
+    stats::{ClusterView, Window, WindowView},
 };
 use serde::Serialize;
 use std::sync::Arc;
@@ -56,9 +56,9 @@ struct Watch<'a> {
 pub fn overview(now: &Now<ClusterView>, subject: &str, watches: &[Arc<WatchHealth>]) -> serde_json::Result<Vec<u8>> {
     let view = &now.value;
     let by_window = |window: Window| {
-        let cuts: Vec<_> = view.delays.iter().map(|delays| delays.cut(window, now.at)).collect();
+        let views: Vec<_> = view.delays.iter().map(|delays| delays.view(window, now.at)).collect();
         // There is one for each kind of change, so that there is one.
-        let all = Cut::merged(&cuts)?;
+        let all = WindowView::merged(&views)?;
         Some((window.as_str(), Quantiles::of(&all)))
     };
     let watches = watches.iter().map(|watch| Watch {

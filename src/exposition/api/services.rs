@@ -7,10 +7,10 @@ use super::{
 };
 use crate::{
     ledger::Outcome,
-    measuring::Now,
     model::Stamp,
+    pipeline::Now,
     propagation::ServiceName,
-    stats::{Cut, Measured, Precision, Row, Selection, Table, Window},
+    stats::{Measured, Precision, Row, Selection, Table, Window, WindowView},
 };
 use serde::Serialize;
 use std::{cmp::Ordering, collections::BTreeMap, time::Duration};
@@ -90,13 +90,13 @@ struct Line<'a> {
     oldest_pending_seconds: Option<f64>,
     /// What is out of sync is so for the Service, not for a kind of change.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    state: Option<State>,
+    state: Option<OutOfSyncState>,
     windows: BTreeMap<&'static str, InWindow>,
 }
 
 /// What the slices show wrongly now. `None` where the Service is gone, or the first lists are not complete.
 #[derive(Debug, Default, Serialize)]
-struct State {
+struct OutOfSyncState {
     out_of_sync: Option<u64>,
     oldest_out_of_sync_seconds: Option<f64>,
     oldest_out_of_sync_traffic_seconds: Option<f64>,
@@ -223,7 +223,7 @@ impl<'a> Line<'a> {
 
     /// Of all kinds of change of a Service; none if nothing has changed yet. `None` if it is not asked for.
     fn of_service(service: &'a ServiceName, rows: &[&Row], query: &ServicesQuery, now: &Now<Table>) -> Option<Self> {
-        let state = State::of(service, rows, now);
+        let state = OutOfSyncState::of(service, rows, now);
         let wanted = !query.stuck_only || state.stuck.is_some();
         wanted.then(|| Self { state: Some(state), ..Self::of(service, rows, query, now) })
     }
@@ -232,8 +232,8 @@ impl<'a> Line<'a> {
         let sums = |outcome: usize| rows.iter().map(|row| row.outcomes[outcome]).sum();
         let by_window = |window: Window| {
             let delays = rows.iter().filter_map(|row| row.delays.as_ref());
-            let cuts: Vec<_> = delays.map(|delays| delays.cut(window, now.at)).collect();
-            let all = Cut::merged(&cuts).unwrap_or_else(|| Cut::empty(Precision::Service));
+            let views: Vec<_> = delays.map(|delays| delays.view(window, now.at)).collect();
+            let all = WindowView::merged(&views).unwrap_or_else(|| WindowView::empty(Precision::Service));
             let missed = rows.iter().map(|row| row.missed.within(window, now.at)).sum();
             (window.as_str(), InWindow { quantiles: Quantiles::of(&all), missed })
         };
@@ -256,9 +256,9 @@ fn oldest_pending(rows: &[&Row]) -> Option<Stamp> {
     rows.iter().filter_map(|row| row.oldest).min()
 }
 
-// === impl State ===
+// === impl OutOfSyncState ===
 
-impl State {
+impl OutOfSyncState {
     fn of(service: &ServiceName, rows: &[&Row], now: &Now<Table>) -> Self {
         let out_of_sync = now.value.out_of_sync.get(service);
         let objective = objective(&now.value.measured, service);

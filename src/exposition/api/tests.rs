@@ -1,10 +1,10 @@
 use super::*;
 use crate::{
     ledger::{Change, Outcome},
-    measuring::Changes,
     model::Uid,
+    pipeline::Changes,
     propagation::{Ended, OutOfSyncEndpoint, PendingChange, PodRef, Report, ServiceName},
-    stats::{Bounds, Limits, Measured, OutOfSync, Recent, Selection, Stats, Table},
+    stats::{Bounds, Measured, OutOfSync, Recent, Selection, SeriesLimits, Stats, Table},
 };
 use serde_json::Value;
 use std::{sync::Arc, time::SystemTime};
@@ -40,7 +40,7 @@ fn all_ended() -> Vec<Ended> {
 }
 
 fn stats() -> Stats {
-    let limits = Limits { services: 100, idle: Duration::from_secs(3600) };
+    let limits = SeriesLimits { services: 100, idle: Duration::from_secs(3600) };
     let bounds = Bounds::DEFAULT.parse().expect("the default is valid");
     let mut stats = Stats::new(bounds, limits, Stamp::default());
     for ended in all_ended() {

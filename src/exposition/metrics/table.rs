@@ -102,8 +102,8 @@ metrics! {
         "Bytes read from the watch.";
     WATCH_MALFORMED: Counter "endpointlag_watch_malformed_total" ["resource"]
         "Objects and streams that could not be understood.";
-    WATCH_HELD_UP: Counter "endpointlag_watch_held_up_total" ["resource"]
-        "Times the reader had to wait for the measuring to keep up. Changes read then end censored.";
+    WATCH_BACKPRESSURE: Counter "endpointlag_watch_backpressure_total" ["resource"]
+        "Times the reader had to wait for the pipeline to keep up. Changes read then end censored.";
     WATCH_RESTARTS: Counter "endpointlag_watch_restarts_total" ["resource", "reason"]
         "Connections that ended or could not be made, by reason.";
     WATCH_GAP: Counter "endpointlag_watch_gap_seconds_total" ["resource"]

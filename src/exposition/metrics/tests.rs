@@ -3,7 +3,7 @@ use crate::{
     ledger::Change,
     model::Uid,
     propagation::{Ended, PodRef, Report, ServiceName},
-    stats::{Bounds, Limits, OutOfSync, Stats},
+    stats::{Bounds, OutOfSync, SeriesLimits, Stats},
 };
 use prost::Message;
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,7 @@ fn scrape() -> Scrape {
 
 /// After changes of a pod of this name and UID.
 fn scrape_of(pod: &str, uid: &str) -> Scrape {
-    let limits = Limits { services: 100, idle: Duration::from_secs(3600) };
+    let limits = SeriesLimits { services: 100, idle: Duration::from_secs(3600) };
     let mut stats = Stats::new("0.01,0.1,5".parse::<Bounds>().expect("valid"), limits, at(0.5));
     let service = Arc::new(ServiceName { namespace: "shop".into(), name: "cart".into() });
     let change = Change::Ready;

@@ -83,9 +83,9 @@ fn a_pending_change_of_a_pod_that_changed_in_the_gap_has_lost_its_start() {
     scene.pod(1000, pod("p"));
     let unchanged = Pod { resource_version: scene.version, ..pod("p") };
     // A list that shows the same version keeps the start; `list` would give a new version.
-    scene.feed(Seen::late(at(1500)), Event::ListBegan(Resource::Pods));
+    scene.feed(Seen::late(at(1500)), Event::Init(Resource::Pods));
     scene.feed(Seen::late(at(1500)), Event::Pod(unchanged));
-    scene.feed(Seen::late(at(1500)), Event::ListEnded(Resource::Pods));
+    scene.feed(Seen::late(at(1500)), Event::InitDone(Resource::Pods));
     scene.shows(1600, vec![shown_ready("p")]);
     scene.pod(2000, unready("p"));
     scene.list(3000, Resource::Pods, [Event::Pod(unready("p"))].into_iter());

@@ -18,7 +18,7 @@ use std::{collections::HashMap, hash::BuildHasher, sync::Arc};
 /// All pods that the pod watch or a slice has named.
 #[derive(Debug, Default)]
 pub(super) struct Pods {
-    slots: slab::Slab<Slot>,
+    slots: slab::Slab<PodEntry>,
     /// Indices of `slots`, found by the UID that stands there: most of what is kept of a pod would otherwise be kept twice.
     by_uid: HashTable<PodId>,
     hasher: RandomState,
@@ -30,7 +30,7 @@ pub(super) struct Pods {
 
 /// One pod. It stays as long as the pod watch, an endpoint, an edit that excluded it or the memory of what it overtook knows it.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct PodEntry {
     pub(super) uid: Uid,
     pub(super) name: Arc<str>,
     /// What the pod watch said last; `None` before it said anything and after the pod was deleted.
@@ -60,8 +60,8 @@ impl Pods {
         if let Some(id) = self.find(uid) {
             return id;
         }
-        let slot = Slot { uid: uid.clone(), name: name(), known: None, holders: 0 };
-        let id = PodId::new(self.slots.insert(slot));
+        let entry = PodEntry { uid: uid.clone(), name: name(), known: None, holders: 0 };
+        let id = PodId::new(self.slots.insert(entry));
         let Self { by_uid, slots, hasher, .. } = self;
         by_uid.insert_unique(hasher.hash_one(uid), id, |id| hasher.hash_one(&slots[id.slot()].uid));
         id
@@ -77,7 +77,7 @@ impl Pods {
         self.slots.len()
     }
 
-    pub(super) fn slot(&self, id: PodId) -> &Slot {
+    pub(super) fn entry(&self, id: PodId) -> &PodEntry {
         &self.slots[id.slot()]
     }
 
@@ -98,9 +98,9 @@ impl Pods {
     }
 
     fn drop_if_unknown(&mut self, id: PodId) {
-        let slot = &self.slots[id.slot()];
-        if slot.known.is_none() && slot.holders == 0 {
-            let hash = self.hasher.hash_one(&slot.uid);
+        let entry = &self.slots[id.slot()];
+        if entry.known.is_none() && entry.holders == 0 {
+            let hash = self.hasher.hash_one(&entry.uid);
             if let Ok(entry) = self.by_uid.find_entry(hash, |other| *other == id) {
                 entry.remove();
             }
@@ -184,9 +184,9 @@ impl Tracker {
 
     /// Pods that a complete list did not name were deleted while nobody looked.
     pub(super) fn drop_unlisted_pods(&mut self, list: u32, seen: Seen) {
-        let unlisted = |slot: &Slot| slot.known.as_ref().is_some_and(|known| known.list != list);
+        let unlisted = |entry: &PodEntry| entry.known.as_ref().is_some_and(|known| known.list != list);
         let gone: Vec<Uid> =
-            self.pods.slots.iter().filter(|(_, slot)| unlisted(slot)).map(|(_, slot)| slot.uid.clone()).collect();
+            self.pods.slots.iter().filter(|(_, entry)| unlisted(entry)).map(|(_, entry)| entry.uid.clone()).collect();
         for uid in gone {
             self.pod_gone(seen, &uid);
         }

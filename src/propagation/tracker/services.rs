@@ -29,7 +29,7 @@ use std::{
 /// under its name is another, and owns none of the slices of the first.
 #[derive(Debug, Default)]
 pub(super) struct Services {
-    states: slab::Slab<State>,
+    states: slab::Slab<ServiceState>,
     by_uid: HashMap<Uid, ServiceId, RandomState>,
     /// Those that exist, as far as the Service watch has told.
     by_name: HashMap<Arc<ServiceName>, ServiceId>,
@@ -37,7 +37,7 @@ pub(super) struct Services {
 
 /// One Service. It stays as long as the Service watch or a slice knows it.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct ServiceState {
     pub(super) uid: Uid,
     /// As the Service watch has it; until that tells, as the slices have it.
     pub(super) name: Arc<ServiceName>,
@@ -68,7 +68,7 @@ impl Services {
             return *id;
         }
         let name = Arc::new(ServiceName { namespace: namespace.into(), name: name.into() });
-        let id = self.states.insert(State::new(uid.clone(), name));
+        let id = self.states.insert(ServiceState::new(uid.clone(), name));
         self.by_uid.insert(uid.clone(), id);
         id
     }
@@ -106,23 +106,23 @@ impl Services {
         self.states.len()
     }
 
-    pub(super) fn get(&self, id: ServiceId) -> &State {
+    pub(super) fn get(&self, id: ServiceId) -> &ServiceState {
         &self.states[id]
     }
 
     /// The Service that was given `id`, if it still exists.
-    pub(super) fn find_state(&self, id: ServiceId) -> Option<&State> {
+    pub(super) fn find_state(&self, id: ServiceId) -> Option<&ServiceState> {
         self.states.get(id)
     }
 
-    pub(super) fn get_mut(&mut self, id: ServiceId) -> &mut State {
+    pub(super) fn get_mut(&mut self, id: ServiceId) -> &mut ServiceState {
         &mut self.states[id]
     }
 
     /// Forgets a Service that neither the Service watch nor a slice knows.
     pub(super) fn drop_if_unknown(&mut self, id: ServiceId) {
         if self.states[id].spec.is_none() && self.states[id].slices.is_empty() {
-            let State { uid, .. } = self.states.remove(id);
+            let ServiceState { uid, .. } = self.states.remove(id);
             self.by_uid.remove(&uid);
         }
     }
@@ -146,9 +146,9 @@ impl Services {
     }
 }
 
-// === impl State ===
+// === impl ServiceState ===
 
-impl State {
+impl ServiceState {
     fn new(uid: Uid, name: Arc<ServiceName>) -> Self {
         Self {
             uid,
@@ -335,7 +335,7 @@ impl Tracker {
 
     /// Services that a complete list did not name were deleted while nobody looked.
     pub(super) fn drop_unlisted_services(&mut self, list: u32, seen: Seen) {
-        let unlisted = |state: &State| state.spec.is_some() && state.list != list;
+        let unlisted = |state: &ServiceState| state.spec.is_some() && state.list != list;
         let gone: Vec<_> = self.services.states.iter().filter(|(_, state)| unlisted(state)).map(|(id, _)| id).collect();
         for id in gone {
             self.forget_service(id, seen);

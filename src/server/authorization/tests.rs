@@ -227,7 +227,7 @@ async fn a_server_that_hangs_is_not_waited_for() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("free");
     let url = format!("http://{}", listener.local_addr().expect("bound")).parse().expect("an address");
     let client = ApiClient::new(kube::Config::new(url)).expect("a client");
-    let authorizer = Authorizer { patience: Duration::from_millis(100), ..Authorizer::new(client) };
+    let authorizer = Authorizer { timeout: Duration::from_millis(100), ..Authorizer::new(client) };
     let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("Bearer ann"))]);
     let checked = authorizer.check(&Method::GET, "/metrics", &headers, Instant::now()).await;
     assert_eq!(checked, Err(Refusal::Unanswered));

@@ -1,6 +1,6 @@
 //! Over a real loopback socket, decoded with the messages that the daemon decodes with.
 
-use crate::simulator::{LifeSettings, Settings, Simulator, Store, object::set_ready};
+use crate::simulator::{LifeSettings, Simulator, SimulatorSettings, Store, object::set_ready};
 use crate::{
     cluster::wire::{List, MAGIC, ObjectMeta, Service, Status},
     simulator::messages::{EndpointSlice, Pod, Unknown, WatchEvent},
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 const INITIAL: &str = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
 
-async fn start(settings: Settings) -> Simulator {
+async fn start(settings: SimulatorSettings) -> Simulator {
     Simulator::start(settings).await.unwrap()
 }
 
@@ -138,7 +138,7 @@ fn add_service(store: &Store, namespace: &str, name: &str) {
 
 #[tokio::test]
 async fn lists_carry_kind_version_and_items() {
-    let simulator = start(Settings::default()).await;
+    let simulator = start(SimulatorSettings::default()).await;
     add_pod(simulator.store(), "shop", "cart-1");
     add_pod(simulator.store(), "payments", "ledger-1");
     let (kind, list) = listed(&simulator, "api/v1/pods").await;
@@ -158,7 +158,7 @@ async fn lists_carry_kind_version_and_items() {
 
 #[tokio::test]
 async fn pages_fit_together_and_their_tokens_expire() {
-    let simulator = start(Settings::default()).await;
+    let simulator = start(SimulatorSettings::default()).await;
     let store = simulator.store();
     for n in 0..5 {
         add_pod(store, "shop", &format!("cart-{n}"));
@@ -186,7 +186,7 @@ async fn pages_fit_together_and_their_tokens_expire() {
 
 #[tokio::test]
 async fn errors_are_statuses() {
-    let simulator = start(Settings::default()).await;
+    let simulator = start(SimulatorSettings::default()).await;
     for (path, code, reason) in [
         ("api/v1/nodes", 404, "NotFound"),
         ("api/v1/namespaces/shop/pods/cart-1", 404, "NotFound"),
@@ -215,7 +215,7 @@ async fn errors_are_statuses() {
 
 #[tokio::test]
 async fn a_watch_follows_every_kind_of_change() {
-    let simulator = start(Settings::default()).await;
+    let simulator = start(SimulatorSettings::default()).await;
     let store = simulator.store();
     add_pod(store, "shop", "before");
     let mut watch = Watch::open(&simulator, "api/v1/pods?watch=true&resourceVersion=1").await;
@@ -238,7 +238,7 @@ async fn a_watch_follows_every_kind_of_change() {
 
 #[tokio::test]
 async fn a_resumed_watch_misses_nothing_and_repeats_nothing() {
-    let simulator = start(Settings::default()).await;
+    let simulator = start(SimulatorSettings::default()).await;
     let store = simulator.store();
     let mut watch = Watch::open(&simulator, "api/v1/services?watch=true&resourceVersion=1").await;
     add_service(store, "shop", "first");
@@ -254,7 +254,7 @@ async fn a_resumed_watch_misses_nothing_and_repeats_nothing() {
 
 #[tokio::test]
 async fn a_streaming_list_ends_with_its_bookmark_and_goes_on() {
-    let simulator = start(Settings::default()).await;
+    let simulator = start(SimulatorSettings::default()).await;
     let store = simulator.store();
     add_pod(store, "payments", "ledger-1");
     add_pod(store, "shop", "cart-1");
@@ -282,7 +282,7 @@ async fn a_streaming_list_ends_with_its_bookmark_and_goes_on() {
 
 #[tokio::test]
 async fn a_watch_from_forgotten_history_gets_an_error_event_and_ends() {
-    let simulator = start(Settings { history: 3, ..Settings::default() }).await;
+    let simulator = start(SimulatorSettings { history: 3, ..SimulatorSettings::default() }).await;
     for n in 0..10 {
         add_pod(simulator.store(), "shop", &format!("cart-{n}"));
     }
@@ -298,7 +298,8 @@ async fn a_watch_from_forgotten_history_gets_an_error_event_and_ends() {
 
 #[tokio::test]
 async fn bookmarks_come_while_nothing_happens_and_carry_the_cluster_version() {
-    let simulator = start(Settings { bookmark_interval: Duration::from_millis(50), ..Settings::default() }).await;
+    let simulator =
+        start(SimulatorSettings { bookmark_interval: Duration::from_millis(50), ..SimulatorSettings::default() }).await;
     add_pod(simulator.store(), "shop", "cart-1");
     let path = "apis/discovery.k8s.io/v1/endpointslices?watch=true&resourceVersion=1";
     let asked = format!("{path}&allowWatchBookmarks=true");
@@ -315,7 +316,7 @@ async fn bookmarks_come_while_nothing_happens_and_carry_the_cluster_version() {
 
 #[tokio::test]
 async fn shutdown_ends_open_watches() {
-    let simulator = start(Settings::default()).await;
+    let simulator = start(SimulatorSettings::default()).await;
     let mut watch = Watch::open(&simulator, "api/v1/pods?watch=true").await;
     let begun = std::time::Instant::now();
     simulator.shutdown().await;
@@ -325,7 +326,7 @@ async fn shutdown_ends_open_watches() {
 
 #[tokio::test]
 async fn a_watcher_that_does_not_read_holds_nobody_up() {
-    let simulator = start(Settings { history: 100, ..Settings::default() }).await;
+    let simulator = start(SimulatorSettings { history: 100, ..SimulatorSettings::default() }).await;
     let store = simulator.store();
     let mut idle = Watch::open(&simulator, "api/v1/pods?watch=true").await;
     let mut pod = Pod::default();
@@ -353,7 +354,7 @@ async fn a_watcher_that_does_not_read_holds_nobody_up() {
 
 #[tokio::test]
 async fn the_controller_s_slices_arrive_over_the_wire() {
-    let simulator = start(Settings::default()).await;
+    let simulator = start(SimulatorSettings::default()).await;
     let path = format!("apis/discovery.k8s.io/v1/endpointslices?watch=true&{INITIAL}");
     let mut watch = Watch::open(&simulator, &path).await;
     assert!(watch.next().await.ends_initial);
@@ -374,7 +375,8 @@ async fn the_controller_s_slices_arrive_over_the_wire() {
 
 #[tokio::test]
 async fn a_living_cluster_is_whole_at_the_first_list_and_then_changes() {
-    let simulator = start(Settings { life: Some(LifeSettings::default()), ..Settings::default() }).await;
+    let simulator =
+        start(SimulatorSettings { life: Some(LifeSettings::default()), ..SimulatorSettings::default() }).await;
     let (_, pods) = listed(&simulator, "api/v1/pods").await;
     let (_, slices) = listed(&simulator, "apis/discovery.k8s.io/v1/endpointslices").await;
     let endpoints = slices.items.into_iter().map(|b| EndpointSlice::decode(b).unwrap().endpoints.len());

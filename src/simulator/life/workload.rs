@@ -41,11 +41,11 @@ struct Member {
     /// A StatefulSet's pod has the name of its predecessor, but never while that one is still there.
     name: String,
     revision: String,
-    state: State,
+    state: PodState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum PodState {
     Starting,
     Ready,
     /// Was Ready, and its probe fails.
@@ -106,12 +106,12 @@ impl Workload {
 
     /// Lets a Ready pod's probe fail. Returns its name, if there is one.
     pub(super) fn flap(&mut self, cluster: &mut Cluster) -> Option<String> {
-        let ready: Vec<_> = (0..self.pods.len()).filter(|i| self.pods[*i].state == State::Ready).collect();
+        let ready: Vec<_> = (0..self.pods.len()).filter(|i| self.pods[*i].state == PodState::Ready).collect();
         if ready.is_empty() {
             return None;
         }
         let member = &mut self.pods[ready[cluster.rng.random_range(0..ready.len())]];
-        member.state = State::Unready;
+        member.state = PodState::Unready;
         let name = member.name.clone();
         self.write(&name, cluster, |pod| set_ready(pod, false));
         Some(name)
@@ -145,7 +145,7 @@ impl Workload {
         // A tenth, and not the default of a quarter, so that updates last and overlap.
         let surge = replicas.div_ceil(10);
         let mut next = Vec::new();
-        while self.count(|m| m.state != State::Terminating) < replicas + surge
+        while self.count(|m| m.state != PodState::Terminating) < replicas + surge
             && self.count(|m| m.revision == self.revision) < replicas
         {
             let name = self.create(0, cluster);
@@ -155,19 +155,19 @@ impl Workload {
             next.extend(self.terminate(&name, cluster));
         }
         self.updating =
-            self.count(|m| m.revision != self.revision) > 0 || self.count(|m| m.state == State::Starting) > 0;
+            self.count(|m| m.revision != self.revision) > 0 || self.count(|m| m.state == PodState::Starting) > 0;
         next
     }
 
     /// An old pod that is not Ready, or is not needed for `replicas` Ready ones.
     fn dispensable(&self, replicas: usize) -> Option<String> {
-        let old = |m: &&Member| m.revision != self.revision && m.state != State::Terminating;
-        if self.count(|m| m.state != State::Terminating) <= replicas {
+        let old = |m: &&Member| m.revision != self.revision && m.state != PodState::Terminating;
+        if self.count(|m| m.state != PodState::Terminating) <= replicas {
             return None;
         }
-        let spare = self.count(|m| m.state == State::Ready) > replicas;
+        let spare = self.count(|m| m.state == PodState::Ready) > replicas;
         let mut candidates = self.pods.iter().filter(old);
-        let unready = candidates.clone().find(|m| m.state != State::Ready);
+        let unready = candidates.clone().find(|m| m.state != PodState::Ready);
         let chosen = unready.or_else(|| candidates.next().filter(|_| spare));
         chosen.map(|m| m.name.clone())
     }
@@ -178,7 +178,7 @@ impl Workload {
             let name = self.create(missing, cluster);
             return vec![(Step::Start, name, millis(TO_ADDRESS, cluster))];
         }
-        if self.count(|m| m.state != State::Ready) > 0 {
+        if self.count(|m| m.state != PodState::Ready) > 0 {
             return Vec::new();
         }
         let old = self.pods.iter().filter(|m| m.revision != self.revision);
@@ -226,7 +226,7 @@ impl Workload {
             }),
             status: Some(PodStatus { phase: "Pending".to_owned(), ..PodStatus::default() }),
         });
-        self.pods.push(Member { name: name.clone(), revision: self.revision.clone(), state: State::Starting });
+        self.pods.push(Member { name: name.clone(), revision: self.revision.clone(), state: PodState::Starting });
         name
     }
 
@@ -243,18 +243,18 @@ impl Workload {
     }
 
     fn become_ready(&mut self, name: &str, cluster: &mut Cluster) {
-        let waits = |state| matches!(state, State::Starting | State::Unready);
+        let waits = |state| matches!(state, PodState::Starting | PodState::Unready);
         // A pod that flapped may be on its way out by the time its probe would have succeeded again. Its name is not
         // its successor's by then: a StatefulSet deletes only pods that are Ready.
         if let Some(member) = self.member(name).filter(|m| waits(m.state)) {
-            member.state = State::Ready;
+            member.state = PodState::Ready;
             self.write(name, cluster, |pod| set_ready(pod, true));
         }
     }
 
     fn terminate(&mut self, name: &str, cluster: &mut Cluster) -> [Next; 2] {
         if let Some(member) = self.member(name) {
-            member.state = State::Terminating;
+            member.state = PodState::Terminating;
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let seconds = now.map_or(0, |now| now.as_secs().cast_signed());

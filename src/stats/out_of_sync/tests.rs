@@ -2,8 +2,8 @@ use super::*;
 use crate::{
     ledger::Change,
     model::{Annotation, Event, Families, Family, Pod, Resource, Seen, Service, Uid},
-    propagation::Settings,
-    stats::{Bounds, Limits, OTHER, Snapshot},
+    propagation::TrackerSettings,
+    stats::{Bounds, OTHER, SeriesLimits, Snapshot},
 };
 use std::time::SystemTime;
 
@@ -23,7 +23,7 @@ fn found(service: &str, endpoints: u64, oldest: u64, traffic: Option<u64>) -> Ou
 
 /// A tracker of `shop/a`, `shop/b` and `shop/c`, the slices of which nobody writes.
 fn tracker() -> Tracker {
-    let mut tracker = Tracker::new(Settings { objective: OBJECTIVE, expiry: Duration::from_secs(60) });
+    let mut tracker = Tracker::new(TrackerSettings { objective: OBJECTIVE, expiry: Duration::from_secs(60) });
     for app in ["a", "b", "c"] {
         let service = Service {
             uid: Uid::from(app),
@@ -50,7 +50,7 @@ fn apply(tracker: &mut Tracker, at: Stamp, event: Event) {
 
 fn list(tracker: &mut Tracker) {
     for resource in Resource::ALL {
-        apply(tracker, at(2), Event::ListEnded(resource));
+        apply(tracker, at(2), Event::InitDone(resource));
     }
 }
 
@@ -73,7 +73,7 @@ fn turn_ready(tracker: &mut Tracker, app: &str, pod: &str, seconds: u64) {
 }
 
 fn stats(services: usize) -> Stats {
-    let limits = Limits { services, idle: Duration::from_secs(3600) };
+    let limits = SeriesLimits { services, idle: Duration::from_secs(3600) };
     Stats::new(Bounds::DEFAULT.parse().expect("valid"), limits, Stamp::default())
 }
 

@@ -3,7 +3,7 @@
 use super::{
     Pending, Reference,
     endings::Cause,
-    history::{State, View, has_controller},
+    history::{PodState, View, has_controller},
 };
 use crate::kubernetes::endpoint_ports;
 use endpointlag::{
@@ -111,7 +111,7 @@ impl Reference {
         for pod in view.concerned(service) {
             if !view.shows_state(service, &pod) {
                 self.start_unless_shown(service, &pod);
-            } else if view.state(service, &pod) != State::Out && view.is_listed_otherwise(service, &pod) {
+            } else if view.state(service, &pod) != PodState::Out && view.is_listed_otherwise(service, &pod) {
                 awaited.insert(pod);
             }
         }

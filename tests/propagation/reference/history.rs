@@ -36,16 +36,16 @@ pub struct Moment {
 
 /// What a pod is to a Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum PodState {
     Out,
     Unready,
     Ready,
     Terminating,
 }
 
-// === impl State ===
+// === impl PodState ===
 
-impl State {
+impl PodState {
     /// The kind of change that a move to this state is.
     pub fn change(self) -> Change {
         match self {
@@ -76,7 +76,7 @@ impl View {
     pub fn after(&self, event: &Event) -> Self {
         let mut view = self.clone();
         match event {
-            Event::ListBegan(_) | Event::ListEnded(_) | Event::WatchLost(_) | Event::WatchRestored(_) => {}
+            Event::Init(_) | Event::InitDone(_) | Event::WatchLost(_) | Event::WatchRestored(_) => {}
             Event::Pod(pod) => drop(view.pods.insert(pod.uid.clone(), Rc::new(pod.clone()))),
             Event::PodDeleted(pod) => drop(view.pods.remove(&pod.uid)),
             Event::Service(service) => drop(view.services.insert(service.uid.clone(), Rc::new(service.clone()))),
@@ -104,12 +104,12 @@ impl View {
     }
 
     /// What the pod is to the Service.
-    pub fn state(&self, service: &Uid, pod: &Uid) -> State {
+    pub fn state(&self, service: &Uid, pod: &Uid) -> PodState {
         match (self.expected_families(service, pod).is_empty(), self.pods.get(pod)) {
-            (true, _) | (_, None) => State::Out,
-            (false, Some(pod)) if pod.terminating => State::Terminating,
-            (false, Some(pod)) if pod.ready => State::Ready,
-            (false, Some(_)) => State::Unready,
+            (true, _) | (_, None) => PodState::Out,
+            (false, Some(pod)) if pod.terminating => PodState::Terminating,
+            (false, Some(pod)) if pod.ready => PodState::Ready,
+            (false, Some(_)) => PodState::Unready,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Changes of pods: what moves from one state to another, and whether the slices knew before.
 
-use super::{Pending, Reference, endings::Cause, history::State, slices::Question};
+use super::{Pending, Reference, endings::Cause, history::PodState, slices::Question};
 use endpointlag::{
     ledger::Change,
     model::{Resource, Seen, Uid},
@@ -27,7 +27,7 @@ impl Reference {
                     });
                     let counted = self.pod_changed(service, pod, to);
                     self.remember_overtaken(service, pod, overtaken_until, overtaken, counted);
-                } else if to == State::Ready && self.gained_a_family(service, pod) {
+                } else if to == PodState::Ready && self.gained_a_family(service, pod) {
                     self.wait_for(service, pod, Change::Ready);
                 }
             }
@@ -42,13 +42,13 @@ impl Reference {
     }
 
     /// A pod moved. Whether that was counted as a change that the slices show already.
-    fn pod_changed(&mut self, service: &Uid, pod: &Uid, to: State) -> bool {
+    fn pod_changed(&mut self, service: &Uid, pod: &Uid, to: PodState) -> bool {
         let question = self.now().question(service, pod);
         if self.now().shows(&question, to.change()) {
             let mark = self.came_to_show(&question, service, pod, to);
             return mark.is_some_and(|mark| self.count_shown(service, Some(pod), to.change(), mark));
         }
-        if to != State::Unready || !self.ready_is_ahead(&question, service, pod) {
+        if to != PodState::Unready || !self.ready_is_ahead(&question, service, pod) {
             self.wait_for(service, pod, to.change());
         }
         false
@@ -59,7 +59,7 @@ impl Reference {
         question.by_family().iter().any(|question| {
             self.now().shows(question, Change::Ready)
                 && self
-                    .came_to_show(question, service, pod, State::Ready)
+                    .came_to_show(question, service, pod, PodState::Ready)
                     .is_some_and(|mark| self.is_ahead(mark, Change::Ready))
         })
     }
@@ -81,13 +81,13 @@ impl Reference {
     /// The slice event by which the slices came to show what they show, if the pod was not in the state `to` then and since.
     /// Nothing is known of the time before the Service was measured or was edited so that the pod moved, nor of a pod that
     /// was neither expected nor listed.
-    fn came_to_show(&self, question: &Question, service: &Uid, pod: &Uid, to: State) -> Option<Seen> {
+    fn came_to_show(&self, question: &Question, service: &Uid, pod: &Uid, to: PodState) -> Option<Seen> {
         let last = self.history.len() - 1;
         for index in (self.measuring_since + 1..=last).rev() {
             let (moment, earlier) = (&self.history[index], &self.history[index - 1]);
             let state = moment.view.state(service, pod);
             let edited = moment.resource == Resource::Services && earlier.view.state(service, pod) != state;
-            let unheard_of = index != last && state == State::Out && !moment.view.listed(service).contains(pod);
+            let unheard_of = index != last && state == PodState::Out && !moment.view.listed(service).contains(pod);
             let begun = earlier.view.measured(service).is_none() || self.asks_otherwise(index, service);
             if edited || unheard_of || begun || earlier.view.state(service, pod) == to {
                 return None;

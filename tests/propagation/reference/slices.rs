@@ -1,6 +1,6 @@
 //! What the slices of a Service say: the union of those that it owns, by the UID of the owner.
 
-use super::history::{Pair, State, View};
+use super::history::{Pair, PodState, View};
 use crate::kubernetes::endpoint_ports;
 use endpointlag::{
     ledger::Change,
@@ -168,7 +168,7 @@ impl View {
 
     /// Whether the slices still list a pod that the Service does not expect.
     pub fn lingers(&self, service: &Uid, pod: &Uid) -> bool {
-        self.state(service, pod) == State::Out && !self.entries(service, pod).is_empty()
+        self.state(service, pod) == PodState::Out && !self.entries(service, pod).is_empty()
     }
 
     /// Every pair of a measured Service that is out of sync, and whether connections go wrong by it.
@@ -187,7 +187,7 @@ impl View {
 
     fn is_out_of_sync(&self, service: &Uid, pod: &Uid) -> bool {
         match self.state(service, pod) {
-            State::Out => !self.entries(service, pod).is_empty(),
+            PodState::Out => !self.entries(service, pod).is_empty(),
             _ => !self.shows_state(service, pod) || self.is_listed_otherwise(service, pod),
         }
     }
@@ -197,8 +197,8 @@ impl View {
         let question = self.question(service, pod);
         let gets_it = |family: Family| self.shows(&question.within(family), Change::Ready);
         let state = self.state(service, pod);
-        let should_get_it = |family| state == State::Ready && question.expected.contains(family);
-        let ports_disagree = state != State::Out && self.ports_disagree(service, pod);
+        let should_get_it = |family| state == PodState::Ready && question.expected.contains(family);
+        let ports_disagree = state != PodState::Out && self.ports_disagree(service, pod);
         Family::ALL.into_iter().any(|family| gets_it(family) != should_get_it(family))
             || ports_disagree && Family::ALL.into_iter().any(gets_it)
     }

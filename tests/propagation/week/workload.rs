@@ -84,7 +84,7 @@ impl Known {
             Event::ServiceDeleted(service) => drop(self.services.remove(&service.uid)),
             Event::EndpointSlice(slice) => drop(self.slices.insert(slice.uid.clone(), slice)),
             Event::EndpointSliceDeleted(slice) => drop(self.slices.remove(&slice.uid)),
-            Event::ListBegan(_) | Event::ListEnded(_) | Event::WatchLost(_) | Event::WatchRestored(_) => {}
+            Event::Init(_) | Event::InitDone(_) | Event::WatchLost(_) | Event::WatchRestored(_) => {}
         }
     }
 

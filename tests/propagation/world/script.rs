@@ -5,9 +5,9 @@ use super::{
     controller::Manner,
     scenes::scene,
     stage::{Act, Script},
-    streams::{Break, HeldUp, Reading},
+    streams::{Break, Delayed, Reading},
 };
-use endpointlag::{model::Resource, propagation::Settings};
+use endpointlag::{model::Resource, propagation::TrackerSettings};
 use proptest::{collection::vec, prelude::*, sample::select};
 use std::time::Duration;
 
@@ -81,8 +81,8 @@ fn behind() -> impl Strategy<Value = Duration> {
 
 fn reading() -> impl Strategy<Value = Reading> {
     let count = prop_oneof![3 => 1..3_usize, 2 => Just(usize::MAX)];
-    let held_up = prop_oneof![18 => Just(HeldUp::No), 1 => Just(HeldUp::Unnoticed), 1 => Just(HeldUp::Noticed)];
-    (count, behind(), held_up).prop_map(|(count, behind, held_up)| Reading { count, behind, held_up })
+    let delayed = prop_oneof![18 => Just(Delayed::No), 1 => Just(Delayed::Unnoticed), 1 => Just(Delayed::Noticed)];
+    (count, behind(), delayed).prop_map(|(count, behind, delayed)| Reading { count, behind, delayed })
 }
 
 /// How a watch fails.
@@ -146,7 +146,7 @@ pub fn act() -> BoxedStrategy<Act> {
 pub fn scripts() -> impl Strategy<Value = Script> {
     let settings =
         (select(vec![2_u64, 500, 5_000]), select(vec![1_000_u64, 10_000, 60_000])).prop_map(|(objective, expiry)| {
-            Settings { objective: Duration::from_millis(objective), expiry: Duration::from_millis(expiry) }
+            TrackerSettings { objective: Duration::from_millis(objective), expiry: Duration::from_millis(expiry) }
         });
     let between = || vec(act(), 0..6);
     let first = (order(), between(), between(), between())

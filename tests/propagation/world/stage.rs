@@ -3,11 +3,11 @@
 use super::{
     cluster::{Cluster, PodStep, ServiceStep, Slot},
     controller::{Controller, Manner},
-    streams::{Break, HeldUp, Reading, Step, Streams},
+    streams::{Break, Delayed, Reading, Step, Streams},
 };
 use endpointlag::{
     model::{Endpoint, Event, Resource, Uid},
-    propagation::Settings,
+    propagation::TrackerSettings,
 };
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub enum Act {
 /// A whole history.
 #[derive(Clone, Debug)]
 pub struct Script {
-    pub settings: Settings,
+    pub settings: TrackerSettings,
     pub before: Vec<Act>,
     /// The order of the first lists, and what happens after each began.
     pub first: [(Resource, Vec<Act>); 3],
@@ -185,9 +185,9 @@ impl Stage {
         for resource in Resource::ALL {
             self.act(&Act::Resume(resource));
         }
-        // A reader that is behind no more, and was not held up.
+        // A reader that is behind no more, and is not delayed.
         for resource in Resource::ALL {
-            let reading = Reading { count: usize::MAX, behind: Duration::ZERO, held_up: HeldUp::No };
+            let reading = Reading { count: usize::MAX, behind: Duration::ZERO, delayed: Delayed::No };
             self.act(&Act::Read(resource, reading));
         }
     }
@@ -197,9 +197,9 @@ impl Stage {
         self.hear_out();
         let mut lists = Vec::new();
         for resource in Resource::ALL {
-            lists.push(Event::ListBegan(resource));
+            lists.push(Event::Init(resource));
             lists.extend(self.cluster.list(resource));
-            lists.push(Event::ListEnded(resource));
+            lists.push(Event::InitDone(resource));
         }
         (self.streams.steps.len(), lists)
     }

@@ -57,12 +57,12 @@ pub struct Reading {
     pub count: usize,
     /// How long before now they were stamped: each watch has a reader of its own, and one may be behind another.
     pub behind: Duration,
-    pub held_up: HeldUp,
+    pub delayed: Delayed,
 }
 
-/// Whether the reader was held up, so that nothing can be timed by what it read.
+/// Whether what the reader brings was delayed, so that nothing can be timed by what it read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeldUp {
+pub enum Delayed {
     No,
     Unnoticed,
     /// The watch counts as lost meanwhile.
@@ -106,7 +106,7 @@ impl Streams {
     /// can only be known to be lost.
     pub fn cut(&mut self, resource: Resource, how: Break) {
         let stream = &mut self.streams[resource as usize];
-        let is_list = |(_, event): &(Arrival, Event)| matches!(event, Event::ListBegan(_) | Event::ListEnded(_));
+        let is_list = |(_, event): &(Arrival, Event)| matches!(event, Event::Init(_) | Event::InitDone(_));
         let can_fail = stream.listed && !stream.cut && !stream.queue.iter().any(is_list);
         if can_fail && how != Break::Suspected {
             stream.cut = true;
@@ -144,24 +144,24 @@ impl Streams {
         let stream = &mut self.streams[resource as usize];
         *stream = Stream { listed: true, lost: stream.lost, last: stream.last, ..Stream::default() };
         for attempt in attempt.into_iter().chain([objects]) {
-            stream.queue.push_back((Arrival::Late, Event::ListBegan(resource)));
+            stream.queue.push_back((Arrival::Late, Event::Init(resource)));
             stream.queue.extend(attempt.into_iter().map(|event| (Arrival::Late, event)));
         }
-        stream.queue.push_back((Arrival::Late, Event::ListEnded(resource)));
+        stream.queue.push_back((Arrival::Late, Event::InitDone(resource)));
         stream.restore(resource);
     }
 
     pub fn read(&mut self, resource: Resource, reading: Reading) {
         let behind = self.ago(reading.behind).max(self.told);
         let stream = &mut self.streams[resource as usize];
-        let noticed = reading.held_up == HeldUp::Noticed && !stream.lost && !stream.queue.is_empty();
+        let noticed = reading.delayed == Delayed::Noticed && !stream.lost && !stream.queue.is_empty();
         if noticed {
             stream.last = stream.last.max(behind);
             self.steps.push(Step::Event(Seen::late(stream.last), Event::WatchLost(resource)));
         }
         for _ in 0..reading.count {
             let Some((arrival, event)) = stream.queue.pop_front() else { break };
-            let arrival = if reading.held_up == HeldUp::No { arrival } else { Arrival::Late };
+            let arrival = if reading.delayed == Delayed::No { arrival } else { Arrival::Late };
             stream.last = stream.last.max(behind);
             if stream.last_arrival.replace(arrival) != Some(arrival) {
                 // A list or a replay and what follows it are never read at the same instant.
@@ -178,7 +178,7 @@ impl Streams {
     /// Reads all three dry, in the order given.
     pub fn read_all(&mut self, order: [Resource; 3]) {
         for resource in order {
-            self.read(resource, Reading { count: usize::MAX, behind: Duration::ZERO, held_up: HeldUp::No });
+            self.read(resource, Reading { count: usize::MAX, behind: Duration::ZERO, delayed: Delayed::No });
         }
     }
 }

@@ -11,8 +11,8 @@ impl fmt::Display for Step {
             Self::Event(seen, event) => {
                 write!(f, "{:?} {:?} ", seen.at.since_origin(), seen.arrival)?;
                 match event {
-                    Event::ListBegan(resource) => write!(f, "a list of {resource} begins"),
-                    Event::ListEnded(resource) => write!(f, "the list of {resource} is complete"),
+                    Event::Init(resource) => write!(f, "a list of {resource} begins"),
+                    Event::InitDone(resource) => write!(f, "the list of {resource} is complete"),
                     Event::WatchLost(resource) => write!(f, "the watch of {resource} is lost"),
                     Event::WatchRestored(resource) => write!(f, "the watch of {resource} is restored"),
                     Event::Pod(it) => pod(f, it),

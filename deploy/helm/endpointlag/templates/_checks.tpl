@@ -11,7 +11,7 @@ anything is installed. */}}
 {{- if eq (int .port) (int .probePort) }}{{ fail "probePort is the same as port: 0 leaves the probes there" }}{{ end -}}
 {{- if and .serviceMonitor.enabled .podMonitor.enabled }}{{ fail "serviceMonitor and podMonitor: choose one, or each daemon is scraped twice" }}{{ end -}}
 {{- if and .podMonitor.enabled (eq .auth.kind "kubernetes") (not .podMonitor.authorization) }}{{ fail "podMonitor.authorization has to name a token with auth.kind kubernetes; a serviceMonitor sends Prometheus' own" }}{{ end -}}
-{{- $set := list "listen" "probe-listen" "tls-cert-file" "tls-key-file" "objective" "expiry" "buckets" "histogram" "max-services" "series-idle" "samples" "watch-idle" "log-level" "log-format" "namespace" "exclude-namespace" "shard" "auth" -}}
+{{- $set := list "listen" "probe-listen" "tls-cert-file" "tls-key-file" "objective" "expiry" "buckets" "histogram" "max-services" "series-idle" "samples" "watch-idle-timeout" "log-level" "log-format" "namespace" "exclude-namespace" "shard" "auth" -}}
 {{- range .extraArgs -}}
 {{- $flag := . | trimPrefix "--" | splitList "=" | first -}}
 {{- if has $flag $set }}{{ fail (printf "extraArgs: --%s has a value of its own in this chart" $flag) }}{{ end -}}

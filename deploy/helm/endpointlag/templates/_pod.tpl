@@ -173,7 +173,7 @@ spec:
 {{- end }}
 - --max-services={{ int .Values.maxServices }}
 - --series-idle={{ .Values.seriesIdle }}
-- --watch-idle={{ .Values.watchIdle }}
+- --watch-idle-timeout={{ .Values.watchIdleTimeout }}
 - --watch-protocol={{ .Values.watchProtocol }}
 {{- if .Values.samples }}
 - --samples=-

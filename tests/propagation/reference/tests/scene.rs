@@ -10,7 +10,7 @@ use endpointlag::{
         Annotation, EndpointSlice, Event, Families, Family, Pod, Resource, Seen, Service, ServicePort, SliceOwner,
         Stamp, TargetPort, Uid,
     },
-    propagation::Settings,
+    propagation::TrackerSettings,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -35,7 +35,7 @@ pub fn delay(outcome: Outcome) -> Option<f64> {
 impl Scene {
     /// Measures from second 0 on: the first lists name these objects.
     pub fn new(listed: Vec<Event>) -> Self {
-        let settings = Settings { objective: Duration::from_secs(5), expiry: Duration::from_secs(600) };
+        let settings = TrackerSettings { objective: Duration::from_secs(5), expiry: Duration::from_secs(600) };
         let mut scene = Self { reference: Reference::new(settings), version: 100 };
         for resource in Resource::ALL {
             scene.list(resource, 0.0, &listed);
@@ -50,11 +50,11 @@ impl Scene {
             Event::Service(_) => resource == Resource::Services,
             _ => resource == Resource::EndpointSlices,
         };
-        self.late(seconds, Event::ListBegan(resource));
+        self.late(seconds, Event::Init(resource));
         for object in objects.iter().filter(of) {
             self.late(seconds, object.clone());
         }
-        self.late(seconds, Event::ListEnded(resource));
+        self.late(seconds, Event::InitDone(resource));
     }
 
     pub fn live(&mut self, seconds: f64, event: Event) {

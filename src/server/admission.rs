@@ -1,9 +1,9 @@
-//! What stands before the routes: which of them a port has, who may ask, and how many answers there are at a time.
+//! What admits requests to the routes: which of them a port has, who may ask, and how many answers there are at a time.
 
 use super::{
     authorization::{Authorizer, Refusal},
     hosts::Hosts,
-    routes::{self, Answer, PATHS, State},
+    routes::{self, Answer, PATHS, ServerState},
 };
 use crate::logging::on_one_line;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -31,9 +31,9 @@ const SMALL: usize = 16 << 10;
 /// What the kubelet asks.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
-/// The way to the routes from one port.
-pub(super) struct Gate {
-    state: Arc<State>,
+/// Lets the requests of one port in, or turns them away.
+pub(super) struct Admission {
+    state: Arc<ServerState>,
     access: Access,
     making: Semaphore,
     /// A permit for each [`UNIT`].
@@ -64,10 +64,10 @@ struct Counted {
     _share: OwnedSemaphorePermit,
 }
 
-// === impl Gate ===
+// === impl Admission ===
 
-impl Gate {
-    pub(super) fn new(state: Arc<State>, access: Access) -> Self {
+impl Admission {
+    pub(super) fn new(state: Arc<ServerState>, access: Access) -> Self {
         let (making, sending) = (Semaphore::new(MAKING), Arc::new(Semaphore::new(SENDING / UNIT)));
         Self { state, access, making, sending }
     }
@@ -85,7 +85,7 @@ impl Gate {
             }
         };
         let path = PATHS.into_iter().find(|path| *path == request.uri().path()).unwrap_or("other");
-        self.state.traffic.count_request(path, answer.status());
+        self.state.http_metrics.count_request(path, answer.status());
         answer.map(Full::new)
     }
 

@@ -9,9 +9,9 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-/// What came and what was turned away since the start.
+/// Requests by path and status, and connections that were dropped, since the start.
 #[derive(Debug)]
-pub(super) struct Traffic {
+pub(super) struct HttpMetrics {
     /// By path, one of a fixed few, and status.
     requests: Mutex<BTreeMap<(&'static str, u16), u64>>,
     /// In the order of [`Dropped::ALL`].
@@ -59,9 +59,9 @@ impl Dropped {
     }
 }
 
-// === impl Traffic ===
+// === impl HttpMetrics ===
 
-impl Default for Traffic {
+impl Default for HttpMetrics {
     fn default() -> Self {
         // Series that begin at zero, so that their first increase is seen.
         let requests = PATHS.iter().map(|path| ((*path, StatusCode::OK.as_u16()), 0)).collect();
@@ -69,7 +69,7 @@ impl Default for Traffic {
     }
 }
 
-impl Traffic {
+impl HttpMetrics {
     pub(super) fn count_request(&self, path: &'static str, status: StatusCode) {
         // Nothing panics while it is locked.
         let mut requests = self.requests.lock();

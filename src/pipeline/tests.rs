@@ -1,15 +1,15 @@
 use super::*;
 use crate::{
     cluster::{
-        decode::Late,
+        decode::ReplayBound,
         health::{LinkHealth, Protocol},
-        intake::{Intake, Load},
+        queue::{EventSender, Load},
         shard::Shard,
     },
     model::Resource,
-    propagation::Settings,
+    propagation::TrackerSettings,
     simulator::{Fleet, FleetSize, Store},
-    stats::{Bounds, Limits},
+    stats::{Bounds, SeriesLimits},
 };
 
 const OBJECTIVE: Duration = Duration::from_secs(1);
@@ -20,16 +20,16 @@ struct Scene {
     heartbeat: Arc<Heartbeat>,
     links: [Arc<LinkHealth>; 2],
     healths: Vec<Arc<WatchHealth>>,
-    intakes: Vec<Intake>,
-    deliveries: Deliveries,
-    measuring: Measuring,
+    senders: Vec<EventSender>,
+    queue: EventReceiver,
+    pipeline: Pipeline,
 }
 
 impl Scene {
     fn new() -> Self {
         let (clock, links) = (Clock::start(), [Arc::<LinkHealth>::default(), Arc::default()]);
         let heartbeat = Arc::new(Heartbeat::new(clock));
-        let (intakes, deliveries) = Intake::for_watches(6);
+        let (senders, queue) = EventSender::for_watches(6);
         let (mut healths, mut sources) = (Vec::new(), Vec::new());
         for (tracker, link) in links.iter().enumerate() {
             for resource in Resource::ALL {
@@ -39,18 +39,17 @@ impl Scene {
                 healths.push(health);
             }
         }
-        let settings = Settings { objective: OBJECTIVE, expiry: 100 * OBJECTIVE };
+        let settings = TrackerSettings { objective: OBJECTIVE, expiry: 100 * OBJECTIVE };
         let trackers = vec![Tracker::new(settings), Tracker::new(settings)];
-        let limits = Limits { services: 100, idle: Duration::from_secs(3600) };
+        let limits = SeriesLimits { services: 100, idle: Duration::from_secs(3600) };
         let stats = Stats::new(Bounds::new(&[0.1, 1.0]).expect("ascending"), limits, clock.now());
-        let measuring = Measuring::new(clock, heartbeat.clone(), sources, trackers, stats, |_| {});
-        Self { clock, heartbeat, links, healths, intakes, deliveries, measuring }
+        let pipeline = Pipeline::new(clock, heartbeat.clone(), sources, trackers, stats, |_| {});
+        Self { clock, heartbeat, links, healths, senders, queue, pipeline }
     }
 
     /// Changes of the first scope that missed their objective.
     fn missed(&mut self) -> u64 {
-        let snapshot =
-            self.measuring.stats.snapshot(&self.measuring.trackers, self.clock.now(), SystemTime::UNIX_EPOCH);
+        let snapshot = self.pipeline.stats.snapshot(&self.pipeline.trackers, self.clock.now(), SystemTime::UNIX_EPOCH);
         snapshot.series.iter().map(|row| row.missed).sum()
     }
 }
@@ -58,7 +57,7 @@ impl Scene {
 #[test]
 fn time_is_heard_out_as_far_as_the_last_of_a_scopes_watches_is() {
     let scene = Scene::new();
-    let heard = |tracker| scene.measuring.heard_through(tracker);
+    let heard = |tracker| scene.pipeline.heard_through(tracker);
     let beat = scene.heartbeat.read_through();
     assert_eq!([heard(0), heard(1)], [beat; 2]);
     // A reader waits for room, or its watch is lost.
@@ -78,16 +77,18 @@ async fn what_waits_for_room_is_not_judged_before_it_is_told() {
     let mut fleet = Fleet::new(Store::new(100), fleet);
     let hand_over = |scene: &Scene, watch: usize, at: Stamp, frame: &bytes::Bytes| {
         let bytes = frame.slice(4..);
-        let room = scene.intakes[watch].try_room(Load::Event, bytes.len()).expect("room");
-        scene.intakes[watch].send_into(room, Step::Frame { at, late: Late::UpTo(0), bytes }).expect("open");
+        let permit = scene.senders[watch].try_reserve(Load::Event, bytes.len()).expect("free bytes");
+        scene.senders[watch]
+            .send_reserved(permit, Message::Frame { at, replay: ReplayBound::UpTo(0), bytes })
+            .expect("open");
     };
     let began = scene.clock.now();
     for (watch, resource) in Resource::ALL.into_iter().enumerate() {
-        scene.intakes[watch].send(Step::ListBegan(began)).expect("open");
+        scene.senders[watch].send(Message::Init(began)).expect("open");
         fleet.initial_frames(resource).iter().for_each(|frame| hand_over(&scene, watch, began, frame));
     }
-    scene.measuring.take_waiting(&mut scene.deliveries);
-    assert_eq!(scene.measuring.trackers[0].pending_changes().collect::<Vec<_>>(), [], "all agrees");
+    scene.pipeline.take_waiting(&mut scene.queue);
+    assert_eq!(scene.pipeline.trackers[0].pending_changes().collect::<Vec<_>>(), [], "all agrees");
     let [pod, slice] = fleet.flip_frames(0);
     hand_over(&scene, Resource::Pods as usize, began, &pod);
     // The reader has the slice and waits for room, for longer than the objective.
@@ -97,15 +98,15 @@ async fn what_waits_for_room_is_not_judged_before_it_is_told() {
     let beating = scene.heartbeat.clone();
     let beat = tokio::time::timeout(Duration::from_millis(300), beating.run()).await;
     assert!(beat.is_err() && scene.heartbeat.read_through() > began.plus(OBJECTIVE), "the readers run");
-    scene.measuring.pass_time(&mut scene.deliveries);
+    scene.pipeline.pass_time(&mut scene.queue);
     assert_eq!(scene.missed(), 0, "it came in time, and nobody has said so yet");
 
     hand_over(&scene, slices, shown, &slice);
     scene.healths[slices].release(shown);
-    scene.measuring.pass_time(&mut scene.deliveries);
+    scene.pipeline.pass_time(&mut scene.queue);
     assert_eq!(scene.missed(), 0);
     let [pod, _] = fleet.flip_frames(1);
     hand_over(&scene, Resource::Pods as usize, began, &pod);
-    scene.measuring.pass_time(&mut scene.deliveries);
+    scene.pipeline.pass_time(&mut scene.queue);
     assert_eq!(scene.missed(), 1, "and this one nobody shows");
 }

@@ -1,4 +1,4 @@
-//! The cells of an HDR histogram, kept only where something was counted.
+//! An HDR histogram that keeps only the cells in which something was counted.
 //!
 //! The grid is HdrHistogram's own, so that cells turn into one of its histograms without moving a count. Its dense array takes
 //! 13 KB at two digits and 188 KB at three, for a Service that sees a hundred changes a day as much as for the cluster; here a
@@ -13,7 +13,7 @@ pub const UNITS_PER_SECOND: u64 = 1 << 20;
 /// Longest delay that is told from longer ones: an hour. Expiry comes before, unless it is set to more.
 pub const MAX_UNITS: u64 = 3600 * UNITS_PER_SECOND;
 
-/// Octaves of [`Cells::octaves`]: up to the one that an hour lies in.
+/// Octaves of [`SparseHistogram::octaves`]: up to the one that an hour lies in.
 pub const OCTAVES: usize = 23;
 
 /// The octave in units that ends at 2^-10 s. What is shorter tells nobody anything.
@@ -30,7 +30,7 @@ pub enum Precision {
 
 /// Counts by cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cells {
+pub struct SparseHistogram {
     precision: Precision,
     /// Cell and count, by cell. Never a count of zero.
     counts: Vec<(u16, u32)>,
@@ -75,9 +75,9 @@ impl Precision {
     }
 }
 
-// === impl Cells ===
+// === impl SparseHistogram ===
 
-impl Cells {
+impl SparseHistogram {
     /// Nothing counted.
     pub fn new(precision: Precision) -> Self {
         Self { precision, counts: Vec::new() }
@@ -167,7 +167,7 @@ pub fn empty_histogram(precision: Precision) -> Histogram<u64> {
     Histogram::new_with_bounds(1, MAX_UNITS, precision.digits()).expect("constant bounds")
 }
 
-/// The longest delay of an octave of [`Cells::octaves`], in seconds.
+/// The longest delay of an octave of [`SparseHistogram::octaves`], in seconds.
 pub fn octave_end(octave: usize) -> f64 {
     (1u64 << (octave + FIRST_OCTAVE)) as f64 / UNITS_PER_SECOND as f64
 }
@@ -194,15 +194,15 @@ mod tests {
 
     #[test]
     fn merging_adds_up() {
-        let mut parts = [Cells::new(Precision::Service), Cells::new(Precision::Service)];
+        let mut parts = [SparseHistogram::new(Precision::Service), SparseHistogram::new(Precision::Service)];
         for (part, value) in [(0, 5), (0, 7), (1, 5), (1, 1_000_000)] {
             parts[part].record(Precision::Service.cell(value));
         }
-        let merged = Cells::merged(&parts).expect("two parts");
+        let merged = SparseHistogram::merged(&parts).expect("two parts");
         assert_eq!(merged.counts.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [2, 1, 1]);
         assert_eq!(merged.total(), 4);
-        assert_eq!(Cells::merged(&[]), None);
-        assert_eq!(Cells::new(Precision::Cluster).quantile(0.5), None);
+        assert_eq!(SparseHistogram::merged(&[]), None);
+        assert_eq!(SparseHistogram::new(Precision::Cluster).quantile(0.5), None);
     }
 
     #[test]
@@ -210,9 +210,9 @@ mod tests {
         assert_eq!((octave_end(0), octave_end(10), octave_end(OCTAVES - 1)), (1.0 / 1024.0, 1.0, 4096.0));
         for precision in ALL {
             let octave = |delay: Duration| {
-                let mut cells = Cells::new(precision);
-                cells.record(precision.cell(units(delay)));
-                cells.octaves().iter().position(|count| *count == 1)
+                let mut histogram = SparseHistogram::new(precision);
+                histogram.record(precision.cell(units(delay)));
+                histogram.octaves().iter().position(|count| *count == 1)
             };
             for at in 0..OCTAVES - 1 {
                 let end = Duration::from_secs_f64(octave_end(at));
@@ -240,14 +240,14 @@ mod tests {
         #[test]
         fn quantiles_are_those_of_the_library(values in prop::collection::vec(0..MAX_UNITS, 1..200)) {
             for precision in ALL {
-                let (mut cells, mut library) = (Cells::new(precision), empty_histogram(precision));
+                let (mut histogram, mut library) = (SparseHistogram::new(precision), empty_histogram(precision));
                 for value in &values {
-                    cells.record(precision.cell(*value));
+                    histogram.record(precision.cell(*value));
                     library.saturating_record(*value);
                 }
-                prop_assert_eq!(&cells.to_histogram(), &library);
+                prop_assert_eq!(&histogram.to_histogram(), &library);
                 for q in [0.001, 0.5, 0.9, 0.99, 1.0] {
-                    prop_assert_eq!(cells.quantile(q), Some(duration(library.value_at_quantile(q))));
+                    prop_assert_eq!(histogram.quantile(q), Some(duration(library.value_at_quantile(q))));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! A socket whose peer must take what it asked for.
+//! The write timeout of a socket: its peer must take what it asked for.
 
 use super::connections::Connection;
 use std::{
@@ -15,17 +15,17 @@ use tokio::{
 
 /// How slow a reader may be.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct WriteTimeout {
     /// It must take something of the answer within this time.
     pub(super) stall: Duration,
     /// And all of it within this.
     pub(super) answer: Duration,
 }
 
-/// A stream that fails once its peer reads slower than the [`Pace`]. It stands below TLS, where bytes meet the socket.
-pub(super) struct Paced<S> {
+/// A stream that fails once its peer reads slower than the [`WriteTimeout`]. It stands below TLS, where bytes meet the socket.
+pub(super) struct TimeoutStream<S> {
     stream: S,
-    pace: Pace,
+    write_timeout: WriteTimeout,
     connection: Arc<Connection>,
     /// Runs while nothing can be written.
     stall: Option<Pin<Box<Sleep>>>,
@@ -33,20 +33,20 @@ pub(super) struct Paced<S> {
     answer: Option<Pin<Box<Sleep>>>,
 }
 
-// === impl Paced ===
+// === impl TimeoutStream ===
 
-impl<S> Paced<S> {
-    pub(super) fn new(stream: S, pace: Pace, connection: Arc<Connection>) -> Self {
-        Self { stream, pace, connection, stall: None, answer: None }
+impl<S> TimeoutStream<S> {
+    pub(super) fn new(stream: S, write_timeout: WriteTimeout, connection: Arc<Connection>) -> Self {
+        Self { stream, write_timeout, connection, stall: None, answer: None }
     }
 
     /// What a write gave, or an error if the peer has been waited for too long.
-    fn paced<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+    fn timed<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stall = None;
             return written;
         }
-        let Pace { stall, answer } = self.pace;
+        let WriteTimeout { stall, answer } = self.write_timeout;
         let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(stall))).as_mut().poll(cx);
         let answer = self.answer.get_or_insert_with(|| Box::pin(sleep(answer))).as_mut().poll(cx);
         if stall.is_pending() && answer.is_pending() {
@@ -57,7 +57,7 @@ impl<S> Paced<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
@@ -68,10 +68,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buffer);
-        self.paced(written, cx)
+        self.timed(written, cx)
     }
 
     fn poll_write_vectored(
@@ -80,7 +80,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
-        self.paced(written, cx)
+        self.timed(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -108,13 +108,13 @@ mod tests {
         time::Instant,
     };
 
-    const PACE: Pace = Pace { stall: Duration::from_secs(10), answer: Duration::from_secs(60) };
+    const TIMEOUT: WriteTimeout = WriteTimeout { stall: Duration::from_secs(10), answer: Duration::from_secs(60) };
     const BUFFER: usize = 100;
 
-    fn paced() -> (Paced<DuplexStream>, DuplexStream) {
+    fn stream() -> (TimeoutStream<DuplexStream>, DuplexStream) {
         let (server, client) = duplex(BUFFER);
-        let seat = Connections::new(1, Arc::default()).enter();
-        (Paced::new(server, PACE, seat.connection.clone()), client)
+        let guard = Connections::new(1, Arc::default()).enter();
+        (TimeoutStream::new(server, TIMEOUT, guard.connection.clone()), client)
     }
 
     /// Reads a byte every so often, for ever.
@@ -129,7 +129,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_stops_is_given_up() {
-        let ((mut server, _client), started) = (paced(), Instant::now());
+        let ((mut server, _client), started) = (stream(), Instant::now());
         let error = server.write_all(&[0; BUFFER + 1]).await.expect_err("nobody reads");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(started.elapsed().as_secs(), 10);
@@ -137,7 +137,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_goes_on_and_on_is_given_up() {
-        let ((mut server, client), started) = (paced(), Instant::now());
+        let ((mut server, client), started) = (stream(), Instant::now());
         read_slowly(client, Duration::from_secs(1));
         let error = server.write_all(&[0; BUFFER + 70]).await.expect_err("too slow");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -146,7 +146,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_answer_has_its_time() {
-        let (mut server, client) = paced();
+        let (mut server, client) = stream();
         read_slowly(client, Duration::from_secs(9));
         for size in [BUFFER + 6, 6, 6] {
             server.write_all(&vec![0; size]).await.expect("54 s each");

@@ -1,7 +1,7 @@
 //! The one owner of what is measured: takes what the watches deliver, decodes it, feeds the trackers, keeps the statistics.
 //!
-//! It runs on a thread of its own and shares nothing. Whoever wants to read asks, and is answered between two deliveries, so
-//! that every answer is consistent and nothing on the way from socket to histogram waits for a lock.
+//! It runs on a thread of its own and shares nothing. Queries are answered between two messages, so that every answer is consistent and
+//! nothing on the way from socket to histogram waits for a lock.
 
 mod annotations;
 
@@ -12,8 +12,8 @@ use crate::{
         decode::{DecodeError, Decoder, Sink},
         health::WatchHealth,
         heartbeat::Heartbeat,
-        intake::{Deliveries, Delivery, Progress, Step, StreamFailure},
         object::{EncodedEndpoint, ObjectError},
+        queue::{Envelope, EventReceiver, Message, Progress, StreamFailure},
         watch::Signals,
     },
     model::{Event, Seen, Stamp},
@@ -39,7 +39,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// How often Services that are gone are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
 
-/// A watch, as the measuring sees it.
+/// A watch, as the pipeline sees it.
 #[derive(Debug)]
 pub struct Source {
     /// Which tracker it feeds.
@@ -54,8 +54,8 @@ pub struct Source {
     failure: Option<StreamFailure>,
 }
 
-/// The owner.
-pub struct Measuring {
+/// The worker that owns what is measured.
+pub struct Pipeline {
     clock: Clock,
     /// Of the thread that reads.
     heartbeat: Arc<Heartbeat>,
@@ -68,13 +68,13 @@ pub struct Measuring {
     swept: Stamp,
 }
 
-/// Asks the owner.
+/// Queries the pipeline.
 #[derive(Clone, Debug)]
-pub struct Questions(UnboundedSender<Question>);
+pub struct PipelineHandle(UnboundedSender<Query>);
 
-/// A question to the owner.
+/// A query, and where its answer goes.
 #[derive(Debug)]
-enum Question {
+enum Query {
     Snapshot(oneshot::Sender<Snapshot>),
     Overview(oneshot::Sender<Overview>),
     Cluster(oneshot::Sender<Now<ClusterView>>),
@@ -103,9 +103,9 @@ pub struct Changes {
     pub recent: Recent,
 }
 
-/// The owner's end of [`Questions`].
+/// The pipeline's end of its [`PipelineHandle`]s.
 #[derive(Debug)]
-pub struct Answers(UnboundedReceiver<Question>);
+pub struct Queries(UnboundedReceiver<Query>);
 
 /// Takes the events of one source to its tracker.
 struct Feed<'a> {
@@ -134,55 +134,55 @@ impl Source {
     }
 }
 
-// === impl Questions ===
+// === impl PipelineHandle ===
 
-impl Questions {
+impl PipelineHandle {
     /// Both ends.
-    pub fn new() -> (Self, Answers) {
+    pub fn new() -> (Self, Queries) {
         let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-        (Self(sender), Answers(receiver))
+        (Self(sender), Queries(receiver))
     }
 
     /// All numbers as they are now; `None` when the process is ending.
     pub async fn snapshot(&self) -> Option<Snapshot> {
-        self.ask(Question::Snapshot).await
+        self.ask(Query::Snapshot).await
     }
 
-    /// All Services at a glance; `None` when the process is ending.
+    /// A summary of all Services; `None` when the process is ending.
     pub async fn overview(&self) -> Option<Overview> {
-        self.ask(Question::Overview).await
+        self.ask(Query::Overview).await
     }
 
     /// The cluster as a whole; `None` when the process is ending.
     pub async fn cluster(&self) -> Option<Now<ClusterView>> {
-        self.ask(Question::Cluster).await
+        self.ask(Query::Cluster).await
     }
 
     /// The selected Services; `None` when the process is ending.
     pub async fn table(&self, selection: Selection) -> Option<Now<Table>> {
-        self.ask(|reply| Question::Table(selection, reply)).await
+        self.ask(|reply| Query::Table(selection, reply)).await
     }
 
     /// Single changes; `None` when the process is ending.
     pub async fn changes(&self) -> Option<Now<Changes>> {
-        self.ask(Question::Changes).await
+        self.ask(Query::Changes).await
     }
 
     /// Each endpoint that is out of sync, in no order; `None` when the process is ending.
     pub async fn out_of_sync(&self) -> Option<Now<Vec<OutOfSyncEndpoint>>> {
-        self.ask(Question::OutOfSync).await
+        self.ask(Query::OutOfSync).await
     }
 
-    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {
+    async fn ask<T>(&self, query: impl FnOnce(oneshot::Sender<T>) -> Query) -> Option<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(question(reply)).ok()?;
+        self.0.send(query(reply)).ok()?;
         answer.await.ok()
     }
 }
 
-// === impl Measuring ===
+// === impl Pipeline ===
 
-impl Measuring {
+impl Pipeline {
     /// Over these sources and trackers, whose bytes come from the thread of `heartbeat`. `on_ended` is called for each change that ends,
     /// and must not block.
     pub fn new(
@@ -207,36 +207,36 @@ impl Measuring {
         }
     }
 
-    /// Runs until nobody can ask any more.
-    pub async fn run(mut self, mut deliveries: Deliveries, mut questions: Answers) {
+    /// Runs until the last handle is gone.
+    pub async fn run(mut self, mut queue: EventReceiver, mut queries: Queries) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
-                question = questions.0.recv() => match question {
-                    Some(question) => {
-                        self.pass_time(&mut deliveries);
-                        self.answer(question);
+                query = queries.0.recv() => match query {
+                    Some(query) => {
+                        self.pass_time(&mut queue);
+                        self.answer(query);
                     }
                     None => return,
                 },
-                _ = ticks.tick() => self.pass_time(&mut deliveries),
-                () = deliveries.due() => self.take_waiting(&mut deliveries),
+                _ = ticks.tick() => self.pass_time(&mut queue),
+                () = queue.due() => self.take_waiting(&mut queue),
             }
         }
     }
 
     /// Takes what waits now.
-    fn take_waiting(&mut self, deliveries: &mut Deliveries) {
-        deliveries.waiting().for_each(|delivery| self.take(delivery));
+    fn take_waiting(&mut self, queue: &mut EventReceiver) {
+        queue.waiting().for_each(|envelope| self.take(envelope));
     }
 
     /// Lets time pass for the trackers: to each, the time of which it has heard all there is to hear. It is read off before what waits is
     /// taken, so that what came in time is never judged by when it was looked at.
-    fn pass_time(&mut self, deliveries: &mut Deliveries) {
+    fn pass_time(&mut self, queue: &mut EventReceiver) {
         let heard: Vec<_> = (0..self.trackers.len()).map(|tracker| self.heard_through(tracker)).collect();
-        self.take_waiting(deliveries);
+        self.take_waiting(queue);
         let now = self.clock.now();
         for (tracker, through) in heard.into_iter().enumerate() {
             self.trackers[tracker].advance(through);
@@ -255,31 +255,31 @@ impl Measuring {
         through.fold(self.heartbeat.read_through(), Stamp::min)
     }
 
-    fn answer(&mut self, question: Question) {
+    fn answer(&mut self, query: Query) {
         let now = self.clock.now();
-        // Whoever asked may be gone by now.
-        match question {
-            Question::Snapshot(reply) => {
+        // A caller may be gone by now: nothing is lost then.
+        match query {
+            Query::Snapshot(reply) => {
                 let mut snapshot = self.stats.snapshot(&self.trackers, now, self.clock.wall(now));
                 snapshot.malformed_annotations = self.annotations.malformed();
                 snapshot.reader_stalls = self.heartbeat.stalls();
                 snapshot.reader_stalled = self.heartbeat.stalled();
                 let _ = reply.send(snapshot);
             }
-            Question::Overview(reply) => {
+            Query::Overview(reply) => {
                 let _ = reply.send(self.stats.overview(&self.trackers, now));
             }
-            Question::Cluster(reply) => {
+            Query::Cluster(reply) => {
                 let _ = reply.send(self.at(now, self.stats.cluster(&self.trackers, now)));
             }
-            Question::Table(selection, reply) => {
+            Query::Table(selection, reply) => {
                 let _ = reply.send(self.at(now, self.stats.table(&self.trackers, &selection)));
             }
-            Question::Changes(reply) => {
+            Query::Changes(reply) => {
                 let pending = self.trackers.iter().flat_map(Tracker::pending_changes).collect();
                 let _ = reply.send(self.at(now, Changes { pending, recent: self.recent.clone() }));
             }
-            Question::OutOfSync(reply) => {
+            Query::OutOfSync(reply) => {
                 let endpoints = self.trackers.iter().flat_map(Tracker::out_of_sync_endpoints).collect();
                 let _ = reply.send(self.at(now, endpoints));
             }
@@ -303,9 +303,9 @@ impl Measuring {
     }
 
     /// Takes what a watch delivers.
-    pub fn take(&mut self, delivery: Delivery) {
+    pub fn take(&mut self, envelope: Envelope) {
         let now = self.clock.now();
-        let Some(source) = self.sources.get_mut(delivery.watch) else { return };
+        let Some(source) = self.sources.get_mut(envelope.watch) else { return };
         let tracker = source.tracker;
         let mut feed = Feed {
             now,
@@ -314,17 +314,17 @@ impl Measuring {
             signals: &source.signals,
             annotations: &mut self.annotations,
         };
-        match delivery.step {
-            Step::Lost(at) => feed.event(Seen::late(at), Event::WatchLost(source.health.resource)),
-            Step::Restored(at) => feed.event(Seen::late(at), Event::WatchRestored(source.health.resource)),
-            Step::ListBegan(at) => source.decoder.begin_list(at, &mut feed),
-            Step::Frame { .. } if source.failure.is_some() => {}
-            Step::Frame { at, bytes, late } => match source.decoder.frame(at, &bytes, late, &mut feed) {
+        match envelope.message {
+            Message::Lost(at) => feed.event(Seen::late(at), Event::WatchLost(source.health.resource)),
+            Message::Restored(at) => feed.event(Seen::late(at), Event::WatchRestored(source.health.resource)),
+            Message::Init(at) => source.decoder.begin_list(at, &mut feed),
+            Message::Frame { .. } if source.failure.is_some() => {}
+            Message::Frame { at, bytes, replay } => match source.decoder.frame(at, &bytes, replay, &mut feed) {
                 Ok(()) => source.health.count_event(),
                 Err(error) => source.fail(&error),
             },
-            Step::NoFrame(error) => source.fail(&error.into()),
-            Step::Page { at, body, reply } => {
+            Message::NoFrame(error) => source.fail(&error.into()),
+            Message::Page { at, body, reply } => {
                 let page = source.decoder.page(at, body, &mut feed);
                 if let Ok(page) = &page
                     && page.next.is_none()
@@ -336,7 +336,7 @@ impl Measuring {
                 }
                 let _ = reply.send(page);
             }
-            Step::Ended(reply) => {
+            Message::Ended(reply) => {
                 let resume = source.decoder.end_connection();
                 let _ = reply.send(Progress { resume, failure: source.failure.take() });
             }
@@ -350,7 +350,7 @@ impl Measuring {
 impl Sink for Feed<'_> {
     fn event(&mut self, seen: Seen, event: Event<EncodedEndpoint>) {
         match &event {
-            Event::ListEnded(_) => {
+            Event::InitDone(_) => {
                 self.signals.set_listed();
                 tracing::info!(watch = %self.health, "listed");
             }
