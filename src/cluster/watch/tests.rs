@@ -10,7 +10,7 @@ use crate::{
     model::Resource,
     simulator::messages,
 };
-use prost::Message;
+use prost::Message as _;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
