@@ -6,6 +6,7 @@
 //!
 //! [`heartbeat`] says whether the thread of the watches ran, so that its stamps can be believed.
 
+mod args;
 pub mod client;
 pub mod clock;
 pub mod decode;
@@ -18,3 +19,5 @@ pub mod queue;
 pub mod shard;
 pub mod watch;
 pub mod wire;
+
+pub use self::args::{Args, ScopeSettings, WatchArgs, WatchSettings};

@@ -2,6 +2,7 @@
 
 use crate::{
     cluster::{
+        ScopeSettings,
         client::{ApiClient, ConnectError, Link, Scope},
         clock::Clock,
         decode::Decoder,
@@ -152,13 +153,14 @@ impl Daemon {
     /// again.
     pub async fn start(
         settings: Settings,
+        scope: ScopeSettings,
         server: Server,
         client: ApiClient,
         readers: Readers,
         subject: String,
     ) -> Result<Self, DaemonError> {
         // Apart from the watches: what is read here must not be read on the runtime that stamps, nor the other way round.
-        let authority = match settings.endpoint.auth {
+        let authority = match settings.server.auth {
             Auth::None => None,
             Auth::Kubernetes => {
                 let client = client.clone();
@@ -170,14 +172,14 @@ impl Daemon {
             }
         };
         let clock = Clock::start();
-        let (on_ended, samples) = match settings.samples.clone() {
+        let (on_ended, samples) = match settings.exposition.samples.clone() {
             None => (None, None),
             Some(target) => {
                 let (samples, writer) = Samples::start(target, clock)?;
                 (Some(samples), Some(writer))
             }
         };
-        let (log, hdr_log) = settings.hdr_log.clone().map(HdrLog::start).transpose()?.unzip();
+        let (log, hdr_log) = settings.exposition.hdr_log.clone().map(HdrLog::start).transpose()?.unzip();
         let on_ended = move |ended: &Ended| {
             if let Some(samples) = &on_ended {
                 samples.push(ended);
@@ -190,20 +192,20 @@ impl Daemon {
         let heartbeat = Arc::new(Heartbeat::new(clock));
         let beating = heartbeat.clone();
         readers.spawn(async move { beating.run().await });
-        let scopes = scopes(&settings);
+        let scopes = scopes(&scope);
         let (senders, queue) = EventSender::for_watches(scopes.len() * Resource::ALL.len());
         let mut senders = senders.into_iter();
         let (mut sources, mut healths, mut trackers) = (Vec::new(), Vec::new(), Vec::new());
         let links = scopes.len();
         for namespace in scopes {
             let link_health = Arc::<LinkHealth>::default();
-            let link = Arc::new(Link::new(client.clone(), settings.watch_protocol, links, clock, link_health.clone()));
+            let link = Arc::new(Link::new(client.clone(), settings.watch.protocol, links, clock, link_health.clone()));
             for (resource, sender) in Resource::ALL.into_iter().zip(&mut senders) {
                 let health = Arc::new(WatchHealth::new(resource, namespace.clone(), link_health.clone()));
                 let signals = Arc::new(Signals::default());
-                let decoder = Decoder::new(resource, settings.shard);
+                let decoder = Decoder::new(resource, scope.shard);
                 sources.push(Source::new(trackers.len(), decoder, health.clone(), signals.clone()));
-                let field_selector = leave_out(&settings.excluded);
+                let field_selector = leave_out(&scope.excluded);
                 let watch = Watch {
                     scope: Scope { resource, namespace: namespace.clone(), field_selector },
                     link: link.clone(),
@@ -212,16 +214,16 @@ impl Daemon {
                     queue: sender,
                     health: health.clone(),
                     signals,
-                    idle_timeout: settings.watch_idle_timeout,
+                    idle_timeout: settings.watch.idle_timeout,
                 };
                 readers.spawn(watch.run());
                 healths.push(health);
             }
-            trackers.push(Tracker::new(settings.propagation));
+            trackers.push(Tracker::new(settings.pipeline.tracker));
         }
 
         let (handle, queries) = PipelineHandle::new();
-        let stats = Stats::new(settings.bounds, settings.limits, clock.now());
+        let stats = Stats::new(settings.pipeline.bounds, settings.pipeline.limits, clock.now());
         let pipeline = Pipeline::new(clock, heartbeat, sources, trackers, stats, on_ended);
         let runtime = Builder::new_current_thread().enable_time().build().map_err(DaemonError::Thread)?;
         let pipeline = std::thread::Builder::new()
@@ -230,7 +232,7 @@ impl Daemon {
             .map_err(DaemonError::Thread)?;
         let errors = hdr_log.as_ref().map(|writer: &hdr_log::Writer| writer.errors.clone()).unwrap_or_default();
         let counts = samples.as_ref().map(|writer: &samples::Writer| writer.counts.clone()).unwrap_or_default();
-        let state = ServerState::new(handle.clone(), healths, counts, errors, settings.histograms, subject);
+        let state = ServerState::new(handle.clone(), healths, counts, errors, settings.exposition.histograms, subject);
         let state = Arc::new(state.with_tls(server.tls_health.clone()));
         Ok(Self { server, handle, authority, state, readers, pipeline, samples, hdr_log })
     }
@@ -272,11 +274,11 @@ impl Daemon {
 }
 
 /// Each scope has watches and a tracker of its own: the cluster, or every chosen namespace.
-fn scopes(settings: &Settings) -> Vec<Option<String>> {
-    if settings.namespaces.is_empty() {
+fn scopes(scope: &ScopeSettings) -> Vec<Option<String>> {
+    if scope.namespaces.is_empty() {
         return vec![None];
     }
-    settings.namespaces.iter().cloned().map(Some).collect()
+    scope.namespaces.iter().cloned().map(Some).collect()
 }
 
 fn leave_out(excluded: &[String]) -> Option<String> {

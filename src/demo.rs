@@ -4,8 +4,11 @@ mod table;
 
 use self::table::Screen;
 use crate::{
-    cluster::client::{ApiClient, ConnectError},
-    config::Settings,
+    cluster::{
+        ScopeSettings,
+        client::{ApiClient, ConnectError},
+    },
+    config::DemoSettings,
     daemon::{Daemon, DaemonError, Readers},
     server::Server,
     signals::OsSignals,
@@ -14,7 +17,6 @@ use crate::{
 use std::{
     io::{self, IsTerminal, Write as _},
     net::SocketAddr,
-    time::Duration,
 };
 
 /// Why the demo did not start, or did not go on.
@@ -38,15 +40,24 @@ pub enum DemoError {
 ///
 /// # Errors
 /// If either cannot start, or nobody reads the table any more.
-pub async fn run(settings: Settings, seed: u64, every: Option<Duration>, signals: &OsSignals) -> Result<(), DemoError> {
+pub async fn run(settings: DemoSettings, signals: &OsSignals) -> Result<(), DemoError> {
+    let DemoSettings { seed, every, daemon: settings } = settings;
     let life = Some(LifeSettings::default());
     let simulated = SimulatorSettings { seed, life, ..Default::default() };
     let cluster = Simulator::start(simulated).await.map_err(DemoError::Simulator)?;
-    let server = Server::bind(&settings.endpoint).await.map_err(DaemonError::from)?;
+    let server = Server::bind(&settings.server).await.map_err(DaemonError::from)?;
     let readers = Readers::start()?;
     let config = kube::Config::new(cluster.url());
     let client = readers.run(async { ApiClient::new(config) }).await?;
-    let daemon = Daemon::start(settings, server, client, readers, "simulated cluster".to_owned()).await?;
+    let daemon = Daemon::start(
+        settings,
+        ScopeSettings::whole_cluster(),
+        server,
+        client,
+        readers,
+        "simulated cluster".to_owned(),
+    )
+    .await?;
 
     let greeting = welcome(daemon.server.address, daemon.server.is_tls);
     let handle = daemon.handle.clone();

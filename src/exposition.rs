@@ -1,9 +1,13 @@
 //! From state to what others read: Prometheus metrics, the JSON of the API, HDR histograms and logs, and a line of JSON for
 //! every change that ended.
 
+mod args;
+
 pub mod api;
 pub mod hdr;
 pub mod hdr_log;
 pub mod lines;
 pub mod metrics;
 pub mod samples;
+
+pub use self::args::{Args, ExpositionSettings};

@@ -1,11 +1,13 @@
 //! What the daemon says about itself, on standard error: one line for each thing that happened, which nothing from outside can
 //! forge.
 
+mod args;
 mod escape;
 mod filter;
 mod panic;
 
 pub use self::{
+    args::Args,
     escape::on_one_line,
     filter::{LogFilter, LogFilterError},
 };

@@ -4,9 +4,10 @@ use anyhow::Context;
 use clap::Parser;
 use endpointlag::{
     cluster::client::chain,
-    config::{Cli, Command, ConfigErrors, DemoArgs, RunArgs, Settings},
+    config::{Cli, Command, DemoArgs, RunArgs, RunSettings, Settings},
     daemon::{Daemon, Readers},
     demo,
+    flags::FlagErrors,
     logging::LogFormat,
     server::Server,
     signals::OsSignals,
@@ -20,12 +21,12 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let command = cli.command.unwrap_or(Command::Run(cli.run));
     let (format, result) = match &command {
-        Command::Run(args) => (args.common.log_format, run(args)),
-        Command::Demo(args) => (args.common.log_format, demo(args)),
+        Command::Run(args) => (args.log_format(), run(args)),
+        Command::Demo(args) => (args.log_format(), demo(args)),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
-    match error.downcast::<ConfigErrors>() {
-        Ok(ConfigErrors(lines)) => {
+    match error.downcast::<FlagErrors>() {
+        Ok(FlagErrors(lines)) => {
             lines.iter().for_each(|line| format.say_fatal(line));
             ExitCode::from(2)
         }
@@ -37,18 +38,18 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> anyhow::Result<()> {
-    let settings = args.settings()?;
-    let signals = begin(args.common.log_format, &settings)?;
-    let subject = match &*settings.namespaces {
-        [] if settings.shard.is_part() => format!("shard {} of the cluster", settings.shard),
+    let RunSettings { cluster, scope, daemon: settings } = args.settings()?;
+    let signals = begin(args.log_format(), &settings)?;
+    let subject = match &*scope.namespaces {
+        [] if scope.shard.is_part() => format!("shard {} of the cluster", scope.shard),
         [] => "cluster".to_owned(),
         some => format!("namespace {}", some.join(", ")),
     };
     block_on(async {
         // The port first: what is waited for is said there.
-        let server = Server::bind(&settings.endpoint).await?;
+        let server = Server::bind(&settings.server).await?;
         let readers = Readers::start()?;
-        let found = args.cluster().find().await?;
+        let found = cluster.find().await?;
         let connecting = async {
             match found.plugin.clone() {
                 Some(plugin) => {
@@ -64,16 +65,16 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
             () = signals.stopped() => return Ok(()),
         };
         tracing::info!(version = endpointlag::VERSION, server = client.url(), "measuring {subject}");
-        let daemon = Daemon::start(settings, server, client, readers, subject).await?;
+        let daemon = Daemon::start(settings, scope, server, client, readers, subject).await?;
         daemon.run(signals.stopped(), signals.hangups()).await;
         Ok(())
     })
 }
 
 fn demo(args: &DemoArgs) -> anyhow::Result<()> {
-    let (settings, every) = args.settings()?;
-    let signals = begin(args.common.log_format, &settings)?;
-    block_on(async { Ok(demo::run(settings, args.seed, every, &signals).await?) })
+    let settings = args.settings()?;
+    let signals = begin(args.log_format(), &settings.daemon)?;
+    block_on(async { Ok(demo::run(settings, &signals).await?) })
 }
 
 /// What every way to measure begins with: logging, and that neither a panic nor anything that hangs keeps the process.

@@ -4,6 +4,9 @@
 //! nothing on the way from socket to histogram waits for a lock.
 
 mod annotations;
+mod args;
+
+pub use self::args::{Args, PipelineSettings};
 
 use self::annotations::Annotations;
 use crate::{

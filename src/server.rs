@@ -2,6 +2,7 @@
 
 mod admission;
 mod api;
+mod args;
 mod authorization;
 mod connections;
 mod hosts;
@@ -13,6 +14,7 @@ mod tls;
 mod write_timeout;
 
 pub use self::{
+    args::{Args, AuthArgs},
     routes::ServerState,
     tls::{TlsError, TlsFiles, TlsHealth},
 };

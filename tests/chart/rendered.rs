@@ -43,7 +43,7 @@ fn the_daemon_takes_the_arguments_and_has_no_others() -> Result<()> {
         let Some(Command::Run(run)) = cli.command else { bail!("{}: not `run`", variant.name) };
         let settings = run.settings().with_context(|| variant.name)?;
         let sharded = variant.name == "shards";
-        ensure!((settings.shard.to_string() == "2/3") == sharded, "{}: {}", variant.name, settings.shard);
+        ensure!((settings.scope.shard.to_string() == "2/3") == sharded, "{}: {}", variant.name, settings.scope.shard);
         let names = arguments.iter().filter_map(|it| it.strip_prefix("--")?.split('=').next());
         reached.extend(names.map(str::to_owned));
     }

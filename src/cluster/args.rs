@@ -1,0 +1,138 @@
+//! Flags of what is watched, and how.
+
+use super::{
+    client::WatchProtocol,
+    kubeconfig::Choice,
+    shard::{Shard, ShardError},
+};
+use crate::flags::FlagErrors;
+use std::{path::PathBuf, time::Duration};
+
+/// Which cluster, and which part of it.
+#[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
+pub struct Args {
+    /// File that says which cluster to measure and as whom. Without it that is KUBECONFIG, then ~/.kube/config, then the
+    /// ServiceAccount of the pod.
+    #[arg(long, value_name = "FILE", env = "ENDPOINTLAG_KUBECONFIG")]
+    kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig to take instead of its current one.
+    #[arg(long, value_name = "NAME", env = "ENDPOINTLAG_CONTEXT")]
+    context: Option<String>,
+
+    /// Namespace to measure; repeat for several. None is the whole cluster. With some, a Role in each is enough.
+    #[arg(
+        long = "namespace",
+        short = 'n',
+        value_name = "NAMESPACE",
+        env = "ENDPOINTLAG_NAMESPACE",
+        value_delimiter = ','
+    )]
+    namespaces: Vec<String>,
+
+    /// Namespace to leave out of the whole cluster; repeat for several.
+    #[arg(
+        long = "exclude-namespace",
+        value_name = "NAMESPACE",
+        env = "ENDPOINTLAG_EXCLUDE_NAMESPACE",
+        value_delimiter = ','
+    )]
+    excluded: Vec<String>,
+
+    /// Measure only the namespaces that fall to this one of several daemons, such as 0/3 for the first of three. Each reads
+    /// the whole watches all the same.
+    #[arg(long, value_name = "INDEX/NUMBER", env = "ENDPOINTLAG_SHARD", default_value = "0/1")]
+    shard: String,
+}
+
+/// How it is watched.
+#[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
+pub struct WatchArgs {
+    /// Drop a watch that brings nothing for this long. The API server sends a bookmark about once a minute.
+    #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_WATCH_IDLE_TIMEOUT", default_value = "3m")]
+    watch_idle_timeout: String,
+
+    /// What the watches speak with the API server: HTTP/2 over one connection where it is offered, or HTTP/1.1 with a connection for each.
+    #[arg(long, value_name = "PROTOCOL", env = "ENDPOINTLAG_WATCH_PROTOCOL", default_value = "auto")]
+    watch_protocol: WatchProtocol,
+}
+
+/// The part of a cluster to measure, checked.
+#[derive(Clone, Debug)]
+pub struct ScopeSettings {
+    /// Namespaces to measure; none for the whole cluster.
+    pub namespaces: Vec<String>,
+    /// Namespaces to leave out of the whole cluster.
+    pub excluded: Vec<String>,
+    /// The share of this daemon.
+    pub shard: Shard,
+}
+
+/// How a cluster is watched, checked.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchSettings {
+    /// How long a watch may bring nothing.
+    pub idle_timeout: Duration,
+    /// What the watches speak.
+    pub protocol: WatchProtocol,
+}
+
+// === impl Args ===
+
+impl Args {
+    /// Which cluster to measure.
+    pub(crate) fn choice(&self) -> Choice {
+        Choice { file: self.kubeconfig.clone(), context: self.context.clone() }
+    }
+
+    /// Checks which part of it.
+    pub(crate) fn scope(&self, errors: &mut FlagErrors) -> Option<ScopeSettings> {
+        for (flag, names) in [("--namespace", &self.namespaces), ("--exclude-namespace", &self.excluded)] {
+            for name in names.iter().filter(|name| !is_namespace(name)) {
+                errors.add(flag, format!("{name:?} is no name of a namespace"));
+            }
+        }
+        if !self.namespaces.is_empty() && !self.excluded.is_empty() {
+            errors.add("--exclude-namespace", "leaves out of the whole cluster, but --namespace chose some".to_owned());
+        }
+        let shard: Shard = errors.parse("--shard", &self.shard, |error: ShardError| error.to_string())?;
+        if shard.is_part() && !self.namespaces.is_empty() {
+            errors.add("--shard", "divides the whole cluster, but --namespace chose some".to_owned());
+        }
+        let mut namespaces = self.namespaces.clone();
+        namespaces.sort_unstable();
+        namespaces.dedup();
+        Some(ScopeSettings { namespaces, excluded: self.excluded.clone(), shard })
+    }
+}
+
+// === impl WatchArgs ===
+
+impl WatchArgs {
+    /// Checks these flags.
+    pub(crate) fn settings(&self, errors: &mut FlagErrors) -> Option<WatchSettings> {
+        let idle_timeout = errors.duration("--watch-idle-timeout", &self.watch_idle_timeout)?;
+        Some(WatchSettings { idle_timeout, protocol: self.watch_protocol })
+    }
+}
+
+// === impl ScopeSettings ===
+
+impl ScopeSettings {
+    /// All of a cluster.
+    pub fn whole_cluster() -> Self {
+        Self { namespaces: Vec::new(), excluded: Vec::new(), shard: Shard::WHOLE }
+    }
+}
+
+/// A DNS label, as RFC 1123 has it.
+fn is_namespace(name: &str) -> bool {
+    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = name.as_bytes();
+    (1..=63).contains(&bytes.len())
+        && bytes.iter().all(|byte| alphanumeric(*byte) || *byte == b'-')
+        && bytes.first().is_some_and(|byte| alphanumeric(*byte))
+        && bytes.last().is_some_and(|byte| alphanumeric(*byte))
+}

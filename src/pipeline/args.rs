@@ -1,0 +1,66 @@
+//! Flags of what is measured and counted. The parts that they configure are pure, and know no flags.
+
+use crate::{
+    flags::FlagErrors,
+    propagation::TrackerSettings,
+    stats::{Bounds, BoundsError, SeriesLimits},
+};
+
+/// When a change is late, and what is counted.
+#[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
+pub struct Args {
+    /// Delay within which a change should be shown, such as 5s or 500ms. A Service overrides it by the annotation
+    /// endpointlag.io/objective.
+    #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_OBJECTIVE", default_value = "5s")]
+    objective: String,
+
+    /// Age at which a change that is not shown is given up.
+    #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_EXPIRY", default_value = "10m")]
+    expiry: String,
+
+    /// Upper bounds of the histogram's buckets in seconds, ascending.
+    #[arg(long, value_name = "SECONDS,...", env = "ENDPOINTLAG_BUCKETS", default_value = Bounds::DEFAULT)]
+    buckets: String,
+
+    /// Services with series of their own. The others share those of _other/_other.
+    #[arg(long, value_name = "NUMBER", env = "ENDPOINTLAG_MAX_SERVICES", default_value_t = 10_000)]
+    max_services: usize,
+
+    /// A Service without a change for this long loses its series until the next one.
+    #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_SERIES_IDLE", default_value = "24h")]
+    series_idle: String,
+}
+
+/// What is measured and counted, checked.
+#[derive(Debug)]
+pub struct PipelineSettings {
+    /// Objective and expiry.
+    pub tracker: TrackerSettings,
+    /// Buckets.
+    pub bounds: Bounds,
+    /// How many Services are counted by themselves, and for how long.
+    pub limits: SeriesLimits,
+}
+
+// === impl Args ===
+
+impl Args {
+    /// Checks these flags.
+    pub(crate) fn settings(&self, errors: &mut FlagErrors) -> Option<PipelineSettings> {
+        let objective = errors.duration("--objective", &self.objective);
+        let expiry = errors.duration("--expiry", &self.expiry);
+        if let (Some(objective), Some(expiry)) = (objective, expiry)
+            && objective >= expiry
+        {
+            errors.add("--objective", format!("{} does not lie below --expiry {}", self.objective, self.expiry));
+        }
+        let bounds = errors.parse("--buckets", &self.buckets, |error: BoundsError| error.to_string());
+        let series_idle = errors.duration("--series-idle", &self.series_idle);
+        Some(PipelineSettings {
+            tracker: TrackerSettings { objective: objective?, expiry: expiry? },
+            bounds: bounds?,
+            limits: SeriesLimits { services: self.max_services, idle: series_idle? },
+        })
+    }
+}
