@@ -6,7 +6,11 @@ use crate::{
     stats::{Bounds, OutOfSync, SeriesLimits, Stats},
 };
 use prost::Message;
-use std::time::{Duration, SystemTime};
+use std::{
+    env, fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 fn at(seconds: f64) -> Stamp {
     Stamp::new(Duration::from_secs_f64(seconds))
@@ -171,16 +175,38 @@ mod client_model {
     pub struct MetricFamily {
         #[prost(string, tag = "1")]
         pub name: String,
+        #[prost(string, tag = "2")]
+        pub help: String,
+        #[prost(int32, tag = "3")]
+        pub kind: i32,
         #[prost(message, repeated, tag = "4")]
         pub metric: Vec<Metric>,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
     pub struct Metric {
+        #[prost(message, repeated, tag = "1")]
+        pub label: Vec<Label>,
+        #[prost(message, optional, tag = "2")]
+        pub gauge: Option<Gauge>,
         #[prost(message, optional, tag = "3")]
         pub counter: Option<Counter>,
         #[prost(message, optional, tag = "7")]
         pub histogram: Option<Histogram>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct Label {
+        #[prost(string, tag = "1")]
+        pub name: String,
+        #[prost(string, tag = "2")]
+        pub value: String,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct Gauge {
+        #[prost(double, tag = "1")]
+        pub value: f64,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
@@ -195,6 +221,8 @@ mod client_model {
     pub struct Histogram {
         #[prost(uint64, tag = "1")]
         pub sample_count: u64,
+        #[prost(double, tag = "2")]
+        pub sample_sum: f64,
         #[prost(message, repeated, tag = "3")]
         pub bucket: Vec<Bucket>,
         #[prost(sint32, tag = "5")]
@@ -217,6 +245,8 @@ mod client_model {
     pub struct Bucket {
         #[prost(uint64, tag = "1")]
         pub cumulative_count: u64,
+        #[prost(double, tag = "2")]
+        pub upper_bound: f64,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
@@ -235,6 +265,8 @@ mod client_model {
 
     #[derive(Clone, PartialEq, prost::Message)]
     pub struct Exemplar {
+        #[prost(message, repeated, tag = "1")]
+        pub label: Vec<Label>,
         #[prost(double, tag = "2")]
         pub value: f64,
     }
@@ -248,15 +280,52 @@ fn propagation_of(protobuf: &[u8]) -> Vec<client_model::Histogram> {
     rows_of(protobuf, "endpointlag_propagation_seconds").into_iter().filter_map(|row| row.histogram).collect()
 }
 
-fn rows_of(mut protobuf: &[u8], name: &str) -> Vec<client_model::Metric> {
-    let mut rows = Vec::new();
+fn rows_of(protobuf: &[u8], name: &str) -> Vec<client_model::Metric> {
+    families_of(protobuf).into_iter().filter(|family| family.name == name).flat_map(|family| family.metric).collect()
+}
+
+fn families_of(mut protobuf: &[u8]) -> Vec<client_model::MetricFamily> {
+    let mut families = Vec::new();
     while !protobuf.is_empty() {
-        let family = client_model::MetricFamily::decode_length_delimited(&mut protobuf).expect("a family");
-        if family.name == name {
-            rows.extend(family.metric);
+        families.push(client_model::MetricFamily::decode_length_delimited(&mut protobuf).expect("a family"));
+    }
+    families
+}
+
+/// Holds `shown` against a file beside this one, or writes it there.
+fn assert_golden(file: &str, shown: &str) {
+    let shown = shown.replace(crate::REVISION, "REVISION");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/exposition/metrics/golden").join(file);
+    if env::var_os("ENDPOINTLAG_WRITE_GENERATED").is_some() {
+        fs::write(&path, shown).expect("written");
+        return;
+    }
+    let golden = fs::read_to_string(&path).expect("the file is there");
+    assert!(
+        golden == shown,
+        "{file} says:\n{golden}\nand it is:\n{shown}\nENDPOINTLAG_WRITE_GENERATED=1 writes it anew"
+    );
+}
+
+/// Without the metrics of the process itself, which are what they are.
+fn own_lines(text: &str) -> String {
+    let is_own =
+        |line: &&str| line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ").starts_with("endpointlag_");
+    text.lines().filter(is_own).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn the_whole_page_is_as_it_was() {
+    assert_golden("text.txt", &own_lines(&text(Format::Text)));
+    assert_golden("openmetrics.txt", &own_lines(&text(Format::OpenMetrics)));
+    let mut protobuf = String::new();
+    for family in families_of(&scrape().encode(Format::Protobuf).expect("encodes")) {
+        if family.name.starts_with("endpointlag_") {
+            protobuf += &format!("{} {} {}\n", family.name, family.kind, family.help);
+            protobuf.extend(family.metric.iter().map(|metric| format!("    {metric:?}\n")));
         }
     }
-    rows
+    assert_golden("protobuf.txt", &protobuf);
 }
 
 #[test]
