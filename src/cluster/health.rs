@@ -10,7 +10,7 @@ pub use self::{
 };
 
 use crate::model::{Resource, Stamp};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::{
     fmt,
     sync::{
@@ -247,7 +247,7 @@ impl WatchHealth {
     /// All objects are known, and changes are seen as they happen. Logs it if something was wrong before.
     pub fn set_synced(&self) {
         self.synced.store(true, Relaxed);
-        if self.failures().end() {
+        if self.failures.lock().end() {
             tracing::info!(watch = %self, "recovered");
         }
     }
@@ -273,7 +273,7 @@ impl WatchHealth {
         let bytes = self.bytes() - self.bytes_before.load(Relaxed);
         let seconds = at.since(since).as_secs();
         let slow = Failure::of("slow", format!("not synced {seconds} s after it was asked for; {bytes} bytes came"));
-        if !self.failures().came_after(since, &slow) {
+        if !self.failures.lock().came_after(since, &slow) {
             self.set_failure(at, slow);
         }
     }
@@ -281,7 +281,7 @@ impl WatchHealth {
     /// What is wrong. Logged once a cause, not at every attempt, and again while it lasts.
     pub fn set_failure(&self, at: Stamp, failure: Failure) {
         self.set_unsynced();
-        let worth = self.failures().set(at, failure.clone());
+        let worth = self.failures.lock().set(at, failure.clone());
         match worth {
             Worth::Nothing => tracing::debug!(watch = %self, "{failure}; will retry"),
             Worth::Line(lasting) if lasting < Duration::from_secs(60) => {
@@ -296,21 +296,17 @@ impl WatchHealth {
 
     /// It was well for long: what goes wrong from now on is told, though it may have been before.
     pub fn forget_failures(&self) {
-        self.failures().forget();
+        self.failures.lock().forget();
     }
 
     /// What is wrong, if anything.
     pub fn failure(&self) -> Option<String> {
-        self.failures().current().map(Failure::to_string)
+        self.failures.lock().current().map(Failure::to_string)
     }
 
     /// Whether to log at `at` what is wrong with an object. It then has been.
     pub fn is_due(&self, error: &str, at: Stamp) -> bool {
         self.objects.lock().is_due(error, at)
-    }
-
-    fn failures(&self) -> MutexGuard<'_, Failures> {
-        self.failures.lock()
     }
 }
 

@@ -13,7 +13,7 @@ pub struct Args {
 
     /// How log lines look, on standard error.
     #[arg(long, value_name = "FORMAT", env = "ENDPOINTLAG_LOG_FORMAT", default_value = "text")]
-    pub(crate) log_format: LogFormat,
+    log_format: LogFormat,
 }
 
 // === impl Args ===

@@ -1,7 +1,7 @@
 //! The connections of a port: no more than a bound, and room for each new one.
 
 use super::http_metrics::{Dropped, HttpMetrics};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::{sync::Notify, time::Instant};
 
@@ -74,7 +74,7 @@ impl Connections {
     /// Lets a connection in.
     pub(super) fn enter(self: &Arc<Self>) -> ConnectionGuard {
         let connection = Arc::new(Connection::new());
-        let mut open = self.open();
+        let mut open = self.open.lock();
         if open.connections.len() >= self.bound
             && let Some(number) = open.dispensable()
             && let Some(dispensable) = open.connections.remove(&number)
@@ -87,10 +87,6 @@ impl Connections {
         open.connections.insert(number, connection.clone());
         ConnectionGuard { connections: self.clone(), number, connection }
     }
-
-    fn open(&self) -> MutexGuard<'_, Open> {
-        self.open.lock()
-    }
 }
 
 // === impl Open ===
@@ -99,7 +95,7 @@ impl Open {
     /// The connection that makes room. Whether an answer is made or sent does not matter: either may be stuck.
     fn dispensable(&self) -> Option<u64> {
         let rank = |(number, connection): (&u64, &Arc<Connection>)| {
-            let progress = connection.progress();
+            let progress = connection.progress.lock();
             (progress.phase != Phase::Waiting, progress.since, *number)
         };
         self.connections.iter().map(rank).min().map(|(_, _, number)| number)
@@ -127,12 +123,12 @@ impl Connection {
 
     /// A request came.
     pub(super) fn note_request(&self) {
-        self.progress().enter(Phase::Answering);
+        self.progress.lock().enter(Phase::Answering);
     }
 
     /// Its answer is there.
     pub(super) fn note_answer(&self) {
-        let mut progress = self.progress();
+        let mut progress = self.progress.lock();
         // Not a new begin: what counts is how long the request has been at it.
         progress.phase = Phase::Sending;
         progress.answered = true;
@@ -140,7 +136,7 @@ impl Connection {
 
     /// All that was to be sent is.
     pub(super) fn note_flushed(&self) {
-        let mut progress = self.progress();
+        let mut progress = self.progress.lock();
         if progress.phase == Phase::Sending {
             progress.enter(Phase::Waiting);
             progress.heard = false;
@@ -149,22 +145,22 @@ impl Connection {
 
     /// Bytes were read.
     pub(super) fn note_heard(&self) {
-        self.progress().heard = true;
+        self.progress.lock().heard = true;
     }
 
     /// Its peer did not take the answer in time.
     pub(super) fn note_slow_reader(&self) {
-        self.progress().slow_reader = true;
+        self.progress.lock().slow_reader = true;
     }
 
     /// Whether bytes were read since the last answer.
     pub(super) fn was_heard(&self) -> bool {
-        self.progress().heard
+        self.progress.lock().heard
     }
 
     /// Why it ended with this error, unless the peer just left, or stayed idle between requests.
     pub(super) fn reason(&self, error: &hyper::Error) -> Option<Dropped> {
-        let progress = self.progress();
+        let progress = self.progress.lock();
         if progress.slow_reader {
             Some(Dropped::SlowReader)
         } else if error.is_timeout() {
@@ -174,10 +170,6 @@ impl Connection {
         } else {
             error.is_parse().then_some(Dropped::MalformedRequest)
         }
-    }
-
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock()
     }
 }
 
@@ -194,7 +186,7 @@ impl Progress {
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        self.connections.open().connections.remove(&self.number);
+        self.connections.open.lock().connections.remove(&self.number);
     }
 }
 

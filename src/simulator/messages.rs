@@ -3,9 +3,8 @@
 //!
 //! They are cut down to the fields that are read, and numbered as those of [`wire`](crate::cluster::wire).
 
-use crate::cluster::wire::{Endpoint, EndpointPort, ObjectMeta, OwnerReference, Time};
+use crate::cluster::wire::{Endpoint, EndpointPort, ObjectMeta, OwnerReference};
 use bytes::Bytes;
-use std::collections::BTreeMap;
 
 /// One frame of a watch in `application/vnd.kubernetes.protobuf;stream=watch`.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -53,36 +52,13 @@ pub struct TypeMeta {
 pub struct Pod {
     /// Name, UID, labels, deletion.
     #[prost(message, required, tag = "1")]
-    pub metadata: LabelledMeta,
+    pub metadata: ObjectMeta,
     /// Only named container ports are read.
     #[prost(message, optional, tag = "2")]
     pub spec: Option<PodSpec>,
     /// Phase, Ready and addresses.
     #[prost(message, optional, tag = "3")]
     pub status: Option<PodStatus>,
-}
-
-/// [`ObjectMeta`] without annotations: nothing reads those of pods and slices, and they can be large.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct LabelledMeta {
-    /// Unique in its namespace at one time.
-    #[prost(string, tag = "1")]
-    pub name: String,
-    /// The object's namespace.
-    #[prost(string, tag = "3")]
-    pub namespace: String,
-    /// Unique over all time.
-    #[prost(string, tag = "5")]
-    pub uid: String,
-    /// Changes with every write.
-    #[prost(string, tag = "6")]
-    pub resource_version: String,
-    /// Set once deletion was asked for.
-    #[prost(message, optional, tag = "9")]
-    pub deletion_timestamp: Option<Time>,
-    /// What selectors match.
-    #[prost(btree_map = "string, string", tag = "11")]
-    pub labels: BTreeMap<String, String>,
 }
 
 /// Spec of a pod.

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 use bytes::BytesMut;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -75,14 +75,13 @@ impl Relay {
         let connections = Arc::new(AtomicUsize::new(0));
         let slowness: [watch::Sender<Slowness>; 2] = Default::default();
         let way = Way {
-            first: Arc::new(Mutex::new(Some(first))),
             server,
             orders: orders.clone(),
             refusing: refusing.clone(),
             connections: connections.clone(),
             slowness: slowness.each_ref().map(watch::Sender::subscribe),
         };
-        let acceptor = tokio::spawn(accept(listener, way));
+        let acceptor = tokio::spawn(accept(listener, first, way));
         Ok(Self { address, orders, refusing, connections, slowness, acceptor })
     }
 
@@ -138,8 +137,6 @@ impl Drop for Relay {
 /// Where connections lead, and what becomes of them.
 #[derive(Clone)]
 struct Way {
-    /// Where the first connection leads.
-    first: Arc<Mutex<Option<String>>>,
     server: String,
     orders: broadcast::Sender<Order>,
     refusing: Arc<AtomicBool>,
@@ -147,21 +144,22 @@ struct Way {
     slowness: [watch::Receiver<Slowness>; 2],
 }
 
-async fn accept(listener: TcpListener, way: Way) {
+/// Carries the first connection to a server of its own.
+async fn accept(listener: TcpListener, first: String, way: Way) {
+    let mut first = Some(first);
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         if !way.refusing.load(Ordering::SeqCst) {
             way.connections.fetch_add(1, Ordering::SeqCst);
-            connections.spawn(carry(client, way.clone(), way.orders.subscribe()));
+            let server = first.take().unwrap_or_else(|| way.server.clone());
+            connections.spawn(carry(client, server, way.clone(), way.orders.subscribe()));
         }
         while connections.try_join_next().is_some() {}
     }
 }
 
 /// Carries one connection until an end closes it, or an order does.
-async fn carry(client: TcpStream, way: Way, mut orders: broadcast::Receiver<Order>) {
-    let first = way.first.lock().ok().and_then(|mut first| first.take());
-    let server = first.unwrap_or(way.server);
+async fn carry(client: TcpStream, server: String, way: Way, mut orders: broadcast::Receiver<Order>) {
     // As late as they come, the bytes are to go on at once.
     let _ = client.set_nodelay(true);
     let Ok(server) = TcpStream::connect(server).await else { return };

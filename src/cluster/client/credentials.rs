@@ -9,7 +9,7 @@ use kube::{
     Config,
     client::{Body, ConfigExt, middleware::AuthLayer},
 };
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::{
     sync::Arc,
     task::{Context, Poll},
@@ -66,12 +66,12 @@ impl Credentials {
 
     /// Whether a program hands them out again. One that hands out a certificate does not: that belongs to the connection.
     pub(super) fn can_be_renewed(&self) -> bool {
-        self.config.auth_info.exec.is_some() && self.state().layer.is_some()
+        self.config.auth_info.exec.is_some() && self.state.lock().layer.is_some()
     }
 
     /// The server refused those that had been renewed so often. Has the program called, if it is time.
     fn refused(&self, renewals: u64) {
-        if self.can_be_renewed() && self.state().begin_call(renewals, Instant::now()) {
+        if self.can_be_renewed() && self.state.lock().begin_call(renewals, Instant::now()) {
             tokio::spawn(self.clone().renew());
         }
     }
@@ -90,18 +90,14 @@ impl Credentials {
         };
         match called {
             Ok(Ok(Some(layer))) => {
-                self.state().end_call(Some(layer));
+                self.state.lock().end_call(Some(layer));
                 return;
             }
             Ok(Ok(None)) => tracing::warn!(plugin, "no token among the new credentials"),
             Ok(Err(error)) => tracing::warn!(plugin, error = super::chain(&error), "no new credentials"),
             Err(error) => tracing::warn!(plugin, %error, "no new credentials"),
         }
-        self.state().end_call(None);
-    }
-
-    fn state(&self) -> MutexGuard<'_, CredentialsState> {
-        self.state.lock()
+        self.state.lock().end_call(None);
     }
 }
 
@@ -160,7 +156,7 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (inner, credentials) = (self.inner.clone(), self.credentials.clone());
         let (layer, renewals) = {
-            let state = credentials.state();
+            let state = credentials.state.lock();
             (state.layer.clone(), state.renewals)
         };
         Box::pin(async move {

@@ -44,6 +44,15 @@ const WINDOW: RangeInclusive<usize> = 256 << 10..=4 << 20;
 /// Streams whose windows fit into the one of the connection: three watches, and some requests beside them.
 const STREAMS: u32 = 6;
 
+/// How a connection is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keeping {
+    /// Bytes that each stream may hold and nobody has read.
+    window: u32,
+    /// Between the answer to one PING and the next.
+    ping_every: Duration,
+}
+
 /// Why a connection is to be left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
@@ -99,15 +108,6 @@ impl Keeping {
 impl Loss {
     /// How long a PING may stay without an answer.
     pub const TIMEOUT: Duration = Duration::from_millis(PING_STEP.as_millis() as u64 * PING_STEPS as u64);
-}
-
-/// How a connection is kept.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Keeping {
-    /// Bytes that each stream may hold and nobody has read.
-    window: u32,
-    /// Between the answer to one PING and the next.
-    ping_every: Duration,
 }
 
 /// Takes up an HTTP/2 connection, and keeps it up in the background.

@@ -4,7 +4,7 @@
 //! answer for longer than usual, or right after, may have been on its way for as long.
 
 use crate::model::Stamp;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::{
     sync::atomic::{
         AtomicU8, AtomicU64,
@@ -101,7 +101,7 @@ impl LinkHealth {
         self.waiting.store(NEVER, Relaxed);
         self.slow.store(0, Relaxed);
         self.bound_nanos.store(NEVER, Relaxed);
-        *self.usual() = Usual::since(at);
+        *self.usual.lock() = Usual::since(at);
         self.proven.store(if protocol == Protocol::Http2 { at.as_nanos() } else { NEVER }, Release);
     }
 
@@ -128,7 +128,7 @@ impl LinkHealth {
             // All that the server had sent before the PING came to it has come before the answer.
             self.proven.store(sent.as_nanos(), Release);
         }
-        let usual = self.usual().add(took, at);
+        let usual = self.usual.lock().add(took, at);
         self.bound_nanos.store((usual + usual / 4 + SLACK).as_nanos() as u64, Relaxed);
     }
 
@@ -161,10 +161,6 @@ impl LinkHealth {
         let slow = self.slow.load(Relaxed);
         let was_slow = slow != 0 && at.since(Stamp::from_nanos(slow)) < DRAIN;
         (is_waiting || was_slow).then(|| self.complete_through())
-    }
-
-    fn usual(&self) -> MutexGuard<'_, Usual> {
-        self.usual.lock()
     }
 }
 

@@ -176,13 +176,14 @@ mod tests {
         let condition = |kind: &str, status: &str| messages::PodCondition { kind: kind.into(), status: status.into() };
         let ip = |ip: &str| messages::PodIp { ip: ip.into() };
         let pod = messages::Pod {
-            metadata: messages::LabelledMeta {
+            metadata: wire::ObjectMeta {
                 name: "cart-1".into(),
                 namespace: "shop".into(),
                 uid: "u".into(),
                 resource_version: "7".into(),
                 deletion_timestamp: Some(wire::Time { seconds: 1 }),
                 labels: [("app".into(), "cart".into()), ("empty".into(), String::new())].into(),
+                ..wire::ObjectMeta::default()
             },
             spec: Some(messages::PodSpec {
                 init_containers: vec![container("setup", None), container("proxy", Some("Always"))],

@@ -129,7 +129,7 @@ pub fn entry(message: &[u8]) -> Result<(&[u8], &[u8]), MessageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cluster::wire, simulator::messages};
+    use crate::cluster::wire;
     use proptest::prelude::*;
     use prost::Message;
 
@@ -167,7 +167,7 @@ mod tests {
 
         #[test]
         fn entries_of_maps_are_read_as_they_were_written(key in ".*", value in ".*") {
-            let mut meta = messages::LabelledMeta::default();
+            let mut meta = wire::ObjectMeta::default();
             meta.labels.insert(key.clone(), value.clone());
             let bytes = meta.encode_to_vec();
             let field = Fields::of(&bytes).next().expect("a field").expect("whole");

@@ -7,8 +7,8 @@ use super::catalogue::{APPLICATIONS, Application, METRICS_PORT_NAME, PORT, PORT_
 use crate::simulator::object::{fresh_uid, name_suffix, set_ready};
 use crate::simulator::store::Store;
 use crate::{
-    cluster::wire::Time,
-    simulator::messages::{Container, ContainerPort, LabelledMeta, Pod, PodIp, PodSpec, PodStatus},
+    cluster::wire::{ObjectMeta, Time},
+    simulator::messages::{Container, ContainerPort, Pod, PodIp, PodSpec, PodStatus},
 };
 use rand::{RngExt, rngs::StdRng};
 use std::{
@@ -210,12 +210,12 @@ impl Workload {
         let mut labels = self.application.selector();
         labels.insert("pod-template-hash".to_owned(), self.revision.clone());
         cluster.store.apply(Pod {
-            metadata: LabelledMeta {
+            metadata: ObjectMeta {
                 name: name.clone(),
                 namespace: self.application.namespace.to_owned(),
                 uid: fresh_uid(&mut cluster.rng),
                 labels,
-                ..LabelledMeta::default()
+                ..ObjectMeta::default()
             },
             spec: Some(PodSpec {
                 containers: vec![Container {

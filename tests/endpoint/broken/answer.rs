@@ -2,7 +2,7 @@
 
 use endpointlag::{
     cluster::wire::{List, ListMeta, MAGIC, ObjectMeta, Status},
-    simulator::messages::{LabelledMeta, Pod, RawExtension, Unknown, WatchEvent},
+    simulator::messages::{Pod, RawExtension, Unknown, WatchEvent},
 };
 use prost::Message;
 use std::io;
@@ -79,12 +79,12 @@ pub fn listed() -> Answer {
 
 /// A pod that is listed.
 pub fn pod(uid: &str) -> Pod {
-    let metadata = LabelledMeta {
+    let metadata = ObjectMeta {
         name: "web".to_owned(),
         namespace: "shop".to_owned(),
         uid: uid.to_owned(),
         resource_version: "7".to_owned(),
-        ..LabelledMeta::default()
+        ..ObjectMeta::default()
     };
     Pod { metadata, ..Pod::default() }
 }
