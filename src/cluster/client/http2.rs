@@ -271,12 +271,16 @@ mod tests {
     use tokio::io::{DuplexStream, duplex};
     use tower::Service;
 
+    /// Time that passes as soon as nothing else happens.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
     async fn connected(io: DuplexStream, health: &Arc<LinkHealth>) -> (Requests, watch::Receiver<Option<Lost>>) {
         connect(io, Keeping::one_of(1), health.clone(), Clock::start()).await.expect("HTTP/2")
     }
 
     async fn loss(losses: &mut watch::Receiver<Option<Lost>>) -> Loss {
-        losses.wait_for(Option::is_some).await.expect("carried").expect("is some").cause
+        let loss = tokio::time::timeout(PATIENCE, losses.wait_for(Option::is_some)).await.expect("lost in time");
+        loss.expect("carried").expect("is some").cause
     }
 
     fn request() -> Request<kube::client::Body> {
