@@ -276,17 +276,21 @@ function(config)
         panel.timeseries(
           'Round trip of a PING',
           |||
-            How long the last HTTP/2 PING on the connection of each watch took, on the daemon that does worst. Zero over HTTP/1.1.
+            How long the last HTTP/2 PING on the connection of each watch took, on the daemon that does worst, and what it may
+            take before what is read meanwhile is censored. Zero over HTTP/1.1.
 
             When this rises: the API server is busy, or the network is slow. Delays do not grow by it, since all watches share the connection.
           |||,
           's',
-          [query.series(watch('max', own('endpointlag_watch_ping_seconds')), '{{resource}}')],
+          [
+            query.series(watch('max', own('endpointlag_watch_ping_seconds')), '{{resource}}'),
+            query.series(watch('max', own('endpointlag_watch_ping_bound_seconds')), '{{resource}}, bound'),
+          ],
         ),
         panel.timeseries(
           'Slow PINGs',
           |||
-            HTTP/2 PINGs that took much longer than usual: by more than 100 ms and a quarter of the quickest of the last seconds.
+            HTTP/2 PINGs that took longer than their bound: a quarter more than the quickest of the last seconds, and 25 to 100 ms.
 
             When there are some: what was read meanwhile is censored. Look at the load of the API server, and at what lies between.
           |||,

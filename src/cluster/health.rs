@@ -2,6 +2,7 @@
 
 mod failure;
 mod link;
+mod round_trips;
 
 use self::failure::{Failures, Told, Worth};
 pub use self::{

@@ -188,6 +188,9 @@ impl Scrape {
         each(&metric::WATCH_PING, &|all| {
             all.iter().map(|watch| watch.link.ping()).max().unwrap_or_default().as_secs_f64()
         })?;
+        each(&metric::WATCH_PING_BOUND, &|all| {
+            all.iter().filter_map(|watch| watch.link.ping_bound()).max().unwrap_or_default().as_secs_f64()
+        })?;
         each(&metric::WATCH_SLOW_PINGS, &|all| sum(all, |watch| watch.link.slow_pings()))?;
         each(&metric::WATCH_SYNCED, &|all| f64::from(u8::from(all.iter().all(|watch| watch.is_synced()))))?;
         page.family(&metric::WATCH_RESTARTS, |family| {

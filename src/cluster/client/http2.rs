@@ -27,7 +27,7 @@ use tokio::{
 };
 
 /// Between the answer to one PING and the next on the connection of the only scope, and on that of one of very many.
-const PING_EVERY: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(1);
+const PING_EVERY: RangeInclusive<Duration> = Duration::from_millis(25)..=Duration::from_secs(1);
 
 /// How long an answer may take, counted in steps: while this process does not run, only one of them passes.
 const PING_STEP: Duration = Duration::from_millis(200);

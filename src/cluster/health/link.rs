@@ -3,6 +3,7 @@
 //! A connection that is slow for a while, or carries nothing any more, does not say so. PINGs do: what is read while one waits for its
 //! answer for longer than usual, or right after, may have been on its way for as long.
 
+use super::round_trips::RoundTrips;
 use crate::model::Stamp;
 use parking_lot::Mutex;
 use std::{
@@ -12,13 +13,6 @@ use std::{
     },
     time::Duration,
 };
-
-/// How much longer than usual a PING may take, and a quarter of the usual besides. Beside three builds on two cores one PING in twenty takes
-/// 60 ms and one in a hundred 115 ms, and each that is too slow ends the changes of half a second censored.
-const SLACK: Duration = Duration::from_millis(100);
-
-/// The quickest PING of the last one to two times this long says what is usual.
-const USUAL: Duration = Duration::from_secs(8);
 
 /// How long after a slow answer what was delayed with it may still be read.
 const DRAIN: Duration = Duration::from_millis(100);
@@ -50,16 +44,7 @@ pub struct LinkHealth {
     bound_nanos: AtomicU64,
     ping_nanos: AtomicU64,
     slow_pings: AtomicU64,
-    usual: Mutex<Usual>,
-}
-
-/// The quickest round trip of some seconds.
-#[derive(Debug)]
-struct Usual {
-    /// Since when the current one counts.
-    since: Stamp,
-    current: Duration,
-    before: Duration,
+    round_trips: Mutex<RoundTrips>,
 }
 
 // === impl Protocol ===
@@ -89,7 +74,7 @@ impl Default for LinkHealth {
             bound_nanos: AtomicU64::new(NEVER),
             ping_nanos: AtomicU64::new(0),
             slow_pings: AtomicU64::new(0),
-            usual: Mutex::new(Usual::since(Stamp::default())),
+            round_trips: Mutex::new(RoundTrips::since(Stamp::default())),
         }
     }
 }
@@ -101,7 +86,7 @@ impl LinkHealth {
         self.waiting.store(NEVER, Relaxed);
         self.slow.store(0, Relaxed);
         self.bound_nanos.store(NEVER, Relaxed);
-        *self.usual.lock() = Usual::since(at);
+        *self.round_trips.lock() = RoundTrips::since(at);
         self.proven.store(if protocol == Protocol::Http2 { at.as_nanos() } else { NEVER }, Release);
     }
 
@@ -128,13 +113,19 @@ impl LinkHealth {
             // All that the server had sent before the PING came to it has come before the answer.
             self.proven.store(sent.as_nanos(), Release);
         }
-        let usual = self.usual.lock().add(took, at);
-        self.bound_nanos.store((usual + usual / 4 + SLACK).as_nanos() as u64, Relaxed);
+        let bound = self.round_trips.lock().add(took, at);
+        self.bound_nanos.store(bound.as_nanos() as u64, Relaxed);
     }
 
     /// The last round trip of a PING; zero where there was none.
     pub fn ping(&self) -> Duration {
         Duration::from_nanos(self.ping_nanos.load(Relaxed))
+    }
+
+    /// What a PING may take; `None` before the first answer on a connection.
+    pub fn ping_bound(&self) -> Option<Duration> {
+        let bound = self.bound_nanos.load(Relaxed);
+        (bound != NEVER).then(|| Duration::from_nanos(bound))
     }
 
     /// PINGs that took much longer than usual.
@@ -161,23 +152,6 @@ impl LinkHealth {
         let slow = self.slow.load(Relaxed);
         let was_slow = slow != 0 && at.since(Stamp::from_nanos(slow)) < DRAIN;
         (is_waiting || was_slow).then(|| self.complete_through())
-    }
-}
-
-// === impl Usual ===
-
-impl Usual {
-    fn since(since: Stamp) -> Self {
-        Self { since, current: Duration::MAX, before: Duration::MAX }
-    }
-
-    /// With a round trip more, which ended at `at`.
-    fn add(&mut self, round_trip: Duration, at: Stamp) -> Duration {
-        if at.since(self.since) >= USUAL {
-            *self = Self { since: at, current: Duration::MAX, before: self.current };
-        }
-        self.current = self.current.min(round_trip);
-        self.current.min(self.before)
     }
 }
 
