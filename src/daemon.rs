@@ -127,7 +127,7 @@ impl Readers {
         let made = match tokio::time::timeout(SLOW, &mut making).await {
             Ok(made) => made,
             Err(_) => {
-                tracing::warn!(plugin, "still waiting for credentials; nothing is measured before");
+                tracing::warn!(plugin, "still waiting for credentials; nothing is measured until then");
                 making.await
             }
         };
@@ -268,7 +268,7 @@ impl Daemon {
             let _ = tokio::join!(OptionFuture::from(samples), OptionFuture::from(hdr_log));
         };
         if tokio::time::timeout(FINISH, finish).await.is_err() {
-            tracing::warn!("not all of --samples or --hdr-log could be written before the end");
+            tracing::warn!("could not write all of --samples or --hdr-log before the end");
         }
     }
 }

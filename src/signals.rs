@@ -106,7 +106,7 @@ impl Watcher {
                 let format = self.format;
                 // If it does not start, the process ends without a word.
                 let _ = thread::Builder::new().spawn(move || {
-                    format.say_fatal("ending by force: a file, a volume or a pipe takes or gives nothing any more");
+                    format.say_fatal("ending by force: a file, a volume or a pipe blocks");
                 });
                 tokio::time::sleep(LAST_WORDS).await;
                 1

@@ -85,7 +85,7 @@ pub enum RequestError {
         retry_after: Option<Duration>,
     },
     /// An answer of somebody else, such as the login page of a proxy.
-    #[error("not the API server but something else answers at {url}: {content_type}: {beginning}")]
+    #[error("something other than the API server answers at {url}: {content_type}: {beginning}")]
     Foreign {
         /// Where the API server was looked for.
         url: String,
@@ -121,7 +121,7 @@ pub struct Scope {
 /// Which protocol the watches use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum WatchProtocol {
-    /// HTTP/2 where the server offers it.
+    /// HTTP/2 if the server offers it.
     Auto,
     /// HTTP/1.1, with a connection for each watch.
     Http1,

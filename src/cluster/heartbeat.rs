@@ -117,7 +117,7 @@ impl Heartbeat {
         }
         self.logged.store(at.as_nanos(), Relaxed);
         let seconds = late.as_secs_f64();
-        tracing::warn!(seconds, "this process did not run: changes of that time end censored");
+        tracing::warn!(seconds, "this process did not run: changes in this time end censored");
     }
 }
 

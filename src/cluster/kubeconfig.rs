@@ -52,7 +52,7 @@ pub enum KubeconfigError {
         cause: String,
     },
     /// A context was neither given nor chosen in the file.
-    #[error("the kubeconfig {file} has no current-context; choose one by --context: {}", listed(known))]
+    #[error("the kubeconfig {file} has no current-context; choose one with --context: {}", listed(known))]
     NoContext {
         /// Which file.
         file: String,

@@ -51,7 +51,7 @@ pub enum ObjectError {
     },
     /// The EndpointSlice controller cannot read the address either, and writes what the API server refuses. The rest of the pod is
     /// used.
-    #[error("pod {namespace}/{name} has the address {address:?}, which is none")]
+    #[error("pod {namespace}/{name} has the invalid address {address:?}")]
     BadAddress {
         /// The pod's namespace.
         namespace: String,

@@ -214,7 +214,7 @@ impl Watch {
             if *streams_lists {
                 match self.ask(connection, None).await {
                     Err(RequestError::Refused { status, message, .. }) if lacks_streaming(status) => {
-                        tracing::info!(watch = %self.health, %status, message, "lists in pages: no streamed lists here");
+                        tracing::info!(watch = %self.health, %status, message, "the API server does not stream lists: listing in pages");
                         *streams_lists = false;
                     }
                     answer => return Ok(answer.map_err(End::from)),

@@ -84,7 +84,7 @@ impl LineWriter {
             return;
         }
         match self.open_file() {
-            Ok(()) => tracing::info!(output = %self.target, "opened anew"),
+            Ok(()) => tracing::info!(output = %self.target, "reopened"),
             Err(error) => self.complain(&error),
         }
     }

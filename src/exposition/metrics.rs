@@ -70,11 +70,11 @@ pub struct HttpCounts {
 pub enum Histograms {
     /// Classic buckets for each Service.
     Classic,
-    /// Native buckets for each Service, where the scrape asks for protobuf.
+    /// Native buckets for each Service, if the scrape asks for protobuf.
     Native,
-    /// Both.
+    /// Both for each Service.
     Both,
-    /// Both, for the cluster as a whole.
+    /// Both, for the whole cluster only.
     ClusterOnly,
 }
 

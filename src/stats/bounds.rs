@@ -14,19 +14,19 @@ pub struct Bounds {
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum BoundsError {
     /// Not a number.
-    #[error("{0:?} is no number of seconds")]
+    #[error("{0:?} is not a number of seconds")]
     NotANumber(String),
     /// Outside what can be measured.
-    #[error("{0} s is no bucket bound: it must lie between a microsecond and an hour")]
+    #[error("{0} s is not a valid bucket bound: it must be between a microsecond and an hour")]
     OutOfRange(f64),
     /// Not ascending.
-    #[error("{1} s does not lie above {0} s: bucket bounds must ascend")]
+    #[error("{1} s is not above {0} s: bucket bounds must ascend")]
     NotAscending(f64, f64),
     /// More than a Prometheus should be given.
     #[error("{0} buckets are more than 50: each is a series per Service and kind of change")]
     TooMany(usize),
     /// None at all.
-    #[error("there must be one bucket bound at least")]
+    #[error("there must be at least one bucket bound")]
     None,
 }
 

@@ -79,7 +79,7 @@ impl Credentials {
     async fn renew(self) {
         let config = self.config.clone();
         let plugin = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
-        tracing::info!(plugin, "the API server takes the credentials no more: asking for new ones");
+        tracing::info!(plugin, "the API server no longer accepts the credentials: requesting new ones");
         let mut call = tokio::task::spawn_blocking(move || config.auth_layer());
         let called = match tokio::time::timeout(TIMEOUT, &mut call).await {
             Ok(called) => called,
@@ -93,9 +93,9 @@ impl Credentials {
                 self.state.lock().end_call(Some(layer));
                 return;
             }
-            Ok(Ok(None)) => tracing::warn!(plugin, "no token among the new credentials"),
-            Ok(Err(error)) => tracing::warn!(plugin, error = super::chain(&error), "no new credentials"),
-            Err(error) => tracing::warn!(plugin, %error, "no new credentials"),
+            Ok(Ok(None)) => tracing::warn!(plugin, "the new credentials have no token"),
+            Ok(Err(error)) => tracing::warn!(plugin, error = super::chain(&error), "cannot get new credentials"),
+            Err(error) => tracing::warn!(plugin, %error, "cannot get new credentials"),
         }
         self.state.lock().end_call(None);
     }

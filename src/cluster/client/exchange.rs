@@ -97,7 +97,7 @@ impl Exchange {
                 Err(self.unreachable(format!("an answer of more than {longest} bytes")))
             }
             Ok(Err(error)) => Err(self.unreachable(chain(&*error))),
-            Err(_) => Err(self.unreachable(format!("half an answer within {} s", TIMEOUT.as_secs()))),
+            Err(_) => Err(self.unreachable(format!("the answer was not complete within {} s", TIMEOUT.as_secs()))),
         }
     }
 
@@ -152,7 +152,7 @@ mod tests {
         let error = ask(head, b"<html>\n\x1b[31mlog in".to_vec()).await.expect_err("no answer").to_string();
         assert_eq!(
             error,
-            "not the API server but something else answers at https://server/: text/html: <html>  [31mlog in"
+            "something other than the API server answers at https://server/: text/html: <html>  [31mlog in"
         );
     }
 

@@ -117,7 +117,7 @@ impl Link {
             SAID.call_once(|| {
                 tracing::warn!(
                     server,
-                    "{why}: each watch has an HTTP/1.1 connection of its own, and one that lags is not noticed"
+                    "{why}: each watch has its own HTTP/1.1 connection, and the daemon cannot detect a slow one"
                 );
             });
         }

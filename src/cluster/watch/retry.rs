@@ -55,7 +55,7 @@ impl Retry {
         }
         let why = failure.map_or_else(|| restart.as_str().to_owned(), |failure| failure.to_string());
         let (times, sound) = (self.lost, SOUND.as_secs());
-        Some(Failure::new(format!("the watch does not hold: the last {times} ended within {sound} s ({why})")))
+        Some(Failure::new(format!("the watch keeps ending: the last {times} ended within {sound} s ({why})")))
     }
 
     /// How long to wait now, if the server asks to be left alone for `asked`.
@@ -106,7 +106,7 @@ mod tests {
         }
         retry.ended(Some(SOUND / 2));
         assert_eq!(retry.proof(), SOUND);
-        assert_eq!(doubt(&retry).as_deref(), Some("the watch does not hold: the last 3 ended within 5 s (closed)"));
+        assert_eq!(doubt(&retry).as_deref(), Some("the watch keeps ending: the last 3 ended within 5 s (closed)"));
         let malformed = Some(Failure::new("no sense"));
         assert_eq!(retry.doubt(false, Restart::Malformed, malformed.clone()), malformed, "it says enough");
         assert_ne!(retry.doubt(true, Restart::Malformed, malformed.clone()), malformed);

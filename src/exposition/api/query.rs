@@ -10,10 +10,10 @@ use std::{borrow::Cow, collections::BTreeMap, str::FromStr};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// A parameter that this path does not have.
-    #[error("there is no parameter {0:?} here")]
+    #[error("unknown parameter {0:?}")]
     Unknown(String),
-    /// A parameter that stands twice.
-    #[error("the parameter {0:?} stands there twice")]
+    /// A parameter that is given twice.
+    #[error("the parameter {0:?} is given twice")]
     Twice(String),
     /// A value that is none of those that there are.
     #[error("{name}={value:?}: write one of {choices}")]
@@ -38,7 +38,7 @@ pub enum QueryError {
         most: usize,
     },
     /// A Service is named by two parameters.
-    #[error("namespace and service name a Service together: write both")]
+    #[error("a Service needs both namespace and service")]
     Halved,
 }
 

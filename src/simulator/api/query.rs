@@ -190,7 +190,7 @@ fn number(name: &str, value: &str) -> Result<Option<u64>, Failure> {
         return Ok(None);
     }
     let parsed = value.parse();
-    parsed.map(Some).map_err(|_| Failure::bad_request(format!("{name} is no number: {value:?}")))
+    parsed.map(Some).map_err(|_| Failure::bad_request(format!("{name} is not a number: {value:?}")))
 }
 
 fn truth(name: &str, value: &str) -> Result<Option<bool>, Failure> {
