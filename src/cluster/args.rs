@@ -1,4 +1,4 @@
-//! Flags of what is watched, and how.
+//! Flags for the part of the cluster to watch, and for the way to watch it.
 
 use super::{
     client::WatchProtocol,
@@ -46,7 +46,7 @@ pub struct Args {
     shard: String,
 }
 
-/// How it is watched.
+/// How to watch it.
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct WatchArgs {
@@ -59,18 +59,18 @@ pub struct WatchArgs {
     watch_protocol: WatchProtocol,
 }
 
-/// The part of a cluster to measure, checked.
+/// The checked settings for the part of a cluster to measure.
 #[derive(Clone, Debug)]
 pub struct ScopeSettings {
-    /// Namespaces to measure; none for the whole cluster.
+    /// Namespaces to measure; empty for the whole cluster.
     pub namespaces: Vec<String>,
     /// Namespaces to exclude when the whole cluster is measured.
     pub excluded: Vec<String>,
-    /// The share of this daemon.
+    /// This daemon's share of the namespaces.
     pub shard: Shard,
 }
 
-/// How a cluster is watched, checked.
+/// The checked settings for the way to watch a cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct WatchSettings {
     /// How long a watch may receive nothing.
