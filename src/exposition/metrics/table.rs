@@ -1,4 +1,5 @@
-//! Every metric there is, but for those of the process: name, kind, labels, meaning. The table of docs/metrics.md is held against this one.
+//! All metrics except those of the process: name, type, labels, help text. A test compares this table with that of
+//! docs/metrics.md.
 
 use prometheus::proto::MetricType;
 
@@ -18,7 +19,7 @@ pub struct Metric {
 /// How a metric behaves over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Only rises.
+    /// The type of a metric.
     Counter,
     /// Rises and falls.
     Gauge,
