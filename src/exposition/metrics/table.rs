@@ -8,22 +8,22 @@ use prometheus::proto::MetricType;
 pub struct Metric {
     /// Its name, in base units.
     pub name: &'static str,
-    /// What it counts like.
+    /// Its type.
     pub kind: Kind,
     /// Names of its labels.
     pub labels: &'static [&'static str],
-    /// What it means.
+    /// Its help text.
     pub help: &'static str,
 }
 
-/// How a metric behaves over time.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The type of a metric.
+    /// A value that only increases.
     Counter,
-    /// Rises and falls.
+    /// A value that increases and decreases.
     Gauge,
-    /// Counts by size.
+    /// Counts by bucket.
     Histogram,
 }
 
