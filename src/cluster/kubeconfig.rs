@@ -142,10 +142,10 @@ impl KubeconfigError {
 // === impl Choice ===
 
 impl Choice {
-    /// Finds the cluster: `--kubeconfig`, else `KUBECONFIG`, else `~/.kube/config`, else the pod's ServiceAccount.
+    /// Finds the cluster. The first that exists wins: `--kubeconfig`, `KUBECONFIG`, `~/.kube/config`, the pod's ServiceAccount.
     ///
     /// # Errors
-    /// If there is none, or it cannot be used.
+    /// If there is no configuration, or it cannot be used.
     pub async fn find(&self) -> Result<Found, KubeconfigError> {
         let surroundings = Surroundings {
             kubeconfig: env::var_os("KUBECONFIG"),
@@ -204,7 +204,7 @@ impl Choice {
             return Err(dangling("cluster", &context.cluster));
         }
         let mut plugin = None;
-        // None at all is anonymous, as for kubectl; one that is missing would be too, by mistake.
+        // A context without a user is anonymous, as for kubectl. A context whose user is missing would become anonymous by mistake.
         if let Some(user) = context.user.as_deref().filter(|user| !user.is_empty()) {
             let Some(named) = kubeconfig.auth_infos.iter().find(|named| named.name == user) else {
                 return Err(dangling("user", user));
@@ -229,7 +229,7 @@ impl Choice {
 // === impl Files ===
 
 impl Files {
-    /// All of them as one, and their names.
+    /// All files merged into one kubeconfig, and their names.
     fn read(&self) -> Result<(Kubeconfig, String), KubeconfigError> {
         let mut merged: Option<Kubeconfig> = None;
         for path in &self.paths {
@@ -254,7 +254,7 @@ impl Files {
 // === impl Surroundings ===
 
 impl Surroundings {
-    /// Whether a command can be started, as far as its file tells.
+    /// Whether a command can be started, as far as its file shows.
     fn has_program(&self, command: &str) -> bool {
         if command.contains(is_separator) {
             return Path::new(command).is_file();
@@ -271,7 +271,7 @@ fn home_file(surroundings: &Surroundings) -> String {
     }
 }
 
-/// Why a file was not read, without its name, which is said already.
+/// Why a file was not read, without its name, because the error message already has it.
 fn cause(error: &kube::config::KubeconfigError) -> String {
     match error {
         kube::config::KubeconfigError::ReadConfig(error, _) => error.to_string(),
@@ -280,7 +280,7 @@ fn cause(error: &kube::config::KubeconfigError) -> String {
     }
 }
 
-/// Errors of YAML show the lines around the place.
+/// The first line of an error. YAML errors also contain the lines around the error in the file.
 fn first_line(text: &str) -> String {
     text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
 }

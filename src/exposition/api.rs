@@ -1,7 +1,7 @@
 //! The JSON of `/api/v1/`: queries and their answers.
 //!
-//! Durations are numbers of seconds, times are RFC 3339 in UTC. A malformed query is an error, so that nobody gets the answer to
-//! a different question.
+//! Durations are numbers of seconds, times are RFC 3339 in UTC. A malformed query is an error, so that users do not get the
+//! answer to a different question.
 
 mod changes;
 mod histogram;

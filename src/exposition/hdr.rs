@@ -1,7 +1,7 @@
 //! HDR histograms in formats that other HdrHistogram tools read: V2 with DEFLATE in base64, and percentiles as text.
 //!
-//! Values are whole units of 2^-20 s. Value `v` means a delay in `(v, v + 1]` units, so a value that is read back is at most `(v
-//! + 1) / 2^20` seconds. With these formats the tools can merge histograms of several daemons without losing a count.
+//! Values are whole units of 2^-20 s. Value `v` means a delay in `(v, v + 1]` units, so a value that is read back is at most
+//! `(v + 1) / 2^20` seconds. With these formats the tools can merge histograms of several daemons without losing a count.
 
 use crate::stats::{UNITS_PER_SECOND, duration};
 use base64::{Engine, engine::general_purpose::STANDARD};
