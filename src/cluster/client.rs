@@ -215,7 +215,7 @@ impl ApiClient {
     /// Sends a review, which the server creates, answers and does not store.
     ///
     /// # Errors
-    /// If the server does not answer, or answers with something else than a review.
+    /// If the server does not answer, or answers with something other than a review.
     pub async fn review<R>(&self, review: &R) -> Result<R, RequestError>
     where
         R: kube::Resource<DynamicType = ()> + Serialize + DeserializeOwned,

@@ -50,7 +50,7 @@ impl Connection {
     /// Opens a watch. `from` is the version to resume from; `None` requests a streamed list first.
     ///
     /// # Errors
-    /// If the server does not answer, or answers with something else than a watch.
+    /// If the server does not answer, or answers with something other than a watch.
     pub async fn watch(&self, scope: &Scope, from: Option<u64>, timeout: Duration) -> Result<Body, RequestError> {
         let parameters = params::WatchParams {
             field_selector: scope.field_selector.clone(),
@@ -68,7 +68,7 @@ impl Connection {
     /// A page of a list.
     ///
     /// # Errors
-    /// If the server does not answer, or answers with something else than a list.
+    /// If the server does not answer, or answers with something other than a list.
     pub async fn page(&self, scope: &Scope, token: Option<&str>) -> Result<Bytes, RequestError> {
         let parameters = params::ListParams {
             field_selector: scope.field_selector.clone(),
@@ -82,7 +82,7 @@ impl Connection {
     /// The current version of the resource, from a consistent list of one object.
     ///
     /// # Errors
-    /// If the server does not answer, or answers with something else than a list.
+    /// If the server does not answer, or answers with something other than a list.
     pub async fn current_version(&self, scope: &Scope) -> Result<u64, RequestError> {
         let parameters =
             params::ListParams { field_selector: scope.field_selector.clone(), limit: Some(1), ..Default::default() };
