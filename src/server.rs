@@ -54,10 +54,10 @@ pub struct ServerSettings {
 /// Who may ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Auth {
-    /// Everybody.
+    /// Everyone.
     #[default]
     None,
-    /// Whom the API server allows to.
+    /// Users that the API server allows.
     Kubernetes,
 }
 

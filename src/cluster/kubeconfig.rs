@@ -1,4 +1,4 @@
-//! Which cluster is measured: found as kubectl finds it, with errors that name the file and what is wrong in it.
+//! Finds the cluster to measure as kubectl does. Its errors name the file and the problem in it.
 
 use super::client::chain;
 use kube::{
@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf, is_separator},
 };
 
-/// What a user chose: flags, as kubectl has them.
+/// The flags that select a cluster, as in kubectl.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
     /// `--kubeconfig`.
@@ -23,27 +23,27 @@ pub struct Choice {
 /// A cluster that was found.
 #[derive(Debug)]
 pub struct Found {
-    /// How to reach it.
+    /// The configuration to connect with.
     pub config: Config,
-    /// The program that hands out the user's credentials, if one does. It is called when a client is made.
+    /// The program that issues the user's credentials, if any. It is called when a client is created.
     pub plugin: Option<String>,
-    /// Where that is from; `None` for the ServiceAccount of the pod.
+    /// Name of the file with the configuration; `None` for the ServiceAccount of the pod.
     pub file: Option<String>,
 }
 
-/// No cluster can be measured.
+/// Why no cluster can be measured.
 #[derive(Debug, thiserror::Error)]
 pub enum KubeconfigError {
-    /// Nothing says where one is.
+    /// There is no configuration.
     #[error(
         "no cluster to measure: neither --kubeconfig nor KUBECONFIG is given, {home_file} does not exist, and this is not a pod. \
          `endpointlag demo` needs none"
     )]
     None {
-        /// Where kubectl's own file would be.
+        /// Path of kubectl's default file.
         home_file: String,
     },
-    /// A file cannot be read, or is none.
+    /// A file cannot be read, or is not a kubeconfig.
     #[error("the kubeconfig {file} cannot be read: {cause}")]
     File {
         /// Which file.
@@ -51,15 +51,15 @@ pub enum KubeconfigError {
         /// Why.
         cause: String,
     },
-    /// A context was neither given nor chosen in the file.
-    #[error("the kubeconfig {file} has no current-context; choose one by --context: {}", listed(known))]
+    /// No context is given, and the file has no current context.
+    #[error("the kubeconfig {file} has no current-context; choose one with --context: {}", listed(known))]
     NoContext {
         /// Which file.
         file: String,
         /// The contexts that it has.
         known: Vec<String>,
     },
-    /// A context is named that is not there.
+    /// The file does not have this context.
     #[error("the kubeconfig {file} has no context {name:?}; it has: {}", listed(known))]
     Context {
         /// Which file.
@@ -69,7 +69,7 @@ pub enum KubeconfigError {
         /// The contexts that it has.
         known: Vec<String>,
     },
-    /// The context's cluster or user is not there.
+    /// The context names a cluster or user that the file does not have.
     #[error("the kubeconfig {file} has no {kind} {name:?}, which its context {context:?} names")]
     Dangling {
         /// Which file.
@@ -81,7 +81,7 @@ pub enum KubeconfigError {
         /// The context.
         context: String,
     },
-    /// The program that hands out credentials is not there.
+    /// The program that issues credentials does not exist.
     #[error(
         "the kubeconfig {file} lets {user:?} get credentials from {command:?}, which is not to be found{}",
         hinted(hint.as_deref())
@@ -96,7 +96,7 @@ pub enum KubeconfigError {
         /// What the file says about how to install it.
         hint: Option<String>,
     },
-    /// What the context names cannot be used: an address, a certificate.
+    /// The configuration of the context cannot be used, for instance its URL or certificate.
     #[error("the kubeconfig {file} cannot be used: {cause}")]
     Unusable {
         /// Which file.
@@ -104,15 +104,15 @@ pub enum KubeconfigError {
         /// Why.
         cause: String,
     },
-    /// The pod's own account cannot be used.
+    /// The ServiceAccount of the pod cannot be used.
     #[error("the ServiceAccount of the pod cannot be used: {0}")]
     InCluster(String),
-    /// A context was asked for where there are none.
+    /// A context was given, but there is no kubeconfig.
     #[error("--context {0:?} needs a kubeconfig, and there is none: this is a pod with its own ServiceAccount")]
     ContextInCluster(String),
 }
 
-/// What is looked at beside flags.
+/// The environment: everything besides the flags that selects a cluster.
 struct Surroundings {
     kubeconfig: Option<OsString>,
     home: Option<PathBuf>,
@@ -120,17 +120,17 @@ struct Surroundings {
     in_pod: bool,
 }
 
-/// The files that are read, the first that says something wins.
+/// The files to read. The first one with a value wins.
 struct Files {
     paths: Vec<PathBuf>,
-    /// As KUBECONFIG has it, where some of several may be missing.
+    /// From KUBECONFIG. If it lists several files, some may be missing.
     may_miss: bool,
 }
 
 // === impl KubeconfigError ===
 
 impl KubeconfigError {
-    /// What was found in a file, or in the pod, cannot be used.
+    /// The configuration of a file, or of the pod, cannot be used.
     pub fn unusable(file: Option<String>, cause: String) -> Self {
         match file {
             Some(file) => Self::Unusable { file, cause },
@@ -142,10 +142,10 @@ impl KubeconfigError {
 // === impl Choice ===
 
 impl Choice {
-    /// Finds the cluster: `--kubeconfig`, else `KUBECONFIG`, else `~/.kube/config`, else the pod's ServiceAccount.
+    /// Finds the cluster. The first that exists wins: `--kubeconfig`, `KUBECONFIG`, `~/.kube/config`, the pod's ServiceAccount.
     ///
     /// # Errors
-    /// If there is none, or it cannot be used.
+    /// If there is no configuration, or it cannot be used.
     pub async fn find(&self) -> Result<Found, KubeconfigError> {
         let surroundings = Surroundings {
             kubeconfig: env::var_os("KUBECONFIG"),
@@ -204,7 +204,7 @@ impl Choice {
             return Err(dangling("cluster", &context.cluster));
         }
         let mut plugin = None;
-        // None at all is anonymous, as for kubectl; one that is missing would be too, by mistake.
+        // A context without a user is anonymous, as for kubectl. A context whose user is missing would become anonymous by mistake.
         if let Some(user) = context.user.as_deref().filter(|user| !user.is_empty()) {
             let Some(named) = kubeconfig.auth_infos.iter().find(|named| named.name == user) else {
                 return Err(dangling("user", user));
@@ -229,7 +229,7 @@ impl Choice {
 // === impl Files ===
 
 impl Files {
-    /// All of them as one, and their names.
+    /// All files merged into one kubeconfig, and their names.
     fn read(&self) -> Result<(Kubeconfig, String), KubeconfigError> {
         let mut merged: Option<Kubeconfig> = None;
         for path in &self.paths {
@@ -254,7 +254,7 @@ impl Files {
 // === impl Surroundings ===
 
 impl Surroundings {
-    /// Whether a command can be started, as far as its file tells.
+    /// Whether a command can be started, as far as its file shows.
     fn has_program(&self, command: &str) -> bool {
         if command.contains(is_separator) {
             return Path::new(command).is_file();
@@ -271,7 +271,7 @@ fn home_file(surroundings: &Surroundings) -> String {
     }
 }
 
-/// Why a file was not read, without its name, which is said already.
+/// Why a file was not read, without its name, because the error message already has it.
 fn cause(error: &kube::config::KubeconfigError) -> String {
     match error {
         kube::config::KubeconfigError::ReadConfig(error, _) => error.to_string(),
@@ -280,7 +280,7 @@ fn cause(error: &kube::config::KubeconfigError) -> String {
     }
 }
 
-/// Errors of YAML show the lines around the place.
+/// The first line of an error. YAML errors also contain the lines around the error in the file.
 fn first_line(text: &str) -> String {
     text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
 }

@@ -91,7 +91,7 @@ async fn errors_name_the_file_and_the_cause() {
     for (content, words) in [
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
-        ("contexts: []", "has no current-context; choose one by --context: none"),
+        ("contexts: []", "has no current-context; choose one with --context: none"),
         (&FILE.replace("http://192.0.2.1:8080", "http://[::"), "cannot be used: failed to parse cluster url"),
         (
             &FILE.replace("server: 'http://192.0.2.1:8080'", "server: 'https://a', certificate-authority: ca.crt"),

@@ -11,23 +11,23 @@ use crate::{
 use bytes::Bytes;
 use prost::Message;
 
-/// Label of a slice that names its Service.
+/// Label of a slice with the name of its Service.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
-/// Label of a slice that names who writes it.
+/// Label of a slice with the name of its writer.
 pub const MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
-/// The value of [`MANAGED_BY_LABEL`] on slices of the EndpointSlice controller of Kubernetes, the only one measured.
+/// The value of [`MANAGED_BY_LABEL`] on slices of Kubernetes' EndpointSlice controller, the only one that is measured.
 pub const CONTROLLER: &str = "endpointslice-controller.k8s.io";
 
-/// An endpoint as it came. A slice is written whole whenever one of its endpoints changes: the others are known by their bytes, and
-/// not read again.
+/// An endpoint in encoded form. The controller writes the whole slice when one of its endpoints changes. The unchanged endpoints
+/// are recognised by their bytes, and not decoded again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EncodedEndpoint(Bytes);
 
-/// Reads an encoded `discovery.k8s.io/v1` EndpointSlice that is a part of `frame`, which its endpoints go on to share. Field
-/// numbers are those of [`messages::EndpointSlice`](crate::simulator::messages::EndpointSlice).
+/// Decodes an encoded `discovery.k8s.io/v1` EndpointSlice that is a part of `frame`. Its endpoints keep sharing the memory of the
+/// frame. Field numbers are those of [`messages::EndpointSlice`](crate::simulator::messages::EndpointSlice).
 ///
 /// # Errors
-/// If it is none, or has no identity.
+/// If the bytes are not an EndpointSlice, or the slice has no identity.
 ///
 /// # Panics
 /// If `message` is not a part of `frame`.
@@ -70,7 +70,7 @@ fn read_port(port: wire::EndpointPort) -> EndpointPort {
     }
 }
 
-/// The endpoint, if there is a pod behind it.
+/// The endpoint, if it belongs to a pod.
 fn read_endpoint(endpoint: wire::Endpoint) -> Option<Endpoint> {
     let target = endpoint.target_ref.filter(|target| target.kind == "Pod" && !target.uid.is_empty())?;
     let conditions = endpoint.conditions.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `/api/v1/changes`: single changes, those that are pending and the last that ended.
+//! `/api/v1/changes`: single changes, both pending ones and the last ones that ended.
 
 use super::{
     age,
@@ -14,10 +14,10 @@ use crate::{
 use serde::Serialize;
 use std::cmp::Reverse;
 
-/// Changes of each kind of list in an answer that does not say how many.
+/// Default number of changes in each list of an answer.
 const LIMIT: usize = 100;
 
-/// What is asked for.
+/// The query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangesQuery {
     selection: Selection,
@@ -25,12 +25,12 @@ pub struct ChangesQuery {
     limit: usize,
 }
 
-/// Which come first.
+/// The order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sort {
-    /// The last that began or ended.
+    /// The newest first: those that started or ended last.
     Newest,
-    /// The oldest of the pending, the longest delays of the ended.
+    /// The slowest first: the oldest pending changes, and the longest delays of ended ones.
     Slowest,
 }
 
@@ -38,15 +38,15 @@ enum Sort {
 #[derive(Debug, Serialize)]
 struct Answer<'a> {
     time: String,
-    /// Selected changes that are pending, of which the list holds some.
+    /// Number of selected pending changes. The list may contain fewer.
     pending_total: usize,
     pending: Vec<PendingLine<'a>>,
-    /// Selected changes among the last that ended, of which the list holds some.
+    /// Number of selected changes among the last that ended. The list may contain fewer.
     ended_total: usize,
     ended: Vec<EndedLine<'a>>,
 }
 
-/// What every change has.
+/// The fields of every change.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
     namespace: &'a str,
@@ -64,7 +64,7 @@ struct PendingLine<'a> {
     line: Line<'a>,
     started: String,
     age_seconds: f64,
-    /// Whether it started then. If not it was first seen then, and the age is a lower bound.
+    /// Whether this is the start. If not, the change was first seen then, and its age is a lower bound.
     exact: bool,
 }
 
@@ -73,13 +73,13 @@ struct EndedLine<'a> {
     #[serde(flatten)]
     line: Line<'a>,
     outcome: &'static str,
-    /// Where the delay is known. Of an expired change, its age.
+    /// If the delay is known. For an expired change this is its age.
     #[serde(skip_serializing_if = "Option::is_none")]
     delay_seconds: Option<f64>,
-    /// How much earlier the slice came than the change, where it did.
+    /// How much earlier than the change the slice arrived, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     reordered_seconds: Option<f64>,
-    /// When it started, where the delay is known.
+    /// The start, if the delay is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     started: Option<String>,
     ended: String,
@@ -88,7 +88,7 @@ struct EndedLine<'a> {
 // === impl ChangesQuery ===
 
 impl ChangesQuery {
-    /// Understands a query.
+    /// Parses a query.
     ///
     /// # Errors
     /// If a parameter is unknown or malformed.
@@ -138,7 +138,7 @@ impl<'a> EndedLine<'a> {
             Outcome::Propagated { reordered, .. } => reordered,
             _ => None,
         };
-        // A stamp lies after the clock's origin by more than any delay that it ended.
+        // A stamp is later than the clock's origin by more than any delay that ended at the stamp.
         let started = |delay| crate::model::Stamp::new(ended.at.since_origin().saturating_sub(delay));
         Self {
             line: Line::new(&ended.service, ended.pod.as_ref(), ended.change.as_str()),
@@ -154,7 +154,7 @@ impl<'a> EndedLine<'a> {
 /// The answer, as JSON.
 ///
 /// # Errors
-/// None in practice: all of it can be written as JSON.
+/// None in practice: all values can be written as JSON.
 pub fn changes(now: &Now<Changes>, query: &ChangesQuery) -> serde_json::Result<Vec<u8>> {
     let Changes { pending, recent } = &now.value;
     let selected = |it: &&PendingChange| query.selection.matches(&it.service, it.change);

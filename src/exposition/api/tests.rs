@@ -110,10 +110,10 @@ fn what_cannot_be_understood_is_refused() {
     assert_eq!(error("sort=size").split(':').next(), Some("sort=\"size\""));
     assert_eq!(error("window=2m"), "window=\"2m\": write one of 5m, 1h, start");
     assert_eq!(error("limit=-1"), "limit=\"-1\": write a whole number from 0 to 100000");
-    assert_eq!(error("srot=p99"), "there is no parameter \"srot\" here");
-    assert_eq!(error("q=a&q=b"), "the parameter \"q\" stands there twice");
+    assert_eq!(error("srot=p99"), "unknown parameter \"srot\"");
+    assert_eq!(error("q=a&q=b"), "the parameter \"q\" is given twice");
     let error = HistogramQuery::parse("namespace=shop").expect_err("bad").to_string();
-    assert_eq!(error, "namespace and service name a Service together: write both");
+    assert_eq!(error, "a Service needs both namespace and service");
     assert!(ChangesQuery::parse("limit=10001").is_err());
     assert_eq!(ServicesQuery::parse("q=&window="), ServicesQuery::parse(""), "a form sends empty fields");
 }
