@@ -12,7 +12,7 @@ use endpointlag::{
         decode::{Decoder, ReplayBound, Sink},
         health::WatchHealth,
         heartbeat::Heartbeat,
-        object::{EncodedEndpoint, ObjectError},
+        object::ObjectError,
         queue::{EventReceiver, EventSender, Load, Message},
         shard::Shard,
         watch::Signals,
@@ -49,15 +49,15 @@ struct Whole {
 /// A tracker that knows a cluster, and the next events for it.
 struct Known {
     tracker: Tracker,
-    events: Vec<(Seen, Event<EncodedEndpoint>)>,
+    events: Vec<(Seen, Event)>,
 }
 
 /// Keeps what comes.
 #[derive(Default)]
-struct Events(Vec<(Seen, Event<EncodedEndpoint>)>);
+struct Events(Vec<(Seen, Event)>);
 
 impl Sink for Events {
-    fn event(&mut self, seen: Seen, event: Event<EncodedEndpoint>) {
+    fn event(&mut self, seen: Seen, event: Event) {
         self.0.push((seen, event));
     }
 
@@ -165,7 +165,7 @@ library_benchmark_group!(name = decoding, benchmarks = decode);
 // === Matching alone, where it is worst ===
 
 /// What a watch that brings these frames says.
-fn events(resource: Resource, frames: Vec<Bytes>) -> Vec<(Seen, Event<EncodedEndpoint>)> {
+fn events(resource: Resource, frames: Vec<Bytes>) -> Vec<(Seen, Event)> {
     let (mut decoder, mut events) = (Decoder::new(resource, Shard::WHOLE), Events::default());
     decoder.begin_list(Stamp::default(), &mut events);
     for frame in frames.leak() {
@@ -180,13 +180,13 @@ fn known(size: FleetSize) -> Known {
 }
 
 /// The same, after every Service, pod and slice went through `edit`.
-fn known_with(size: FleetSize, edit: impl Fn(&mut Event<EncodedEndpoint>)) -> Known {
+fn known_with(size: FleetSize, edit: impl Fn(&mut Event)) -> Known {
     let fleet = fleet(size);
     let mut tracker = Tracker::new(SETTINGS);
     for resource in Resource::ALL {
         for (seen, mut event) in events(resource, fleet.initial_frames(resource)) {
             edit(&mut event);
-            tracker.apply(seen, event).expect("in order");
+            tracker.apply(seen, event);
         }
     }
     let mut flip = || {
@@ -203,7 +203,7 @@ fn known_with(size: FleetSize, edit: impl Fn(&mut Event<EncodedEndpoint>)) -> Kn
     };
     for _ in 0..WARM {
         for (seen, event) in flip() {
-            tracker.apply(seen, event).expect("in order");
+            tracker.apply(seen, event);
         }
         tracker.reports().for_each(drop);
     }
@@ -266,7 +266,7 @@ fn edited_selector(size: FleetSize) -> Known {
 #[bench::edited_selector_among_5000_label_sets(args = (FleetSize { namespaces: 1, services: 5_000, pods: 5_000 }), setup = edited_selector)]
 fn apply(Known { mut tracker, events }: Known) -> Tracker {
     for (seen, event) in events {
-        black_box(tracker.apply(seen, event)).expect("in order");
+        tracker.apply(seen, black_box(event));
     }
     tracker.reports().for_each(drop);
     tracker

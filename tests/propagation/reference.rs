@@ -282,5 +282,6 @@ fn subject(event: &Event) -> (Resource, Option<Uid>) {
         Event::EndpointSlice(slice) | Event::EndpointSliceDeleted(slice) => {
             (Resource::EndpointSlices, Some(slice.uid.clone()))
         }
+        Event::EndpointsChanged(_) => panic!("the reference is told of slices whole"),
     }
 }

@@ -74,7 +74,7 @@ fn slices_and_services_missing_from_a_new_list_are_gone() {
     scene.pod(3000, pod("p"));
     scene.list(4000, Resource::Services, std::iter::empty());
     assert_eq!(scene.ended(), ["ready p withdrawn"]);
-    assert_eq!(scene.tracker.measured_services().count(), 0);
+    assert_eq!(scene.tracker.standing().measured.len(), 0);
 }
 
 #[test]

@@ -77,6 +77,7 @@ impl View {
         let mut view = self.clone();
         match event {
             Event::Init(_) | Event::InitDone(_) | Event::WatchLost(_) | Event::WatchRestored(_) => {}
+            Event::EndpointsChanged(_) => panic!("the reference is told of slices whole"),
             Event::Pod(pod) => drop(view.pods.insert(pod.uid.clone(), Rc::new(pod.clone()))),
             Event::PodDeleted(pod) => drop(view.pods.remove(&pod.uid)),
             Event::Service(service) => drop(view.services.insert(service.uid.clone(), Rc::new(service.clone()))),
