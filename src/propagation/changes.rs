@@ -82,6 +82,11 @@ impl Changes {
         self.ledger.set_blind(self.lost.iter().any(Option::is_some));
     }
 
+    /// Whether a watch may lack what happens.
+    pub(super) fn is_lost(&self, resource: Resource) -> bool {
+        self.lost[resource as usize].is_some()
+    }
+
     /// The kinds of change that are pending of `key`.
     pub(super) fn pending(&self, key: Key) -> impl Iterator<Item = Change> + use<> {
         self.ledger.pending(key)

@@ -11,7 +11,7 @@ use super::{
     slices::Difference,
     views::{PodStep, Views},
 };
-use crate::model::{Families, Seen, Service, Stamp};
+use crate::model::{Families, Resource, Seen, Service, Stamp};
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,
@@ -23,6 +23,9 @@ pub(super) struct Join {
     pairs: Pairs,
     edits: Edits,
     pub(super) changes: Changes,
+    /// Services that came while the pod watch may not have told yet what had happened before. What it then tells late may be older than
+    /// they are.
+    newcomers: HashSet<ServiceId>,
 }
 
 // === impl Join ===
@@ -30,7 +33,8 @@ pub(super) struct Join {
 impl Join {
     /// Of nothing. Changes are given up at the age of `expiry`.
     pub(super) fn new(expiry: Duration) -> Self {
-        Self { pairs: Pairs::default(), edits: Edits::default(), changes: Changes::new(expiry) }
+        let changes = Changes::new(expiry);
+        Self { pairs: Pairs::default(), edits: Edits::default(), changes, newcomers: HashSet::new() }
     }
 
     /// Every watch has listed once: from now on there are changes, and where the lists disagree something is pending.
@@ -53,6 +57,11 @@ impl Join {
     }
 
     // --- what the pod watch tells
+
+    /// The pod watch has told all that had happened before now.
+    pub(super) fn pods_caught_up(&mut self) {
+        self.newcomers.clear();
+    }
 
     /// The pod watch says something of a pod.
     pub(super) fn pod_moved(&mut self, views: &mut Views, step: PodStep, seen: Seen) {
@@ -77,7 +86,13 @@ impl Join {
     ) {
         let terms = views.services.terms(service);
         let to = views.services.expectation(service, desired, families);
-        if !self.pairs.move_to((service, pod), to, terms, seen, &mut self.changes) {
+        let is_older = seen.is_late() && self.newcomers.contains(&service);
+        if is_older {
+            if self.pairs.is_as(service, pod, to) {
+                return;
+            }
+            self.pairs.rebase((service, pod), to, terms, seen, &mut self.changes);
+        } else if !self.pairs.move_to((service, pod), to, terms, seen, &mut self.changes) {
             return;
         }
         if to.0 == Desired::Out {
@@ -85,6 +100,9 @@ impl Join {
         }
         self.edits.check(service, seen, None, &mut world(views, &self.pairs, &mut self.changes));
         self.look(views, service, pod, seen.at);
+        if is_older {
+            self.start_unseen_change(views, service, pod, seen);
+        }
     }
 
     // --- what the Service watch tells
@@ -131,6 +149,9 @@ impl Join {
         if let Some(spec) = views.services.spec(id) {
             views.membership.select(id, &spec.namespace, &spec.selector);
         }
+        if self.changes.is_measuring() && (seen.is_late() || self.changes.is_lost(Resource::Pods)) {
+            self.newcomers.insert(id);
+        }
         self.recount(views, id);
         self.rebase_all(views, id, seen);
         if is_new {
@@ -148,6 +169,7 @@ impl Join {
         let pods: Vec<_> = self.pairs.pods(id).collect();
         self.changes.withdraw(id, pods.into_iter(), seen);
         self.edits.drop(id, &mut self.changes);
+        self.newcomers.remove(&id);
         views.membership.unselect(id);
         self.rebase_all(views, id, seen);
     }

@@ -107,8 +107,14 @@ impl Pairs {
         true
     }
 
-    /// An edit of the Service, not the pod, makes the pod `desired`: nothing starts, and what the Service does not expect any more is
-    /// withdrawn.
+    /// Whether a pod should be to a Service what is said.
+    pub(super) fn is_as(&self, service: ServiceId, pod: PodId, (desired, expected): (Desired, Families)) -> bool {
+        let pair = self.get(service, pod).copied().unwrap_or_default();
+        pair.desired == desired && pair.expected == expected
+    }
+
+    /// Not a move of the pod makes it `desired`, but an edit of the Service, or what is heard of it from before the Service came: nothing
+    /// starts, and what the Service does not expect any more is withdrawn.
     pub(super) fn rebase(
         &mut self,
         (service, pod): (ServiceId, PodId),
@@ -125,14 +131,15 @@ impl Pairs {
             (_, Desired::Out) => Rebased::Left,
             _ => Rebased::Stayed,
         };
+        let moved = pair.desired != desired;
         (pair.desired, pair.expected) = (desired, expected);
         let (pair, key) = (*pair, Key::of_pod(service, pod));
-        if rebased != Rebased::Stayed {
+        if moved {
             of.marks.remove(&pod);
             changes.forget(key);
         }
         for change in changes.pending(key) {
-            if rebased == Rebased::Entered && desired.opposes(change) {
+            if rebased != Rebased::Left && moved && desired.opposes(change) {
                 changes.end(key, change, seen, Ending::Superseded);
             } else if rebased == Rebased::Left || pair.shows(change, terms.published) {
                 changes.end(key, change, seen, Ending::Withdrawn);

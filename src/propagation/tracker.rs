@@ -52,11 +52,11 @@ impl Tracker {
     pub fn apply(&mut self, seen: Seen, event: Event) {
         match event {
             Event::WatchLost(resource) => self.join.changes.set_lost(resource, Some(seen.at)),
-            Event::WatchRestored(resource) => self.join.changes.set_lost(resource, None),
+            Event::WatchRestored(resource) => self.restored(resource),
             Event::Init(resource) => self.begin_list(resource),
             Event::InitDone(resource) => self.end_list(resource, Seen::late(seen.at)),
-            Event::Pod(pod) => self.pod_seen(seen, &pod),
-            Event::PodDeleted(pod) => self.pod_gone(seen, &pod.uid),
+            Event::Pod(pod) => self.pod_told(seen, &pod, true),
+            Event::PodDeleted(pod) => self.pod_told(seen, &pod, false),
             Event::Service(service) => self.service_seen(seen, service),
             Event::ServiceDeleted(service) => {
                 if let Some((id, true)) = self.views.services.namesake(&service) {
@@ -85,6 +85,13 @@ impl Tracker {
         self.reports.drain(..)
     }
 
+    fn restored(&mut self, resource: Resource) {
+        self.join.changes.set_lost(resource, None);
+        if resource == Resource::Pods {
+            self.join.pods_caught_up();
+        }
+    }
+
     fn begin_list(&mut self, resource: Resource) {
         self.watches.begin(resource);
         if resource == Resource::Pods {
@@ -101,6 +108,7 @@ impl Tracker {
             Resource::Pods => {
                 self.views.pods.unlisted(list).iter().for_each(|uid| self.pod_gone(seen, uid));
                 self.join.changes.end_pod_list();
+                self.join.pods_caught_up();
             }
             Resource::Services => {
                 self.views.services.unlisted(list).into_iter().for_each(|id| self.service_gone(seen, id));
@@ -113,6 +121,13 @@ impl Tracker {
         if !self.is_measuring() && self.watches.have_listed() {
             self.join.begin(&mut self.views, seen);
         }
+    }
+
+    fn pod_told(&mut self, seen: Seen, pod: &Pod, is_there: bool) {
+        if !seen.is_late() {
+            self.join.pods_caught_up();
+        }
+        if is_there { self.pod_seen(seen, pod) } else { self.pod_gone(seen, &pod.uid) }
     }
 
     fn pod_seen(&mut self, seen: Seen, pod: &Pod) {
