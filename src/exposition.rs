@@ -9,5 +9,6 @@ pub mod hdr_log;
 pub mod lines;
 pub mod metrics;
 pub mod samples;
+mod slice;
 
 pub use self::args::{Args, ExpositionSettings};

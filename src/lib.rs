@@ -8,14 +8,17 @@
 //! stamps,     what pods and   changes    delays    Prometheus     HTTP
 //! decodes     Services want   and their  and       text, JSON
 //!             and slices show outcomes   counts    lines
+//!                               │
+//!                               └──► the ledger of the next hop, behind the slice: not measured yet
 //!
 //! model: stamps, events, pods, Services, slices; the data types of all modules
 //! ```
 //!
 //! [`cluster`] reads the watches of the API server, stamps the data and decodes them into the [`model`]. [`propagation`] joins what
-//! pods and Services require with what the slices show. [`ledger`] keeps each change from its start to its outcome, and the endpoints
-//! that are out of sync. [`stats`] counts. These last three and the model are pure: no I/O, no clock, no client. [`exposition`] turns
-//! the counts into output, and [`server`] serves it.
+//! pods and Services require with what the slices show. [`ledger`] keeps each change from its start to its outcome on one hop, and the
+//! endpoints that are out of sync. What one hop has carried is what the next hop [starts from](ledger::Carried). [`stats`] counts.
+//! These last three and the model are pure: no I/O, no clock, no client. [`exposition`] turns the counts into output, and [`server`]
+//! serves it.
 //! [`pipeline`] is the thread for everything between socket and histogram, and [`daemon`] starts all parts. [`config`] has the
 //! settings ([`flags`] parses single values), [`logging`] the log, and [`signals`] handles signals. [`simulator`] is a simulated
 //! cluster with the same protocol, and [`demo`] runs the daemon with it.

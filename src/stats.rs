@@ -1,6 +1,7 @@
 //! All measurements so far: for each Service and kind of change, and for the cluster.
 //!
-//! One owner writes, without locks. Readers get a [`Snapshot`], which is made between two writes.
+//! One owner writes, without locks. Readers get a [`Snapshot`], which is made between two writes. Current state, which is not counted,
+//! arrives as plain data: the [`Standing`]s of all scopes.
 
 mod bounds;
 mod counts;
@@ -30,9 +31,9 @@ pub use self::{
     windows::Window,
 };
 use crate::{
-    ledger::{Change, Outcome},
+    ledger::{Backlog, Change, Outcome},
     model::Stamp,
-    propagation::{PendingView, Report, ServiceName, Tracker},
+    propagation::{Report, ServiceName, Standing},
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -210,13 +211,13 @@ impl Stats {
             }
             Report::Ended(ended) => {
                 let bounds = self.bounds.clone();
-                let name = self.counted_as(&ended.service);
+                let name = self.counted_as(&ended.key.service);
                 let stats = change_of(&mut self.services, name, ended.change, now);
                 stats.count(ended.outcome, now);
                 let Some(delay) = ended.outcome.delay() else { return };
                 let expired = matches!(ended.outcome, Outcome::Expired { .. });
                 let of_service = stats.delays.get_or_insert_with(|| Delays::new(bounds, Precision::Service, now));
-                if let Some(pod) = &ended.pod {
+                if let Some(pod) = &ended.key.pod {
                     of_service.exemplify(pod, delay, ended.at);
                 }
                 for delays in [of_service, &mut self.cluster[ended.change.index()]] {
@@ -249,9 +250,8 @@ impl Stats {
         if self.has_own(service) { service.clone() } else { self.other.clone() }
     }
 
-    /// Drops Services that no tracker has measured for [`RETENTION`], and numbers that have not changed for a long time.
-    pub fn sweep(&mut self, trackers: &[Tracker], now: Stamp) {
-        let measured = |name: &ServiceName| trackers.iter().any(|tracker| tracker.measures(name));
+    /// Forgets Services that have not been `measured` for [`RETENTION`], and numbers that have not changed for long.
+    pub fn sweep(&mut self, measured: impl Fn(&ServiceName) -> bool, now: Stamp) {
         self.overflowed.retain(|name| measured(name));
         let (other, shares) = (self.other.clone(), !self.overflowed.is_empty());
         self.services.retain(|name, stats| {
@@ -272,8 +272,8 @@ impl Stats {
         self.missed.iter_mut().for_each(|missed| missed.forget(now));
     }
 
-    /// All present numbers.
-    pub fn snapshot(&self, trackers: &[Tracker], now: Stamp, wall: SystemTime) -> Snapshot {
+    /// All numbers as they are now.
+    pub fn snapshot(&self, scopes: &[Standing], now: Stamp, wall: SystemTime) -> Snapshot {
         let mut series: BTreeMap<(Arc<ServiceName>, Change), Series> = BTreeMap::new();
         for (service, stats) in &self.services {
             for change in Change::ALL {
@@ -285,17 +285,17 @@ impl Stats {
                 series.insert((service.clone(), change), row);
             }
         }
-        for PendingView { service, change, count, oldest } in trackers.iter().flat_map(Tracker::pending) {
-            let service = self.shown_as(&service);
-            let key = (service.clone(), change);
-            let row = series.entry(key).or_insert_with(|| Series::new(service, change));
+        for (service, change, Backlog { count, oldest }) in scopes.iter().flat_map(|scope| &scope.pending) {
+            let service = self.shown_as(service);
+            let key = (service.clone(), *change);
+            let row = series.entry(key).or_insert_with(|| Series::new(service, *change));
             row.pending += count;
-            row.oldest = Some(row.oldest.map_or(oldest, |other| other.min(oldest)));
+            row.oldest = Some(row.oldest.map_or(*oldest, |other| other.min(*oldest)));
         }
-        let objectives = self.named(trackers);
+        let objectives = self.named(scopes);
         let is_named = |name: &Arc<ServiceName>| objectives.binary_search_by(|(named, _)| named.cmp(name)).is_ok();
         let out_of_sync =
-            Self::out_of_sync(trackers, |name| if is_named(name) { name.clone() } else { self.other.clone() });
+            Self::out_of_sync(scopes, |name| if is_named(name) { name.clone() } else { self.other.clone() });
         Snapshot {
             at: now,
             wall,
@@ -312,10 +312,10 @@ impl Stats {
         }
     }
 
-    /// A summary of all Services at present.
-    pub fn overview(&self, trackers: &[Tracker], now: Stamp) -> Overview {
+    /// A summary of all Services, as they are now.
+    pub fn overview(&self, scopes: &[Standing], now: Stamp) -> Overview {
         let mut overview = Overview::default();
-        for (name, _) in trackers.iter().flat_map(Tracker::measured_services) {
+        for (name, _) in scopes.iter().flat_map(|scope| &scope.measured) {
             overview.services.entry(name.clone()).or_default();
         }
         for (name, stats) in &self.services {
@@ -327,10 +327,10 @@ impl Stats {
         }
         let mut cluster = Summary::of(self.cluster.iter(), now);
         cluster.changes = overview.services.values().map(|summary| summary.changes).sum();
-        for pending in trackers.iter().flat_map(Tracker::pending) {
-            let age = now.since(pending.oldest);
-            for summary in [overview.services.entry(pending.service.clone()).or_default(), &mut cluster] {
-                summary.pending += pending.count;
+        for (service, _, backlog) in scopes.iter().flat_map(|scope| &scope.pending) {
+            let age = now.since(backlog.oldest);
+            for summary in [overview.services.entry(service.clone()).or_default(), &mut cluster] {
+                summary.pending += backlog.count;
                 summary.oldest = summary.oldest.max(Some(age));
             }
         }

@@ -22,8 +22,8 @@ use endpointlag::server::{Auth, Server, ServerSettings, ServerState};
 use endpointlag::signals::Hangups;
 use endpointlag::stats::{Bounds, SeriesLimits, Stats};
 use endpointlag::{
-    ledger::{Change, Outcome},
-    propagation::{Ended, Report, ServiceName},
+    ledger::{Cause, Change, Hop, Outcome},
+    propagation::{Ended, Report, ServiceName, Subject},
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,7 +78,9 @@ fn synthetic() -> Result<Stats> {
         let service = Arc::new(ServiceName { namespace: namespace.into(), name: name.into() });
         let outcome = Outcome::Propagated { delay: Duration::from_millis(millis), reordered: None };
         let at = Stamp::default();
-        stats.record(&Report::Ended(Ended { service, pod: None, change, outcome, at }), at);
+        let key = Subject { service, pod: None };
+        let ended = Ended { hop: Hop::Slice, key, change, cause: Cause::Pod, began: at, outcome, at, by: None };
+        stats.record(&Report::Ended(ended), at);
     };
     for number in 0..10_000u64 {
         for part in 1..=10 {

@@ -1,9 +1,12 @@
 //! Decodes the bytes of one watch into its events.
 
+mod slices;
+
+use self::slices::Slices;
 use crate::{
     cluster::{
         frame::FrameTooLarge,
-        object::{self, EncodedEndpoint, ObjectError},
+        object::{self, ObjectError},
         shard::Shard,
         wire::{
             self,
@@ -74,8 +77,8 @@ pub enum DecodeError {
 /// Receives the decoded events.
 pub trait Sink {
     /// An event.
-    fn event(&mut self, seen: Seen, event: Event<EncodedEndpoint>);
-    /// An object, or a part of it, cannot be used. The watch continues without it.
+    fn event(&mut self, seen: Seen, event: Event);
+    /// An object, or a part of one, that cannot be used; the watch goes on without it.
     fn malformed(&mut self, error: ObjectError);
 }
 
@@ -100,6 +103,8 @@ pub struct Decoder {
     resource_version: Option<u64>,
     /// Pods that are used although a part of them is malformed. Each is reported only once.
     half_read: HashSet<Uid>,
+    /// What was told of slices, so that of each new version only what changed is read.
+    slices: Slices,
 }
 
 // === impl Decoder ===
@@ -107,7 +112,14 @@ pub struct Decoder {
 impl Decoder {
     /// For a watch of `resource` that has not started. Only objects of `shard` are passed on.
     pub fn new(resource: Resource, shard: Shard) -> Self {
-        Self { resource, shard, listing: false, resource_version: None, half_read: HashSet::new() }
+        Self {
+            resource,
+            shard,
+            listing: false,
+            resource_version: None,
+            half_read: HashSet::new(),
+            slices: Slices::default(),
+        }
     }
 
     /// A list starts, streamed or in pages.
@@ -115,6 +127,8 @@ impl Decoder {
         self.listing = true;
         self.resource_version = None;
         self.half_read.clear();
+        // A list tells of each whole, and leaves out those that have gone.
+        self.slices.clear();
         sink.event(Seen::late(at), Event::Init(self.resource));
     }
 
@@ -144,7 +158,7 @@ impl Decoder {
         let list: wire::List = decode("list", list)?;
         let items = list.items.len();
         for item in list.items {
-            self.object(Seen::late(at), ReplayBound::All, true, &item, &item, sink);
+            self.object(Seen::late(at), ReplayBound::All, true, &item, sink);
         }
         let meta = list.metadata.unwrap_or_default();
         Ok(Page {
@@ -178,7 +192,7 @@ impl Decoder {
             _ => return Err(DecodeError::UnknownType(kind.to_owned())),
         };
         let seen = if self.listing || replay == ReplayBound::All { Seen::late(at) } else { Seen::live(at) };
-        let version = self.object(seen, replay, applied, object, frame, sink);
+        let version = self.object(seen, replay, applied, object, sink);
         if !self.listing && version.is_some() {
             self.resource_version = version;
         }
@@ -196,14 +210,13 @@ impl Decoder {
         Ok(())
     }
 
-    /// Passes on one object, which is a part of `frame`. Returns its version if the object is usable.
+    /// Hands on one object. Returns its version, if it was one to be used.
     fn object(
         &mut self,
         seen: Seen,
         replay: ReplayBound,
         applied: bool,
         object: &[u8],
-        frame: &Bytes,
         sink: &mut impl Sink,
     ) -> Option<u64> {
         if self.shard.is_part()
@@ -211,7 +224,7 @@ impl Decoder {
         {
             return Some(version);
         }
-        match self.read(applied, object, frame, sink) {
+        match self.read(applied, object, sink) {
             Ok((version, event)) => {
                 let replayed = matches!(replay, ReplayBound::UpTo(bound) if version <= bound);
                 sink.event(if replayed { Seen::late(seen.at) } else { seen }, event);
@@ -245,13 +258,7 @@ impl Decoder {
         if self.shard.holds(namespace) { None } else { version.parse().ok() }
     }
 
-    fn read(
-        &mut self,
-        applied: bool,
-        object: &[u8],
-        frame: &Bytes,
-        sink: &mut impl Sink,
-    ) -> Result<(u64, Event<EncodedEndpoint>), ObjectError> {
+    fn read(&mut self, applied: bool, object: &[u8], sink: &mut impl Sink) -> Result<(u64, Event), ObjectError> {
         Ok(match self.resource {
             Resource::Pods => {
                 let (pod, unread) = object::decode_pod(object)?;
@@ -272,9 +279,9 @@ impl Decoder {
                 (version, if applied { Event::Service(service) } else { Event::ServiceDeleted(service) })
             }
             Resource::EndpointSlices => {
-                let slice = object::decode_slice(object, frame)?;
+                let slice = object::EncodedSlice::read(object)?;
                 let version = slice.resource_version;
-                (version, if applied { Event::EndpointSlice(slice) } else { Event::EndpointSliceDeleted(slice) })
+                (version, if applied { self.slices.written(slice)? } else { self.slices.deleted(slice) })
             }
         })
     }

@@ -10,7 +10,7 @@ mod slice;
 pub use self::{
     pod::decode_pod,
     service::decode_service,
-    slice::{CONTROLLER, EncodedEndpoint, MANAGED_BY_LABEL, SERVICE_NAME_LABEL, decode_slice},
+    slice::{CONTROLLER, EncodedSlice, MANAGED_BY_LABEL, SERVICE_NAME_LABEL, read_endpoint},
 };
 
 pub(crate) use self::address::parse_address;

@@ -228,13 +228,19 @@ fn header(start: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ledger::Outcome, model::Stamp, propagation::ServiceName};
+    use crate::{
+        ledger::{Cause, Hop, Outcome},
+        model::Stamp,
+        propagation::{ServiceName, Subject},
+    };
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
     fn ended(millis: u64) -> Ended {
         let service = Arc::new(ServiceName { namespace: "shop".into(), name: "cart".into() });
         let outcome = Outcome::Propagated { delay: Duration::from_millis(millis), reordered: None };
-        Ended { service, pod: None, change: Change::Unready, outcome, at: Stamp::default() }
+        let (key, at) = (Subject { service, pod: None }, Stamp::default());
+        let (change, cause) = (Change::Unready, Cause::Pod);
+        Ended { hop: Hop::Slice, key, change, cause, began: at, outcome, at, by: None }
     }
 
     fn intervals(text: &[u8]) -> Vec<(String, f64)> {

@@ -1,6 +1,9 @@
 //! One line of JSON for every change that ended, with its pod.
 
-use super::lines::{LineWriter, Target};
+use super::{
+    lines::{LineWriter, Target},
+    slice::SliceLine,
+};
 use crate::{cluster::clock::Clock, propagation::Ended};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -92,10 +95,16 @@ struct Line<'a> {
     pod: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<String>,
+    hop: &'static str,
     change: &'static str,
+    /// What started it.
+    cause: &'static str,
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     delay_seconds: Option<f64>,
+    /// What showed it, where it propagated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slice: Option<SliceLine<'a>>,
 }
 
 // === impl Samples ===
@@ -208,13 +217,16 @@ fn write_line(lines: &mut Vec<u8>, ended: &Ended, clock: Clock) -> io::Result<()
     let time = Timestamp::try_from(clock.wall(ended.at)).map_err(io::Error::other)?;
     let line = Line {
         time: format!("{time:.6}"),
-        namespace: &ended.service.namespace,
-        service: &ended.service.name,
-        pod: ended.pod.as_ref().map(|pod| &*pod.name),
-        uid: ended.pod.as_ref().map(|pod| pod.uid.to_string()),
+        namespace: &ended.key.service.namespace,
+        service: &ended.key.service.name,
+        pod: ended.key.pod.as_ref().map(|pod| &*pod.name),
+        uid: ended.key.pod.as_ref().map(|pod| pod.uid.to_string()),
+        hop: ended.hop.as_str(),
         change: ended.change.as_str(),
+        cause: ended.cause.as_str(),
         outcome: ended.outcome.as_str(),
         delay_seconds: ended.outcome.delay().map(|delay| delay.as_secs_f64()),
+        slice: ended.by.as_deref().map(SliceLine::from),
     };
     serde_json::to_writer(&mut *lines, &line)?;
     lines.push(b'\n');
@@ -225,15 +237,17 @@ fn write_line(lines: &mut Vec<u8>, ended: &Ended, clock: Clock) -> io::Result<()
 mod tests {
     use super::*;
     use crate::{
-        ledger::{Change, Outcome},
-        model::Uid,
-        propagation::{PodRef, ServiceName},
+        ledger::{Cause, Change, Hop, Outcome},
+        model::{SliceVersion, Uid},
+        propagation::{PodRef, ServiceName, Subject},
     };
     use std::{fs, path::Path, time::Instant};
 
     fn withdrawn(service: &str) -> Ended {
         let service = Arc::new(ServiceName { namespace: "shop".into(), name: service.into() });
-        Ended { service, pod: None, change: Change::Service, outcome: Outcome::Withdrawn, at: Clock::start().now() }
+        let (key, at) = (Subject { service, pod: None }, Clock::start().now());
+        let (hop, change, cause, outcome) = (Hop::Slice, Change::Service, Cause::Service, Outcome::Withdrawn);
+        Ended { hop, key, change, cause, began: at, outcome, at, by: None }
     }
 
     fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
@@ -311,9 +325,12 @@ mod tests {
         let pod = PodRef { name: "cart-0".into(), uid: Uid::from("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0") };
         let (at, delay) = (clock.now(), Duration::from_micros(12_345));
         let outcome = Outcome::Propagated { delay, reordered: None };
-        samples.push(&Ended { service: service.clone(), pod: Some(pod), change: Change::Ready, outcome, at });
-        let outcome = Outcome::Withdrawn;
-        samples.push(&Ended { service, pod: None, change: Change::Service, outcome, at });
+        let by = SliceVersion { uid: Uid::from("u"), name: "cart-x7k2p".into(), resource_version: 4711 };
+        let key = Subject { service, pod: Some(pod) };
+        let (change, cause) = (Change::Ready, Cause::Pod);
+        let by = Some(Arc::new(by));
+        samples.push(&Ended { hop: Hop::Slice, key, change, cause, began: at, outcome, at, by });
+        samples.push(&withdrawn("cart"));
         drop(samples);
         writer.finish();
         let text = fs::read_to_string(file.path()).expect("written");
@@ -322,9 +339,12 @@ mod tests {
         assert_eq!(lines[0]["pod"], "cart-0");
         assert_eq!(lines[0]["uid"], "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0");
         assert_eq!(lines[0]["delay_seconds"], 0.012345);
+        assert_eq!((&lines[0]["hop"], &lines[0]["cause"]), (&"slice".into(), &"pod".into()));
+        let slice = serde_json::json!({ "name": "cart-x7k2p", "uid": "u", "resource_version": "4711" });
+        assert_eq!(lines[0]["slice"], slice);
         let time = lines[0]["time"].as_str().expect("text");
         assert_eq!(time.len(), "2026-01-01T00:00:00.000000Z".len(), "{time}");
         assert_eq!(lines[1]["outcome"], "withdrawn");
-        assert!(lines[1].get("pod").is_none() && lines[1].get("delay_seconds").is_none());
+        assert!(["pod", "delay_seconds", "slice"].iter().all(|key| lines[1].get(key).is_none()));
     }
 }

@@ -3,8 +3,9 @@
 
 use super::Stats;
 use crate::{
+    ledger::Faults,
     model::Stamp,
-    propagation::{OutOfSyncService, ServiceName, Tracker},
+    propagation::{ServiceName, Standing},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -25,9 +26,9 @@ pub type OutOfSyncServices = BTreeMap<Arc<ServiceName>, OutOfSync>;
 // === impl OutOfSync ===
 
 impl OutOfSync {
-    /// Adds another Service.
-    pub(super) fn add(&mut self, other: &OutOfSyncService) {
-        self.endpoints += other.endpoints;
+    /// Counts another Service in.
+    pub(super) fn add(&mut self, other: &Faults) {
+        self.endpoints += other.count;
         self.oldest = earliest(self.oldest, Some(other.oldest));
         self.oldest_traffic = earliest(self.oldest_traffic, other.oldest_traffic);
     }
@@ -40,14 +41,10 @@ fn earliest(one: Option<Stamp>, other: Option<Stamp>) -> Option<Stamp> {
 // === impl Stats ===
 
 impl Stats {
-    /// Measured Services with their own gauges, sorted. If there are too many Services, those that already have counts come
-    /// first.
-    pub(super) fn named(&self, trackers: &[Tracker]) -> Vec<(Arc<ServiceName>, Duration)> {
-        let measured = trackers.iter().flat_map(Tracker::measured_services);
-        let mut named: Vec<_> = measured
-            .filter(|(name, _)| self.has_own(name))
-            .map(|(name, objective)| (name.clone(), objective))
-            .collect();
+    /// Measured Services with gauges of their own, sorted: where they are too many, those that count something come first.
+    pub(super) fn named(&self, scopes: &[Standing]) -> Vec<(Arc<ServiceName>, Duration)> {
+        let measured = scopes.iter().flat_map(|scope| &scope.measured);
+        let mut named: Vec<_> = measured.filter(|(name, _)| self.has_own(name)).cloned().collect();
         if named.len() > self.limits.services {
             named.sort_unstable_by_key(|(name, _)| (!self.services.contains_key(name), name.clone()));
             named.truncate(self.limits.services);
@@ -59,24 +56,24 @@ impl Stats {
     /// Out-of-sync endpoints, by the Service names from `name_of`. A scope whose first lists are not complete is left out,
     /// because its state is not known.
     pub(super) fn out_of_sync(
-        trackers: &[Tracker],
+        scopes: &[Standing],
         name_of: impl Fn(&Arc<ServiceName>) -> Arc<ServiceName>,
     ) -> OutOfSyncServices {
-        let known = || trackers.iter().filter(|tracker| tracker.is_measuring());
-        let measured = known().flat_map(Tracker::measured_services).map(|(name, _)| name);
-        by_service(measured, known().flat_map(Tracker::out_of_sync), name_of)
+        let known = || scopes.iter().filter(|scope| scope.is_measuring);
+        let measured = known().flat_map(|scope| &scope.measured).map(|(name, _)| name);
+        by_service(measured, known().flat_map(|scope| &scope.out_of_sync), name_of)
     }
 }
 
 /// Each measured Service, with its out-of-sync endpoints.
 fn by_service<'a>(
     measured: impl Iterator<Item = &'a Arc<ServiceName>>,
-    found: impl Iterator<Item = OutOfSyncService>,
+    found: impl Iterator<Item = &'a (Arc<ServiceName>, Faults)>,
     name_of: impl Fn(&Arc<ServiceName>) -> Arc<ServiceName>,
 ) -> OutOfSyncServices {
     let mut services: OutOfSyncServices = measured.map(|name| (name_of(name), OutOfSync::default())).collect();
-    for it in found {
-        services.entry(name_of(&it.service)).or_default().add(&it);
+    for (service, faults) in found {
+        services.entry(name_of(service)).or_default().add(faults);
     }
     services
 }

@@ -24,7 +24,7 @@ impl Recent {
 
     /// The selected changes, the newest first.
     pub fn select<'a>(&'a self, selection: &'a Selection) -> impl Iterator<Item = &'a Ended> {
-        let selected = |ended: &&Ended| selection.matches(&ended.service, ended.change);
+        let selected = |ended: &&Ended| selection.matches(&ended.key.service, ended.change);
         self.0.iter().rev().filter(selected)
     }
 }

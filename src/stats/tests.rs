@@ -1,5 +1,8 @@
 use super::*;
-use crate::propagation::Ended;
+use crate::{
+    ledger::{Cause, Hop},
+    propagation::{Ended, Subject},
+};
 use proptest::prelude::*;
 
 fn bounds() -> Bounds {
@@ -20,7 +23,8 @@ fn name(name: &str) -> Arc<ServiceName> {
 }
 
 fn ended(service: &str, change: Change, outcome: Outcome) -> Report {
-    Report::Ended(Ended { service: name(service), pod: None, change, outcome, at: Stamp::default() })
+    let (key, at) = (Subject { service: name(service), pod: None }, Stamp::default());
+    Report::Ended(Ended { hop: Hop::Slice, key, change, cause: Cause::Pod, began: at, outcome, at, by: None })
 }
 
 fn propagated(millis: u64) -> Outcome {
@@ -74,9 +78,9 @@ fn only_what_has_a_delay_enters_the_distribution() {
 fn services_that_are_gone_are_forgotten_after_a_while() {
     let mut stats = stats();
     stats.record(&ended("cart", Change::Ready, propagated(3)), Stamp::default());
-    stats.sweep(&[], Stamp::default().plus(RETENTION / 2));
+    stats.sweep(|_| false, Stamp::default().plus(RETENTION / 2));
     assert_eq!(snapshot(&stats).series.len(), 1);
-    stats.sweep(&[], Stamp::default().plus(RETENTION));
+    stats.sweep(|_| false, Stamp::default().plus(RETENTION));
     assert_eq!(snapshot(&stats).series.len(), 0);
 }
 
@@ -85,7 +89,7 @@ fn services_without_a_change_for_long_lose_their_numbers() {
     let mut stats = stats();
     stats.limits.idle = RETENTION / 2;
     stats.record(&ended("cart", Change::Ready, propagated(3)), Stamp::default());
-    stats.sweep(&[], Stamp::default().plus(RETENTION / 2));
+    stats.sweep(|_| false, Stamp::default().plus(RETENTION / 2));
     assert_eq!(snapshot(&stats).series.len(), 0);
 }
 

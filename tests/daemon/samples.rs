@@ -19,11 +19,33 @@ pub struct Sample {
     pub pod: Option<String>,
     /// UID of the pod, but not for [`Change::Service`].
     pub uid: Option<String>,
+    hop: String,
     /// The kind.
     pub change: Change,
+    cause: Cause,
     /// How it ended.
     pub outcome: Outcome,
     delay_seconds: Option<f64>,
+    slice: Option<Slice>,
+}
+
+/// What started a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Cause {
+    Pod,
+    Service,
+    FirstSight,
+    LateWrite,
+}
+
+/// The version of the slice that showed a change.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Slice {
+    name: String,
+    uid: String,
+    resource_version: String,
 }
 
 /// The daemon's outcomes.
@@ -55,6 +77,17 @@ impl Sample {
         self.time.parse::<Timestamp>().context("`time`")?;
         let of_service = self.change == Change::Service;
         ensure!(self.pod.is_none() == of_service && self.uid.is_none() == of_service, "`pod` and `uid` of a pod only");
+        ensure!(self.hop == "slice", "the one hop there is");
+        let is_own_cause = self.cause == if of_service { Cause::Service } else { Cause::Pod };
+        ensure!(is_own_cause || matches!(self.cause, Cause::FirstSight | Cause::LateWrite), "another's `cause`");
+        ensure!(self.slice.is_some() == (self.outcome == Outcome::Propagated), "`slice` where it propagated only");
+        if let Some(Slice { name, uid, resource_version }) = &self.slice {
+            ensure!(!name.is_empty() && !uid.is_empty(), "a `slice` without a name or a UID");
+            ensure!(
+                resource_version.parse::<u64>().is_ok_and(|version| version > 0),
+                "`resource_version` of the slice"
+            );
+        }
         let ends_known = matches!(self.outcome, Outcome::Propagated | Outcome::Expired);
         ensure!(self.delay_seconds.is_some() == ends_known, "`delay_seconds` where it is known only");
         ensure!(self.delay_seconds.is_none_or(|delay| delay >= 0.0), "`delay_seconds` below zero");

@@ -6,9 +6,10 @@ use super::{
     seconds, time,
 };
 use crate::{
-    ledger::Outcome,
+    exposition::slice::SliceLine,
+    ledger::{Cause, Change, Outcome},
     pipeline::{Changes, Now},
-    propagation::{Ended, PendingChange, PodRef, ServiceName},
+    propagation::{Ended, PendingChange, Subject},
     stats::{KEPT, Selection},
 };
 use serde::Serialize;
@@ -56,6 +57,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<String>,
     change: &'static str,
+    /// What started it.
+    cause: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,6 +86,9 @@ struct EndedLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     started: Option<String>,
     ended: String,
+    /// What showed it, where it propagated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slice: Option<SliceLine<'a>>,
 }
 
 // === impl ChangesQuery ===
@@ -105,13 +111,14 @@ impl ChangesQuery {
 // === impl Line ===
 
 impl<'a> Line<'a> {
-    fn new(service: &'a ServiceName, pod: Option<&'a PodRef>, change: &'static str) -> Self {
+    fn new(Subject { service, pod }: &'a Subject, change: Change, cause: Cause) -> Self {
         Self {
             namespace: &service.namespace,
             service: &service.name,
-            pod: pod.map(|pod| &*pod.name),
-            uid: pod.map(|pod| pod.uid.to_string()),
-            change,
+            pod: pod.as_ref().map(|pod| &*pod.name),
+            uid: pod.as_ref().map(|pod| pod.uid.to_string()),
+            change: change.as_str(),
+            cause: cause.as_str(),
         }
     }
 }
@@ -121,7 +128,7 @@ impl<'a> Line<'a> {
 impl<'a> PendingLine<'a> {
     fn new(pending: &'a PendingChange, now: &Now<Changes>) -> Self {
         Self {
-            line: Line::new(&pending.service, pending.pod.as_ref(), pending.change.as_str()),
+            line: Line::new(&pending.key, pending.change, pending.cause),
             started: time(now, pending.since),
             age_seconds: age(now, pending.since),
             exact: pending.exact,
@@ -138,15 +145,14 @@ impl<'a> EndedLine<'a> {
             Outcome::Propagated { reordered, .. } => reordered,
             _ => None,
         };
-        // A stamp is later than the clock's origin by more than any delay that ended at the stamp.
-        let started = |delay| crate::model::Stamp::new(ended.at.since_origin().saturating_sub(delay));
         Self {
-            line: Line::new(&ended.service, ended.pod.as_ref(), ended.change.as_str()),
+            line: Line::new(&ended.key, ended.change, ended.cause),
             outcome: ended.outcome.as_str(),
             delay_seconds: delay.map(seconds),
             reordered_seconds: reordered.map(seconds),
-            started: delay.map(|delay| time(now, started(delay))),
+            started: delay.map(|_| time(now, ended.began)),
             ended: time(now, ended.at),
+            slice: ended.by.as_deref().map(SliceLine::from),
         }
     }
 }
@@ -157,7 +163,7 @@ impl<'a> EndedLine<'a> {
 /// None in practice: all values can be written as JSON.
 pub fn changes(now: &Now<Changes>, query: &ChangesQuery) -> serde_json::Result<Vec<u8>> {
     let Changes { pending, recent } = &now.value;
-    let selected = |it: &&PendingChange| query.selection.matches(&it.service, it.change);
+    let selected = |it: &&PendingChange| query.selection.matches(&it.key.service, it.change);
     let mut pending: Vec<_> = pending.iter().filter(selected).collect();
     let mut ended: Vec<_> = recent.select(&query.selection).collect();
     match query.sort {

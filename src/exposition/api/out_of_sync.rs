@@ -61,7 +61,7 @@ impl OutOfSyncQuery {
     }
 
     fn matches(&self, it: &OutOfSyncEndpoint) -> bool {
-        self.selection.takes(&it.service) && self.traffic.is_none_or(|wanted| wanted == it.traffic)
+        self.selection.takes(&it.service) && self.traffic.is_none_or(|wanted| wanted == it.fault.traffic)
     }
 }
 
@@ -74,9 +74,9 @@ impl<'a> Line<'a> {
             service: &it.service.name,
             pod: &it.pod.name,
             uid: it.pod.uid.to_string(),
-            since: time(now, it.since),
-            age_seconds: age(now, it.since),
-            traffic: it.traffic,
+            since: time(now, it.fault.since),
+            age_seconds: age(now, it.fault.since),
+            traffic: it.fault.traffic,
         }
     }
 }
@@ -87,7 +87,7 @@ impl<'a> Line<'a> {
 /// None in practice: all values can be written as JSON.
 pub fn out_of_sync(now: &Now<Vec<OutOfSyncEndpoint>>, query: &OutOfSyncQuery) -> serde_json::Result<Vec<u8>> {
     let mut selected: Vec<_> = now.value.iter().filter(|it| query.matches(it)).collect();
-    let order = |it: &OutOfSyncEndpoint| (!it.traffic, it.since, it.service.clone(), it.pod.name.clone());
+    let order = |it: &OutOfSyncEndpoint| (!it.fault.traffic, it.fault.since, it.service.clone(), it.pod.name.clone());
     selected.sort_by_cached_key(|it| order(it));
     serde_json::to_vec(&Answer {
         time: time(now, now.at),

@@ -1,9 +1,9 @@
 use super::*;
 use crate::{
-    ledger::{Change, Outcome},
-    model::Uid,
+    ledger::{Cause, Change, Fault, Hop, Outcome},
+    model::{SliceVersion, Uid},
     pipeline::Changes,
-    propagation::{Ended, OutOfSyncEndpoint, PendingChange, PodRef, Report, ServiceName},
+    propagation::{Ended, OutOfSyncEndpoint, PendingChange, PodRef, Report, ServiceName, Subject},
     stats::{Bounds, Measured, OutOfSync, Recent, Selection, SeriesLimits, Stats, Table},
 };
 use serde_json::Value;
@@ -21,10 +21,14 @@ fn name(namespace: &str, name: &str) -> Arc<ServiceName> {
 }
 
 fn ended(service: &Arc<ServiceName>, change: Change, seconds: u64, millis: u64) -> Ended {
-    let outcome = Outcome::Propagated { delay: Duration::from_millis(millis), reordered: None };
+    let delay = Duration::from_millis(millis);
+    let outcome = Outcome::Propagated { delay, reordered: None };
     let pod = PodRef { name: "a-pod".into(), uid: Uid::from("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0") };
     let at = Stamp::new(Duration::from_secs(seconds));
-    Ended { service: service.clone(), pod: Some(pod), change, outcome, at }
+    let by = SliceVersion { uid: Uid::from("slice"), name: "cart-x7k2p".into(), resource_version: seconds };
+    let key = Subject { service: service.clone(), pod: Some(pod) };
+    let (hop, began, by) = (Hop::Slice, at.minus(delay), Some(Arc::new(by)));
+    Ended { hop, key, change, cause: Cause::Pod, began, outcome, at, by }
 }
 
 /// Two Services: `shop/cart` was slow an hour ago and is fast now, `shop/search` the other way round.
@@ -218,8 +222,7 @@ fn endpoints_that_mislead_traffic_come_first_and_then_the_oldest() {
     let endpoint = |service: &str, pod: &str, seconds: u64, traffic: bool| OutOfSyncEndpoint {
         service: name("shop", service),
         pod: PodRef { name: pod.into(), uid: Uid::from("u") },
-        since: Stamp::new(Duration::from_secs(seconds)),
-        traffic,
+        fault: Fault { since: Stamp::new(Duration::from_secs(seconds)), traffic },
     };
     let all = now(vec![
         endpoint("cart", "a", 4_000, true),
@@ -250,11 +253,15 @@ fn changes_come_newest_or_slowest_first() {
     let mut recent = Recent::default();
     all_ended().iter().for_each(|ended| recent.push(ended));
     let pending = |seconds: u64, exact: bool| PendingChange {
-        service: name("shop", "cart"),
-        pod: None,
+        key: Subject { service: name("shop", "cart"), pod: None },
         change: Change::Service,
+        cause: if exact { Cause::Service } else { Cause::FirstSight },
+        began: Stamp::new(Duration::from_secs(seconds)),
         since: Stamp::new(Duration::from_secs(seconds)),
         exact,
+        objective: Duration::from_secs(5),
+        doubt: None,
+        judged: false,
     };
     let all = now(Changes { pending: vec![pending(4_000, false), pending(4_199, true)], recent });
     let ask = |query: &str| -> Value {
@@ -274,6 +281,9 @@ fn changes_come_newest_or_slowest_first() {
     let delays: Vec<_> = slowest["ended"].as_array().expect("a list").iter().map(|it| &it["delay_seconds"]).collect();
     assert_eq!(delays, [&Value::from(8.0), &0.03.into(), &0.02.into()]);
     assert_eq!(slowest["ended"][0]["pod"], "a-pod");
+    let slice = serde_json::json!({ "name": "cart-x7k2p", "uid": "slice", "resource_version": "100" });
+    assert_eq!((&slowest["ended"][0]["slice"], &slowest["ended"][0]["cause"]), (&slice, &"pod".into()));
+    assert_eq!(slowest["pending"][0]["cause"], "first-sight");
     assert_eq!(ask("change=removed")["ended_total"], 1);
 }
 

@@ -1,21 +1,24 @@
-//! The ports that slices must show for a pod, and whether they do.
+//! The ports that slices have, and those that they must have for a pod.
 
-use super::{Tracker, slices::SliceId};
-use crate::{
-    model::{EndpointPort, NamedPort, Service, TargetPort},
-    propagation::membership::{PodId, ServiceId},
+use super::{
+    intern::Interner,
+    key::{ByService, ServiceId},
 };
+use crate::model::{EndpointPort, NamedPort, Service, TargetPort};
 use std::sync::Arc;
 
 /// Ports by pod that are kept resolved of a Service. Pods of one workload share their named ports, and a Service selects few
 /// workloads.
 const KEPT: usize = 8;
 
-/// Ports of a Service as slices must show them, resolved once for all pods with the same named ports.
+/// One copy of each set of ports, so that equal ones are the same allocation; and the ports of Services at their pods.
 #[derive(Debug, Default)]
-pub(super) struct ResolvedPorts(Vec<Resolved>);
+pub(super) struct Ports {
+    sets: Interner<[EndpointPort]>,
+    resolved: ByService<Vec<Resolved>>,
+}
 
-/// The ports for pods with these named ports.
+/// The ports of a Service for pods with these named ports.
 #[derive(Debug)]
 struct Resolved {
     named: Arc<[NamedPort]>,
@@ -27,23 +30,31 @@ struct Resolved {
 #[derive(Debug, Default)]
 pub(super) struct PortSets(Vec<(Arc<[EndpointPort]>, u32)>);
 
-// === impl ResolvedPorts ===
+// === impl Ports ===
 
-impl ResolvedPorts {
-    fn get(&self, named: &Arc<[NamedPort]>) -> Option<&Arc<[EndpointPort]>> {
-        self.0.iter().find(|known| Arc::ptr_eq(&known.named, named)).map(|known| &known.ports)
+impl Ports {
+    /// One copy of these ports for all who have them.
+    pub(super) fn intern(&mut self, ports: &[EndpointPort]) -> Arc<[EndpointPort]> {
+        self.sets.intern(ports)
     }
 
-    fn keep(&mut self, named: Arc<[NamedPort]>, ports: Arc<[EndpointPort]>) {
-        if self.0.len() >= KEPT {
-            self.0.clear();
+    /// The ports that slices must show for a pod with these named ports: the same allocation as a slice has that shows them.
+    pub(super) fn at_pod(&mut self, id: ServiceId, service: &Service, named: &Arc<[NamedPort]>) -> Arc<[EndpointPort]> {
+        let resolved = self.resolved.get_mut(id);
+        if let Some(known) = resolved.iter().find(|known| Arc::ptr_eq(&known.named, named)) {
+            return known.ports.clone();
         }
-        self.0.push(Resolved { named, ports });
+        let ports = self.sets.intern(&endpoint_ports(service, named));
+        if resolved.len() >= KEPT {
+            resolved.clear();
+        }
+        resolved.push(Resolved { named: named.clone(), ports: ports.clone() });
+        ports
     }
 
-    /// The Service was edited.
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
+    /// The Service was edited, or is gone.
+    pub(super) fn forget(&mut self, service: ServiceId) {
+        self.resolved.take(service);
     }
 }
 
@@ -68,39 +79,9 @@ impl PortSets {
         }
     }
 
-    fn are_all(&self, ports: &Arc<[EndpointPort]>) -> bool {
+    /// Whether all slices have these ports.
+    pub(super) fn are_all(&self, ports: &Arc<[EndpointPort]>) -> bool {
         self.0.iter().all(|(other, _)| Arc::ptr_eq(other, ports))
-    }
-}
-
-// === impl Tracker ===
-
-impl Tracker {
-    /// Whether a slice lists a pod, which the Service expects, with other ports than the Service has at that pod.
-    pub(super) fn is_listed_with_other_ports(&mut self, service: ServiceId, pod: PodId) -> bool {
-        let Some(ports) = self.resolved_ports(service, pod) else { return false };
-        let state = self.services.get(service);
-        if state.port_sets.are_all(&ports) {
-            return false;
-        }
-        let differs = |id: &SliceId| {
-            let slice = self.slices.get(*id);
-            !Arc::ptr_eq(&slice.ports, &ports) && slice.lists(pod)
-        };
-        state.slices.iter().any(differs)
-    }
-
-    /// The ports that slices must show for a pod: the same allocation as a slice has that shows them.
-    fn resolved_ports(&mut self, service: ServiceId, pod: PodId) -> Option<Arc<[EndpointPort]>> {
-        let named = &self.pods.known(pod)?.ports;
-        let state = self.services.get(service);
-        if let Some(ports) = state.resolved_ports.get(named) {
-            return Some(ports.clone());
-        }
-        let named = named.clone();
-        let ports = self.slices.intern_ports(&endpoint_ports(state.spec()?, &named));
-        self.services.get_mut(service).resolved_ports.keep(named, ports.clone());
-        Some(ports)
     }
 }
 
