@@ -1,17 +1,11 @@
 //! The page for people in a real browser: what it shows is what the API says, and it asks nobody else. The pictures that are
 //! taken on the way stay in `target/tmp/page`.
 
-mod controlplane;
-mod demo;
-
 /// Where the browser comes from.
 #[path = "page/tools.rs"]
 mod tools;
 
 use anyhow::{Context, Result, ensure};
-use controlplane::progress::say;
-use controlplane::workspace::Workspace;
-use demo::Demo;
 use endpointlag::cluster::clock::Clock;
 use endpointlag::cluster::heartbeat::Heartbeat;
 use endpointlag::cluster::queue::EventSender;
@@ -30,6 +24,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
+use testkit::demo::Demo;
+use testkit::progress::say;
+use testkit::workspace::Workspace;
 use tokio::process::Command;
 use tools::Tools;
 

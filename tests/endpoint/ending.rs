@@ -3,9 +3,6 @@
 use super::client::Client;
 use super::demo::{Demo, SOON, STOP};
 use super::pair::{Files, Pair};
-use crate::controlplane::process::{Output, Process};
-use crate::controlplane::workspace::Workspace;
-use crate::daemon::{self, metrics::Metrics};
 use anyhow::{Context, Result, ensure};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::pipe::fcntl_setpipe_size;
@@ -13,6 +10,9 @@ use rustix::process::Signal;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use testkit::daemon::{self, metrics::Metrics};
+use testkit::process::{Output, Process};
+use testkit::workspace::Workspace;
 use tokio::time::sleep;
 
 /// What it says if it gave up on an output.

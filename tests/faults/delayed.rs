@@ -3,15 +3,15 @@
 use super::reckoning::check_delays;
 use super::relay::{Direction, Relay};
 use super::{selecting, start_plane};
-use crate::controlplane::objects::{Objects, PodHandle};
-use crate::controlplane::plane::{ControlPlane, Options};
-use crate::daemon::samples::Outcome;
-use crate::scene::{Scene, Setup};
 use anyhow::{Result, ensure};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::cell::Cell;
 use std::ops::Range;
 use std::time::Duration;
+use testkit::controlplane::objects::{Objects, PodHandle};
+use testkit::controlplane::plane::{ControlPlane, Options};
+use testkit::daemon::samples::Outcome;
+use testkit::scene::{Scene, Setup};
 
 const PODS: usize = 10;
 

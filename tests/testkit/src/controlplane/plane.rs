@@ -3,9 +3,10 @@
 use super::binaries::{Binaries, Binary};
 use super::component::Component;
 use super::credentials::{Credentials, Token, kubeconfig};
-use super::process::tail;
-use super::workspace::{Workspace, free_port};
-use super::{access, http, objects};
+use super::{access, objects};
+use crate::http;
+use crate::process::tail;
+use crate::workspace::{Workspace, free_port};
 use anyhow::{Context, Result, ensure};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use std::fs::{self, File};
@@ -262,14 +263,6 @@ impl ControlPlane {
         self.second_api_server.process()
     }
 
-    /// Ends the API server in order: it closes its watches.
-    ///
-    /// # Errors
-    /// It does not run, or does not end in time.
-    pub async fn stop_api_server(&mut self) -> Result<()> {
-        self.api_server.stop().await
-    }
-
     /// Ends the API server at once, maybe in the middle of a line of the audit log. The next one begins a line of its own.
     ///
     /// # Errors
@@ -324,7 +317,7 @@ impl ControlPlane {
     }
 
     /// Where the components write their logs.
-    pub fn logs(&self) -> Logs {
+    pub(crate) fn logs(&self) -> Logs {
         Logs(
             [&self.etcd, &self.api_server, &self.controllers]
                 .map(|component| (component.name(), component.log()))
@@ -335,11 +328,11 @@ impl ControlPlane {
 
 /// The logs of a control plane's components. They can be read when it is gone, as long as its files are there.
 #[derive(Clone, Debug)]
-pub struct Logs(Vec<(&'static str, PathBuf)>);
+pub(crate) struct Logs(Vec<(&'static str, PathBuf)>);
 
 impl Logs {
     /// The end of each, for a test that failed.
-    pub fn tails(&self) -> String {
+    pub(crate) fn tails(&self) -> String {
         self.0.iter().map(|(name, log)| format!("--- {name}\n{}", tail(log, TAIL))).collect()
     }
 }

@@ -84,13 +84,6 @@ impl Process {
         }
     }
 
-    /// Ends it at once, as a crash would, and reaps it.
-    pub fn kill(&mut self) {
-        // Either fails only when it has ended already, which is what was asked for.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
     /// The last `lines` of its log.
     pub fn log_tail(&self, lines: usize) -> String {
         tail(&self.log, lines)
@@ -99,7 +92,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.kill();
+        // Either fails only when it has ended already, which is what is asked for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -113,7 +108,7 @@ pub enum Output {
 }
 
 /// The last `lines` of a file; a file that cannot be read says so instead.
-pub fn tail(file: &Path, lines: usize) -> String {
+pub(crate) fn tail(file: &Path, lines: usize) -> String {
     match fs::read(file) {
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes);

@@ -1,7 +1,8 @@
 //! The daemon's account and what it may do, taken from the files that the project ships.
 
 use super::credentials::{Token, kubeconfig};
-use super::workspace::Workspace;
+use crate::root;
+use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
@@ -10,14 +11,15 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The account of the shipped files, and the namespace of all accounts.
 pub const ACCOUNT: &str = "endpointlag";
 
-const CLUSTER_MANIFEST: &str = include_str!("../../deploy/kubernetes/cluster.yaml");
-const AUTH_MANIFEST: &str = include_str!("../../deploy/kubernetes/rbac-auth.yaml");
-const NAMESPACED_MANIFEST: &str = include_str!("../../deploy/kubernetes/namespaced.yaml");
+const CLUSTER_MANIFEST: &str = "deploy/kubernetes/cluster.yaml";
+const AUTH_MANIFEST: &str = "deploy/kubernetes/rbac-auth.yaml";
+const NAMESPACED_MANIFEST: &str = "deploy/kubernetes/namespaced.yaml";
 
 /// What the files grant to whom. The rest of them runs the daemon, as the tests do by themselves.
 const OF_ACCESS: [&str; 5] = ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
@@ -31,8 +33,8 @@ const TOKEN_SECONDS: i64 = 3600;
 /// Applies the account and the role of `deploy/kubernetes/cluster.yaml` as they are.
 ///
 /// # Errors
-/// The file does not parse, or the API server refuses an object of it.
-pub async fn grant_cluster_role(client: &Client) -> Result<()> {
+/// The file cannot be read, or the API server refuses an object of it.
+pub(super) async fn grant_cluster_role(client: &Client) -> Result<()> {
     create_account(client, ACCOUNT).await?;
     for object in objects(CLUSTER_MANIFEST)? {
         apply(client, ACCOUNT, object).await?;
@@ -186,7 +188,8 @@ pub async fn revoke_cluster_role_of(client: &Client, account: &str) -> Result<()
 
 /// The objects of a manifest that grant something to somebody.
 fn objects(manifest: &str) -> Result<Vec<Value>> {
-    let all: Vec<Value> = serde_saphyr::from_multiple(manifest).context("reading a file of deploy/kubernetes")?;
+    let text = fs::read_to_string(root().join(manifest)).with_context(|| format!("reading {manifest}"))?;
+    let all: Vec<Value> = serde_saphyr::from_multiple(&text).with_context(|| format!("reading {manifest}"))?;
     Ok(all.into_iter().filter(|it| it["kind"].as_str().is_some_and(|kind| OF_ACCESS.contains(&kind))).collect())
 }
 

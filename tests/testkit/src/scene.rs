@@ -1,17 +1,15 @@
 //! A scene: a namespace of a control plane with a daemon that watches it and the truth beside it.
 
-#![allow(dead_code, reason = "several test binaries include this module, each uses a part of it")]
-
 pub mod agreement;
 
 use crate::controlplane::access::{self, ACCOUNT};
 use crate::controlplane::credentials::ADMIN;
 use crate::controlplane::objects::Objects;
 use crate::controlplane::plane::{ControlPlane, Logs};
-use crate::controlplane::workspace::Workspace;
 use crate::daemon::Daemon;
 use crate::truth::audit::AuditLog;
 use crate::truth::{self, Record};
+use crate::workspace::Workspace;
 use agreement::Pair;
 use anyhow::{Result, bail, ensure};
 use rustix::process::Signal;

@@ -1,11 +1,11 @@
 //! Helm in both versions that people use, built from source, and the chart as it renders.
 
-#![allow(dead_code, reason = "several test binaries include this module, each uses a part of it")]
-
-use crate::controlplane::gobuild::{Module, Program, version};
+use crate::gobuild::{Module, Program, version};
+use crate::root;
+use crate::workspace::scratch;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// The chart's folder, from the root of the repository.
@@ -41,12 +41,13 @@ impl Helm {
     /// The program, without the settings and the repositories of whoever runs the tests.
     ///
     /// # Errors
-    /// It cannot be built.
+    /// It cannot be built, or its folder not made.
     pub fn command(self) -> Result<Command> {
         let mut command = Command::new(self.program()?);
         command.current_dir(root());
+        let homes = scratch()?.join("helm");
         for folder in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
-            command.env(folder, Path::new(env!("CARGO_TARGET_TMPDIR")).join("helm"));
+            command.env(folder, &homes);
         }
         command.env_remove("HELM_NAMESPACE").env_remove("KUBECONFIG");
         Ok(command)
@@ -72,14 +73,14 @@ impl Helm {
     fn program(self) -> Result<PathBuf> {
         let (folder, go_mod, module, package) = match self {
             Self::Three => (
-                concat!(env!("CARGO_MANIFEST_DIR"), "/tests/helm/v3"),
-                include_str!("helm/v3/go.mod"),
+                concat!(env!("CARGO_MANIFEST_DIR"), "/go/helm/v3"),
+                include_str!("../go/helm/v3/go.mod"),
                 "helm.sh/helm/v3",
                 "helm.sh/helm/v3/cmd/helm",
             ),
             Self::Four => (
-                concat!(env!("CARGO_MANIFEST_DIR"), "/tests/helm/v4"),
-                include_str!("helm/v4/go.mod"),
+                concat!(env!("CARGO_MANIFEST_DIR"), "/go/helm/v4"),
+                include_str!("../go/helm/v4/go.mod"),
                 "helm.sh/helm/v4",
                 "helm.sh/helm/v4/cmd/helm",
             ),
@@ -98,9 +99,4 @@ impl Helm {
 pub fn parse(manifest: &str) -> Result<Vec<Value>> {
     let objects: Vec<Value> = serde_saphyr::from_multiple(manifest).with_context(|| manifest.to_owned())?;
     Ok(objects.into_iter().filter(|object| !object.is_null()).collect())
-}
-
-/// The root of the repository.
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
 }

@@ -8,8 +8,6 @@
 //! A change starts, and is reflected, when the write that did it was answered. A watch delivers both writes a little
 //! later; the difference between the two differences is the daemon's error.
 
-#![allow(dead_code, reason = "several test binaries include this module, each uses a part of it")]
-
 pub mod audit;
 mod cluster;
 mod history;

@@ -51,11 +51,6 @@ impl Metrics {
         Ok(())
     }
 
-    /// The type of a family.
-    pub fn kind(&self, family: &str) -> Option<&str> {
-        self.types.get(family).map(String::as_str)
-    }
-
     /// All series of a name that carry the wanted labels, and maybe more.
     pub fn matching<'a>(
         &'a self,

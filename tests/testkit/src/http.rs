@@ -16,8 +16,6 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub struct Response {
     /// Status of the answer.
     pub status: StatusCode,
-    /// The `Content-Type`, empty if there is none.
-    pub content_type: String,
     /// The whole body.
     pub body: String,
 }
@@ -45,10 +43,8 @@ async fn exchange(address: &str, path: &str, method: Method, body: String) -> Re
     let client = Client::builder(TokioExecutor::new()).build_http();
     let answer = async {
         let (head, body) = client.request(request).await?.into_parts();
-        let content_type = head.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         anyhow::Ok(Response {
             status: head.status,
-            content_type: content_type.unwrap_or_default().to_owned(),
             body: String::from_utf8(body.collect().await?.to_bytes().to_vec())?,
         })
     };

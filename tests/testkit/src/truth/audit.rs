@@ -126,7 +126,7 @@ impl AuditLog {
     }
 
     /// How many writes a user made.
-    pub fn writes_by(&self, user: &str) -> usize {
+    pub(crate) fn writes_by(&self, user: &str) -> usize {
         self.writes.iter().filter(|write| write.user == user).count()
     }
 

@@ -1,8 +1,7 @@
 //! The daemon beside its simulated cluster, as a process.
 
-#![allow(dead_code, reason = "several test binaries include this module, each uses a part of it")]
-
-use crate::controlplane::process::{Output, Process};
+use crate::daemon;
+use crate::process::{Output, Process};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -31,11 +30,7 @@ impl Demo {
     /// # Errors
     /// It does not listen in time.
     pub async fn start(folder: &Path, flags: &[&str]) -> Result<Self> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_endpointlag"));
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ENDPOINTLAG_")) {
-            command.env_remove(name);
-        }
-        Self::start_program(command, folder, flags).await
+        Self::start_program(daemon::program(), folder, flags).await
     }
 
     /// Starts a program that is the daemon, or runs it.

@@ -1,5 +1,6 @@
 //! Folders for what a control plane or a daemon leaves behind: data, credentials, logs.
 
+use crate::executable;
 use anyhow::{Context, Result};
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -7,8 +8,16 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Cargo's folder for files of integration tests. It is below `target`, so `cargo clean` takes everything away.
-const ROOT: &str = env!("CARGO_TARGET_TMPDIR");
+/// The folder for files of tests, below `target`, so that `cargo clean` takes everything away. Cargo calls it
+/// `CARGO_TARGET_TMPDIR`, and names it only to what it compiles as a test or a bench.
+///
+/// # Errors
+/// It cannot be made.
+pub(crate) fn scratch() -> Result<PathBuf> {
+    let folder = executable().ancestors().nth(2).context("an executable is two folders below `target`")?.join("tmp");
+    fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    Ok(folder)
+}
 
 /// A folder of this process, removed when dropped.
 ///
@@ -26,9 +35,10 @@ impl Workspace {
     /// It cannot be made.
     pub fn create(name: &str) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        remove_leftovers()?;
+        let scratch = scratch()?;
+        remove_leftovers(&scratch)?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = Path::new(ROOT).join(format!("{}-{number}-{name}", process::id()));
+        let folder = scratch.join(format!("{}-{number}-{name}", process::id()));
         fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
         Ok(Self { folder })
     }
@@ -62,8 +72,8 @@ impl Drop for Workspace {
 }
 
 /// Removes the folders of processes that are no more.
-fn remove_leftovers() -> Result<()> {
-    for entry in fs::read_dir(ROOT).with_context(|| format!("reading {ROOT}"))? {
+fn remove_leftovers(scratch: &Path) -> Result<()> {
+    for entry in fs::read_dir(scratch).with_context(|| format!("reading {}", scratch.display()))? {
         let entry = entry?;
         let name = entry.file_name();
         let owner = name.to_str().and_then(|name| name.split('-').next()?.parse::<u32>().ok());

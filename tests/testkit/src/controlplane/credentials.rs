@@ -1,16 +1,16 @@
 //! What the components prove themselves with: tokens, keys, kubeconfigs; and what the API server is told to record.
 
-use super::workspace::Workspace;
+use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use rand::distr::{Alphanumeric, SampleString};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// User name of the tests themselves. The audit log carries it, which tells the tests' writes from the controllers'.
-pub const ADMIN: &str = "endpointlag-tests";
+pub(crate) const ADMIN: &str = "endpointlag-tests";
 
 /// User name of the controller manager.
-pub const CONTROLLERS: &str = "system:kube-controller-manager";
+const CONTROLLERS: &str = "system:kube-controller-manager";
 
 /// The changes to everything a delay is worked out from, with the object each write left behind; nothing else.
 const AUDIT_POLICY: &str = r#"
@@ -31,7 +31,7 @@ rules:
 
 /// Secrets and files of one control plane.
 #[derive(Debug)]
-pub struct Credentials {
+pub(super) struct Credentials {
     /// Bearer token of [`ADMIN`], who may do everything.
     pub admin_token: String,
     /// Bearer token of [`CONTROLLERS`], who may do everything too: service account tokens for each controller would need

@@ -58,7 +58,7 @@ impl PodHandle {
     }
 
     /// Its second address in a dual-stack cluster.
-    pub fn ipv6(&self) -> Ipv6Addr {
+    fn ipv6(&self) -> Ipv6Addr {
         Ipv6Addr::from_bits(u128::from(Ipv6Addr::new(0xfd00, 0x10, 0x244, 0, 0, 0, 0, 0)) + u128::from(self.host))
     }
 }
@@ -351,7 +351,7 @@ pub async fn create_node(client: &Client, name: &str) -> Result<()> {
 ///
 /// # Errors
 /// It does not in time.
-pub async fn probe_controller(client: &Client) -> Result<()> {
+pub(super) async fn probe_controller(client: &Client) -> Result<()> {
     const PLACE: &str = "default";
     let service: Service = object(json!({
         "metadata": { "generateName": "probe-" },

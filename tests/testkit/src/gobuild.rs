@@ -1,6 +1,6 @@
-//! Programs that the tests need and no machine has: found in a cache, or built by `go build` from a module beside the tests.
+//! Programs that the tests need and no machine has: found in a cache, or built by `go build` from a Go module of the tests.
 
-use super::progress::say;
+use crate::progress::say;
 use anyhow::{Context, Result, bail, ensure};
 use std::env;
 use std::fs::{self, File};
@@ -81,7 +81,7 @@ impl Module {
 
         let child = match command.spawn() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                bail!("the end-to-end tests build {name} from source and need Go: no `go` was found on PATH")
+                bail!("the tests build {name} from source and need Go: no `go` was found on PATH")
             }
             child => child.context("starting go build")?,
         };

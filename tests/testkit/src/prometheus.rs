@@ -1,10 +1,8 @@
-//! A real Prometheus that scrapes the daemon, built from source at the version that `prometheus/go.mod` names.
+//! A real Prometheus that scrapes the daemon, built from source at the version that `go/prometheus/go.mod` names.
 
-#![allow(dead_code, reason = "several test binaries include this module, each uses a part of it")]
-
-use crate::controlplane::gobuild::{Module, Program, version};
-use crate::controlplane::http;
-use crate::controlplane::process::{Output, Process};
+use crate::gobuild::{Module, Program, version};
+use crate::http;
+use crate::process::{Output, Process};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::fs;
@@ -166,9 +164,9 @@ pub fn promtool(arguments: &[&str], input: &Path) -> Result<String> {
 
 /// The folder of the programs, which are built at the first run.
 fn programs() -> Result<PathBuf> {
-    let go_mod = include_str!("prometheus/go.mod");
+    let go_mod = include_str!("../go/prometheus/go.mod");
     let module = Module {
-        folder: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/prometheus"),
+        folder: concat!(env!("CARGO_MANIFEST_DIR"), "/go/prometheus"),
         topic: "prometheus",
         key: format!("prometheus-{}", version(go_mod, "github.com/prometheus/prometheus")?),
         // Of all service discoveries the tests use none, and of the others Kubernetes' is a user's.

@@ -1,6 +1,6 @@
 //! One program of the control plane, which can be stopped, killed and started again under other flags.
 
-use super::process::{Output, Process};
+use crate::process::{Output, Process};
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use std::future::Future;

@@ -1,12 +1,10 @@
 //! The daemon as users run it: the built program as a process, told by flags and asked over HTTP.
 
-#![allow(dead_code, reason = "several test binaries include this module, each uses a part of it")]
-
 pub mod metrics;
 pub mod samples;
 
-use crate::controlplane::http::{self, Response};
-use crate::controlplane::process::{Output, Process, tail};
+use crate::http::{self, Response};
+use crate::process::{Output, Process, tail};
 use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use metrics::Metrics;
@@ -197,7 +195,7 @@ pub fn command(kubeconfig: &Path) -> Command {
 
 /// The program without arguments, and without the settings of whoever runs the tests.
 pub fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_endpointlag"));
+    let mut command = Command::new(crate::executable());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("ENDPOINTLAG_") {
             command.env_remove(name);

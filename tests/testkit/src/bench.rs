@@ -1,22 +1,17 @@
 //! The daemon as a process of its own beside a simulated cluster, and what it costs.
 
-#![allow(dead_code, reason = "several benches include this module, each uses a part of it")]
-
-use endpointlag::simulator::{Fleet, Simulator};
-use std::{
-    collections::HashMap,
-    error::Error,
-    fs,
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant, SystemTime},
-};
+use crate::executable;
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+use std::collections::HashMap;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
-
-pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Ticks of the process times that Linux shows: USER_HZ, which is 100 on every architecture Rust's standard library runs on.
 const TICKS: f64 = 100.0;
@@ -32,8 +27,8 @@ pub struct Daemon {
 /// One line of `--samples`.
 #[derive(Clone, Debug)]
 pub struct Sample {
+    /// UID of the pod.
     pub uid: String,
-    pub service: String,
     /// When the change arrived.
     pub started: SystemTime,
     /// When the slice arrived that shows it.
@@ -44,17 +39,20 @@ pub struct Sample {
 
 impl Daemon {
     /// Starts one, on these processors alone if any are named (`1`, or `0,1`).
+    ///
+    /// # Errors
+    /// It cannot be started.
     pub fn start(server: &str, flags: &[&str], processors: Option<&str>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let config = folder.path().join("kubeconfig");
         fs::write(&config, kubeconfig(server))?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-        let program = env!("CARGO_BIN_EXE_endpointlag");
+        let program = executable();
         let mut command = match processors {
             // The program takes the place of taskset: the process is the daemon's.
             Some(processors) => {
                 let mut command = Command::new("taskset");
-                command.args(["--cpu-list", processors, program]);
+                command.args(["--cpu-list", processors]).arg(program);
                 command
             }
             None => Command::new(program),
@@ -65,36 +63,46 @@ impl Daemon {
     }
 
     /// Waits until all watches are synced. Returns how long that took since the start.
+    ///
+    /// # Errors
+    /// They are not within two minutes.
     pub fn wait_until_ready(&self) -> Result<Duration> {
         let ready = || self.get("/readyz").is_ok_and(|page| page.starts_with(b"HTTP/1.1 200"));
         wait("the daemon to be ready", Duration::from_millis(5), ready)?;
         Ok(self.started.elapsed())
     }
 
-    /// Where it serves, as `host:port`.
-    pub fn address(&self) -> &str {
-        &self.address
-    }
-
     /// Processor time so far.
+    ///
+    /// # Errors
+    /// As for [`processor_time`].
     pub fn processor_time(&self) -> Result<Duration> {
         processor_time(self.process.id())
     }
 
     /// Resident memory now, and at its peak, in bytes.
+    ///
+    /// # Errors
+    /// As for [`memory`].
     pub fn memory(&self) -> Result<(u64, u64)> {
         memory(self.process.id())
     }
 
     /// Changes whose delay is known, of all Services.
+    ///
+    /// # Errors
+    /// No answer, or another one than JSON.
     pub fn propagated(&self) -> Result<u64> {
         let page = self.get("/api/v1/overview")?;
-        let body = page.windows(4).position(|end| end == b"\r\n\r\n").ok_or("no body")? + 4;
+        let body = page.windows(4).position(|end| end == b"\r\n\r\n").context("no body")? + 4;
         let overview: serde_json::Value = serde_json::from_slice(&page[body..])?;
         Ok(overview["windows"]["start"]["count"].as_u64().unwrap_or_default())
     }
 
     /// Times that a reader of a watch had to wait for the pipeline.
+    ///
+    /// # Errors
+    /// No answer.
     pub fn backpressure(&self) -> Result<u64> {
         let page = String::from_utf8(self.get("/metrics")?)?;
         let held = page.lines().filter_map(|line| line.strip_prefix("endpointlag_watch_backpressure_total{"));
@@ -107,14 +115,20 @@ impl Daemon {
     }
 
     /// The samples with a delay after the first `skipped`.
+    ///
+    /// # Errors
+    /// A line that is none.
     pub fn samples(&self, skipped: usize) -> Result<Vec<Sample>> {
         let text = fs::read_to_string(self.samples_file())?;
         text.lines().skip(skipped).filter(|line| line.contains("delay_seconds")).map(sample).collect()
     }
 
     /// The answer to a request, head and body.
+    ///
+    /// # Errors
+    /// As for [`get`].
     pub fn get(&self, path: &str) -> Result<Vec<u8>> {
-        get(&self.address, path, "*/*")
+        get(&self.address, path)
     }
 
     fn samples_file(&self) -> PathBuf {
@@ -133,42 +147,54 @@ impl Drop for Daemon {
 fn sample(line: &str) -> Result<Sample> {
     let line: serde_json::Value = serde_json::from_str(line)?;
     let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
-    let ended: jiff::Timestamp = text("time").parse()?;
+    let ended: Timestamp = text("time").parse()?;
     let ended = SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(ended.as_microsecond())?);
-    let delay = Duration::from_secs_f64(line["delay_seconds"].as_f64().ok_or("no delay")?);
-    Ok(Sample { uid: text("uid"), service: text("service"), started: ended - delay, ended })
+    let delay = Duration::from_secs_f64(line["delay_seconds"].as_f64().context("no delay")?);
+    Ok(Sample { uid: text("uid"), started: ended - delay, ended })
 }
 
 /// Processor time of a process so far, in user and kernel mode.
+///
+/// # Errors
+/// There is no such process.
 pub fn processor_time(process: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The name of the program is in parentheses and may hold anything; the times are fields 14 and 15.
-    let fields: Vec<&str> = stat.rsplit_once(") ").ok_or("no fields")?.1.split(' ').collect();
+    let fields: Vec<&str> = stat.rsplit_once(") ").context("no fields")?.1.split(' ').collect();
     let ticks = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
     Ok(Duration::from_secs_f64(ticks / TICKS))
 }
 
 /// Resident memory of a process now, and at its peak, in bytes.
+///
+/// # Errors
+/// There is no such process.
 pub fn memory(process: u32) -> Result<(u64, u64)> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let fields: HashMap<&str, &str> = status.lines().filter_map(|line| line.split_once(':')).collect();
     let bytes = |name: &str| -> Result<u64> {
-        let kilobytes = fields.get(name).ok_or("no such field")?.trim().trim_end_matches(" kB");
+        let kilobytes = fields.get(name).context("no such field")?.trim().trim_end_matches(" kB");
         Ok(kilobytes.parse::<u64>()? << 10)
     };
     Ok((bytes("VmRSS")?, bytes("VmHWM")?))
 }
 
 /// The answer to a request, head and body.
-pub fn get(address: &str, path: &str, accept: &str) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// No connection, or one that breaks.
+pub fn get(address: &str, path: &str) -> Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address)?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n")?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: */*\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     Ok(answer)
 }
 
 /// Waits up to two minutes, and looks this often.
+///
+/// # Errors
+/// It is not done by then.
 pub fn wait(what: &str, pause: Duration, done: impl Fn() -> bool) -> Result<()> {
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(120) {
@@ -177,7 +203,7 @@ pub fn wait(what: &str, pause: Duration, done: impl Fn() -> bool) -> Result<()> 
         }
         thread::sleep(pause);
     }
-    Err(format!("waited two minutes for {what}").into())
+    bail!("waited two minutes for {what}")
 }
 
 /// The value below which this share of the values lies.
@@ -203,53 +229,6 @@ pub fn at_rate(per_second: usize, length: Duration, mut change: impl FnMut(usize
         }
     }
     done
-}
-
-/// Has a pod of every Service turn unready and ready again, so that each has series and histograms of two kinds of change.
-pub fn flip_every_service(fleet: &mut Fleet, daemon: &Daemon) -> Result<()> {
-    let services = fleet.size().services;
-    for round in 1..=2 {
-        for service in 0..services {
-            fleet.flip(service);
-            // No burst: what the daemon keeps for one would stay its memory.
-            if service % 500 == 499 {
-                thread::sleep(Duration::from_millis(50));
-            }
-        }
-        let told = (round * services) as u64;
-        wait("the first changes", Duration::from_millis(50), || daemon.propagated().is_ok_and(|count| count >= told))?;
-    }
-    Ok(())
-}
-
-/// By how much later than the simulated API server handed them over events were stamped, while pods are flipped this often a
-/// second, each no more than once. Returns how many were, too.
-pub fn stamp_errors(
-    cluster: &Simulator,
-    fleet: &mut Fleet,
-    daemon: &Daemon,
-    pods: &mut impl Iterator<Item = usize>,
-    per_second: usize,
-    length: Duration,
-) -> Result<(Vec<Duration>, usize)> {
-    let (before, sent) = (daemon.sample_count(), cluster.sent());
-    let mut flips = HashMap::new();
-    let made = at_rate(per_second, length, |_| {
-        // A change is known by its pod.
-        let pod = pods.next().expect("pods enough");
-        flips.insert(Fleet::uid(pod), fleet.flip(pod));
-    });
-    wait("the samples", Duration::from_millis(50), || daemon.sample_count() >= before + made)?;
-    let sent: HashMap<u64, SystemTime> = sent.try_iter().map(|sent| (sent.version, sent.at)).collect();
-    let mut errors = Vec::new();
-    for sample in daemon.samples(before)? {
-        let flip = flips.get(&sample.uid).ok_or("a sample of another pod")?;
-        let at = |version| sent.get(version).copied().ok_or("an event that was not sent");
-        // A sample has microseconds, so that it can seem to come before its cause.
-        errors.push(sample.started.duration_since(at(&flip.pod)?).unwrap_or_default());
-        errors.push(sample.ended.duration_since(at(&flip.slice)?).unwrap_or_default());
-    }
-    Ok((errors, made))
 }
 
 fn kubeconfig(server: &str) -> String {

@@ -1,11 +1,11 @@
-//! The control plane's programs, from the module beside this file.
+//! The control plane's programs, from the module `go/controlplane`.
 
-use super::gobuild::{Module, Program, version};
+use crate::gobuild::{Module, Program, version};
 use anyhow::Result;
 use std::path::PathBuf;
 
 /// The module file decides the versions, and so the place in the cache.
-const GO_MOD: &str = include_str!("go.mod");
+const GO_MOD: &str = include_str!("../../go/controlplane/go.mod");
 
 /// A program of the control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Binaries {
         // Without the version string the API server calls itself v0.0.0-master and clients refuse it.
         let linker = format!("-ldflags=-s -w -X k8s.io/component-base/version.gitVersion={kubernetes}");
         let module = Module {
-            folder: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/controlplane"),
+            folder: concat!(env!("CARGO_MANIFEST_DIR"), "/go/controlplane"),
             topic: "controlplane",
             key: format!("kubernetes-{kubernetes}-etcd-{etcd}"),
             flags: vec![linker],

@@ -1,8 +1,7 @@
-//! Jsonnet, its formatter and its linter, built from source at the version that `jsonnet/go.mod` names.
+//! Jsonnet, its formatter and its linter, built from source at the version that `go/jsonnet/go.mod` names.
 
-#![allow(dead_code, reason = "several test binaries include this module, each uses a part of it")]
-
-use crate::controlplane::gobuild::{Module, Program, version};
+use crate::gobuild::{Module, Program, version};
+use crate::root;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::fs;
@@ -73,15 +72,11 @@ fn run(program: Program, arguments: &[&Path]) -> Result<String> {
     String::from_utf8(output.stdout).context("not UTF-8")
 }
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
 /// The folder of the programs, which are built at the first run.
 fn programs() -> Result<PathBuf> {
-    let go_mod = include_str!("jsonnet/go.mod");
+    let go_mod = include_str!("../go/jsonnet/go.mod");
     let module = Module {
-        folder: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/jsonnet"),
+        folder: concat!(env!("CARGO_MANIFEST_DIR"), "/go/jsonnet"),
         topic: "jsonnet",
         key: format!("go-jsonnet-{}", version(go_mod, "github.com/google/go-jsonnet")?),
         flags: vec!["-ldflags=-s -w".into()],

@@ -1,9 +1,7 @@
 //! Packages from PyPI, unpacked into the cache.
 
-#![allow(dead_code, reason = "several test binaries include this module, each uses a part of it")]
-
-use crate::controlplane::gobuild::cache_folder;
-use crate::controlplane::progress::say;
+use crate::gobuild::cache_folder;
+use crate::progress::say;
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
 use std::path::PathBuf;

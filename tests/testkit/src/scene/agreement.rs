@@ -66,7 +66,12 @@ fn agree(truth: Option<Outcome>, daemon: samples::Outcome, doubts: bool) -> bool
 ///
 /// # Errors
 /// What differs, a line each.
-pub fn check_metrics(namespace: &str, metrics: &Metrics, records: &[Record], doubts: bool) -> Result<(), String> {
+pub(super) fn check_metrics(
+    namespace: &str,
+    metrics: &Metrics,
+    records: &[Record],
+    doubts: bool,
+) -> Result<(), String> {
     type Key = [String; 3];
     let mut differences = String::new();
 
