@@ -18,7 +18,7 @@
 //! others read, and [`server`] lets them read it.
 //! [`pipeline`] is the thread on which everything between socket and histogram happens, [`daemon`] puts the parts together,
 //! [`config`] is what a user can choose ([`flags`] reads single values), [`logging`] what the daemon says about itself,
-//! [`signals`] what it is asked from outside. [`simulator`] is a simulated cluster that speaks the same protocol, and [`demo`] shows
+//! [`signals`] what it is asked from outside. [`dataplane`] is the agent on a node, which sees what its kernel does with Services. [`simulator`] is a simulated cluster that speaks the same protocol, and [`demo`] shows
 //! the daemon beside it.
 
 #![deny(missing_docs)]
@@ -27,6 +27,7 @@
 pub mod cluster;
 pub mod config;
 pub mod daemon;
+pub mod dataplane;
 pub mod demo;
 pub mod exposition;
 pub mod flags;
