@@ -3,6 +3,7 @@
 
 use crate::{
     cluster::{self, ScopeSettings, WatchArgs, WatchSettings, kubeconfig::Choice},
+    dataplane,
     exposition::{self, ExpositionSettings},
     flags::FlagErrors,
     logging::{self, LogFilter, LogFormat},
@@ -42,6 +43,8 @@ pub enum Command {
     // The demo is for the user who started it, so it listens on loopback only.
     #[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:10911")))]
     Demo(DemoArgs),
+    /// Watch what this node's kernel does with Services, and print how it changes. Needs CAP_NET_ADMIN.
+    Node(dataplane::Args),
 }
 
 /// Flags of `run`.

@@ -20,8 +20,9 @@
 //! These last three and the model are pure: no I/O, no clock, no client. [`exposition`] turns the counts into output, and [`server`]
 //! serves it.
 //! [`pipeline`] is the thread for everything between socket and histogram, and [`daemon`] starts all parts. [`config`] has the
-//! settings ([`flags`] parses single values), [`logging`] the log, and [`signals`] handles signals. [`simulator`] is a simulated
-//! cluster with the same protocol, and [`demo`] runs the daemon with it.
+//! settings ([`flags`] parses single values), [`logging`] the log, and [`signals`] handles signals. [`dataplane`] is the agent on a
+//! node, which sees what the kernel does with Services. [`simulator`] is a simulated cluster with the same protocol, and [`demo`] runs
+//! the daemon with it.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
@@ -29,6 +30,7 @@
 pub mod cluster;
 pub mod config;
 pub mod daemon;
+pub mod dataplane;
 pub mod demo;
 pub mod exposition;
 pub mod flags;

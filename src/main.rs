@@ -4,11 +4,11 @@ use anyhow::Context;
 use clap::Parser;
 use endpointlag::{
     cluster::client::chain,
-    config::{Cli, Command, DemoArgs, RunArgs, RunSettings, Settings},
+    config::{Cli, Command, DemoArgs, RunArgs, RunSettings},
     daemon::{Daemon, Readers},
-    demo,
+    dataplane, demo,
     flags::FlagErrors,
-    logging::LogFormat,
+    logging::{LogFilter, LogFormat},
     server::Server,
     signals::OsSignals,
 };
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     let (format, result) = match &command {
         Command::Run(args) => (args.log_format(), run(args)),
         Command::Demo(args) => (args.log_format(), demo(args)),
+        Command::Node(args) => (args.log_format(), node(args)),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
     match error.downcast::<FlagErrors>() {
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
 
 fn run(args: &RunArgs) -> anyhow::Result<()> {
     let RunSettings { cluster, scope, daemon: settings } = args.settings()?;
-    let signals = begin(args.log_format(), &settings)?;
+    let signals = begin(args.log_format(), settings.log.clone())?;
     let subject = match &*scope.namespaces {
         [] if scope.shard.is_part() => format!("shard {} of the cluster", scope.shard),
         [] => "cluster".to_owned(),
@@ -73,15 +74,27 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
 
 fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     let settings = args.settings()?;
-    let signals = begin(args.log_format(), &settings.daemon)?;
+    let signals = begin(args.log_format(), settings.daemon.log.clone())?;
     block_on(async { Ok(demo::run(settings, &signals).await?) })
 }
 
-/// The start of `run` and `demo`: sets up logging, and makes sure that neither a panic nor a hanging part keeps the process
+fn node(args: &dataplane::Args) -> anyhow::Result<()> {
+    let settings = args.settings()?;
+    let signals = begin(args.log_format(), settings.log)?;
+    block_on(async {
+        let watching = tokio::task::spawn_blocking(move || dataplane::print(settings.limits, settings.output));
+        tokio::select! {
+            ended = watching => Ok(ended??),
+            () = signals.stopped() => Ok(()),
+        }
+    })
+}
+
+/// The start of each subcommand: sets up logging, and makes sure that neither a panic nor a hanging part keeps the process
 /// alive.
-fn begin(format: LogFormat, settings: &Settings) -> anyhow::Result<OsSignals> {
+fn begin(format: LogFormat, log: LogFilter) -> anyhow::Result<OsSignals> {
     format.end_on_panic();
-    format.start(settings.log.clone());
+    format.start(log);
     OsSignals::start(format).context("cannot wait for signals")
 }
 

@@ -18,6 +18,8 @@ pub enum Binary {
     ControllerManager,
     /// What a person applies manifests with.
     Kubectl,
+    /// Writes Services into a node's kernel.
+    KubeProxy,
 }
 
 impl Binary {
@@ -32,6 +34,7 @@ impl Binary {
             Self::ApiServer => ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
             Self::ControllerManager => ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
             Self::Kubectl => ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+            Self::KubeProxy => ("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
         };
         Program { name, package }
     }

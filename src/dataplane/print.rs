@@ -1,0 +1,65 @@
+//! Watches this node and prints what is observed, until it cannot go on.
+
+use super::{
+    args::Output,
+    kernel::{KernelReader, Limits},
+    lines::{self, WriteError},
+    observation::{Planes, Report},
+    reader::{ReadError, Reader},
+};
+use std::{io, time::Duration};
+
+/// How long to wait for a report before waiting for it again.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// Why printing ended.
+#[derive(Debug, thiserror::Error)]
+pub enum PrintError {
+    /// There will be no more reports.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Standard output takes no more lines.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Prints what this node's kernel does with Services, and how that changes. Blocks.
+///
+/// # Errors
+/// The kernel cannot be listened to, or nothing can be printed.
+pub fn print(limits: Limits, output: Output) -> Result<(), PrintError> {
+    let mut reader = KernelReader::start(limits)?;
+    loop {
+        let Some(report) = reader.next(WAIT)? else { continue };
+        match &report {
+            Report::State { sets, .. } => tracing::info!(frontends = sets.len(), "watching the kernel's rules"),
+            Report::Planes(planes) => say(planes),
+            Report::Gap(gap) => {
+                let length = gap.until.since(gap.since);
+                tracing::warn!(loss = gap.loss.as_str(), ?length, "changes were missed, and all rules were read anew");
+            }
+            Report::Changed(_) => {}
+        }
+        match output {
+            Output::Json => lines::write(io::stdout().lock(), &report)?,
+        }
+    }
+}
+
+fn say(planes: &Planes) {
+    for (family, plane) in ["IPv4", "IPv6"].into_iter().zip(planes.families) {
+        match (plane.decides, plane.behind) {
+            (Some(mode), None) => tracing::info!(family, "kube-proxy writes rules in mode {}", mode.as_str()),
+            (Some(mode), Some(behind)) => tracing::warn!(
+                family,
+                "kube-proxy's rules in mode {} decide; those of mode {} are still there, and take what the first do not know",
+                mode.as_str(),
+                behind.as_str(),
+            ),
+            (None, _) => tracing::info!(family, "kube-proxy has no rules in nf_tables"),
+        }
+    }
+    for unseen in &planes.unseen {
+        tracing::warn!("found {}, which cannot be watched: it does not speak through nf_tables", unseen.as_str());
+    }
+}
