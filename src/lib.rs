@@ -17,7 +17,8 @@
 //! sync. [`stats`] counts. These last three and the model are pure: no I/O, no clock, no client. [`exposition`] turns counts into what
 //! others read, and [`server`] lets them read it.
 //! [`pipeline`] is the thread on which everything between socket and histogram happens, [`daemon`] puts the parts together,
-//! [`config`] is what a user can choose ([`flags`] reads single values), [`logging`] what the daemon says about itself,
+//! [`config`] is what a user can choose ([`flags`] reads single values), [`logging`] what the daemon says about itself ([`errors`]: with
+//! which causes),
 //! [`signals`] what it is asked from outside. [`simulator`] is a simulated cluster that speaks the same protocol, and [`demo`] shows
 //! the daemon beside it.
 
@@ -28,6 +29,7 @@ pub mod cluster;
 pub mod config;
 pub mod daemon;
 pub mod demo;
+pub mod errors;
 pub mod exposition;
 pub mod flags;
 pub mod ledger;

@@ -3,10 +3,10 @@
 use anyhow::Context;
 use clap::Parser;
 use endpointlag::{
-    cluster::client::chain,
     config::{Cli, Command, DemoArgs, RunArgs, RunSettings, Settings},
     daemon::{Daemon, Readers},
     demo,
+    errors::chain,
     flags::FlagErrors,
     logging::LogFormat,
     server::Server,

@@ -20,7 +20,7 @@ mod write_timeout;
 pub use self::{
     args::{Args, AuthArgs},
     sources::Sources,
-    tls::{TlsError, TlsFiles},
+    tls::{PairError, PemError, TlsError, TlsFiles},
 };
 
 use self::{

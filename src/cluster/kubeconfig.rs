@@ -1,6 +1,6 @@
 //! Which cluster is measured: found as kubectl finds it, with errors that name the file and what is wrong in it.
 
-use super::client::chain;
+use crate::errors::chain;
 use kube::{
     Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -10,6 +10,7 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf, is_separator},
 };
+use tokio_rustls::rustls::pki_types::InvalidDnsNameError;
 
 /// What a user chose: flags, as kubectl has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,12 +45,12 @@ pub enum KubeconfigError {
         home_file: String,
     },
     /// A file cannot be read, or is none.
-    #[error("the kubeconfig {file} cannot be read: {cause}")]
+    #[error("the kubeconfig {file} cannot be read")]
     File {
         /// Which file.
         file: String,
         /// Why.
-        cause: String,
+        source: ConfigError,
     },
     /// A context was neither given nor chosen in the file.
     #[error("the kubeconfig {file} has no current-context; choose one by --context: {}", listed(known))]
@@ -97,19 +98,36 @@ pub enum KubeconfigError {
         hint: Option<String>,
     },
     /// What the context names cannot be used: an address, a certificate.
-    #[error("the kubeconfig {file} cannot be used: {cause}")]
+    #[error("the kubeconfig {file} cannot be used")]
     Unusable {
         /// Which file.
         file: String,
         /// Why.
-        cause: String,
+        source: ConfigError,
     },
     /// The pod's own account cannot be used.
-    #[error("the ServiceAccount of the pod cannot be used: {0}")]
-    InCluster(String),
+    #[error("the ServiceAccount of the pod cannot be used")]
+    InCluster(#[source] ConfigError),
     /// A context was asked for where there are none.
     #[error("--context {0:?} needs a kubeconfig, and there is none: this is a pod with its own ServiceAccount")]
     ContextInCluster(String),
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A kubeconfig cannot be read, or what it says makes no sense. Said in one line, and without the name of the file.
+    #[error("{}", in_a_line(.0))]
+    Kubeconfig(Box<kube::config::KubeconfigError>),
+    /// What a pod is given for its ServiceAccount is missing or makes no sense.
+    #[error(transparent)]
+    InCluster(#[from] kube::config::InClusterError),
+    /// No client can be made with it.
+    #[error(transparent)]
+    Client(#[from] Box<kube::Error>),
+    /// `tls-server-name` is no name.
+    #[error(transparent)]
+    ServerName(#[from] InvalidDnsNameError),
 }
 
 /// What is looked at beside flags.
@@ -127,14 +145,22 @@ struct Files {
     may_miss: bool,
 }
 
+// === impl ConfigError ===
+
+impl From<kube::config::KubeconfigError> for ConfigError {
+    fn from(error: kube::config::KubeconfigError) -> Self {
+        Self::Kubeconfig(Box::new(error))
+    }
+}
+
 // === impl KubeconfigError ===
 
 impl KubeconfigError {
     /// What was found in a file, or in the pod, cannot be used.
-    pub fn unusable(file: Option<String>, cause: String) -> Self {
+    pub fn unusable(file: Option<String>, source: ConfigError) -> Self {
         match file {
-            Some(file) => Self::Unusable { file, cause },
-            None => Self::InCluster(cause),
+            Some(file) => Self::Unusable { file, source },
+            None => Self::InCluster(source),
         }
     }
 }
@@ -163,7 +189,7 @@ impl Choice {
             None => match &self.context {
                 Some(context) => Err(KubeconfigError::ContextInCluster(context.clone())),
                 None => {
-                    let config = Config::incluster().map_err(|error| KubeconfigError::InCluster(chain(&error)))?;
+                    let config = Config::incluster().map_err(|error| KubeconfigError::InCluster(error.into()))?;
                     Ok(Found { config, plugin: None, file: None })
                 }
             },
@@ -221,7 +247,7 @@ impl Choice {
         let options = KubeConfigOptions { context: Some(name), ..KubeConfigOptions::default() };
         let config = Config::from_custom_kubeconfig(kubeconfig, &options)
             .await
-            .map_err(|error| KubeconfigError::unusable(Some(file.clone()), first_line(&chain(&error))))?;
+            .map_err(|error| KubeconfigError::Unusable { file: file.clone(), source: error.into() })?;
         Ok(Found { config, plugin, file: Some(file) })
     }
 }
@@ -233,17 +259,17 @@ impl Files {
     fn read(&self) -> Result<(Kubeconfig, String), KubeconfigError> {
         let mut merged: Option<Kubeconfig> = None;
         for path in &self.paths {
-            let failed = |cause: &str| {
-                let (file, cause) = (path.display().to_string(), first_line(cause));
-                KubeconfigError::File { file, cause }
+            let failed = |error: kube::config::KubeconfigError| KubeconfigError::File {
+                file: path.display().to_string(),
+                source: error.into(),
             };
             if self.may_miss && !path.exists() && self.paths.iter().any(|other| other.exists()) {
                 continue;
             }
-            let read = Kubeconfig::read_from(path).map_err(|error| failed(&cause(&error)))?;
+            let read = Kubeconfig::read_from(path).map_err(failed)?;
             merged = Some(match merged {
                 None => read,
-                Some(before) => before.merge(read).map_err(|error| failed(&error.to_string()))?,
+                Some(before) => before.merge(read).map_err(failed)?,
             });
         }
         let names: Vec<_> = self.paths.iter().map(|path| path.display().to_string()).collect();
@@ -271,17 +297,13 @@ fn home_file(surroundings: &Surroundings) -> String {
     }
 }
 
-/// Why a file was not read, without its name, which is said already.
-fn cause(error: &kube::config::KubeconfigError) -> String {
-    match error {
+/// An error of kube's: one of a file names the file, which is said already, and one of YAML shows the lines around the place.
+fn in_a_line(error: &kube::config::KubeconfigError) -> String {
+    let text = match error {
         kube::config::KubeconfigError::ReadConfig(error, _) => error.to_string(),
         kube::config::KubeconfigError::Parse(error) => error.to_string(),
         error => chain(error),
-    }
-}
-
-/// Errors of YAML show the lines around the place.
-fn first_line(text: &str) -> String {
+    };
     text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
 }
 

@@ -2,6 +2,7 @@
 //!
 //! kube calls such a program when its credentials are about to expire. Credentials may be revoked before; a 401 says so.
 
+use crate::errors::chain;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::future::BoxFuture;
 use http::{Request, Response, StatusCode};
@@ -94,7 +95,7 @@ impl Credentials {
                 return;
             }
             Ok(Ok(None)) => tracing::warn!(plugin, "no token among the new credentials"),
-            Ok(Err(error)) => tracing::warn!(plugin, error = super::chain(&error), "no new credentials"),
+            Ok(Err(error)) => tracing::warn!(plugin, error = chain(&error), "no new credentials"),
             Err(error) => tracing::warn!(plugin, %error, "no new credentials"),
         }
         self.state.lock().end_call(None);
