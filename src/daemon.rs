@@ -20,7 +20,7 @@ use crate::{
     model::Resource,
     pipeline::{Pipeline, PipelineHandle, Source},
     propagation::{Ended, Tracker},
-    server::{Auth, BindError, Server, ServerState},
+    server::{Auth, BindError, Server, Sources},
     signals::Hangups,
     stats::Stats,
 };
@@ -66,7 +66,7 @@ pub struct Daemon {
     pub handle: PipelineHandle,
     /// Client for authorization; `None` if everyone may read.
     authority: Option<ApiClient>,
-    state: Arc<ServerState>,
+    sources: Sources,
     readers: Readers,
     pipeline: JoinHandle<()>,
     samples: Option<samples::Writer>,
@@ -232,15 +232,21 @@ impl Daemon {
             .map_err(DaemonError::Thread)?;
         let errors = hdr_log.as_ref().map(|writer: &hdr_log::Writer| writer.errors.clone()).unwrap_or_default();
         let counts = samples.as_ref().map(|writer: &samples::Writer| writer.counts.clone()).unwrap_or_default();
-        let state = ServerState::new(handle.clone(), healths, counts, errors, settings.exposition.histograms, subject);
-        let state = Arc::new(state.with_tls(server.tls_health.clone()));
-        Ok(Self { server, handle, authority, state, readers, pipeline, samples, hdr_log })
+        let sources = Sources {
+            pipeline: handle.clone(),
+            watches: healths,
+            samples: counts,
+            hdr_log_errors: errors,
+            histograms: settings.exposition.histograms,
+            subject,
+        };
+        Ok(Self { server, handle, authority, sources, readers, pipeline, samples, hdr_log })
     }
 
     /// Serves until `shutdown` completes, then shuts down cleanly. At each SIGHUP it reopens its output files, which may have
     /// been moved away, and reloads the certificate.
     pub async fn run(self, shutdown: impl Future<Output = ()>, hangups: Hangups) {
-        let Self { server, handle, authority, state, readers, pipeline, samples, hdr_log } = self;
+        let Self { server, handle, authority, sources, readers, pipeline, samples, hdr_log } = self;
         let reopen = async {
             let mut hangups = hangups.clone();
             loop {
@@ -254,12 +260,12 @@ impl Daemon {
             }
         };
         tokio::select! {
-            () = server.serve(state.clone(), authority, shutdown, hangups.clone()) => {}
+            () = server.serve(sources, authority, shutdown, hangups.clone()) => {}
             () = reopen => {}
         }
         tracing::info!("ending");
         // The pipeline ends when its last handle is dropped. The output threads end when the pipeline has ended.
-        drop((readers, state, handle));
+        drop((readers, handle));
         let finish = async {
             // If one of them panicked, the process has already ended.
             let _ = spawn_blocking(|| pipeline.join()).await;

@@ -20,7 +20,7 @@
 //! These last three and the model are pure: no I/O, no clock, no client. [`exposition`] turns the counts into output, and [`server`]
 //! serves it.
 //! [`pipeline`] is the thread for everything between socket and histogram, and [`daemon`] starts all parts. [`config`] has the
-//! settings ([`flags`] parses single values), [`logging`] the log, and [`signals`] handles signals. [`dataplane`] is the agent on a
+//! settings ([`flags`] parses single values), [`logging`] the log, [`errors`] prints errors with their causes, and [`signals`] handles signals. [`dataplane`] is the agent on a
 //! node, which sees what the kernel does with Services. [`simulator`] is a simulated cluster with the same protocol, and [`demo`] runs
 //! the daemon with it.
 
@@ -32,6 +32,7 @@ pub mod config;
 pub mod daemon;
 pub mod dataplane;
 pub mod demo;
+pub mod errors;
 pub mod exposition;
 pub mod flags;
 pub mod ledger;

@@ -3,10 +3,10 @@
 use anyhow::Context;
 use clap::Parser;
 use endpointlag::{
-    cluster::client::chain,
     config::{Cli, Command, DemoArgs, RunArgs, RunSettings},
     daemon::{Daemon, Readers},
     dataplane, demo,
+    errors::chain,
     flags::FlagErrors,
     logging::{LogFilter, LogFormat},
     server::Server,

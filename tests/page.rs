@@ -12,7 +12,7 @@ use endpointlag::cluster::queue::EventSender;
 use endpointlag::exposition::metrics::Histograms;
 use endpointlag::model::Stamp;
 use endpointlag::pipeline::{Pipeline, PipelineHandle};
-use endpointlag::server::{Auth, Server, ServerSettings, ServerState};
+use endpointlag::server::{Auth, Server, ServerSettings, Sources};
 use endpointlag::signals::Hangups;
 use endpointlag::stats::{Bounds, SeriesLimits, Stats};
 use endpointlag::{
@@ -60,9 +60,15 @@ async fn ten_thousand_services_are_searched_sorted_and_paged() -> Result<()> {
     };
     let server = Server::bind(&settings).await?;
     let address = server.address.to_string();
-    let subject = "10,000 synthetic Services".to_owned();
-    let state = ServerState::new(handle, Vec::new(), Arc::default(), Arc::default(), Histograms::Both, subject);
-    tokio::spawn(server.serve(Arc::new(state), None, std::future::pending(), Hangups::never()));
+    let sources = Sources {
+        pipeline: handle,
+        watches: Vec::new(),
+        samples: Arc::default(),
+        hdr_log_errors: Arc::default(),
+        histograms: Histograms::Both,
+        subject: "10,000 synthetic Services".to_owned(),
+    };
+    tokio::spawn(server.serve(sources, None, std::future::pending(), Hangups::never()));
     drive(&tools, "many.mjs", &address).await
 }
 

@@ -10,7 +10,7 @@ mod link;
 pub use self::{
     connection::Connection,
     http2::{Loss, Lost},
-    link::Link,
+    link::{Link, LinkError},
 };
 
 use clap::ValueEnum;
@@ -32,14 +32,17 @@ use kube::{
     core::{Request as ApiRequest, params},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tower::{BoxError, Layer as _, Service, ServiceBuilder, util::MapResponse};
 
 use self::{buffered::Buffered, credentials::Credentials, exchange::Exchange};
 use crate::{
-    cluster::{decode::DecodeError, kubeconfig::KubeconfigError},
+    cluster::{
+        decode::DecodeError,
+        kubeconfig::{ConfigError, KubeconfigError},
+    },
     model::Resource,
 };
 
@@ -59,20 +62,20 @@ pub enum ConnectError {
     #[error(transparent)]
     Kubeconfig(#[from] KubeconfigError),
     /// The configuration cannot be used.
-    #[error("the cluster configuration cannot be used: {0}")]
-    BadConfig(String),
+    #[error("the cluster configuration cannot be used")]
+    BadConfig(#[from] ConfigError),
 }
 
 /// A request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
     /// No answer.
-    #[error("cannot reach the API server at {url}: {cause}")]
+    #[error("cannot reach the API server at {url}")]
     Unreachable {
         /// The URL of the request.
         url: String,
-        /// The cause.
-        cause: String,
+        /// Why.
+        source: NoAnswer,
     },
     /// An answer that is an error.
     #[error("the API server refuses: {message} ({status})")]
@@ -105,6 +108,32 @@ pub enum RequestError {
     /// A malformed answer.
     #[error(transparent)]
     Malformed(#[from] DecodeError),
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAnswer {
+    /// There is no connection.
+    #[error(transparent)]
+    Connection(#[from] Arc<LinkError>),
+    /// The request makes no sense.
+    #[error(transparent)]
+    Request(#[from] kube::core::request::Error),
+    /// The request was not sent, or its answer did not begin.
+    #[error(transparent)]
+    Exchange(#[from] Box<kube::Error>),
+    /// The answer broke off.
+    #[error(transparent)]
+    Body(BoxError),
+    /// It does not end.
+    #[error("an answer of more than {0} bytes")]
+    TooLong(usize),
+    /// It did not begin in time.
+    #[error("no answer within {} s", .0.as_secs())]
+    Late(Duration),
+    /// It did not end in time.
+    #[error("half an answer within {} s", .0.as_secs())]
+    Half(Duration),
 }
 
 /// What to watch.
@@ -168,7 +197,7 @@ impl ApiClient {
     /// # Errors
     /// If the configuration cannot be used.
     pub fn new(config: Config) -> Result<Self, ConnectError> {
-        let bad = |error: kube::Error| ConnectError::BadConfig(chain(&error));
+        let bad = |error: kube::Error| ConfigError::from(Box::new(error));
         let url = config.cluster_url.to_string();
         let layers = Arc::new(Layers {
             base_uri: config.base_uri_layer(),
@@ -292,28 +321,13 @@ where
 
 /// Connects with TLS as in `config`, and offers HTTP/2.
 fn secure_connector(connector: BufferedConnector, config: &Config) -> Result<SecureConnector, ConnectError> {
-    let bad = |cause: String| ConnectError::BadConfig(cause);
-    let mut tls = config.rustls_client_config().map_err(|error| bad(chain(&error)))?;
+    let mut tls = config.rustls_client_config().map_err(|error| ConfigError::from(Box::new(error)))?;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(match &config.tls_server_name {
         None => HttpsConnector::from((connector, tls)),
         Some(name) => {
-            let name = ServerName::try_from(name.clone()).map_err(|error| bad(chain(&error)))?;
+            let name = ServerName::try_from(name.clone()).map_err(ConfigError::from)?;
             HttpsConnector::new(connector, tls, false, Arc::new(FixedServerNameResolver::new(name)))
         }
     })
-}
-
-/// An error with its causes, each only once.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            let _ = write!(text, ": {said}");
-        }
-        cause = error.source();
-    }
-    text
 }

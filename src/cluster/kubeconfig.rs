@@ -1,6 +1,6 @@
 //! Finds the cluster to measure as kubectl does. Its errors name the file and the problem in it.
 
-use super::client::chain;
+use crate::errors::chain;
 use kube::{
     Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -10,6 +10,7 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf, is_separator},
 };
+use tokio_rustls::rustls::pki_types::InvalidDnsNameError;
 
 /// The flags that select a cluster, as in kubectl.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,12 +45,12 @@ pub enum KubeconfigError {
         home_file: String,
     },
     /// A file cannot be read, or is not a kubeconfig.
-    #[error("the kubeconfig {file} cannot be read: {cause}")]
+    #[error("the kubeconfig {file} cannot be read")]
     File {
         /// Which file.
         file: String,
         /// Why.
-        cause: String,
+        source: ConfigError,
     },
     /// No context is given, and the file has no current context.
     #[error("the kubeconfig {file} has no current-context; choose one with --context: {}", listed(known))]
@@ -97,19 +98,36 @@ pub enum KubeconfigError {
         hint: Option<String>,
     },
     /// The configuration of the context cannot be used, for instance its URL or certificate.
-    #[error("the kubeconfig {file} cannot be used: {cause}")]
+    #[error("the kubeconfig {file} cannot be used")]
     Unusable {
         /// Which file.
         file: String,
         /// Why.
-        cause: String,
+        source: ConfigError,
     },
     /// The ServiceAccount of the pod cannot be used.
-    #[error("the ServiceAccount of the pod cannot be used: {0}")]
-    InCluster(String),
+    #[error("the ServiceAccount of the pod cannot be used")]
+    InCluster(#[source] ConfigError),
     /// A context was given, but there is no kubeconfig.
     #[error("--context {0:?} needs a kubeconfig, and there is none: this is a pod with its own ServiceAccount")]
     ContextInCluster(String),
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A kubeconfig cannot be read, or is malformed. In one line, and without the name of the file.
+    #[error("{}", in_a_line(.0))]
+    Kubeconfig(Box<kube::config::KubeconfigError>),
+    /// The files of the pod's ServiceAccount are missing or malformed.
+    #[error(transparent)]
+    InCluster(#[from] kube::config::InClusterError),
+    /// No client can be built from it.
+    #[error(transparent)]
+    Client(#[from] Box<kube::Error>),
+    /// `tls-server-name` is not a name.
+    #[error(transparent)]
+    ServerName(#[from] InvalidDnsNameError),
 }
 
 /// The environment: everything besides the flags that selects a cluster.
@@ -127,14 +145,22 @@ struct Files {
     may_miss: bool,
 }
 
+// === impl ConfigError ===
+
+impl From<kube::config::KubeconfigError> for ConfigError {
+    fn from(error: kube::config::KubeconfigError) -> Self {
+        Self::Kubeconfig(Box::new(error))
+    }
+}
+
 // === impl KubeconfigError ===
 
 impl KubeconfigError {
     /// The configuration of a file, or of the pod, cannot be used.
-    pub fn unusable(file: Option<String>, cause: String) -> Self {
+    pub fn unusable(file: Option<String>, source: ConfigError) -> Self {
         match file {
-            Some(file) => Self::Unusable { file, cause },
-            None => Self::InCluster(cause),
+            Some(file) => Self::Unusable { file, source },
+            None => Self::InCluster(source),
         }
     }
 }
@@ -163,7 +189,7 @@ impl Choice {
             None => match &self.context {
                 Some(context) => Err(KubeconfigError::ContextInCluster(context.clone())),
                 None => {
-                    let config = Config::incluster().map_err(|error| KubeconfigError::InCluster(chain(&error)))?;
+                    let config = Config::incluster().map_err(|error| KubeconfigError::InCluster(error.into()))?;
                     Ok(Found { config, plugin: None, file: None })
                 }
             },
@@ -221,7 +247,7 @@ impl Choice {
         let options = KubeConfigOptions { context: Some(name), ..KubeConfigOptions::default() };
         let config = Config::from_custom_kubeconfig(kubeconfig, &options)
             .await
-            .map_err(|error| KubeconfigError::unusable(Some(file.clone()), first_line(&chain(&error))))?;
+            .map_err(|error| KubeconfigError::Unusable { file: file.clone(), source: error.into() })?;
         Ok(Found { config, plugin, file: Some(file) })
     }
 }
@@ -233,17 +259,17 @@ impl Files {
     fn read(&self) -> Result<(Kubeconfig, String), KubeconfigError> {
         let mut merged: Option<Kubeconfig> = None;
         for path in &self.paths {
-            let failed = |cause: &str| {
-                let (file, cause) = (path.display().to_string(), first_line(cause));
-                KubeconfigError::File { file, cause }
+            let failed = |error: kube::config::KubeconfigError| KubeconfigError::File {
+                file: path.display().to_string(),
+                source: error.into(),
             };
             if self.may_miss && !path.exists() && self.paths.iter().any(|other| other.exists()) {
                 continue;
             }
-            let read = Kubeconfig::read_from(path).map_err(|error| failed(&cause(&error)))?;
+            let read = Kubeconfig::read_from(path).map_err(failed)?;
             merged = Some(match merged {
                 None => read,
-                Some(before) => before.merge(read).map_err(|error| failed(&error.to_string()))?,
+                Some(before) => before.merge(read).map_err(failed)?,
             });
         }
         let names: Vec<_> = self.paths.iter().map(|path| path.display().to_string()).collect();
@@ -271,17 +297,13 @@ fn home_file(surroundings: &Surroundings) -> String {
     }
 }
 
-/// Why a file was not read, without its name, because the error message already has it.
-fn cause(error: &kube::config::KubeconfigError) -> String {
-    match error {
+/// An error of kube in one line: without the name of the file, which the error message already has, and without the lines of a YAML file around the error.
+fn in_a_line(error: &kube::config::KubeconfigError) -> String {
+    let text = match error {
         kube::config::KubeconfigError::ReadConfig(error, _) => error.to_string(),
         kube::config::KubeconfigError::Parse(error) => error.to_string(),
         error => chain(error),
-    }
-}
-
-/// The first line of an error. YAML errors also contain the lines around the error in the file.
-fn first_line(text: &str) -> String {
+    };
     text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
 }
 

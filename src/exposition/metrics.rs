@@ -60,7 +60,7 @@ pub struct TlsCounts {
 #[derive(Clone, Debug, Default)]
 pub struct HttpCounts {
     /// Requests by path and status.
-    pub requests: Vec<(&'static str, u16, u64)>,
+    pub requests: Vec<(String, u16, u64)>,
     /// Dropped connections by reason.
     pub dropped: Vec<(&'static str, u64)>,
 }

@@ -2,6 +2,7 @@
 //!
 //! kube calls this program when its credentials are about to expire. They may be revoked earlier; then the server answers 401.
 
+use crate::errors::chain;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::future::BoxFuture;
 use http::{Request, Response, StatusCode};
@@ -95,7 +96,7 @@ impl Credentials {
                 return;
             }
             Ok(Ok(None)) => tracing::warn!(plugin, "the new credentials have no token"),
-            Ok(Err(error)) => tracing::warn!(plugin, error = super::chain(&error), "cannot get new credentials"),
+            Ok(Err(error)) => tracing::warn!(plugin, error = chain(&error), "cannot get new credentials"),
             Err(error) => tracing::warn!(plugin, %error, "cannot get new credentials"),
         }
         self.state.lock().end_call(None);

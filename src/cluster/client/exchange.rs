@@ -1,6 +1,6 @@
 //! One request and its answer.
 
-use super::{RequestError, chain};
+use super::{NoAnswer, RequestError};
 use crate::cluster::decode;
 use http::{HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -45,15 +45,15 @@ impl Exchange {
         request: Result<Request<Vec<u8>>, kube::core::request::Error>,
         accept: &'static str,
     ) -> Result<Response<Body>, RequestError> {
-        let mut request = request.map_err(|error| self.unreachable(error.to_string()))?.map(Body::from);
+        let mut request = request.map_err(|error| self.unreachable(error))?.map(Body::from);
         let headers = request.headers_mut();
         headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
         // Kubernetes 1.37 would compress each event separately.
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let response = tokio::time::timeout(TIMEOUT, self.client.send(request))
             .await
-            .map_err(|_| self.unreachable(format!("no answer within {} s", TIMEOUT.as_secs())))?
-            .map_err(|error| self.unreachable(chain(&error)))?;
+            .map_err(|_| self.unreachable(NoAnswer::Late(TIMEOUT)))?
+            .map_err(|error| self.unreachable(Box::new(error)))?;
         let status = response.status();
         let content_type = field(&response, &header::CONTENT_TYPE).map(str::to_owned);
         // Compares the types without their parameters.
@@ -93,17 +93,15 @@ impl Exchange {
         let body = Limited::new(response.into_body(), longest).collect();
         match tokio::time::timeout(TIMEOUT, body).await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                Err(self.unreachable(format!("an answer of more than {longest} bytes")))
-            }
-            Ok(Err(error)) => Err(self.unreachable(chain(&*error))),
-            Err(_) => Err(self.unreachable(format!("the answer was not complete within {} s", TIMEOUT.as_secs()))),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(self.unreachable(NoAnswer::TooLong(longest))),
+            Ok(Err(error)) => Err(self.unreachable(NoAnswer::Body(error))),
+            Err(_) => Err(self.unreachable(NoAnswer::Half(TIMEOUT))),
         }
     }
 
     /// There is no usable answer.
-    pub(super) fn unreachable(&self, cause: String) -> RequestError {
-        RequestError::Unreachable { url: self.url.clone(), cause }
+    pub(super) fn unreachable(&self, source: impl Into<NoAnswer>) -> RequestError {
+        RequestError::Unreachable { url: self.url.clone(), source: source.into() }
     }
 }
 
@@ -170,6 +168,7 @@ mod tests {
     #[tokio::test]
     async fn an_error_without_end_is_not_read_to_it() {
         let error = ask(Response::builder().status(500), vec![b'x'; LONGEST_ERROR + 1]).await.expect_err("no answer");
-        assert!(error.to_string().contains("more than 65536 bytes"), "{error}");
+        let error = crate::errors::chain(&error);
+        assert!(error.contains("more than 65536 bytes"), "{error}");
     }
 }

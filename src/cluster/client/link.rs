@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::Mutex;
-use tower::ServiceExt;
+use tower::{BoxError, ServiceExt};
 
 /// How long connecting may take, including TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -41,7 +41,21 @@ pub struct Link {
 struct LinkState {
     connection: Option<Connection>,
     /// When connecting last failed, and why. All callers that waited for it get this error.
-    failure: Option<(Stamp, String)>,
+    failure: Option<(Stamp, Arc<LinkError>)>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The server does not answer.
+    #[error("no connection within {} s", .0.as_secs())]
+    Late(Duration),
+    /// TCP or TLS fails.
+    #[error(transparent)]
+    Connect(BoxError),
+    /// The peer offered HTTP/2, and does not speak it.
+    #[error(transparent)]
+    Http2(#[from] h2::Error),
 }
 
 // === impl Link ===
@@ -78,14 +92,14 @@ impl Link {
                 state.connection = Some(connection.clone());
                 return Ok(connection);
             }
-            Ok(Err(cause)) => cause,
-            Err(_) => format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()),
+            Ok(Err(error)) => Arc::new(error),
+            Err(_) => Arc::new(LinkError::Late(CONNECT_TIMEOUT)),
         };
         state.failure = Some((self.clock.now(), cause.clone()));
         Err(self.client.exchange.unreachable(cause))
     }
 
-    async fn connect(&self) -> Result<Connection, String> {
+    async fn connect(&self) -> Result<Connection, LinkError> {
         let secure = match (&self.client.secure, self.protocol) {
             (Some(secure), WatchProtocol::Auto) => secure,
             (None, WatchProtocol::Auto) if self.client.config.proxy_url.is_some() => {
@@ -95,15 +109,13 @@ impl Link {
             _ => return Ok(self.fall_back(None)),
         };
         let stream = secure.clone().oneshot(self.client.config.cluster_url.clone()).await;
-        let stream = stream.map_err(|error| super::chain(&*error))?;
+        let stream = stream.map_err(LinkError::Connect)?;
         if !stream.connected().is_negotiated_h2() {
             return Ok(self.fall_back(Some("no HTTP/2 is offered")));
         }
         self.health.connected(Protocol::Http2, self.clock.now());
         let io = TokioIo::new(stream);
-        let (requests, lost) = http2::connect(io, self.keeping, self.health.clone(), self.clock)
-            .await
-            .map_err(|error| super::chain(&error))?;
+        let (requests, lost) = http2::connect(io, self.keeping, self.health.clone(), self.clock).await?;
         let client = self.client.layers.client_over(requests, &self.client.config);
         let exchange = Exchange::new(client, self.client.url().to_owned());
         Ok(Connection::new(exchange, Some(lost)))

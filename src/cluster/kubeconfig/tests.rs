@@ -43,7 +43,7 @@ impl Home {
     /// The address of the cluster that is found, or the error's words.
     async fn find(&self, file: Option<&Path>, context: Option<&str>) -> Result<String, String> {
         let choice = Choice { file: file.map(Path::to_owned), context: context.map(str::to_owned) };
-        let found = choice.find_in(&self.surroundings).await.map_err(|error| error.to_string())?;
+        let found = choice.find_in(&self.surroundings).await.map_err(|error| chain(&error))?;
         Ok(found.config.cluster_url.to_string())
     }
 }

@@ -6,6 +6,7 @@ use crate::{
         health::{Failure, Restart},
         queue::Progress,
     },
+    errors::chain,
     model::Stamp,
 };
 use http::StatusCode;
@@ -145,8 +146,8 @@ pub(super) fn without_version(error: &RequestError) -> Failure {
 /// Each status is one cause. The message of the server may be different for each request.
 fn failure_of(error: &RequestError) -> Failure {
     match error {
-        RequestError::Refused { status, .. } => Failure::of(status.as_str(), error.to_string()),
-        _ => Failure::new(error.to_string()),
+        RequestError::Refused { status, .. } => Failure::of(status.as_str(), chain(error)),
+        _ => Failure::new(chain(error)),
     }
 }
 

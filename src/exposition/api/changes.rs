@@ -13,7 +13,7 @@ use crate::{
     stats::{KEPT, Selection},
 };
 use serde::Serialize;
-use std::cmp::Reverse;
+use std::{cmp::Reverse, str::FromStr};
 
 /// Default number of changes in each list of an answer.
 const LIMIT: usize = 100;
@@ -93,12 +93,14 @@ struct EndedLine<'a> {
 
 // === impl ChangesQuery ===
 
-impl ChangesQuery {
+impl FromStr for ChangesQuery {
+    type Err = QueryError;
+
     /// Parses a query.
     ///
     /// # Errors
     /// If a parameter is unknown or malformed.
-    pub fn parse(text: &str) -> Result<Self, QueryError> {
+    fn from_str(text: &str) -> Result<Self, QueryError> {
         let mut query = Query::parse(text)?;
         let selection = query.selection()?;
         let sort = query.choice("sort", &[("newest", Sort::Newest), ("slowest", Sort::Slowest)])?;

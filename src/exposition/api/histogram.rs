@@ -15,7 +15,7 @@ use crate::{
 };
 use hdrhistogram::Histogram;
 use serde::{Serialize, ser::Error};
-use std::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 
 /// The query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,12 +105,14 @@ struct Part {
 
 // === impl HistogramQuery ===
 
-impl HistogramQuery {
+impl FromStr for HistogramQuery {
+    type Err = QueryError;
+
     /// Parses a query.
     ///
     /// # Errors
     /// If a parameter is unknown or malformed, or if only one of namespace and service is given.
-    pub fn parse(text: &str) -> Result<Self, QueryError> {
+    fn from_str(text: &str) -> Result<Self, QueryError> {
         let mut query = Query::parse(text)?;
         let selection = query.one_service()?;
         let formats = [("json", HistogramFormat::Json), ("text", HistogramFormat::Text)];
@@ -119,7 +121,9 @@ impl HistogramQuery {
         query.end()?;
         Ok(Self { selection, format, window })
     }
+}
 
+impl HistogramQuery {
     /// Whether the query is about the whole cluster, and not about a Service.
     pub fn is_of_cluster(&self) -> bool {
         self.selection.service.is_none()

@@ -11,6 +11,7 @@ use crate::{
     stats::{ClusterView, Distribution, Minute, Misses, OCTAVES, Precision, Selection, Table, WindowView, octave_end},
 };
 use serde::Serialize;
+use std::str::FromStr;
 
 /// The query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,18 +48,22 @@ struct Interval {
 
 // === impl HistoryQuery ===
 
-impl HistoryQuery {
+impl FromStr for HistoryQuery {
+    type Err = QueryError;
+
     /// Parses a query.
     ///
     /// # Errors
     /// If a parameter is unknown or malformed, or if only one of namespace and service is given.
-    pub fn parse(text: &str) -> Result<Self, QueryError> {
+    fn from_str(text: &str) -> Result<Self, QueryError> {
         let mut query = Query::parse(text)?;
         let selection = query.one_service()?;
         query.end()?;
         Ok(Self { selection })
     }
+}
 
+impl HistoryQuery {
     /// Whether the query is about the whole cluster, and not about a Service.
     pub fn is_of_cluster(&self) -> bool {
         self.selection.service.is_none()

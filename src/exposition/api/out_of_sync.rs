@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{pipeline::Now, propagation::OutOfSyncEndpoint, stats::Selection};
 use serde::Serialize;
+use std::str::FromStr;
 
 /// Default number of endpoints in an answer.
 const LIMIT: usize = 100;
@@ -46,12 +47,14 @@ struct Line<'a> {
 
 // === impl OutOfSyncQuery ===
 
-impl OutOfSyncQuery {
+impl FromStr for OutOfSyncQuery {
+    type Err = QueryError;
+
     /// Parses a query.
     ///
     /// # Errors
     /// If a parameter is unknown or malformed.
-    pub fn parse(text: &str) -> Result<Self, QueryError> {
+    fn from_str(text: &str) -> Result<Self, QueryError> {
         let mut query = Query::parse(text)?;
         let selection = query.services();
         let traffic = query.choice("traffic", &[("true", true), ("false", false)])?;
@@ -59,7 +62,9 @@ impl OutOfSyncQuery {
         query.end()?;
         Ok(Self { selection, traffic, limit })
     }
+}
 
+impl OutOfSyncQuery {
     fn matches(&self, it: &OutOfSyncEndpoint) -> bool {
         self.selection.takes(&it.service) && self.traffic.is_none_or(|wanted| wanted == it.fault.traffic)
     }

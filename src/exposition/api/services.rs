@@ -13,7 +13,7 @@ use crate::{
     stats::{Measured, Precision, Row, Selection, Table, Window, WindowView},
 };
 use serde::Serialize;
-use std::{cmp::Ordering, collections::BTreeMap, time::Duration};
+use std::{cmp::Ordering, collections::BTreeMap, str::FromStr, time::Duration};
 
 /// Default number of rows in an answer.
 const LIMIT: usize = 1_000;
@@ -125,12 +125,14 @@ struct InWindow {
 
 // === impl ServicesQuery ===
 
-impl ServicesQuery {
+impl FromStr for ServicesQuery {
+    type Err = QueryError;
+
     /// Parses a query.
     ///
     /// # Errors
     /// If a parameter is unknown or malformed.
-    pub fn parse(text: &str) -> Result<Self, QueryError> {
+    fn from_str(text: &str) -> Result<Self, QueryError> {
         let mut query = Query::parse(text)?;
         let selection = query.selection()?;
         let sort = query.choice("sort", &Sort::NAMED)?.unwrap_or(Sort::Name);
@@ -151,7 +153,9 @@ impl ServicesQuery {
         query.end()?;
         Ok(parsed)
     }
+}
 
+impl ServicesQuery {
     fn compare(&self, a: &Line<'_>, b: &Line<'_>) -> Ordering {
         let first = |line: &Line<'_>| line.state.as_ref()?.stuck.filter(|_| self.stuck_first);
         first(b).cmp(&first(a)).then_with(|| self.compare_by_sort(a, b))
