@@ -116,8 +116,9 @@ fn probe(target: SocketAddrV4, stop: &AtomicBool) -> Result<Vec<Probe>> {
 /// An address and port that no connection came from before. The kernel remembers for two minutes where a connection went that got no
 /// answer, and sends another one from the same port there too.
 fn source(number: usize) -> Result<SocketAddrV4> {
-    const FIRST: usize = 2000;
-    const PORTS: usize = 60_000;
+    // Above the ports of the pods and of kube-proxy.
+    const FIRST: usize = 12_000;
+    const PORTS: usize = 50_000;
     let host = u8::try_from(1 + number / PORTS).context("too many connections")?;
     Ok(SocketAddrV4::new(Ipv4Addr::new(10, 244, 200, host), u16::try_from(FIRST + number % PORTS)?))
 }
