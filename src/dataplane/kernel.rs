@@ -28,10 +28,10 @@ use std::{
 };
 
 /// How long the thread that receives waits at most before it looks at the clock, by which it knows that it runs.
-const BEAT: Duration = Duration::from_millis(20);
+const BEAT: Duration = Duration::from_millis(10);
 
-/// How much longer than that it may take. A stamp that is wrong by no more is still of use.
-const TOLERANCE: Duration = Duration::from_millis(20);
+/// How much longer than that it may take. A stamp is wrong by the sum of both at most, which is still of use.
+const TOLERANCE: Duration = Duration::from_millis(10);
 
 /// Pause after a dump that did not succeed: about the time between two commits of a busy kube-proxy's families.
 const TRY_AGAIN: Duration = Duration::from_millis(20);

@@ -10,8 +10,8 @@ use std::time::Duration;
 /// Times that the Service goes through all kinds of change.
 const ROUNDS: usize = 8;
 
-/// How far a moment may be from what the client saw where the machine is so busy that threads wait: a thread of the agent's that waits
-/// longer than this knows it, and what it reads then has no time.
+/// How far a moment may be from what the client saw where the machine is so busy that threads wait. The agent's may wait for 20 ms until
+/// what it reads has no time, and kube-proxy's for as long before the kernel gives notice.
 const TOLERANCE: Duration = Duration::from_millis(40);
 
 #[tokio::test]
