@@ -24,9 +24,10 @@ const PACKAGES: [(&str, &str); 5] = [
 
 /// How a node is set up: an address of its own, all pods at itself, and a way out for clusterIPs, which nothing would be sent to
 /// otherwise.
-const SET_UP: [&str; 9] = [
+const SET_UP: [&str; 10] = [
     "link set lo up",
-    "link add node type dummy",
+    "link add node type veth peer name wire",
+    "link set wire up",
     "addr add 192.168.77.2/24 dev node",
     "addr add fd00:77::2/64 dev node nodad",
     "link set node up",
