@@ -53,7 +53,7 @@ async fn changes_are_told_once_and_in_time(mode: Mode, bound: Duration) -> Resul
     story.expect(Kind::First, &[at(&first, port)]).await?;
     // The last pod is going away, and serves as long as there is no other.
     story.objects.terminate(&first).await?;
-    story.objects.wait_for_slices(&format!("accuracy-{}", mode.name()), |slices| is_terminating(slices)).await?;
+    story.objects.wait_for_slices(&format!("accuracy-{}", mode.name()), is_terminating).await?;
     story.objects.report(&second, true).await?;
     story.expect(Kind::Edit, &[at(&second, port)]).await?;
     story.objects.finish(&first).await?;
