@@ -15,9 +15,9 @@
 //! ```
 //!
 //! [`cluster`] reads the watches of the API server, stamps what it reads and decodes it into the [`model`]. [`propagation`] joins what
-//! pods and Services want with what the slices show, and [`ledger`] keeps each change from its start to its outcome on one hop, and what is
-//! out of sync; what one hop has carried is what the next [starts from](ledger::Carried). [`stats`] counts. These last three and the model are pure: no I/O, no clock, no client. [`exposition`] turns counts into what
-//! others read, and [`server`] lets them read it.
+//! pods and Services want with what the slices show, and [`ledger`] keeps each change from its start to its outcome on one hop, and what
+//! is out of sync. What one hop has carried is what the next [starts from](ledger::Carried). [`stats`] counts. These last three and the
+//! model are pure: no I/O, no clock, no client. [`exposition`] turns counts into what others read, and [`server`] lets them read it.
 //! [`pipeline`] is the thread on which everything between socket and histogram happens, [`daemon`] puts the parts together,
 //! [`config`] is what a user can choose ([`flags`] reads single values), [`logging`] what the daemon says about itself,
 //! [`signals`] what it is asked from outside. [`simulator`] is a simulated cluster that speaks the same protocol, and [`demo`] shows

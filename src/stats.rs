@@ -1,6 +1,6 @@
 //! What has been measured so far: per Service and kind of change, and for the cluster.
 //!
-//! One owner writes, without locks; whoever wants to read gets a [`Snapshot`] made between two writes. What is not counted, because it
+//! One owner writes, without locks; readers get a [`Snapshot`] made between two writes. What is not counted, because it
 //! is true only now, comes to it as plain data: the [`Standing`]s of all scopes.
 
 mod bounds;
