@@ -3,18 +3,18 @@
 use anyhow::Context;
 use clap::Parser;
 use endpointlag::{
-    cluster::client::chain,
-    config::{Cli, Command, DemoArgs, RunArgs, RunSettings, Settings},
+    config::{Cli, Command, DemoArgs, RunArgs, RunSettings},
     daemon::{Daemon, Readers},
-    demo,
+    dataplane, demo,
+    errors::chain,
     flags::FlagErrors,
-    logging::LogFormat,
+    logging::{LogFilter, LogFormat},
     server::Server,
     signals::OsSignals,
 };
 use std::process::ExitCode;
 
-/// How far the threads that answer requests stand back behind those that read watches and measure.
+/// By how much the priority of the threads that answer requests is below that of the threads that read and measure.
 const SERVER_NICENESS: i32 = 10;
 
 fn main() -> ExitCode {
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     let (format, result) = match &command {
         Command::Run(args) => (args.log_format(), run(args)),
         Command::Demo(args) => (args.log_format(), demo(args)),
+        Command::Node(args) => (args.log_format(), node(args)),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
     match error.downcast::<FlagErrors>() {
@@ -39,14 +40,14 @@ fn main() -> ExitCode {
 
 fn run(args: &RunArgs) -> anyhow::Result<()> {
     let RunSettings { cluster, scope, daemon: settings } = args.settings()?;
-    let signals = begin(args.log_format(), &settings)?;
+    let signals = begin(args.log_format(), settings.log.clone())?;
     let subject = match &*scope.namespaces {
         [] if scope.shard.is_part() => format!("shard {} of the cluster", scope.shard),
         [] => "cluster".to_owned(),
         some => format!("namespace {}", some.join(", ")),
     };
     block_on(async {
-        // The port first: what is waited for is said there.
+        // Bind the port first, because `/readyz` shows what the daemon waits for.
         let server = Server::bind(&settings.server).await?;
         let readers = Readers::start()?;
         let found = cluster.find().await?;
@@ -56,7 +57,7 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
                     let awaited = format!("waiting for credentials from {plugin}");
                     server.serve_while(awaited, readers.connect(found)).await
                 }
-                // Nothing that would take long.
+                // Fast, so nothing needs to be served in the meantime.
                 None => readers.connect(found).await,
             }
         };
@@ -73,18 +74,31 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
 
 fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     let settings = args.settings()?;
-    let signals = begin(args.log_format(), &settings.daemon)?;
+    let signals = begin(args.log_format(), settings.daemon.log.clone())?;
     block_on(async { Ok(demo::run(settings, &signals).await?) })
 }
 
-/// What every way to measure begins with: logging, and that neither a panic nor anything that hangs keeps the process.
-fn begin(format: LogFormat, settings: &Settings) -> anyhow::Result<OsSignals> {
+fn node(args: &dataplane::Args) -> anyhow::Result<()> {
+    let settings = args.settings()?;
+    let signals = begin(args.log_format(), settings.log)?;
+    block_on(async {
+        let watching = tokio::task::spawn_blocking(move || dataplane::print(settings.limits, settings.output));
+        tokio::select! {
+            ended = watching => Ok(ended??),
+            () = signals.stopped() => Ok(()),
+        }
+    })
+}
+
+/// The start of each subcommand: sets up logging, and makes sure that neither a panic nor a hanging part keeps the process
+/// alive.
+fn begin(format: LogFormat, log: LogFilter) -> anyhow::Result<OsSignals> {
     format.end_on_panic();
-    format.start(settings.log.clone());
+    format.start(log);
     OsSignals::start(format).context("cannot wait for signals")
 }
 
-/// Runs on a runtime that does not wait, in the end, for a thread that a file or a pipe has blocked.
+/// Runs on a runtime that does not wait at the end for a thread that is blocked by a file or a pipe.
 fn block_on(main: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = runtime()?;
     let result = runtime.block_on(main);
@@ -92,13 +106,13 @@ fn block_on(main: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
     result
 }
 
-/// Serves HTTP; the sockets of the watches have a runtime of their own.
+/// The runtime for HTTP. The sockets of the watches have a separate runtime.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("server")
-        // A scrape can wait, a stamp cannot: where there is not enough processor for both, the readers go first. This is the
-        // calling thread's priority; if the system refuses to lower it, nothing is lost but that.
+        // A scrape can wait, a stamp cannot. If there is not enough CPU for both, the readers run first. This sets the priority
+        // of the calling thread. If the system does not allow it, the daemon works without it.
         .on_thread_start(|| {
             let _ = rustix::process::setpriority_process(None, SERVER_NICENESS);
         })

@@ -212,6 +212,31 @@ fn no_files_of_the_tracker_name_each_other_in_a_circle() {
     assert!(left.is_empty(), "in a circle: {left:#?}");
 }
 
+/// A data plane has its sockets in the same room, so its pure files are named here.
+#[test]
+fn so_do_those_files_of_the_dataplane_that_know_what_rules_mean() {
+    const FILES: [&str; 10] = [
+        "effective.rs",
+        "follower.rs",
+        "iptables.rs",
+        "netlink/attributes.rs",
+        "netlink/message.rs",
+        "nftables.rs",
+        "observation.rs",
+        "rule.rs",
+        "ruleset.rs",
+        "table.rs",
+    ];
+    let dependencies = dependencies();
+    for file in FILES {
+        let source = fs::read_to_string(Path::new("src/dataplane").join(file)).expect("a source");
+        let mut found = impure("dataplane", 1 + file.split('/').count(), &source, &dependencies);
+        // An address is no socket.
+        found.retain(|path| path != "std::net::IpAddr");
+        assert!(found.is_empty(), "{file}: {found:?}");
+    }
+}
+
 #[test]
 fn whatever_names_something_impure_is_found() {
     let dependencies = ["slab", "tokio", "tracing"].map(str::to_owned).into();

@@ -1,4 +1,5 @@
-//! What the slices show wrongly now, by Service: a state, whatever became of the changes that led to it.
+//! Endpoints that the slices show wrongly now, by Service. This is a state: it does not depend on the outcome of the changes
+//! behind it.
 
 use super::Stats;
 use crate::{
@@ -8,18 +9,18 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-/// Endpoints that are out of sync, of one Service or of several.
+/// Out-of-sync endpoints of one Service or of several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutOfSync {
-    /// How many.
+    /// Number of endpoints.
     pub endpoints: u64,
-    /// Since when the oldest of them is.
+    /// Since when the oldest of them is out of sync.
     pub oldest: Option<Stamp>,
-    /// The same of those that send connections where they should not go, or keep them from where they should.
+    /// The same for endpoints that get connections that they should not get, or do not get those that they should.
     pub oldest_traffic: Option<Stamp>,
 }
 
-/// The Services that are known to be in sync or not. One in sync is there with nothing.
+/// Services whose sync state is known. A Service in sync has an entry with zero endpoints.
 pub type OutOfSyncServices = BTreeMap<Arc<ServiceName>, OutOfSync>;
 
 // === impl OutOfSync ===
@@ -52,8 +53,8 @@ impl Stats {
         named
     }
 
-    /// What is out of sync, by the names under which `name_of` has Services shown. A scope that was not listed yet is left
-    /// out: what it would say is not known.
+    /// Out-of-sync endpoints, by the Service names from `name_of`. A scope whose first lists are not complete is left out,
+    /// because its state is not known.
     pub(super) fn out_of_sync(
         scopes: &[Standing],
         name_of: impl Fn(&Arc<ServiceName>) -> Arc<ServiceName>,
@@ -64,7 +65,7 @@ impl Stats {
     }
 }
 
-/// Each measured Service, with what is out of sync of it.
+/// Each measured Service, with its out-of-sync endpoints.
 fn by_service<'a>(
     measured: impl Iterator<Item = &'a Arc<ServiceName>>,
     found: impl Iterator<Item = &'a (Arc<ServiceName>, Faults)>,

@@ -1,4 +1,4 @@
-//! The numbers behind the JSON API and the page: copies that whoever asks works on, off the pipeline's thread.
+//! The data for the JSON API and the page. Readers work on copies, outside the pipeline's thread.
 
 use super::{ChangeStats, Delays, Distribution, Misses, OutOfSync, OutOfSyncServices, Stats};
 use crate::{
@@ -12,16 +12,16 @@ use std::{
     time::Duration,
 };
 
-/// Which Services and kinds of change are asked for; the default is all.
+/// The selected Services and kinds of change. The default selects all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Of this namespace.
+    /// Only Services in this namespace.
     pub namespace: Option<String>,
-    /// Of this name.
+    /// Only Services with this name.
     pub service: Option<String>,
-    /// With this in `namespace/name`.
+    /// Only Services with this text in `namespace/name`.
     pub contains: Option<String>,
-    /// Of this kind.
+    /// Only this kind of change.
     pub change: Option<Change>,
 }
 
@@ -36,11 +36,11 @@ pub struct Row {
     pub outcomes: [u64; Outcome::NAMES.len()],
     /// Changes that missed their objective.
     pub missed: Misses,
-    /// Delays, where any is known.
+    /// Delays, if there are any.
     pub delays: Option<Distribution>,
     /// Pending changes.
     pub pending: u64,
-    /// When the oldest of them started.
+    /// Start of the oldest pending change.
     pub oldest: Option<Stamp>,
 }
 
@@ -60,7 +60,7 @@ pub struct Table {
     pub rows: Vec<Row>,
     /// By Service.
     pub measured: Vec<Measured>,
-    /// What is out of sync of each selected Service.
+    /// Out-of-sync endpoints of each selected Service.
     pub out_of_sync: OutOfSyncServices,
 }
 
@@ -75,20 +75,20 @@ pub struct ClusterView {
     pub services: usize,
     /// Pending changes.
     pub pending: u64,
-    /// When the oldest of them started.
+    /// Start of the oldest pending change.
     pub oldest: Option<Stamp>,
     /// Services with a change that has been pending for longer than their objective.
     pub late_services: usize,
-    /// What is out of sync; `None` before the first lists are complete.
+    /// Out-of-sync endpoints; `None` before the first lists are complete.
     pub out_of_sync: Option<OutOfSync>,
-    /// Services whose endpoints have led traffic wrongly for longer than their objective.
+    /// Services whose endpoints have affected traffic for longer than their objective.
     pub misrouted_services: usize,
 }
 
 // === impl Selection ===
 
 impl Selection {
-    /// Whether it takes in this Service, for some kind of change.
+    /// Whether the selection includes this Service, for any kind of change.
     pub fn takes(&self, name: &ServiceName) -> bool {
         let is = |wanted: &Option<String>, text: &str| wanted.as_ref().is_none_or(|wanted| wanted == text);
         is(&self.namespace, &name.namespace)
@@ -96,7 +96,7 @@ impl Selection {
             && self.contains.as_ref().is_none_or(|part| name.to_string().contains(part.as_str()))
     }
 
-    /// Whether it takes in this kind of change of this Service.
+    /// Whether the selection includes this kind of change of this Service.
     pub fn matches(&self, name: &ServiceName, change: Change) -> bool {
         self.change.is_none_or(|wanted| wanted == change) && self.takes(name)
     }
@@ -182,7 +182,7 @@ impl Stats {
     }
 }
 
-/// The first moment of each Service.
+/// The earliest moment of each Service.
 fn oldest<'a>(moments: impl Iterator<Item = (&'a Arc<ServiceName>, Stamp)>) -> HashMap<&'a Arc<ServiceName>, Stamp> {
     let mut oldest = HashMap::new();
     for (service, at) in moments {

@@ -34,10 +34,10 @@ fn propagated(millis: u64) -> Outcome {
 #[test]
 fn bounds_are_checked_and_say_what_is_wrong() {
     let error = |text: &str| text.parse::<Bounds>().expect_err("bad").to_string();
-    assert_eq!(error("1,x"), "\"x\" is no number of seconds");
-    assert_eq!(error("1,1"), "1 s does not lie above 1 s: bucket bounds must ascend");
-    assert_eq!(error("0,1"), "0 s is no bucket bound: it must lie between a microsecond and an hour");
-    assert_eq!(error("1,inf"), "inf s is no bucket bound: it must lie between a microsecond and an hour");
+    assert_eq!(error("1,x"), "\"x\" is not a number of seconds");
+    assert_eq!(error("1,1"), "1 s is not above 1 s: bucket bounds must ascend");
+    assert_eq!(error("0,1"), "0 s is not a valid bucket bound: it must be between a microsecond and an hour");
+    assert_eq!(error("1,inf"), "inf s is not a valid bucket bound: it must be between a microsecond and an hour");
     assert!(matches!(Bounds::new(&[]), Err(BoundsError::None)));
     assert!(bounds().seconds().contains(&5.0), "the default objective is a bound");
 }

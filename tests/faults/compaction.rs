@@ -3,14 +3,14 @@
 use super::reckoning::{Gap, reckon};
 use super::relay::Relay;
 use super::{selecting, start_plane};
-use crate::controlplane::http;
-use crate::controlplane::plane::{ControlPlane, Options};
-use crate::daemon::samples::Outcome;
-use crate::scene::{Scene, Setup};
-use crate::truth::Change;
 use anyhow::{Context, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use testkit::controlplane::plane::{ControlPlane, Options};
+use testkit::daemon::samples::Outcome;
+use testkit::http;
+use testkit::scene::{Scene, Setup};
+use testkit::truth::Change;
 
 const RESOURCES: [&str; 3] = ["pods", "services", "endpointslices"];
 

@@ -11,11 +11,11 @@ use crate::{
 use prost::Message;
 use std::hash::Hash;
 
-/// Label of a slice that names its Service.
+/// Label of a slice with the name of its Service.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
-/// Label of a slice that names who writes it.
+/// Label of a slice with the name of its writer.
 pub const MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
-/// The value of [`MANAGED_BY_LABEL`] on slices of the EndpointSlice controller of Kubernetes, the only one measured.
+/// The value of [`MANAGED_BY_LABEL`] on slices of Kubernetes' EndpointSlice controller, the only one that is measured.
 pub const CONTROLLER: &str = "endpointslice-controller.k8s.io";
 
 /// A `discovery.k8s.io/v1` EndpointSlice where it lies: who it is has been read, its ports and endpoints have not.

@@ -1,4 +1,4 @@
-//! `/api/v1/changes`: single changes, those that are pending and the last that ended.
+//! `/api/v1/changes`: single changes, both pending ones and the last ones that ended.
 
 use super::{
     age,
@@ -13,12 +13,12 @@ use crate::{
     stats::{KEPT, Selection},
 };
 use serde::Serialize;
-use std::cmp::Reverse;
+use std::{cmp::Reverse, str::FromStr};
 
-/// Changes of each kind of list in an answer that does not say how many.
+/// Default number of changes in each list of an answer.
 const LIMIT: usize = 100;
 
-/// What is asked for.
+/// The query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangesQuery {
     selection: Selection,
@@ -26,12 +26,12 @@ pub struct ChangesQuery {
     limit: usize,
 }
 
-/// Which come first.
+/// The order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sort {
-    /// The last that began or ended.
+    /// The newest first: those that started or ended last.
     Newest,
-    /// The oldest of the pending, the longest delays of the ended.
+    /// The slowest first: the oldest pending changes, and the longest delays of ended ones.
     Slowest,
 }
 
@@ -39,15 +39,15 @@ enum Sort {
 #[derive(Debug, Serialize)]
 struct Answer<'a> {
     time: String,
-    /// Selected changes that are pending, of which the list holds some.
+    /// Number of selected pending changes. The list may contain fewer.
     pending_total: usize,
     pending: Vec<PendingLine<'a>>,
-    /// Selected changes among the last that ended, of which the list holds some.
+    /// Number of selected changes among the last that ended. The list may contain fewer.
     ended_total: usize,
     ended: Vec<EndedLine<'a>>,
 }
 
-/// What every change has.
+/// The fields of every change.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
     namespace: &'a str,
@@ -67,7 +67,7 @@ struct PendingLine<'a> {
     line: Line<'a>,
     started: String,
     age_seconds: f64,
-    /// Whether it started then. If not it was first seen then, and the age is a lower bound.
+    /// Whether this is the start. If not, the change was first seen then, and its age is a lower bound.
     exact: bool,
 }
 
@@ -76,13 +76,13 @@ struct EndedLine<'a> {
     #[serde(flatten)]
     line: Line<'a>,
     outcome: &'static str,
-    /// Where the delay is known. Of an expired change, its age.
+    /// If the delay is known. For an expired change this is its age.
     #[serde(skip_serializing_if = "Option::is_none")]
     delay_seconds: Option<f64>,
-    /// How much earlier the slice came than the change, where it did.
+    /// How much earlier than the change the slice arrived, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     reordered_seconds: Option<f64>,
-    /// When it started, where the delay is known.
+    /// The start, if the delay is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     started: Option<String>,
     ended: String,
@@ -93,12 +93,14 @@ struct EndedLine<'a> {
 
 // === impl ChangesQuery ===
 
-impl ChangesQuery {
-    /// Understands a query.
+impl FromStr for ChangesQuery {
+    type Err = QueryError;
+
+    /// Parses a query.
     ///
     /// # Errors
     /// If a parameter is unknown or malformed.
-    pub fn parse(text: &str) -> Result<Self, QueryError> {
+    fn from_str(text: &str) -> Result<Self, QueryError> {
         let mut query = Query::parse(text)?;
         let selection = query.selection()?;
         let sort = query.choice("sort", &[("newest", Sort::Newest), ("slowest", Sort::Slowest)])?;
@@ -160,7 +162,7 @@ impl<'a> EndedLine<'a> {
 /// The answer, as JSON.
 ///
 /// # Errors
-/// None in practice: all of it can be written as JSON.
+/// None in practice: all values can be written as JSON.
 pub fn changes(now: &Now<Changes>, query: &ChangesQuery) -> serde_json::Result<Vec<u8>> {
     let Changes { pending, recent } = &now.value;
     let selected = |it: &&PendingChange| query.selection.matches(&it.key.service, it.change);

@@ -57,7 +57,7 @@ fn scrape_of(pod: &str, uid: &str) -> Scrape {
         Arc::new(WatchHealth::new(Resource::Services, None, Arc::default())),
         Arc::new(WatchHealth::new(Resource::EndpointSlices, None, Arc::default())),
     ];
-    let http = HttpCounts { requests: vec![("/metrics", 200, 7)], dropped: vec![("slow_reader", 2)] };
+    let http = HttpCounts { requests: vec![("/metrics".to_owned(), 200, 7)], dropped: vec![("slow_reader", 2)] };
     Scrape {
         snapshot,
         watches,

@@ -1,0 +1,64 @@
+//! Flags of `node`.
+
+use super::kernel::Limits;
+use crate::{
+    flags::FlagErrors,
+    logging::{self, LogFilter, LogFormat},
+};
+
+/// Bytes of datagrams that are kept until they are read. A full sync of kube-proxy is 13 KB a Service in mode iptables.
+const QUEUE: usize = 128 << 20;
+
+/// How the data plane of a node is watched.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// How observations look on standard output: a line of JSON each.
+    #[arg(long, value_name = "FORMAT", env = "ENDPOINTLAG_OUTPUT", default_value = "json")]
+    output: Output,
+
+    /// Bytes of notifications that the kernel keeps until they are read. More than that at once is a gap in what is observed.
+    #[arg(long, value_name = "BYTES", env = "ENDPOINTLAG_RECEIVE_BUFFER", default_value_t = 32 << 20)]
+    #[arg(value_parser = clap::value_parser!(u32).range(4096..=1 << 30))]
+    receive_buffer: u32,
+
+    #[command(flatten)]
+    logging: logging::Args,
+}
+
+/// How observations look.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A line of JSON each.
+    Json,
+}
+
+/// What a user chose for `node`, checked.
+#[derive(Debug)]
+pub struct NodeSettings {
+    /// How observations look.
+    pub output: Output,
+    /// How much is kept.
+    pub limits: Limits,
+    /// Which lines are logged.
+    pub log: LogFilter,
+}
+
+// === impl Args ===
+
+impl Args {
+    /// How log lines look.
+    pub fn log_format(&self) -> LogFormat {
+        self.logging.format()
+    }
+
+    /// Checks all flags.
+    ///
+    /// # Errors
+    /// With a line for each that is wrong.
+    pub fn settings(&self) -> Result<NodeSettings, FlagErrors> {
+        let mut errors = FlagErrors::default();
+        let log = self.logging.filter(&mut errors);
+        let limits = Limits { receive_buffer: self.receive_buffer as usize, queue: QUEUE };
+        errors.or(log.map(|log| NodeSettings { output: self.output, limits, log }))
+    }
+}

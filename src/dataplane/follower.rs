@@ -1,0 +1,222 @@
+//! Follows the kernel's rules through its notifications: which commits are complete, which were missed, and what each changed.
+//!
+//! ```text
+//!            dumped                    datagram: commits one by one
+//!  Lost ─────────────────► Following ◄────────────────┐
+//!   ▲                          │ └────────────────────┘
+//!   └──────────────────────────┘
+//!     overrun, overflow, a jump of the generation, a malformed message
+//! ```
+//!
+//! It is pure: datagrams and dumps go in with their stamps, reports come out.
+
+use super::{
+    netlink::{
+        attributes::Malformed,
+        message::{Message, Part, Parts, kind},
+    },
+    observation::{Commit, Gap, Loss, Observation, Report, SetChange, When},
+    ruleset::Ruleset,
+};
+use crate::model::Stamp;
+use std::collections::VecDeque;
+
+/// All rules as of one generation, asked for and found unchanged meanwhile.
+#[derive(Debug)]
+pub(crate) struct Dump {
+    /// The generation.
+    pub(crate) generation: u32,
+    /// Its rules, committed.
+    pub(crate) rules: Ruleset,
+    /// When they were known to be these.
+    pub(crate) at: Stamp,
+}
+
+/// When a datagram came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    /// When it was received.
+    pub(crate) at: Stamp,
+    /// If it may have lain in the socket, because the thread that receives did not run: since when.
+    pub(crate) unread_since: Option<Stamp>,
+}
+
+/// What was counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Commits of any program that were read.
+    pub commits: u64,
+    /// Changes that were told, those of gaps too.
+    pub changes: u64,
+    /// Losses, in the order of [`Loss::ALL`]. Each but the last is followed by a new dump.
+    pub losses: [u64; Loss::ALL.len()],
+    /// Dumps that succeeded, the first one included.
+    pub dumps: u64,
+    /// Rules that send packets to endpoints that could not be read, now.
+    pub unread: u64,
+}
+
+/// The rules, and how far they are known.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    rules: Ruleset,
+    standing: Standing,
+    /// What has come of the commit after the last one.
+    begun: Option<Begun>,
+    counts: Counts,
+    reports: VecDeque<Report>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Standing {
+    /// Nothing is known yet.
+    Unknown,
+    /// Complete up to a generation, and known to be right at a moment.
+    Following { generation: u32, at: Stamp },
+    /// Something was missed after a moment.
+    Lost { since: Stamp, loss: Loss },
+}
+
+/// A commit of which the end has not come yet.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    first: Stamp,
+    messages: u32,
+    /// If any of it may have lain in the socket: since when.
+    unread_since: Option<Stamp>,
+}
+
+// === impl Follower ===
+
+impl Follower {
+    /// Knows nothing.
+    pub(crate) fn new() -> Self {
+        Self {
+            rules: Ruleset::new(),
+            standing: Standing::Unknown,
+            begun: None,
+            counts: Counts::default(),
+            reports: VecDeque::new(),
+        }
+    }
+
+    /// Whether it needs a dump to go on. All that was sent before the dump begins may be dropped.
+    pub(crate) fn needs_dump(&self) -> bool {
+        !matches!(self.standing, Standing::Following { .. })
+    }
+
+    /// The generation whose rules it knows.
+    pub(crate) fn generation(&self) -> Option<u32> {
+        match self.standing {
+            Standing::Following { generation, .. } => Some(generation),
+            _ => None,
+        }
+    }
+
+    /// The rules.
+    pub(crate) fn rules(&self) -> &Ruleset {
+        &self.rules
+    }
+
+    /// What was counted.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts { unread: self.rules.unread() as u64, ..self.counts }
+    }
+
+    /// The next report that is due.
+    pub(crate) fn report(&mut self) -> Option<Report> {
+        self.reports.pop_front()
+    }
+
+    /// Something was missed.
+    pub(crate) fn lost(&mut self, loss: Loss) {
+        if let Standing::Following { at, .. } = self.standing {
+            self.counts.losses[loss as usize] += 1;
+            self.standing = Standing::Lost { since: at, loss };
+            self.begun = None;
+        }
+    }
+
+    /// Takes a datagram.
+    pub(crate) fn datagram(&mut self, arrival: Arrival, bytes: &[u8]) {
+        for part in Parts::new(bytes) {
+            let applied = match part {
+                Ok(Part::Message(message)) => self.message(arrival, &message),
+                Ok(_) => Ok(()),
+                Err(malformed) => Err(malformed),
+            };
+            if let Err(Malformed) = applied {
+                self.lost(Loss::Malformed);
+            }
+        }
+    }
+
+    fn message(&mut self, arrival: Arrival, message: &Message<'_>) -> Result<(), Malformed> {
+        let Standing::Following { generation, .. } = self.standing else { return Ok(()) };
+        let next = generation.wrapping_add(1);
+        // Numbers go round. Half of them are before the next one, half behind it.
+        match message.generation.wrapping_sub(next as u16) as i16 {
+            0 => {}
+            // The dump has it already.
+            ..0 => return Ok(()),
+            1.. => {
+                self.lost(Loss::MissedGeneration);
+                return Ok(());
+            }
+        }
+        let Arrival { at, unread_since } = arrival;
+        let begun = self.begun.get_or_insert(Begun { first: at, messages: 0, unread_since });
+        begun.unread_since = begun.unread_since.or(unread_since);
+        if message.kind != kind::NEW_GENERATION {
+            begun.messages += 1;
+            return self.rules.apply(message);
+        }
+        let begun = *begun;
+        self.begun = None;
+        if message.new_generation()? != next {
+            self.lost(Loss::MissedGeneration);
+            return Ok(());
+        }
+        self.standing = Standing::Following { generation: next, at };
+        self.counts.commits += 1;
+        let commit = Commit { first: begun.first, end: at, messages: begun.messages, generation: next };
+        let changes = self.rules.commit();
+        match begun.unread_since {
+            Some(since) if !changes.is_empty() => {
+                self.counts.losses[Loss::NotRunning as usize] += 1;
+                let gap = Gap { since, until: at, loss: Loss::NotRunning };
+                self.reports.push_back(Report::Gap(gap));
+                self.tell(changes, When::Gap(gap));
+            }
+            _ => self.tell(changes, When::Commit(commit)),
+        }
+        Ok(())
+    }
+
+    /// Takes a dump. All datagrams that are given from now on were sent after it began.
+    pub(crate) fn dumped(&mut self, dump: Dump) {
+        let Dump { generation, rules, at } = dump;
+        let before = std::mem::replace(&mut self.rules, rules);
+        match self.standing {
+            Standing::Unknown => self.reports.push_back(Report::State { at, sets: self.rules.sets().clone() }),
+            Standing::Lost { since, loss } => {
+                let gap = Gap { since, until: at, loss };
+                self.reports.push_back(Report::Gap(gap));
+                let changes = before.sets().clone().become_like(self.rules.sets());
+                self.tell(changes, When::Gap(gap));
+            }
+            Standing::Following { .. } => {}
+        }
+        self.standing = Standing::Following { generation, at };
+        self.begun = None;
+        self.counts.dumps += 1;
+    }
+
+    fn tell(&mut self, changes: Vec<SetChange>, when: When) {
+        self.counts.changes += changes.len() as u64;
+        self.reports.extend(changes.into_iter().map(|change| Report::Changed(Observation { change, when })));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! The reader of the kernel's own rules.
+//!
+//! ```text
+//! thread "netlink"              the caller's thread
+//! socket ─► stamp ─► queue ───► Follower ─► reports
+//!                                  ▲
+//!                    Dumper ───────┘  at the start, and after each loss
+//! ```
+//!
+//! It never writes rules.
+
+use super::{
+    clock,
+    follower::{Arrival, Counts, Follower},
+    netlink::{
+        dump::{DumpError, Dumper},
+        socket::{Received, Socket, SocketError},
+    },
+    observation::{Loss, Planes, Report},
+    queue::{Item, Queue},
+    reader::{ReadError, Reader},
+    unseen,
+};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long the thread that receives waits at most before it looks at the clock, by which it knows that it runs.
+const BEAT: Duration = Duration::from_millis(10);
+
+/// How much longer than that it may take. A stamp is wrong by the sum of both at most, which is still of use.
+const TOLERANCE: Duration = Duration::from_millis(10);
+
+/// Pause after a dump that did not succeed: about the time between two commits of a busy kube-proxy's families.
+const TRY_AGAIN: Duration = Duration::from_millis(20);
+
+/// How often it is made sure that no commit was missed without a notice, and looked for data planes that are not seen.
+const CHECK: Duration = Duration::from_secs(10);
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes that the kernel keeps until they are received.
+    pub receive_buffer: usize,
+    /// Bytes that are kept until they are read.
+    pub queue: usize,
+}
+
+/// Reads what kube-proxy writes into nf_tables, in this process's network namespace.
+#[derive(Debug)]
+pub struct KernelReader {
+    queue: Arc<Queue>,
+    dumper: Dumper,
+    follower: Follower,
+    /// As they were told.
+    planes: Option<Planes>,
+    /// When it was last made sure that nothing is missed.
+    checked: Instant,
+    /// A generation that the kernel said it had, which must have been told of by the next check.
+    due: Option<u32>,
+}
+
+// === impl KernelReader ===
+
+impl KernelReader {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// The kernel refuses it, or no thread can be started.
+    pub fn start(limits: Limits) -> Result<Self, ReadError> {
+        let socket = Socket::listening(limits.receive_buffer, BEAT)?;
+        let queue = Arc::new(Queue::new(limits.queue));
+        let filled = queue.clone();
+        thread::Builder::new()
+            .name("netlink".to_owned())
+            .spawn(move || receive(socket, &filled))
+            .map_err(ReadError::Thread)?;
+        Ok(Self {
+            queue,
+            dumper: Dumper::open()?,
+            follower: Follower::new(),
+            planes: None,
+            checked: Instant::now(),
+            due: None,
+        })
+    }
+
+    /// Asks for all rules, if there is time before `deadline`.
+    fn dump(&mut self, deadline: Instant) -> Result<(), ReadError> {
+        // All that waits was sent before the dump begins.
+        self.queue.clear();
+        match self.dumper.dump() {
+            Ok(dump) => {
+                tracing::debug!(generation = dump.generation, frontends = dump.rules.sets().len(), "read the rules");
+                self.follower.dumped(dump);
+                self.due = None;
+                Ok(())
+            }
+            Err(error @ (DumpError::Torn | DumpError::NoAnswer | DumpError::Malformed(_))) => {
+                tracing::debug!("cannot read the rules yet: {error}");
+                self.dumper.reopen()?;
+                thread::sleep(TRY_AGAIN.min(deadline.saturating_duration_since(Instant::now())));
+                Ok(())
+            }
+            Err(error @ DumpError::Socket(_)) => Err(error.into()),
+        }
+    }
+
+    /// Says which data planes there are, if that is news.
+    fn news(&mut self) -> Option<Report> {
+        self.follower.generation()?;
+        let families = self.follower.rules().planes();
+        let known = self.planes.as_ref().is_some_and(|planes| planes.families == families);
+        let planes = Planes { families, unseen: Vec::new() };
+        // To look for others means to read files, which is not for every commit.
+        let planes = match &self.planes {
+            _ if planes.is_seen() => planes,
+            Some(known_planes) if known && self.checked.elapsed() < CHECK => known_planes.clone(),
+            _ => Planes { unseen: unseen::look(), ..planes },
+        };
+        if self.planes.as_ref() == Some(&planes) {
+            return None;
+        }
+        self.planes = Some(planes.clone());
+        Some(Report::Planes(planes))
+    }
+
+    /// Makes sure that no commit was missed, where nothing waits to be read. Only a kernel that drops notices without a word would
+    /// have that come out.
+    fn check(&mut self) -> Result<(), ReadError> {
+        let Some(generation) = self.follower.generation() else { return Ok(()) };
+        if self.due.take().is_some_and(|due| (due.wrapping_sub(generation) as i32) > 0) {
+            self.follower.lost(Loss::MissedGeneration);
+            return Ok(());
+        }
+        match self.dumper.generation() {
+            Ok(generation) => self.due = Some(generation),
+            Err(_) => self.dumper.reopen()?,
+        }
+        Ok(())
+    }
+}
+
+impl Reader for KernelReader {
+    fn next(&mut self, within: Duration) -> Result<Option<Report>, ReadError> {
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(report) = self.follower.report() {
+                return Ok(Some(report));
+            }
+            if let Some(news) = self.news() {
+                return Ok(Some(news));
+            }
+            if self.follower.needs_dump() {
+                self.dump(deadline)?;
+                if self.follower.needs_dump() && Instant::now() >= deadline {
+                    return Ok(None);
+                }
+                continue;
+            }
+            match self.queue.pop(deadline.min(self.checked + CHECK)) {
+                Some(Item::Datagram(arrival, bytes)) => self.follower.datagram(arrival, &bytes),
+                Some(Item::Lost(loss)) => self.follower.lost(loss),
+                Some(Item::Failed(error)) => return Err(error.into()),
+                None if self.checked.elapsed() >= CHECK => {
+                    self.check()?;
+                    let news = self.news();
+                    self.checked = Instant::now();
+                    if news.is_some() {
+                        return Ok(news);
+                    }
+                }
+                None if Instant::now() >= deadline => return Ok(None),
+                None => {}
+            }
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        self.follower.counts()
+    }
+}
+
+impl Drop for KernelReader {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+/// Receives and stamps, and does nothing else: what it would do besides, would be in the next stamp.
+fn receive(mut socket: Socket, queue: &Queue) {
+    let mut last = clock::now();
+    let mut unread_since = None;
+    while queue.is_open() {
+        let received = if unread_since.is_some() { socket.receive_waiting() } else { socket.receive() };
+        let at = clock::now();
+        if at.since(last) > BEAT + TOLERANCE {
+            // The thread did not run. What it finds now may have lain there all the time.
+            unread_since.get_or_insert(last);
+        }
+        last = at;
+        let item = match received {
+            Ok(Received::Datagram(bytes)) => Item::Datagram(Arrival { at, unread_since }, bytes.into()),
+            Ok(Received::Nothing) => {
+                unread_since = None;
+                continue;
+            }
+            Ok(Received::Interrupted) => continue,
+            Ok(Received::Truncated) => Item::Lost(Loss::Malformed),
+            Ok(Received::Overrun) => match drain(&mut socket) {
+                Ok(()) => Item::Lost(Loss::SocketOverrun),
+                Err(error) => Item::Failed(error),
+            },
+            Err(error) => Item::Failed(error),
+        };
+        let failed = matches!(item, Item::Failed(_));
+        queue.push(item);
+        if failed {
+            return;
+        }
+    }
+}
+
+/// Empties a socket that overran. Until it has been empty once, the kernel drops what comes without saying so again; so the notice of
+/// the loss has to come after that.
+fn drain(socket: &mut Socket) -> Result<(), SocketError> {
+    while !matches!(socket.receive_waiting()?, Received::Nothing) {}
+    Ok(())
+}

@@ -1,0 +1,329 @@
+//! What one rule does for Services, read from its expressions.
+//!
+//! A rule is a small program: expressions load fields of the packet and constants into registers, compare them, look them up, and say
+//! where the packet goes. It is run here with what is known before a packet comes.
+
+use super::{
+    netlink::attributes::{Attribute, Attributes, Malformed},
+    observation::{Endpoint, Frontend, Protocol},
+};
+use crate::model::Family;
+use std::net::IpAddr;
+
+/// Places of 32 bits that registers name.
+const PLACES: usize = 16;
+
+/// A constant of at most a full register.
+type Constant = ([u8; 16], usize);
+
+/// What one rule does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rule {
+    /// The one frontend whose packets it takes, if it asks for nothing else.
+    pub(crate) frontend: Option<Frontend>,
+    /// Where it sends them.
+    pub(crate) action: Action,
+}
+
+/// Where a rule sends packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Through another chain.
+    Chain(Box<str>),
+    /// Through the chains that a map of verdicts names.
+    Chains(Box<str>),
+    /// To an endpoint.
+    Endpoint(Endpoint),
+    /// To the endpoints in a map.
+    Endpoints(Box<str>),
+    /// To an endpoint that could not be read.
+    Unread,
+}
+
+/// What is known of a register.
+#[derive(Clone, Copy, Debug)]
+enum Content<'a> {
+    Unknown,
+    Constant(Constant),
+    Destination,
+    Protocol,
+    DestinationPort,
+    /// What a map gave.
+    Found(&'a str),
+}
+
+/// A rule as far as it was run.
+#[derive(Debug)]
+struct Run<'a> {
+    family: Family,
+    registers: [Content<'a>; PLACES],
+    destination: Option<IpAddr>,
+    protocol: Option<Protocol>,
+    port: Option<u16>,
+    /// Asks for more than a frontend has.
+    asks_more: bool,
+    action: Option<Action>,
+}
+
+// === impl Rule ===
+
+impl Rule {
+    /// Reads a rule's expressions; `None` if it sends packets nowhere that matters here.
+    ///
+    /// # Errors
+    /// They are malformed.
+    pub(crate) fn read(family: Family, expressions: Attributes<'_>) -> Result<Option<Self>, Malformed> {
+        let mut run = Run {
+            family,
+            registers: [Content::Unknown; PLACES],
+            destination: None,
+            protocol: None,
+            port: None,
+            asks_more: false,
+            action: None,
+        };
+        for expression in expressions {
+            let [name, data] = values(expression?.nested(), [1, 2])?;
+            let name = name.ok_or(Malformed)?.text()?;
+            run.step(name, data.map_or(Attributes::new(&[]), Attribute::nested))?;
+        }
+        let Some(action) = run.action else { return Ok(None) };
+        let frontend = match (run.destination, run.protocol, run.port) {
+            (Some(address), Some(protocol), Some(port)) if !run.asks_more => Some(Frontend { address, protocol, port }),
+            _ => None,
+        };
+        Ok(Some(Self { frontend, action }))
+    }
+
+    /// Whether it sends packets to an endpoint that could not be read.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.action == Action::Unread
+    }
+}
+
+// === impl Run ===
+
+impl<'a> Run<'a> {
+    fn step(&mut self, name: &str, data: Attributes<'a>) -> Result<(), Malformed> {
+        match name {
+            "immediate" => {
+                let [register, value] = values(data, [1, 2])?;
+                match value.map(read_data).transpose()? {
+                    Some(Data::Chain(chain)) => self.action = Some(Action::Chain(chain.into())),
+                    Some(Data::Value(value)) => self.load(register, constant(value)?)?,
+                    Some(Data::Verdict) | None => {}
+                }
+            }
+            "payload" => {
+                let [register, base, offset, length] = values(data, [1, 2, 3, 4])?;
+                let field = [base, offset, length].map(|it| it.and_then(|it| it.u32().ok()).unwrap_or(u32::MAX));
+                let content = match (self.family, field) {
+                    (Family::V4, [1, 16, 4]) | (Family::V6, [1, 24, 16]) => Content::Destination,
+                    (Family::V4, [1, 9, 1]) | (Family::V6, [1, 6, 1]) => Content::Protocol,
+                    (_, [2, 2, 2]) => Content::DestinationPort,
+                    _ => Content::Unknown,
+                };
+                self.load(register, content)?;
+            }
+            "meta" => {
+                const L4_PROTOCOL: u32 = 16;
+                let [register, key] = values(data, [1, 2])?;
+                let is_protocol = key.map(Attribute::u32).transpose()? == Some(L4_PROTOCOL);
+                self.load(register, if is_protocol { Content::Protocol } else { Content::Unknown })?;
+            }
+            "cmp" => self.compare(data)?,
+            "lookup" => {
+                let [set, register] = values(data, [1, 3])?;
+                let set = set.ok_or(Malformed)?.text()?;
+                match register.map(Attribute::u32).transpose()? {
+                    // The register of verdicts.
+                    Some(0) => self.action = Some(Action::Chains(set.into())),
+                    Some(_) => self.load(register, Content::Found(set))?,
+                    None => self.asks_more = true,
+                }
+            }
+            "nat" => self.translate(data)?,
+            "target" => {
+                let [name, revision, info] = values(data, [1, 2, 3])?;
+                if name.ok_or(Malformed)?.text()? == "DNAT" {
+                    let endpoint = target(self.family, revision.ok_or(Malformed)?.u32()?, info);
+                    self.action = Some(endpoint.map_or(Action::Unread, Action::Endpoint));
+                }
+            }
+            "match" => {
+                let [name, info] = values(data, [1, 3])?;
+                match name.ok_or(Malformed)?.text()? {
+                    "comment" => {}
+                    name @ ("tcp" | "udp") => match info.and_then(|info| matched_port(name, info.value)) {
+                        Some(port) => self.port = Some(port),
+                        None => self.asks_more = true,
+                    },
+                    _ => self.asks_more = true,
+                }
+            }
+            "counter" => {}
+            // Anything else may write any register, and may let a packet go on or not.
+            _ => {
+                self.asks_more = true;
+                self.registers = [Content::Unknown; PLACES];
+            }
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, register: Option<Attribute<'_>>, content: Content<'a>) -> Result<(), Malformed> {
+        // A register is written, or this one is read: `meta set`.
+        let Some(register) = register else { return Ok(()) };
+        if let Some(place) = place(register.u32()?) {
+            self.registers[place] = content;
+        }
+        Ok(())
+    }
+
+    fn content(&self, register: Option<Attribute<'_>>) -> Result<Content<'a>, Malformed> {
+        let place = register.map(Attribute::u32).transpose()?.and_then(place);
+        Ok(place.map_or(Content::Unknown, |place| self.registers[place]))
+    }
+
+    fn compare(&mut self, data: Attributes<'a>) -> Result<(), Malformed> {
+        const EQUAL: u32 = 0;
+        let [register, operation, value] = values(data, [1, 2, 3])?;
+        let content = self.content(register)?;
+        let Data::Value(value) = read_data(value.ok_or(Malformed)?)? else { return Err(Malformed) };
+        let equal = operation.ok_or(Malformed)?.u32()? == EQUAL;
+        let understood = match content {
+            Content::Destination if equal => {
+                self.destination = address(self.family, value);
+                self.destination.is_some()
+            }
+            Content::Protocol if equal => {
+                self.protocol = value.first().copied().and_then(Protocol::from_number);
+                self.protocol.is_some()
+            }
+            Content::DestinationPort if equal => {
+                self.port = port(value);
+                self.port.is_some()
+            }
+            _ => false,
+        };
+        self.asks_more |= !understood;
+        Ok(())
+    }
+
+    fn translate(&mut self, data: Attributes<'a>) -> Result<(), Malformed> {
+        const DESTINATION: u32 = 1;
+        let [kind, address_register, port_register] = values(data, [1, 3, 5])?;
+        if kind.ok_or(Malformed)?.u32()? != DESTINATION {
+            return Ok(());
+        }
+        let action = match (self.content(address_register)?, self.content(port_register)?) {
+            (Content::Constant(address), Content::Constant(port)) => {
+                self.endpoint(address, port).map_or(Action::Unread, Action::Endpoint)
+            }
+            // The port follows the address in what the map gave.
+            (Content::Found(map), _) => Action::Endpoints(map.into()),
+            _ => Action::Unread,
+        };
+        self.action = Some(action);
+        Ok(())
+    }
+
+    fn endpoint(&self, (bytes, length): Constant, (port_bytes, port_length): Constant) -> Option<Endpoint> {
+        let address = address(self.family, bytes.get(..length)?)?;
+        Some(Endpoint { address, port: port(port_bytes.get(..port_length)?)? })
+    }
+}
+
+/// What an attribute of data holds: a constant or a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Data<'a> {
+    /// A constant, or an element of a map.
+    Value(&'a [u8]),
+    /// A verdict that goes to a chain.
+    Chain(&'a str),
+    /// Another verdict.
+    Verdict,
+}
+
+/// Reads `struct nft_data`.
+pub(crate) fn read_data(attribute: Attribute<'_>) -> Result<Data<'_>, Malformed> {
+    let [value, verdict] = values(attribute.nested(), [1, 2])?;
+    match (value, verdict) {
+        (Some(value), _) => Ok(Data::Value(value.value)),
+        (None, Some(verdict)) => {
+            let [chain] = values(verdict.nested(), [2])?;
+            Ok(chain.map(Attribute::text).transpose()?.map_or(Data::Verdict, Data::Chain))
+        }
+        (None, None) => Err(Malformed),
+    }
+}
+
+/// The first attribute of each kind.
+pub(crate) fn values<'a, const N: usize>(
+    attributes: Attributes<'a>,
+    kinds: [u16; N],
+) -> Result<[Option<Attribute<'a>>; N], Malformed> {
+    let mut found = [None; N];
+    for attribute in attributes {
+        let attribute = attribute?;
+        if let Some(at) = kinds.iter().position(|kind| *kind == attribute.kind)
+            && found[at].is_none()
+        {
+            found[at] = Some(attribute);
+        }
+    }
+    Ok(found)
+}
+
+/// An address of the family.
+pub(crate) fn address(family: Family, bytes: &[u8]) -> Option<IpAddr> {
+    match family {
+        Family::V4 => <[u8; 4]>::try_from(bytes).ok().map(Into::into),
+        Family::V6 => <[u8; 16]>::try_from(bytes).ok().map(Into::into),
+    }
+}
+
+/// A port in network order, maybe padded.
+pub(crate) fn port(bytes: &[u8]) -> Option<u16> {
+    bytes.first_chunk().copied().map(u16::from_be_bytes)
+}
+
+/// Where a register begins. There are four of 128 bits, from 1 on, and sixteen of 32 bits, from 8 on, in the same place.
+fn place(register: u32) -> Option<usize> {
+    match register {
+        1..=4 => Some((register as usize - 1) * 4),
+        8..=23 => Some(register as usize - 8),
+        _ => None,
+    }
+}
+
+fn constant<'a>(value: &[u8]) -> Result<Content<'a>, Malformed> {
+    let mut bytes = [0; 16];
+    bytes.get_mut(..value.len()).ok_or(Malformed)?.copy_from_slice(value);
+    Ok(Content::Constant((bytes, value.len())))
+}
+
+/// The one destination port that the match of iptables for TCP or UDP asks for, if it asks for nothing else: `struct xt_tcp` and
+/// `struct xt_udp` of the kernel.
+fn matched_port(name: &str, info: &[u8]) -> Option<u16> {
+    let port = |at: usize| info.get(at..)?.first_chunk().copied().map(u16::from_ne_bytes);
+    let rest = if name == "tcp" { info.get(8..12)? } else { info.get(8..9)? };
+    let asks_more = port(0)? != 0 || port(2)? != u16::MAX || port(4)? != port(6)? || rest.iter().any(|byte| *byte != 0);
+    if asks_more { None } else { port(4) }
+}
+
+/// Where the target DNAT of iptables sends packets: `struct nf_nat_range2` of the kernel, or what was there before it.
+fn target(family: Family, revision: u32, info: Option<Attribute<'_>>) -> Option<Endpoint> {
+    let info = info?.value;
+    let (address_at, port_at) = match revision {
+        0 => (8, 16),
+        1 | 2 => (4, 36),
+        _ => return None,
+    };
+    let length = if family == Family::V4 { 4 } else { 16 };
+    let address = address(family, info.get(address_at..address_at + length)?)?;
+    Some(Endpoint { address, port: port(info.get(port_at..)?)? })
+}
+
+#[cfg(test)]
+mod tests;

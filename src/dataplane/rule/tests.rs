@@ -1,0 +1,96 @@
+use super::*;
+use crate::dataplane::encode::{self, attribute, constant, expression, number, text};
+use proptest::prelude::*;
+
+fn read(family: Family, expressions: &[Vec<u8>]) -> Option<Rule> {
+    Rule::read(family, Attributes::new(&expressions.concat())).expect("a rule")
+}
+
+fn endpoint(address: impl Into<IpAddr>, port: u16) -> Action {
+    Action::Endpoint(Endpoint { address: address.into(), port })
+}
+
+#[test]
+fn what_kube_proxy_writes_in_mode_nftables() {
+    let action = |expressions: &[Vec<u8>]| read(Family::V4, expressions).map(|rule| rule.action);
+    assert_eq!(action(&encode::dnat(&[10, 244, 0, 1], 8080)), Some(endpoint([10, 244, 0, 1], 8080)));
+    assert_eq!(action(&encode::dnat_map("__map3")), Some(Action::Endpoints("__map3".into())));
+    assert_eq!(action(&encode::vmap("__map4")), Some(Action::Chains("__map4".into())));
+    assert_eq!(action(&encode::jump("services")), Some(Action::Chain("services".into())));
+    let mut six = [0; 16];
+    six[15] = 1;
+    let rule = read(Family::V6, &encode::dnat(&six, 8080)).expect("a rule");
+    assert_eq!(rule.action, endpoint(six, 8080));
+    // Masquerading is no endpoint, and an endpoint that comes from elsewhere is not taken for none.
+    let source = expression("nat", &[number(1, 0), number(3, 1), number(5, 2)]);
+    assert_eq!(action(&[source]), None);
+    let unread = expression("nat", &[number(1, 1), number(3, 1), number(5, 2)]);
+    assert_eq!(action(&[unread]), Some(Action::Unread));
+}
+
+#[test]
+fn a_frontend_is_asked_for_by_nothing_else() {
+    let rule = read(Family::V4, &encode::service([10, 96, 0, 1], 17, 53, "KUBE-SVC-A")).expect("a rule");
+    let frontend = Frontend { address: [10, 96, 0, 1].into(), protocol: Protocol::Udp, port: 53 };
+    assert_eq!((rule.frontend, rule.action), (Some(frontend), Action::Chain("KUBE-SVC-A".into())));
+    let more = [
+        expression("payload", &[number(1, 1), number(2, 1), number(3, 12), number(4, 4)]),
+        expression("cmp", &[number(1, 1), number(2, 1), constant(3, &[10, 244, 0, 0])]),
+    ];
+    let rule = [&more, &*encode::service([10, 96, 0, 1], 17, 53, "KUBE-MARK-MASQ")].concat();
+    assert_eq!(read(Family::V4, &rule).expect("a rule").frontend, None);
+}
+
+fn target_of(revision: u32, info: &[u8]) -> Option<Rule> {
+    let target = expression("target", &[text(1, "DNAT"), number(2, revision), attribute(3, info)]);
+    read(Family::V4, &[target])
+}
+
+#[test]
+fn each_revision_of_the_target_dnat() {
+    let at = |length: usize, address: usize, port: usize| {
+        let mut info = vec![0; length];
+        info[address..address + 4].copy_from_slice(&[10, 244, 0, 7]);
+        info[port..port + 2].copy_from_slice(&8080u16.to_be_bytes());
+        info
+    };
+    for (revision, info) in [(0, at(20, 8, 16)), (1, at(40, 4, 36)), (2, at(48, 4, 36))] {
+        let action = target_of(revision, &info).map(|rule| rule.action);
+        assert_eq!(action, Some(endpoint([10, 244, 0, 7], 8080)), "{revision}");
+    }
+    for (revision, info) in [(2, at(20, 8, 16)), (3, at(48, 4, 36))] {
+        assert_eq!(target_of(revision, &info).map(|rule| rule.action), Some(Action::Unread), "{revision}");
+    }
+}
+
+#[test]
+fn a_port_that_an_extension_matches() {
+    let mut tcp = [0u8; 12];
+    tcp[2..4].copy_from_slice(&u16::MAX.to_ne_bytes());
+    tcp[4..6].copy_from_slice(&80u16.to_ne_bytes());
+    tcp[6..8].copy_from_slice(&80u16.to_ne_bytes());
+    assert_eq!(matched_port("tcp", &tcp), Some(80));
+    assert_eq!(matched_port("udp", &tcp[..9]), Some(80));
+    for changed in [0, 6, 11] {
+        let mut other = tcp;
+        other[changed] ^= 1;
+        assert_eq!(matched_port("tcp", &other), None, "{changed}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_can_be_read(bytes: Vec<u8>) {
+        let _ = Rule::read(Family::V4, Attributes::new(&bytes));
+    }
+
+    /// Rules of which a byte is wrong, which go farther than bytes at random.
+    #[test]
+    fn any_rule_can_be_read(at in 0usize..400, with: u8, six: bool) {
+        let mut bytes = [encode::service([10, 96, 0, 1], 6, 80, "A"), encode::dnat(&[1, 2, 3, 4], 5), encode::vmap("m")].concat().concat();
+        if let Some(byte) = bytes.get_mut(at) {
+            *byte = with;
+        }
+        let _ = Rule::read(if six { Family::V6 } else { Family::V4 }, Attributes::new(&bytes));
+    }
+}

@@ -1,0 +1,125 @@
+//! All tables of a node that decide where connections of Services go, and what follows from them together.
+//!
+//! Both modes of kube-proxy may have a table at once, while one takes over from the other or where one has left its rules behind. Their
+//! chains hook in with the same priority, and then the kernel runs the chain first that was added last (seen on kernel 6.18). If that
+//! sends a connection somewhere, this is settled; if it does not know the frontend, the other table has its turn.
+
+use super::{
+    effective::EffectiveSets,
+    iptables,
+    netlink::{
+        attributes::Malformed,
+        message::{Message, kind},
+    },
+    nftables,
+    observation::{FamilyPlane, Mode, SetChange},
+    rule::values,
+    table::Table,
+};
+use crate::model::Family;
+
+/// The kernel's rules for Services.
+#[derive(Debug)]
+pub(crate) struct Ruleset {
+    /// By family, then by mode.
+    tables: [[Table; 2]; 2],
+    planes: [FamilyPlane; 2],
+    sets: EffectiveSets,
+}
+
+// === impl Ruleset ===
+
+impl Ruleset {
+    /// No rules.
+    pub(crate) fn new() -> Self {
+        let tables = Family::ALL.map(|family| [Mode::Nftables, Mode::Iptables].map(|mode| Table::new(mode, family)));
+        Self { tables, planes: Default::default(), sets: EffectiveSets::default() }
+    }
+
+    /// What the kernel did after the last commit.
+    pub(crate) fn sets(&self) -> &EffectiveSets {
+        &self.sets
+    }
+
+    /// Whose rules these were.
+    pub(crate) fn planes(&self) -> [FamilyPlane; 2] {
+        self.planes
+    }
+
+    /// How many rules send packets to endpoints that could not be read.
+    pub(crate) fn unread(&self) -> usize {
+        self.tables.iter().flatten().map(Table::unread).sum()
+    }
+
+    /// Applies a message, of whatever table.
+    ///
+    /// # Errors
+    /// It is malformed; the rules are not known any more.
+    pub(crate) fn apply(&mut self, message: &Message<'_>) -> Result<(), Malformed> {
+        let Some(family) = family(message.family) else { return Ok(()) };
+        if message.kind == kind::NEW_GENERATION {
+            return Ok(());
+        }
+        // In messages of each kind the first attribute is the name of the table.
+        let [table] = values(message.attributes(), [1])?;
+        match watched(table.ok_or(Malformed)?.text()?) {
+            Some(mode) => self.tables[family as usize][mode as usize].apply(message),
+            None => Ok(()),
+        }
+    }
+
+    /// Works out what the messages since the last commit changed of what the kernel does.
+    pub(crate) fn commit(&mut self) -> Vec<SetChange> {
+        let mut changes = Vec::new();
+        for (tables, plane) in self.tables.iter_mut().zip(&mut self.planes) {
+            let before = *plane;
+            let mut touched: Vec<_> = tables.iter_mut().flat_map(Table::commit).collect();
+            let [nftables, iptables] = &*tables;
+            let (first, second) = if nftables.entered() > iptables.entered() {
+                *plane =
+                    FamilyPlane { decides: Some(Mode::Nftables), behind: iptables.entered().map(|_| Mode::Iptables) };
+                (nftables, iptables)
+            } else {
+                *plane = FamilyPlane {
+                    decides: iptables.entered().map(|_| Mode::Iptables),
+                    behind: nftables.entered().map(|_| Mode::Nftables),
+                };
+                (iptables, nftables)
+            };
+            if *plane != before {
+                touched.extend(first.frontends().chain(second.frontends()));
+            }
+            touched.sort_unstable();
+            touched.dedup();
+            for frontend in touched {
+                let endpoints = match first.endpoints(&frontend) {
+                    [] => second.endpoints(&frontend),
+                    endpoints => endpoints,
+                };
+                changes.extend(self.sets.set(frontend, endpoints));
+            }
+        }
+        changes
+    }
+}
+
+/// The mode that a table of this name belongs to.
+pub(crate) fn watched(table: &str) -> Option<Mode> {
+    match table {
+        nftables::TABLE => Some(Mode::Nftables),
+        iptables::TABLE => Some(Mode::Iptables),
+        _ => None,
+    }
+}
+
+/// The family that has this number in the kernel.
+pub(crate) fn family(number: u8) -> Option<Family> {
+    match number {
+        2 => Some(Family::V4),
+        10 => Some(Family::V6),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,27 @@
+//! The agent on a node, against a real kube-proxy that writes into a real kernel: each node is a network namespace. The truth is what
+//! a client sees that connects to a clusterIP all the time.
+
+/// The tests by topic, and what a node is made of.
+mod dataplane {
+    mod accuracy;
+    mod agent;
+    mod kernel;
+    mod losses;
+    mod modes;
+    mod namespace;
+    mod node;
+    mod probe;
+    mod rights;
+    mod story;
+
+    use anyhow::Result;
+    use testkit::controlplane::plane::{ControlPlane, Options};
+    use tokio::sync::OnceCell;
+
+    /// The control plane that the tests share, each with Services of its own. The first that needs it starts it.
+    async fn shared_plane() -> Result<&'static ControlPlane> {
+        static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
+        let options = Options { dual_stack: true, unaudited: true, ..Options::default() };
+        PLANE.get_or_try_init(|| ControlPlane::start(options)).await
+    }
+}

@@ -1,0 +1,71 @@
+//! What the kernel's own tools say of its rules, read without a line of the agent's code.
+
+use super::namespace::Namespace;
+use super::node::Mode;
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+
+/// The endpoints that a frontend over TCP leads to.
+///
+/// # Errors
+/// A tool fails, or says what is not understood.
+pub fn endpoints(namespace: &Namespace, mode: Mode, target: SocketAddrV4) -> Result<BTreeSet<SocketAddr>> {
+    match mode {
+        Mode::Nftables => nftables(namespace, target),
+        Mode::Iptables => iptables(namespace, target),
+    }
+}
+
+fn nftables(namespace: &Namespace, target: SocketAddrV4) -> Result<BTreeSet<SocketAddr>> {
+    let text = namespace.run("nft", &["-j", "list", "table", "ip", "kube-proxy"])?;
+    let all: Value = serde_json::from_str(&text)?;
+    let all = all["nftables"].as_array().context("objects")?;
+    let services = all.iter().find(|it| it["map"]["name"] == "service-ips").context("the map service-ips")?;
+    let key = serde_json::json!([target.ip(), "tcp", target.port()]);
+    let elements = services["map"]["elem"].as_array().into_iter().flatten();
+    let Some(chain) = elements.filter(|it| it[0]["concat"] == key).map(|it| &it[1]["goto"]["target"]).next() else {
+        return Ok(BTreeSet::new());
+    };
+    let rules: Vec<_> = all.iter().filter(|it| it["rule"]["chain"] == *chain).map(|it| &it["rule"]["expr"]).collect();
+    let mut endpoints = BTreeSet::new();
+    for dnat in rules.iter().filter_map(|it| it.as_array()).flatten().map(|it| &it["dnat"]).filter(|it| !it.is_null()) {
+        match dnat["addr"]["map"]["data"]["set"].as_array() {
+            Some(set) => {
+                for element in set {
+                    let [address, port] = [&element[1]["concat"][0], &element[1]["concat"][1]];
+                    endpoints.insert(endpoint(address, port)?);
+                }
+            }
+            None => drop(endpoints.insert(endpoint(&dnat["addr"], &dnat["port"])?)),
+        }
+    }
+    Ok(endpoints)
+}
+
+fn endpoint(address: &Value, port: &Value) -> Result<SocketAddr> {
+    let address: IpAddr = address.as_str().context("an address")?.parse()?;
+    Ok(SocketAddr::new(address, u16::try_from(port.as_u64().context("a port")?)?))
+}
+
+fn iptables(namespace: &Namespace, target: SocketAddrV4) -> Result<BTreeSet<SocketAddr>> {
+    let text = namespace.run("iptables-save", &["-t", "nat"])?;
+    let after = |line: &str, flag: &str| {
+        let mut words = line.split(' ').skip_while(|word| *word != flag);
+        words.nth(1).map(str::to_owned)
+    };
+    let rules = |chain: &str| {
+        let start = format!("-A {chain} ");
+        text.lines().filter(move |line| line.starts_with(&start)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (address, port) = (format!("{}/32", target.ip()), target.port().to_string());
+    let service = rules("KUBE-SERVICES")
+        .into_iter()
+        .find(|line| after(line, "-d") == Some(address.clone()) && after(line, "--dport") == Some(port.clone()));
+    let Some(chain) = service.and_then(|line| after(&line, "-j")) else { return Ok(BTreeSet::new()) };
+    let targets =
+        rules(&chain).into_iter().filter_map(|line| after(&line, "-j")).filter(|it| it.starts_with("KUBE-SEP-"));
+    let endpoints = targets.flat_map(|chain| rules(&chain)).filter_map(|line| after(&line, "--to-destination"));
+    endpoints.map(|endpoint| endpoint.parse().context(endpoint)).collect()
+}

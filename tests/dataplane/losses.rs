@@ -1,0 +1,88 @@
+//! What the agent missed is a gap, and afterwards it is right again.
+
+use super::node::Mode;
+use super::story::Story;
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+/// Bytes that the kernel keeps for the agent. It takes twice as many for what it needs besides.
+const BUFFER: usize = 256 * 1024;
+
+/// Rules of which the kernel tells at once, in some hundred bytes each.
+const RULES: usize = 6000;
+
+#[tokio::test]
+async fn nftables() -> Result<()> {
+    an_overrun_is_a_gap(Mode::Nftables).await
+}
+
+#[tokio::test]
+async fn iptables() -> Result<()> {
+    an_overrun_is_a_gap(Mode::Iptables).await
+}
+
+/// Another program's rules, which fill the buffer.
+fn filler() -> String {
+    let rules =
+        (0..RULES).map(|number| format!("add rule ip filler rules ip daddr 192.0.2.1 tcp dport {number} accept\n"));
+    let begin = "add table ip filler\ndelete table ip filler\nadd table ip filler\nadd chain ip filler rules\n";
+    begin.to_owned() + &rules.collect::<String>()
+}
+
+/// The agent does not run while the kernel tells more than a small buffer holds.
+async fn an_overrun_is_a_gap(mode: Mode) -> Result<()> {
+    let name = format!("losses-{}", mode.name());
+    let mut story = Story::begin(&name, mode, &[&format!("--receive-buffer={BUFFER}")]).await?;
+    let filler = story.node.workspace.write("filler.nft", filler())?;
+    let filler = filler.to_str().context("a path")?;
+    let mut present = BTreeSet::new();
+    for round in 0..3 {
+        let before = overruns(&story);
+        story.agent.process.signal(Signal::STOP)?;
+        let pod = story.pod(&format!("pod-{round}")).await?;
+        story.objects.report(&pod, true).await?;
+        present.insert(SocketAddr::from((pod.ipv4(), 8080)));
+        story.written(&present).await?;
+        story.node.namespace.run("nft", &["-f", filler])?;
+        story.agent.process.signal(Signal::CONT)?;
+        story.agent.wait_for(story.target, &present).await?;
+        ensure!(overruns(&story) > before, "{:?}", story.agent.losses());
+        let changes = story.agent.changes(story.target);
+        ensure!(changes.len() == 2 * round + 1 && changes[2 * round].commit.is_none(), "{changes:#?}");
+
+        // The next change has a time again, if only the machine lets the agent run.
+        let losses = story.agent.losses().len();
+        let pod = story.pod(&format!("next-{round}")).await?;
+        story.objects.report(&pod, true).await?;
+        present.insert(SocketAddr::from((pod.ipv4(), 8080)));
+        story.agent.wait_for(story.target, &present).await?;
+        let changes = story.agent.changes(story.target);
+        let is_timed = changes.last().is_some_and(|change| change.commit.is_some());
+        ensure!(changes.len() == 2 * round + 2, "{changes:#?}");
+        ensure!(is_timed || story.agent.losses()[losses..].iter().any(|loss| loss == "not_running"), "{changes:#?}");
+    }
+    Ok(())
+}
+
+fn overruns(story: &Story) -> usize {
+    story.agent.losses().iter().filter(|loss| *loss == "socket_overrun").count()
+}
+
+/// The agent does not run while a change is written, and nothing is lost.
+#[tokio::test]
+async fn a_stopped_agent_times_nothing() -> Result<()> {
+    let mut story = Story::begin("stopped", Mode::Nftables, &[]).await?;
+    let pod = story.pod("pod").await?;
+    let present = BTreeSet::from([SocketAddr::from((pod.ipv4(), 8080))]);
+    story.agent.process.signal(Signal::STOP)?;
+    story.objects.report(&pod, true).await?;
+    story.written(&present).await?;
+    story.agent.process.signal(Signal::CONT)?;
+    story.agent.wait_for(story.target, &present).await?;
+    ensure!(story.agent.losses().iter().any(|loss| loss == "not_running"), "{:?}", story.agent.losses());
+    let changes = story.agent.changes(story.target);
+    ensure!(changes.len() == 1 && changes[0].commit.is_none(), "{changes:?}");
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! kube-proxy changes its mode, and the agent goes on.
+
+use super::agent::{Agent, Plane};
+use super::node::{Mode, Node};
+use super::probe::Prober;
+use super::story::create_service;
+use super::{kernel, shared_plane};
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+use testkit::controlplane::objects::Objects;
+
+fn deciding(mode: &str, behind: Option<&str>) -> Plane {
+    Plane { decides: Some(mode.to_owned()), behind: behind.map(str::to_owned) }
+}
+
+#[tokio::test]
+async fn a_change_of_mode_is_followed() -> Result<()> {
+    let plane = shared_plane().await?;
+    let mut node = Node::create(plane).await?;
+    let objects = Objects::create(plane.admin().await?, "modes").await?;
+    let target = create_service(plane, &objects, "modes", json!({ "sessionAffinity": "ClientIP" })).await?;
+    let pod = objects.create_pod("pod", "modes").await?;
+    objects.report(&pod, true).await?;
+    objects.wait_for_endpoints("modes", 1).await?;
+    let present = BTreeSet::from([SocketAddr::from((pod.ipv4(), 8080))]);
+
+    // The agent is there before any kube-proxy.
+    let mut agent = Agent::start(&node, &[]).await?;
+    let (ipv4, ipv6, _) = agent.planes().context("planes")?;
+    ensure!((&ipv4, &ipv6) == (&Plane::default(), &Plane::default()), "{ipv4:?}, {ipv6:?}");
+    for mode in [Mode::Nftables, Mode::Iptables, Mode::Nftables] {
+        node.start_proxy(mode).await?;
+        agent.wait_for(target, &present).await?;
+        agent
+            .wait(mode.name(), |lines| {
+                let planes = lines.iter().rev().find_map(|line| match line {
+                    super::agent::Line::Planes { ipv4, ipv6, .. } => Some((ipv4, ipv6)),
+                    _ => None,
+                });
+                planes == Some((&deciding(mode.name(), None), &deciding(mode.name(), None)))
+            })
+            .await?;
+        ensure!(kernel::endpoints(&node.namespace, mode, target)? == present, "{mode:?}");
+        node.stop_proxy().await?;
+    }
+
+    // Rules of the other mode that were left behind, in a table that is made after the one of kube-proxy: it decides, and the client
+    // knows.
+    let stale = SocketAddrV4::new(Ipv4Addr::new(10, 244, 77, 7), 8080);
+    node.namespace.run("nft", &["delete", "table", "ip", "nat"])?;
+    for line in [
+        "-N KUBE-SERVICES",
+        "-N KUBE-SVC-STALE",
+        "-A PREROUTING -j KUBE-SERVICES",
+        "-A OUTPUT -j KUBE-SERVICES",
+        &format!("-A KUBE-SVC-STALE -p tcp -j DNAT --to-destination {stale}"),
+        &format!("-A KUBE-SERVICES -d {}/32 -p tcp -m tcp --dport {} -j KUBE-SVC-STALE", target.ip(), target.port()),
+    ] {
+        node.namespace.run("iptables", &[&["-t", "nat"], &*line.split(' ').collect::<Vec<_>>()].concat())?;
+    }
+    agent.wait_for(target, &BTreeSet::from([stale.into()])).await?;
+    ensure!(reached(&node, target).await? == Some(stale), "{:?}", reached(&node, target).await?);
+    let (ipv4, ..) = agent.planes().context("planes")?;
+    ensure!(ipv4 == deciding("iptables", Some("nftables")), "{ipv4:?}");
+
+    // Made anew, the table of kube-proxy is the younger one.
+    node.namespace.run("nft", &["delete", "table", "ip", "kube-proxy"])?;
+    node.start_proxy(Mode::Nftables).await?;
+    agent.wait_for(target, &present).await?;
+    ensure!(reached(&node, target).await?.map(SocketAddr::V4) == present.first().copied(), "{present:?}");
+    ensure!(agent.losses().iter().all(|loss| loss == "not_running"), "{:?}", agent.losses());
+    Ok(())
+}
+
+/// Where a client gets.
+async fn reached(node: &Node, target: SocketAddrV4) -> Result<Option<SocketAddrV4>> {
+    let prober = Prober::start(&node.namespace, target)?;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    Ok(prober.finish()?.last().and_then(|probe| probe.reached))
+}

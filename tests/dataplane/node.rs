@@ -1,0 +1,167 @@
+//! A node: kube-proxy, a way to the API server, and a server behind every pod's address.
+
+use super::namespace::Namespace;
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use std::collections::VecDeque;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+use testkit::controlplane::binaries::{Binaries, Binary};
+use testkit::controlplane::plane::ControlPlane;
+use testkit::process::{Output, Process};
+use testkit::workspace::Workspace;
+
+/// Ports that pods listen on.
+pub const PORTS: [u16; 2] = [8080, 8081];
+
+/// Connections that a server keeps, so that it is the client that ends each.
+const KEPT: usize = 256;
+
+/// Time for an orderly end of kube-proxy.
+const STOP: Duration = Duration::from_secs(20);
+
+/// Time in which kube-proxy begins to write rules, on a busy machine.
+const START: Duration = Duration::from_secs(60);
+
+/// A mode of kube-proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Nftables,
+    Iptables,
+}
+
+/// A node. Dropping it ends all that runs there.
+pub struct Node {
+    proxy: Option<Process>,
+    kubeconfig: std::path::PathBuf,
+    binaries: Binaries,
+    // Processes go before their namespace, and before the folder they write to.
+    pub namespace: Namespace,
+    pub workspace: Workspace,
+}
+
+impl Mode {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nftables => "nftables",
+            Self::Iptables => "iptables",
+        }
+    }
+}
+
+impl Node {
+    /// Makes a node whose kube-proxy does not run yet.
+    ///
+    /// # Errors
+    /// The machine does not let us, or kube-proxy cannot be built.
+    pub async fn create(plane: &ControlPlane) -> Result<Self> {
+        let binaries = tokio::task::spawn_blocking(|| Binaries::get(&[Binary::KubeProxy])).await??;
+        let namespace = Namespace::create()?;
+        let workspace = Workspace::create("node")?;
+        let server: SocketAddrV4 = plane.server().strip_prefix("https://").context("with https")?.parse()?;
+        relay(&namespace, server)?;
+        for port in PORTS {
+            serve(&namespace, port)?;
+        }
+        let kubeconfig = plane.admin_kubeconfig()?;
+        Ok(Self { proxy: None, kubeconfig, binaries, namespace, workspace })
+    }
+
+    /// Starts kube-proxy, and waits until it has written rules.
+    ///
+    /// # Errors
+    /// It runs already, or ends.
+    pub async fn start_proxy(&mut self, mode: Mode) -> Result<()> {
+        ensure!(self.proxy.is_none(), "kube-proxy runs already");
+        let mut command = self.namespace.command(self.binaries.path(Binary::KubeProxy));
+        command.args([
+            &format!("--kubeconfig={}", self.kubeconfig.display()),
+            &format!("--proxy-mode={}", mode.name()),
+            &format!("--hostname-override={}", testkit::controlplane::objects::NODE),
+            "--bind-address=192.168.77.2",
+            "--cluster-cidr=10.244.0.0/16,fd00:10:244::/64",
+            "--conntrack-max-per-core=0",
+            "--conntrack-tcp-timeout-established=0s",
+            "--conntrack-tcp-timeout-close-wait=0s",
+            "--v=2",
+        ]);
+        let log = self.workspace.file("kube-proxy.log");
+        let _ = std::fs::remove_file(&log);
+        let proxy = self.proxy.insert(Process::start("kube-proxy", command, Output::Log, &log)?);
+        let started = tokio::time::Instant::now();
+        // One for each family.
+        while std::fs::read_to_string(&log)?.matches("SyncProxyRules complete").count() < 2 {
+            ensure!(proxy.ended()?.is_none(), "kube-proxy ended:\n{}", proxy.log_tail(40));
+            ensure!(started.elapsed() < START, "kube-proxy writes no rules:\n{}", proxy.log_tail(40));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Ends kube-proxy, whose rules stay.
+    ///
+    /// # Errors
+    /// It does not run, or does not end.
+    pub async fn stop_proxy(&mut self) -> Result<()> {
+        let mut proxy = self.proxy.take().context("kube-proxy does not run")?;
+        proxy.signal(Signal::TERM)?;
+        proxy.wait(STOP).await.map(drop)
+    }
+
+    /// A command of the daemon's binary that will run there.
+    pub fn command(&self) -> Command {
+        let mut command = self.namespace.command(env!("CARGO_BIN_EXE_endpointlag"));
+        command.arg("node");
+        command
+    }
+
+    /// The end of kube-proxy's log.
+    pub fn log(&self) -> String {
+        self.proxy.as_ref().map(|proxy| proxy.log_tail(20)).unwrap_or_default()
+    }
+}
+
+/// Listens in the namespace where the API server listens outside of it, and carries what comes there. The threads end with the
+/// tests.
+fn relay(namespace: &Namespace, server: SocketAddrV4) -> Result<()> {
+    let listener = namespace.enter(move || TcpListener::bind(server))?;
+    let listener = listener.join().ok().context("a thread died")?.context("listening for the API server")?;
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let Ok(server) = TcpStream::connect(server) else { continue };
+            let (Ok(from_client), Ok(to_client)) = (client.try_clone(), server.try_clone()) else { continue };
+            thread::spawn(move || carry(from_client, server));
+            thread::spawn(move || carry(to_client, client));
+        }
+    });
+    Ok(())
+}
+
+/// Carries bytes until either end closes.
+fn carry(mut from: TcpStream, mut to: TcpStream) {
+    let _ = std::io::copy(&mut from, &mut to);
+    let _ = to.shutdown(std::net::Shutdown::Both);
+}
+
+/// Answers on a port of all addresses with the address that was connected to. The thread ends with the tests.
+fn serve(namespace: &Namespace, port: u16) -> Result<()> {
+    let listener = namespace.enter(move || TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))))?;
+    let listener = listener.join().ok().context("a thread died")?.context("listening for pods")?;
+    thread::spawn(move || {
+        let mut kept = VecDeque::new();
+        for mut client in listener.incoming().flatten() {
+            if let Ok(SocketAddr::V4(address)) = client.local_addr() {
+                let answer = [&address.ip().octets()[..], &address.port().to_be_bytes()].concat();
+                let _ = client.write_all(&answer);
+            }
+            kept.push_back(client);
+            if kept.len() > KEPT {
+                kept.pop_front();
+            }
+        }
+    });
+    Ok(())
+}
