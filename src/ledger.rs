@@ -67,7 +67,7 @@ pub enum Ending<V> {
     },
     /// Its opposite came first.
     Superseded,
-    /// Nobody expects it any more.
+    /// It is not expected any more.
     Withdrawn,
 }
 
@@ -229,11 +229,6 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
     /// Whether nothing is pending.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// Whether something may happen unseen.
-    pub fn is_blind(&self) -> bool {
-        self.blind
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Pure: no I/O, no clock, no client. Time is what the events carry, so a week fits into a test.
 //!
-//! An event goes one way, from the top to the bottom, and no file calls one that stands above it:
+//! An event goes one way, from the top to the bottom, and no file names one that stands above it (`tests/purity.rs`):
 //!
 //! ```text
 //!   tracker     takes an event, passes what it comes to along, and names what became of it

@@ -1,7 +1,13 @@
 //! The pure parts name nothing but std, crates that do no I/O, and what lies before them on the way of the data. Their own unit
 //! tests may name more.
 
-use std::{collections::BTreeSet, fs, iter::Peekable, path::Path, vec::IntoIter};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    iter::Peekable,
+    path::Path,
+    vec::IntoIter,
+};
 
 /// The pure parts, in the order in which data goes through them. Each knows itself and those before it.
 const PURE: [&str; 4] = ["model", "ledger", "propagation", "stats"];
@@ -183,6 +189,27 @@ fn the_pure_parts_name_nothing_impure_and_nothing_behind_them() {
         }
     }
     assert!(found.is_empty(), "{found:#?}");
+}
+
+/// An event goes one way through the files of `propagation`: each names only those below it.
+#[test]
+fn no_files_of_the_tracker_name_each_other_in_a_circle() {
+    let named_by = |file: &str| -> BTreeSet<String> {
+        let source = without_tests(&fs::read_to_string(file).expect("a source"));
+        let of_siblings = paths(&source).into_iter().filter(|path| path[0] == "super" && path.len() > 1);
+        of_siblings.map(|path| path[1].clone()).collect()
+    };
+    let files = sources(Path::new("src/propagation"), 1).into_iter().filter(|(_, depth)| *depth == 2);
+    let stem = |file: &str| Path::new(file).file_stem().expect("a name").to_string_lossy().into_owned();
+    let mut left: BTreeMap<String, BTreeSet<String>> = files.map(|(file, _)| (stem(&file), named_by(&file))).collect();
+    assert!(left["tracker"].contains("join") && left["join"].contains("pairs"), "{left:#?}");
+    // Those that name none of the others that are left, again and again.
+    while let Some(lowest) =
+        left.iter().find(|(_, names)| !names.iter().any(|name| left.contains_key(name))).map(|(file, _)| file.clone())
+    {
+        left.remove(&lowest);
+    }
+    assert!(left.is_empty(), "in a circle: {left:#?}");
 }
 
 /// A data plane has its sockets in the same room, so its pure files are named here.

@@ -14,7 +14,7 @@ pub struct OutOfSync<K>(HashMap<K, Fault, RandomState>);
 /// One thing that is out of sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Since when; where nobody saw it begin, since it was first seen.
+    /// Since when; where its beginning was not seen, since it was first seen.
     pub since: Stamp,
     /// Whether it sends connections where they should not go, or keeps them from where they should.
     pub traffic: bool,
@@ -25,7 +25,7 @@ pub struct Fault {
 pub struct Faults {
     /// How many there are.
     pub count: u64,
-    /// Since when the oldest of them is; a lower bound of its age where nobody saw it begin.
+    /// Since when the oldest of them is; a lower bound of its age where its beginning was not seen.
     pub oldest: Stamp,
     /// The same of those that send connections where they should not go, or keep them from where they should; `None` if none does.
     pub oldest_traffic: Option<Stamp>,

@@ -23,7 +23,7 @@ pub struct EndpointSlice {
 }
 
 /// A new version of a slice that differs from the one told before in nothing but its endpoints. A slice is written whole whenever one
-/// of them changes: this is what changed.
+/// of them changes: this is what changed. The version before is what the same watch told last of this slice, since its last list began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointsChange {
     /// Identity of the slice.

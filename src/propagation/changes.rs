@@ -239,7 +239,7 @@ impl Changes {
         self.left = HashMap::new();
     }
 
-    /// The pod went through states that nobody told of. `services` are those that selected it.
+    /// The pod went through states that were not told. `services` are those that selected it.
     pub(super) fn taint_pod(&mut self, pod: PodId, mut services: Vec<ServiceId>) {
         services.extend(self.left.get(&pod).into_iter().flatten());
         for service in services {

@@ -93,7 +93,7 @@ impl Edits {
         }
     }
 
-    /// Pods are listed with other ports, or in other families, than the Service has: that was an edit which nobody saw.
+    /// Pods are listed with other ports, or in other families, than the Service has: that was an edit which was not seen.
     pub(super) fn start_unseen(&mut self, service: ServiceId, seen: Seen, world: &mut World<'_>) {
         let expected: Vec<PodId> = world.pairs.expected(service).map(|(pod, _)| pod).collect();
         let awaited: HashSet<PodId> =

@@ -56,7 +56,7 @@ impl Join {
         }
     }
 
-    // --- what the pod watch tells
+    // === What the pod watch tells ===
 
     /// The pod watch has told all that had happened before now.
     pub(super) fn pods_caught_up(&mut self) {
@@ -105,10 +105,10 @@ impl Join {
         }
     }
 
-    // --- what the Service watch tells
+    // === What the Service watch tells ===
 
     /// The Service watch says something of a Service, in place of what it said before. `is_skip` says that the Service went through
-    /// states that nobody told of.
+    /// states that were not told.
     pub(super) fn service_told(
         &mut self,
         views: &mut Views,
@@ -233,7 +233,7 @@ impl Join {
         rebased
     }
 
-    // --- what the EndpointSlice watch tells
+    // === What the EndpointSlice watch tells ===
 
     /// A slice shows something otherwise than before.
     pub(super) fn slice_shown(&mut self, views: &mut Views, difference: &mut Difference, shown: Shown) {
@@ -254,9 +254,9 @@ impl Join {
         }
     }
 
-    // --- what follows whichever side moved
+    // === What follows, whichever side moved ===
 
-    /// Where the two sides differ and nothing else waits for it, something is pending whose start nobody saw.
+    /// Where the two sides differ and nothing else waits for it, something is pending whose start was not seen.
     fn start_unseen(&mut self, views: &mut Views, service: ServiceId, seen: Seen) {
         let pods: Vec<PodId> = self.pairs.pods(service).collect();
         for pod in pods {

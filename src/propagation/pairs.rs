@@ -201,7 +201,7 @@ impl Pairs {
         self.get(service, pod).is_none_or(|pair| pair.shows(pair.desired.change(), terms.published))
     }
 
-    /// Starts to wait for what the slices do not show of a pod, since nobody saw when.
+    /// Starts to wait for what the slices do not show of a pod, since a time that was not seen.
     pub(super) fn start_unseen(&self, service: ServiceId, pod: PodId, terms: Terms, seen: Seen, changes: &mut Changes) {
         let change = self.get(service, pod).map_or(Change::Removed, |pair| pair.desired.change());
         let (seen, objective) = (Seen::late(seen.at), terms.objective);

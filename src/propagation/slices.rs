@@ -119,6 +119,9 @@ impl Slices {
     }
 
     /// Takes a version of a slice that is as the one before, but for its endpoints; nothing of a slice that is not known.
+    ///
+    /// # Panics
+    /// If the parts are not of the version that was told before: what is kept could not be known then, and would be counted wrongly.
     pub(super) fn change(&mut self, uid: &Uid, parts: impl Iterator<Item = Part>) -> Option<Difference> {
         let slice = &mut self.slots[*self.by_uid.get(uid)?];
         let old = &slice.listed;

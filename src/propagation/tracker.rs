@@ -100,7 +100,7 @@ impl Tracker {
         }
     }
 
-    /// A list is complete: what it did not name was deleted while nobody looked.
+    /// A list is complete: what it did not name was deleted unseen.
     fn end_list(&mut self, resource: Resource, seen: Seen) {
         self.watches.end(resource);
         let list = self.watches.list(resource).number;
@@ -145,7 +145,7 @@ impl Tracker {
 
     fn service_seen(&mut self, seen: Seen, service: Service) {
         if let Some((old, false)) = self.views.services.namesake(&service) {
-            // Deleted and made anew while nobody looked.
+            // Deleted and made anew unseen.
             self.service_gone(seen, old);
         }
         let list = self.watches.list(Resource::Services);
@@ -217,7 +217,7 @@ impl Tracker {
         released.into_iter().for_each(|pod| self.views.pods.release(pod));
     }
 
-    // --- how things stand
+    // === How things stand ===
 
     /// Whether every watch has listed once, so that changes are measured.
     pub fn is_measuring(&self) -> bool {

@@ -35,7 +35,7 @@ pub(super) struct PodStep {
     pub(super) selected_by: Vec<ServiceId>,
     /// Services that selected it before, and do not any more.
     pub(super) left: Vec<ServiceId>,
-    /// Services that selected it before, if it went through states that nobody told of.
+    /// Services that selected it before, if it went through states that were not told.
     pub(super) skipped: Option<Vec<ServiceId>>,
 }
 

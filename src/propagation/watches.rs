@@ -20,7 +20,7 @@ struct Watch {
 pub(super) struct List {
     /// Its number. It goes on with what is told after the list.
     pub(super) number: u32,
-    /// Whether it is under way, so that an object may have gone through states that nobody told of.
+    /// Whether it is under way, so that an object may have gone through states that were not told.
     pub(super) is_under_way: bool,
 }
 

@@ -6,9 +6,9 @@ use crate::{
     world::{Script, Step, scripts, tell},
 };
 use endpointlag::{
-    ledger::{Change, Faults, Outcome},
-    model::{Event, Seen, Stamp, Uid},
-    propagation::{OutOfSyncEndpoint, PendingChange, Report, ServiceName, Size, Tracker},
+    ledger::{Carried, Change, Faults, Outcome},
+    model::{Event, Seen, SliceVersion, Stamp, Uid},
+    propagation::{OutOfSyncEndpoint, PendingChange, Report, ServiceName, Size, Subject, Tracker},
 };
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use std::{collections::BTreeMap, sync::Arc};
@@ -37,6 +37,8 @@ fn config() -> ProptestConfig {
 #[derive(Debug, Default)]
 struct Said {
     ends: Vec<End>,
+    /// Of the ends, those from which the next hop would start.
+    carried: Vec<Carried<Subject, Arc<SliceVersion>>>,
     verdicts: Vec<Verdict>,
 }
 
@@ -44,13 +46,16 @@ fn said(tracker: &mut Tracker) -> Said {
     let mut said = Said::default();
     for report in tracker.reports() {
         match report {
-            Report::Ended(end) => said.ends.push(End {
-                service: (*end.key.service).clone(),
-                pod: end.key.pod.map(|pod| pod.uid),
-                change: end.change,
-                outcome: end.outcome,
-                at: end.at,
-            }),
+            Report::Ended(end) => {
+                said.ends.push(End {
+                    service: (*end.key.service).clone(),
+                    pod: end.key.pod.as_ref().map(|pod| pod.uid.clone()),
+                    change: end.change,
+                    outcome: end.outcome,
+                    at: end.at,
+                });
+                said.carried.extend(end.carried());
+            }
             Report::Judged { service, change, missed } => {
                 said.verdicts.push(Verdict { service: (*service).clone(), change, missed });
             }
@@ -133,6 +138,17 @@ fn is_timed_by_live_events(outcome: Outcome, heard: &[Step]) -> bool {
     live(is_cause).any(|cause| live(is_slice).any(|slice| fits(cause, slice)))
 }
 
+/// What has propagated names the slice event that showed it, and when that came.
+fn names_what_showed_it(carried: &Carried<Subject, Arc<SliceVersion>>, heard: &[Step]) -> bool {
+    let SliceVersion { uid, resource_version, .. } = &*carried.by;
+    heard.iter().any(|step| match step {
+        Step::Event(seen, Event::EndpointSlice(slice) | Event::EndpointSliceDeleted(slice)) => {
+            *seen == Seen::live(carried.shown) && slice.uid == *uid && slice.resource_version == *resource_version
+        }
+        _ => false,
+    })
+}
+
 fn agree(script: &Script) -> Result<(), TestCaseError> {
     let heard = script.play().steps;
     let mut tracker = Tracker::new(script.settings);
@@ -163,6 +179,11 @@ fn agree(script: &Script) -> Result<(), TestCaseError> {
         prop_assert_eq!(ended + tracker.size().pending, reference.started as usize, "sum {}", context());
         for end in &said.ends {
             prop_assert!(is_timed_by_live_events(end.outcome, &heard[..=index]), "{:?} {}", end, context());
+        }
+        let propagated = said.ends.iter().filter(|end| matches!(end.outcome, Outcome::Propagated { .. })).count();
+        prop_assert_eq!(propagated, said.carried.len(), "{:?} {}", said.ends, context());
+        for carried in &said.carried {
+            prop_assert!(names_what_showed_it(carried, &heard[..=index]), "{:?} {}", carried, context());
         }
     }
     // Everything was deleted, every watch was heard out, and the time for all is over.

@@ -166,7 +166,7 @@ fn what_pods_did_before_a_service_came_is_no_change_for_it() {
 }
 
 #[test]
-fn what_disagrees_with_a_service_that_came_in_a_gap_is_pending_since_nobody_knows_when() {
+fn what_disagrees_with_a_service_that_came_in_a_gap_is_pending_with_unknown_start() {
     let mut scene = newcomer_before_its_pods();
     let shown = vec![shown_unready("turns"), shown_ready("fails"), shown_ready("leaves")];
     scene.list(2010, Resource::EndpointSlices, [Event::EndpointSlice(slice("s", shown))].into_iter());

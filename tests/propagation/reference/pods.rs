@@ -63,7 +63,7 @@ impl Reference {
     }
 
     /// What is heard of a pod may have happened before the Service came: it is no change for it, and nothing is known of how the slices
-    /// came to show it. Where they do not, something is under way since nobody knows when.
+    /// came to show it. Where they do not, something is under way since an unknown time.
     fn pod_found(&mut self, service: &Uid, pod: &Uid) {
         let families = |view: &View| view.expected_families(service, pod);
         let (from, to) = (self.before().state(service, pod), self.now().state(service, pod));
