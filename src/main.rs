@@ -3,9 +3,9 @@
 use anyhow::Context;
 use clap::Parser;
 use endpointlag::{
-    cluster::client::chain,
+    cluster::{client::chain, readers::Readers},
     config::{Cli, Command, DemoArgs, RunArgs, RunSettings, Settings},
-    daemon::{Daemon, Readers},
+    daemon::Daemon,
     demo,
     flags::FlagErrors,
     logging::LogFormat,
@@ -48,7 +48,7 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
     block_on(async {
         // The port first: what is waited for is said there.
         let server = Server::bind(&settings.server).await?;
-        let readers = Readers::start()?;
+        let readers = Readers::start().context("cannot start a thread")?;
         let found = cluster.find().await?;
         let connecting = async {
             match found.plugin.clone() {
