@@ -4,7 +4,8 @@
 //! client ──► watch (reads and stamps) ──► frame ──► queue (bounded) ──► decode, object ──► model
 //! ```
 //!
-//! [`heartbeat`] checks whether the thread of the watches ran, so that its stamps are reliable.
+//! [`watches`] starts all of them on the thread of [`readers`]. [`heartbeat`] checks whether that thread ran, so that its stamps are
+//! reliable.
 
 mod args;
 pub mod client;
@@ -16,8 +17,10 @@ pub mod heartbeat;
 pub mod kubeconfig;
 pub mod object;
 pub mod queue;
+pub mod readers;
 pub mod shard;
 pub mod watch;
+pub mod watches;
 pub mod wire;
 
 pub use self::args::{Args, ScopeSettings, WatchArgs, WatchSettings};

@@ -7,9 +7,10 @@ use crate::{
     cluster::{
         ScopeSettings,
         client::{ApiClient, ConnectError},
+        readers::Readers,
     },
     config::DemoSettings,
-    daemon::{Daemon, DaemonError, Readers},
+    daemon::{Daemon, DaemonError},
     server::Server,
     signals::OsSignals,
     simulator::{LifeSettings, Simulator, SimulatorSettings},
@@ -46,7 +47,7 @@ pub async fn run(settings: DemoSettings, signals: &OsSignals) -> Result<(), Demo
     let simulated = SimulatorSettings { seed, life, ..Default::default() };
     let cluster = Simulator::start(simulated).await.map_err(DemoError::Simulator)?;
     let server = Server::bind(&settings.server).await.map_err(DaemonError::from)?;
-    let readers = Readers::start()?;
+    let readers = Readers::start().map_err(DaemonError::Thread)?;
     let config = kube::Config::new(cluster.url());
     let client = readers.run(async { ApiClient::new(config) }).await?;
     let daemon = Daemon::start(

@@ -4,25 +4,28 @@
 //! Data flows one way:
 //!
 //! ```text
-//! cluster ──► propagation ──► ledger ──► stats ──► exposition ──► server
-//! stamps,     what pods and   changes    delays    Prometheus     HTTP
-//! decodes     Services want   and their  and       text, JSON
-//!             and slices show outcomes   counts    lines
-//!                               │
-//!                               └──► the ledger of the next hop, behind the slice: not measured yet
-//!
-//! model: stamps, events, pods, Services, slices; the data types of all modules
+//!  daemon: starts all of this and ends it
+//!  ┌───────────────────────────────────────────────────────────────────────────────────┐
+//!  │             pipeline: the thread that measures                                    │
+//!  │            ┌────────────────────────────────────────┐                             │
+//!  │ cluster ──►│ propagation ──► ledger ──► stats       │──► exposition ──► server    │
+//!  │ stamps,    │ what pods and   changes    delays      │    Prometheus     HTTP      │
+//!  │ decodes    │ Services want   and their  and         │    text, JSON               │
+//!  │            │ and slices show outcomes   counts      │    lines                    │
+//!  │            └────────────────────────────────────────┘                             │
+//!  └───────────────────────────────────────────────────────────────────────────────────┘
+//!  model: stamps, events, pods, Services, slices; the data types of all modules
 //! ```
 //!
 //! [`cluster`] reads the watches of the API server, stamps the data and decodes them into the [`model`]. [`propagation`] joins what
 //! pods and Services require with what the slices show. [`ledger`] keeps each change from its start to its outcome on one hop, and the
-//! endpoints that are out of sync. What one hop has carried is what the next hop [starts from](ledger::Carried). [`stats`] counts.
-//! These last three and the model are pure: no I/O, no clock, no client. [`exposition`] turns the counts into output, and [`server`]
-//! serves it.
-//! [`pipeline`] is the thread for everything between socket and histogram, and [`daemon`] starts all parts. [`config`] has the
-//! settings ([`flags`] parses single values), [`logging`] the log, [`errors`] prints errors with their causes, and [`signals`] handles signals. [`dataplane`] is the agent on a
-//! node, which sees what the kernel does with Services. [`simulator`] is a simulated cluster with the same protocol, and [`demo`] runs
-//! the daemon with it.
+//! endpoints that are out of sync. What one hop has carried is what the next hop [starts from](ledger::Carried); only the slice hop is
+//! measured yet. [`stats`] counts. These last three and the model are pure: no I/O, no clock, no client. [`exposition`] turns the
+//! counts into output, and [`server`] serves it.
+//! [`pipeline`] owns the trackers and the counts on a separate thread, and answers queries about them. [`daemon`] starts all parts and
+//! ends them. [`config`] has the settings ([`flags`] parses single values), [`logging`] the log, [`errors`] prints errors with their
+//! causes, and [`signals`] handles signals. [`dataplane`] is the agent on a node, which sees what the kernel does with Services.
+//! [`simulator`] is a simulated cluster with the same protocol, and [`demo`] runs the daemon with it.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]

@@ -3,8 +3,9 @@
 use anyhow::Context;
 use clap::Parser;
 use endpointlag::{
+    cluster::readers::Readers,
     config::{Cli, Command, DemoArgs, RunArgs, RunSettings},
-    daemon::{Daemon, Readers},
+    daemon::Daemon,
     dataplane, demo,
     errors::chain,
     flags::FlagErrors,
@@ -49,7 +50,7 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
     block_on(async {
         // Bind the port first, because `/readyz` shows what the daemon waits for.
         let server = Server::bind(&settings.server).await?;
-        let readers = Readers::start()?;
+        let readers = Readers::start().context("cannot start a thread")?;
         let found = cluster.find().await?;
         let connecting = async {
             match found.plugin.clone() {

@@ -11,7 +11,7 @@ use endpointlag::cluster::heartbeat::Heartbeat;
 use endpointlag::cluster::queue::EventSender;
 use endpointlag::exposition::metrics::Histograms;
 use endpointlag::model::Stamp;
-use endpointlag::pipeline::{Pipeline, PipelineHandle};
+use endpointlag::pipeline::Pipeline;
 use endpointlag::server::{Auth, Server, ServerSettings, Sources};
 use endpointlag::signals::Hangups;
 use endpointlag::stats::{Bounds, SeriesLimits, Stats};
@@ -46,11 +46,10 @@ async fn the_page_shows_what_the_api_says() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_services_are_searched_sorted_and_paged() -> Result<()> {
     let tools = tools().await?;
-    let (handle, queries) = PipelineHandle::new();
     let (_senders, queue) = EventSender::for_watches(0);
     let clock = Clock::start();
     let pipeline = Pipeline::new(clock, Arc::new(Heartbeat::new(clock)), Vec::new(), Vec::new(), synthetic()?, |_| {});
-    tokio::spawn(pipeline.run(queue, queries));
+    let (handle, _thread) = pipeline.start(queue)?;
     let settings = ServerSettings {
         listen: "127.0.0.1:0".parse()?,
         probe_listen: None,

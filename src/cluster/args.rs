@@ -125,6 +125,21 @@ impl ScopeSettings {
     pub fn whole_cluster() -> Self {
         Self { namespaces: Vec::new(), excluded: Vec::new(), shard: Shard::WHOLE }
     }
+
+    /// What has watches and a tracker of its own: each chosen namespace, or the whole cluster as `None`.
+    pub(super) fn scopes(&self) -> Vec<Option<String>> {
+        if self.namespaces.is_empty() {
+            return vec![None];
+        }
+        self.namespaces.iter().cloned().map(Some).collect()
+    }
+
+    /// What has the API server leave namespaces out, if any are to be.
+    pub(super) fn field_selector(&self) -> Option<String> {
+        let left_out = |namespace: &String| format!("metadata.namespace!={namespace}");
+        let selectors: Vec<_> = self.excluded.iter().map(left_out).collect();
+        (!selectors.is_empty()).then(|| selectors.join(","))
+    }
 }
 
 /// Whether the name is a DNS label as in RFC 1123.

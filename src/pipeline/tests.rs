@@ -1,9 +1,9 @@
 use super::*;
 use crate::{
     cluster::{
-        decode::ReplayBound,
-        health::{LinkHealth, Protocol},
-        queue::{EventSender, Load},
+        decode::{Decoder, ReplayBound},
+        health::{LinkHealth, Protocol, WatchHealth},
+        queue::{EventSender, Load, Message},
         shard::Shard,
     },
     model::Resource,
@@ -11,6 +11,7 @@ use crate::{
     simulator::{Fleet, FleetSize, Store},
     stats::{Bounds, SeriesLimits},
 };
+use std::time::SystemTime;
 
 const OBJECTIVE: Duration = Duration::from_secs(1);
 

@@ -1,0 +1,111 @@
+//! One watch: from its messages to the events of its tracker.
+
+use super::annotations::Annotations;
+use crate::{
+    cluster::{
+        decode::{DecodeError, Decoder, Sink},
+        health::WatchHealth,
+        object::ObjectError,
+        queue::{Message, Progress, StreamFailure},
+        watch::Signals,
+    },
+    model::{Event, Seen, Stamp},
+    propagation::Tracker,
+};
+use std::sync::Arc;
+
+/// A watch, as the pipeline sees it.
+#[derive(Debug)]
+pub struct Source {
+    /// Which tracker it feeds, by its place.
+    pub(super) tracker: usize,
+    decoder: Decoder,
+    /// Where its events are counted, and how far its reader has come.
+    pub(super) health: Arc<WatchHealth>,
+    /// How to reach its reader.
+    signals: Arc<Signals>,
+    /// Why its stream makes no sense any more; what is still on its way is not looked at.
+    failure: Option<StreamFailure>,
+}
+
+/// Takes the events of one source to its tracker.
+struct Feed<'a> {
+    now: Stamp,
+    tracker: &'a mut Tracker,
+    health: &'a WatchHealth,
+    signals: &'a Signals,
+    annotations: &'a mut Annotations,
+}
+
+// === impl Source ===
+
+impl Source {
+    /// A watch that has delivered nothing yet.
+    pub fn new(tracker: usize, decoder: Decoder, health: Arc<WatchHealth>, signals: Arc<Signals>) -> Self {
+        Self { tracker, decoder, health, signals, failure: None }
+    }
+
+    /// Takes what the watch delivers to its tracker.
+    pub(super) fn take(&mut self, message: Message, now: Stamp, tracker: &mut Tracker, annotations: &mut Annotations) {
+        let mut feed = Feed { now, tracker, health: &self.health, signals: &self.signals, annotations };
+        match message {
+            Message::Lost(at) => feed.event(Seen::late(at), Event::WatchLost(self.health.resource)),
+            Message::Restored(at) => feed.event(Seen::late(at), Event::WatchRestored(self.health.resource)),
+            Message::Init(at) => self.decoder.begin_list(at, &mut feed),
+            Message::Frame { .. } if self.failure.is_some() => {}
+            Message::Frame { at, bytes, replay } => match self.decoder.frame(at, &bytes, replay, &mut feed) {
+                Ok(()) => self.health.count_event(),
+                Err(error) => self.fail(&error),
+            },
+            Message::NoFrame(error) => self.fail(&error.into()),
+            Message::Page { at, body, reply } => {
+                let page = self.decoder.page(at, body, &mut feed);
+                if let Ok(page) = &page
+                    && page.next.is_none()
+                {
+                    self.decoder.end_list(at, page.resource_version, &mut feed);
+                }
+                if let Err(error) = &page {
+                    self.fail(error);
+                }
+                let _ = reply.send(page);
+            }
+            Message::Ended(reply) => {
+                let resume = self.decoder.end_connection();
+                let _ = reply.send(Progress { resume, failure: self.failure.take() });
+            }
+        }
+    }
+
+    fn fail(&mut self, error: &DecodeError) {
+        let expired = matches!(error, DecodeError::Status { code: 410, .. });
+        if !expired {
+            self.health.count_malformed();
+        }
+        self.failure = Some(StreamFailure { expired, message: error.to_string() });
+        self.signals.abort();
+    }
+}
+
+// === impl Feed ===
+
+impl Sink for Feed<'_> {
+    fn event(&mut self, seen: Seen, event: Event) {
+        match &event {
+            Event::InitDone(_) => {
+                self.signals.set_listed();
+                tracing::info!(watch = %self.health, "listed");
+            }
+            Event::Service(service) => self.annotations.check(service),
+            _ => {}
+        }
+        self.tracker.apply(seen, event);
+    }
+
+    fn malformed(&mut self, error: ObjectError) {
+        self.health.count_malformed();
+        if self.health.is_due(&error.to_string(), self.now) {
+            tracing::warn!(watch = %self.health, %error, "an object cannot be used; going on without it");
+        }
+    }
+}
