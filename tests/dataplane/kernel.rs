@@ -28,7 +28,15 @@ fn nftables(namespace: &Namespace, target: SocketAddrV4) -> Result<BTreeSet<Sock
     let Some(chain) = elements.filter(|it| it[0]["concat"] == key).map(|it| &it[1]["goto"]["target"]).next() else {
         return Ok(BTreeSet::new());
     };
-    let rules: Vec<_> = all.iter().filter(|it| it["rule"]["chain"] == *chain).map(|it| &it["rule"]["expr"]).collect();
+    let rules_of = |chain: &Value| {
+        let rules = all.iter().filter(|it| it["rule"]["chain"] == *chain);
+        rules.map(|it| it["rule"]["expr"].clone()).collect::<Vec<_>>()
+    };
+    let mut rules = rules_of(chain);
+    // With sessionAffinity each endpoint has a chain of its own.
+    let mut next = Vec::new();
+    rules.iter().for_each(|rule| gotos(rule, &mut next));
+    next.iter().for_each(|chain| rules.extend(rules_of(chain)));
     let mut endpoints = BTreeSet::new();
     for dnat in rules.iter().filter_map(|it| it.as_array()).flatten().map(|it| &it["dnat"]).filter(|it| !it.is_null()) {
         match dnat["addr"]["map"]["data"]["set"].as_array() {
@@ -42,6 +50,18 @@ fn nftables(namespace: &Namespace, target: SocketAddrV4) -> Result<BTreeSet<Sock
         }
     }
     Ok(endpoints)
+}
+
+/// The chains that a rule, or a map in it, goes to.
+fn gotos(value: &Value, chains: &mut Vec<Value>) {
+    match value {
+        Value::Object(fields) => {
+            chains.extend(fields.get("goto").map(|goto| goto["target"].clone()));
+            fields.values().for_each(|it| gotos(it, chains));
+        }
+        Value::Array(values) => values.iter().for_each(|it| gotos(it, chains)),
+        _ => {}
+    }
 }
 
 fn endpoint(address: &Value, port: &Value) -> Result<SocketAddr> {

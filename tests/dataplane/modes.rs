@@ -43,7 +43,8 @@ async fn a_change_of_mode_is_followed() -> Result<()> {
                 planes == Some((&deciding(mode.name(), None), &deciding(mode.name(), None)))
             })
             .await?;
-        ensure!(kernel::endpoints(&node.namespace, mode, target)? == present, "{mode:?}");
+        let says = kernel::endpoints(&node.namespace, mode, target)?;
+        ensure!(says == present, "{mode:?}: the kernel's tools say {says:?}, and not {present:?}");
         node.stop_proxy().await?;
     }
 

@@ -2,7 +2,10 @@
 
 use super::namespace::Namespace;
 use anyhow::{Context, Result, ensure};
+use kube::Api;
+use kube::api::{Patch, PatchParams};
 use rustix::process::Signal;
+use serde_json::json;
 use std::collections::VecDeque;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
@@ -10,9 +13,13 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 use testkit::controlplane::binaries::{Binaries, Binary};
+use testkit::controlplane::objects::NODE;
 use testkit::controlplane::plane::ControlPlane;
 use testkit::process::{Output, Process};
 use testkit::workspace::Workspace;
+
+/// Address of every node, each in its own namespace.
+pub const ADDRESS: &str = "192.168.77.2";
 
 /// Ports that pods listen on.
 pub const PORTS: [u16; 2] = [8080, 8081];
@@ -66,6 +73,10 @@ impl Node {
         for port in PORTS {
             serve(&namespace, port)?;
         }
+        // kube-proxy waits for half a minute for an address of its node.
+        let address = json!({ "status": { "addresses": [{ "type": "InternalIP", "address": ADDRESS }] } });
+        let api: Api<k8s_openapi::api::core::v1::Node> = Api::all(plane.admin().await?);
+        api.patch_status(NODE, &PatchParams::default(), &Patch::Merge(address)).await.context("naming an address")?;
         let kubeconfig = plane.admin_kubeconfig()?;
         Ok(Self { proxy: None, kubeconfig, binaries, namespace, workspace })
     }
@@ -80,8 +91,8 @@ impl Node {
         command.args([
             &format!("--kubeconfig={}", self.kubeconfig.display()),
             &format!("--proxy-mode={}", mode.name()),
-            &format!("--hostname-override={}", testkit::controlplane::objects::NODE),
-            "--bind-address=192.168.77.2",
+            &format!("--hostname-override={NODE}"),
+            &format!("--bind-address={ADDRESS}"),
             "--cluster-cidr=10.244.0.0/16,fd00:10:244::/64",
             "--conntrack-max-per-core=0",
             "--conntrack-tcp-timeout-established=0s",
