@@ -12,6 +12,7 @@ use crate::{
         queue::EventSender,
         watch::{Signals, Watch},
     },
+    collector::{AgentsPort, Collector, ListenError},
     config::Settings,
     exposition::{
         hdr_log::{self, HdrLog, HdrLogError},
@@ -25,7 +26,7 @@ use crate::{
     stats::Stats,
 };
 use futures::future::OptionFuture;
-use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{future::pending, io, sync::Arc, thread::JoinHandle, time::Duration};
 use tokio::{
     runtime::{Builder, Handle},
     sync::oneshot,
@@ -44,6 +45,9 @@ pub enum DaemonError {
     /// The endpoint is not to be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The port of the agents cannot be taken.
+    #[error(transparent)]
+    Agents(#[from] ListenError),
     /// The API server cannot be asked who may read.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -66,6 +70,8 @@ pub struct Daemon {
     pub handle: PipelineHandle,
     /// Says who may read, if not everybody.
     authority: Option<ApiClient>,
+    /// Listens to agents, if that is wanted.
+    collector: Option<Collector>,
     state: Arc<ServerState>,
     readers: Readers,
     pipeline: JoinHandle<()>,
@@ -146,7 +152,7 @@ impl Readers {
 // === impl Daemon ===
 
 impl Daemon {
-    /// Starts to measure what `client`, made by `readers`, is connected to, and is asked by `server`.
+    /// Starts to measure what `client`, made by `readers`, is connected to, is asked by `server`, and told by `agents`.
     ///
     /// # Errors
     /// If the file of samples or HDR histograms cannot be opened. An API server that does not answer is no error: it is tried
@@ -155,14 +161,15 @@ impl Daemon {
         settings: Settings,
         scope: ScopeSettings,
         server: Server,
+        agents: Option<AgentsPort>,
         client: ApiClient,
         readers: Readers,
         subject: String,
     ) -> Result<Self, DaemonError> {
         // Apart from the watches: what is read here must not be read on the runtime that stamps, nor the other way round.
-        let authority = match settings.server.auth {
-            Auth::None => None,
-            Auth::Kubernetes => {
+        let authority = match (settings.server.auth, &agents) {
+            (Auth::None, None) => None,
+            (Auth::Kubernetes, _) | (_, Some(_)) => {
                 let client = client.clone();
                 // A program that hands out credentials is called again.
                 match spawn_blocking(move || client.apart()).await {
@@ -172,6 +179,9 @@ impl Daemon {
             }
         };
         let clock = Clock::start();
+        let agents = agents.zip(server.agents_tls.clone()).zip(authority.clone());
+        let collector = agents.map(|((port, tls), client)| Collector::new(port, tls, client, clock));
+        let authority = authority.filter(|_| settings.server.auth == Auth::Kubernetes);
         let (on_ended, samples) = match settings.exposition.samples.clone() {
             None => (None, None),
             Some(target) => {
@@ -233,14 +243,15 @@ impl Daemon {
         let errors = hdr_log.as_ref().map(|writer: &hdr_log::Writer| writer.errors.clone()).unwrap_or_default();
         let counts = samples.as_ref().map(|writer: &samples::Writer| writer.counts.clone()).unwrap_or_default();
         let state = ServerState::new(handle.clone(), healths, counts, errors, settings.exposition.histograms, subject);
-        let state = Arc::new(state.with_tls(server.tls_health.clone()));
-        Ok(Self { server, handle, authority, state, readers, pipeline, samples, hdr_log })
+        let agents = collector.as_ref().map(Collector::agents);
+        let state = Arc::new(state.with_tls(server.tls_health.clone()).with_agents(agents));
+        Ok(Self { server, handle, authority, collector, state, readers, pipeline, samples, hdr_log })
     }
 
     /// Serves until `shutdown` completes, then ends in good order. At each hangup it takes its files anew: those it writes,
     /// which may have been moved away, and those of its certificate.
     pub async fn run(self, shutdown: impl Future<Output = ()>, hangups: Hangups) {
-        let Self { server, handle, authority, state, readers, pipeline, samples, hdr_log } = self;
+        let Self { server, handle, authority, collector, state, readers, pipeline, samples, hdr_log } = self;
         let reopen = async {
             let mut hangups = hangups.clone();
             loop {
@@ -253,7 +264,14 @@ impl Daemon {
                 }
             }
         };
+        let collector = async {
+            match collector {
+                Some(collector) => collector.run().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
+            () = collector => {}
             () = server.serve(state.clone(), authority, shutdown, hangups.clone()) => {}
             () = reopen => {}
         }

@@ -18,13 +18,16 @@
 //! others read, and [`server`] lets them read it.
 //! [`pipeline`] is the thread on which everything between socket and histogram happens, [`daemon`] puts the parts together,
 //! [`config`] is what a user can choose ([`flags`] reads single values), [`logging`] what the daemon says about itself,
-//! [`signals`] what it is asked from outside. [`dataplane`] is the agent on a node, which sees what its kernel does with Services. [`simulator`] is a simulated cluster that speaks the same protocol, and [`demo`] shows
+//! [`signals`] what it is asked from outside. [`dataplane`] sees what a node's kernel does with Services, [`agent`] tells a daemon, and
+//! [`collector`] is the daemon's end of that. [`simulator`] is a simulated cluster that speaks the same protocol, and [`demo`] shows
 //! the daemon beside it.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod cluster;
+pub mod collector;
 pub mod config;
 pub mod daemon;
 pub mod dataplane;

@@ -3,10 +3,13 @@
 use anyhow::Context;
 use clap::Parser;
 use endpointlag::{
+    agent,
     cluster::client::chain,
-    config::{Cli, Command, DemoArgs, RunArgs, RunSettings},
+    collector::AgentsPort,
+    config::{Cli, Command, DemoArgs, NodeArgs, RunArgs, RunSettings},
     daemon::{Daemon, Readers},
-    dataplane, demo,
+    dataplane::{self, KernelReader},
+    demo,
     flags::FlagErrors,
     logging::{LogFilter, LogFormat},
     server::Server,
@@ -39,7 +42,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> anyhow::Result<()> {
-    let RunSettings { cluster, scope, daemon: settings } = args.settings()?;
+    let RunSettings { cluster, scope, collector, daemon: settings } = args.settings()?;
     let signals = begin(args.log_format(), settings.log.clone())?;
     let subject = match &*scope.namespaces {
         [] if scope.shard.is_part() => format!("shard {} of the cluster", scope.shard),
@@ -49,6 +52,10 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
     block_on(async {
         // The port first: what is waited for is said there.
         let server = Server::bind(&settings.server).await?;
+        let agents = match collector {
+            Some(settings) => Some(AgentsPort::bind(settings).await?),
+            None => None,
+        };
         let readers = Readers::start()?;
         let found = cluster.find().await?;
         let connecting = async {
@@ -66,7 +73,7 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
             () = signals.stopped() => return Ok(()),
         };
         tracing::info!(version = endpointlag::VERSION, server = client.url(), "measuring {subject}");
-        let daemon = Daemon::start(settings, scope, server, client, readers, subject).await?;
+        let daemon = Daemon::start(settings, scope, server, agents, client, readers, subject).await?;
         daemon.run(signals.stopped(), signals.hangups()).await;
         Ok(())
     })
@@ -78,9 +85,20 @@ fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     block_on(async { Ok(demo::run(settings, &signals).await?) })
 }
 
-fn node(args: &dataplane::Args) -> anyhow::Result<()> {
-    let settings = args.settings()?;
+fn node(args: &NodeArgs) -> anyhow::Result<()> {
+    let (settings, agent) = args.settings()?;
     let signals = begin(args.log_format(), settings.log)?;
+    if let Some(agent) = agent {
+        let reader = KernelReader::start(settings.limits)?;
+        // It compares clocks, so that it must not stand back behind others.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        return runtime.block_on(async {
+            tokio::select! {
+                ended = agent::run(reader, agent) => Ok(ended?),
+                () = signals.stopped() => Ok(()),
+            }
+        });
+    }
     block_on(async {
         let watching = tokio::task::spawn_blocking(move || dataplane::print(settings.limits, settings.output));
         tokio::select! {

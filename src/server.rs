@@ -94,6 +94,8 @@ pub struct Server {
     /// How its certificate is doing, if it has one.
     pub tls_health: Option<Arc<TlsHealth>>,
     tls: Option<(TlsAcceptor, Renewal)>,
+    /// Makes TLS of the connections of agents, with the same certificate.
+    pub agents_tls: Option<TlsAcceptor>,
 }
 
 // === impl Server ===
@@ -104,11 +106,12 @@ impl Server {
     /// # Errors
     /// If an address is taken or not this machine's, or the files are not to be served from.
     pub async fn bind(settings: &ServerSettings) -> Result<Self, BindError> {
-        let (tls, tls_health) = match settings.tls.clone() {
-            None => (None, None),
+        let (tls, tls_health, agents_tls) = match settings.tls.clone() {
+            None => (None, None, None),
             Some(files) => {
                 let (certificate, renewal) = Certificate::load(files)?;
-                (Some((certificate.acceptor()?, renewal)), Some(certificate.health()))
+                let (acceptor, agents_tls) = (certificate.acceptor(b"http/1.1")?, certificate.acceptor(b"h2")?);
+                (Some((acceptor, renewal)), Some(certificate.health()), Some(agents_tls))
             }
         };
         let (listener, address) = listen(settings.listen, "--listen").await?;
@@ -123,7 +126,7 @@ impl Server {
         };
         let allowed_hosts = settings.allowed_hosts.clone();
         let listener = Arc::new(listener);
-        Ok(Self { address, is_tls: tls.is_some(), listener, probes, allowed_hosts, tls_health, tls })
+        Ok(Self { address, is_tls: tls.is_some(), listener, probes, allowed_hosts, tls_health, tls, agents_tls })
     }
 
     /// Serves while something else has to come first. It lives, and is not ready: `awaited` is all that it tells. What was

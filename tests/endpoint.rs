@@ -7,6 +7,7 @@ mod truth;
 /// The tests by topic.
 mod endpoint {
     mod abuse;
+    mod agents;
     mod authorization;
     mod broken;
     mod client;

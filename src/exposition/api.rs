@@ -3,6 +3,7 @@
 //! Durations are numbers of seconds, times are RFC 3339 in UTC. A query that cannot be understood is an error: nobody should
 //! take the answer to another question for the answer to theirs.
 
+mod agents;
 mod changes;
 mod histogram;
 mod history;
@@ -12,6 +13,7 @@ mod query;
 mod services;
 
 pub use self::{
+    agents::{ObservationsQuery, agents, observations},
     changes::{ChangesQuery, changes},
     histogram::{HistogramFormat, HistogramQuery, Histograms},
     history::{History, HistoryQuery},

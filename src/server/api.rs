@@ -3,8 +3,8 @@
 use super::routes::{Answer, PLAIN, ServerState, accepts_gzip, answer, ending, text_of};
 use crate::exposition::{
     api::{
-        self, ChangesQuery, HistogramFormat, HistogramQuery, Histograms, History, HistoryQuery, OutOfSyncQuery,
-        QueryError, ServicesQuery,
+        self, ChangesQuery, HistogramFormat, HistogramQuery, Histograms, History, HistoryQuery, ObservationsQuery,
+        OutOfSyncQuery, QueryError, ServicesQuery,
     },
     metrics::gzip,
 };
@@ -23,8 +23,12 @@ enum ApiError {
     Query(#[from] QueryError),
     #[error("no Service of this name is measured, or was lately")]
     UnknownService,
-    #[error("there is no such path; /api/v1/ has overview, services, out-of-sync, histogram, history and changes")]
+    #[error(
+        "there is no such path; /api/v1/ has overview, services, out-of-sync, histogram, history, changes, agents and agents/observations"
+    )]
     UnknownPath,
+    #[error("no agents are listened to; --agents-listen does")]
+    NoAgents,
     #[error("the daemon is ending")]
     Ending,
     #[error("the answer cannot be written: {0}")]
@@ -50,6 +54,8 @@ impl ServerState {
             "history" => self.history(query).await,
             "out-of-sync" => self.out_of_sync(query).await,
             "changes" => self.changes(query).await,
+            "agents" => self.agents().await,
+            "agents/observations" => self.observations(query).await,
             _ => Err(ApiError::UnknownPath),
         };
         let mut answer = match body {
@@ -109,6 +115,17 @@ impl ServerState {
         let now = self.pipeline.changes().await.ok_or(ApiError::Ending)?;
         compute(move || Ok((JSON, api::changes(&now, &query)?))).await
     }
+
+    async fn agents(&self) -> Result<Body, ApiError> {
+        let agents = self.agents.clone().ok_or(ApiError::NoAgents)?;
+        compute(move || Ok((JSON, api::agents(&agents)?))).await
+    }
+
+    async fn observations(&self, query: &str) -> Result<Body, ApiError> {
+        let query = ObservationsQuery::parse(query)?;
+        let agents = self.agents.clone().ok_or(ApiError::NoAgents)?;
+        compute(move || Ok((JSON, api::observations(&agents, &query)?))).await
+    }
 }
 
 // === impl ApiError ===
@@ -121,7 +138,7 @@ impl ApiError {
         }
         let status = match self {
             Self::Query(_) => StatusCode::BAD_REQUEST,
-            Self::UnknownService | Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::UnknownService | Self::UnknownPath | Self::NoAgents => StatusCode::NOT_FOUND,
             Self::Ending => StatusCode::SERVICE_UNAVAILABLE,
             Self::Json(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -3,6 +3,7 @@
 use super::{http_metrics::HttpMetrics, page, tls::TlsHealth};
 use crate::{
     cluster::health::WatchHealth,
+    collector::Agents,
     exposition::{
         metrics::{Format, Histograms, Scrape, TlsCounts, gzip},
         samples,
@@ -24,7 +25,7 @@ use tokio::sync::Semaphore;
 pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// The paths that there are, but for the files of the page.
-pub(super) const PATHS: [&str; 9] = [
+pub(super) const PATHS: [&str; 11] = [
     "/",
     "/metrics",
     "/healthz",
@@ -34,6 +35,8 @@ pub(super) const PATHS: [&str; 9] = [
     "/api/v1/out-of-sync",
     "/api/v1/histogram",
     "/api/v1/changes",
+    "/api/v1/agents",
+    "/api/v1/agents/observations",
 ];
 
 /// What the answers are made from.
@@ -44,6 +47,8 @@ pub struct ServerState {
     samples: Arc<samples::Counts>,
     hdr_log_errors: Arc<AtomicU64>,
     tls: Option<Arc<TlsHealth>>,
+    /// The agents, if they are listened to.
+    pub(super) agents: Option<Arc<Agents>>,
     /// What has to come before there is anything to tell.
     awaited: Option<String>,
     histograms: Histograms,
@@ -78,6 +83,7 @@ impl ServerState {
             samples,
             hdr_log_errors,
             tls: None,
+            agents: None,
             awaited: None,
             histograms,
             subject,
@@ -98,6 +104,11 @@ impl ServerState {
     /// Tells of the server's certificate as well.
     pub fn with_tls(self, tls: Option<Arc<TlsHealth>>) -> Self {
         Self { tls, ..self }
+    }
+
+    /// Tells of agents as well.
+    pub fn with_agents(self, agents: Option<Arc<Agents>>) -> Self {
+        Self { agents, ..self }
     }
 
     /// Answers a request.
@@ -152,6 +163,7 @@ impl ServerState {
             tls: self.tls.as_ref().map(|tls| TlsCounts { expiration: tls.expiration(), failures: tls.failures() }),
             histograms: self.histograms,
             http: self.http_metrics.counts(),
+            agents: self.agents.as_ref().map(|agents| agents.summary()),
         };
         let format = Format::negotiate(text_of(headers, header::ACCEPT));
         let compress = accepts_gzip(text_of(headers, header::ACCEPT_ENCODING));
