@@ -4,12 +4,6 @@
 //! All run side by side beside a real control plane, so that they see the same changes. `cargo bench --bench peers -- 2000`
 //! does it with 2,000 pods instead of 20,000.
 
-/// The parts of the end-to-end tests that are of use here.
-#[path = "../tests"]
-mod parts {
-    pub mod controlplane;
-}
-mod daemon;
 mod floor {
     //! Drains the three watches over a connection like the daemon's and looks at nothing.
 
@@ -50,16 +44,8 @@ mod floor {
     }
 }
 
-use anyhow::{Context, Result, anyhow, ensure};
-use daemon::{get, memory, processor_time};
+use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
-use parts::controlplane::{
-    access::{self, ACCOUNT},
-    gobuild::{Module, Program},
-    objects::{Objects, PodHandle},
-    plane::{ControlPlane, Options},
-    workspace::Workspace,
-};
 use serde_json::json;
 use std::{
     env, fs,
@@ -67,6 +53,17 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
+};
+use testkit::{
+    bench::{get, memory, processor_time},
+    controlplane::{
+        access::{self, ACCOUNT},
+        objects::{Objects, PodHandle},
+        plane::{ControlPlane, Options},
+    },
+    executable,
+    gobuild::{Module, Program},
+    workspace::Workspace,
 };
 
 /// Pods unless another number is asked for.
@@ -121,7 +118,7 @@ async fn compare(pods: usize) -> Result<()> {
     let client = plane.admin().await?;
     let config = access::account_kubeconfig(&client, ACCOUNT, &plane.server(), &plane.authority(), &workspace).await?;
     let listen = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-    let mut endpointlag = Command::new(env!("CARGO_BIN_EXE_endpointlag"));
+    let mut endpointlag = Command::new(executable());
     endpointlag.env("KUBECONFIG", &config).args(["run", "--log-level=warn", "--listen", &listen]);
     let mut peers = vec![Peer::start("endpointlag", endpointlag, Some(&listen)).await?];
     let with = flip(&namespaces, true, || processor_time(api_server)).await?;
@@ -148,7 +145,7 @@ async fn compare(pods: usize) -> Result<()> {
     for (peer, before) in peers.iter().zip(before) {
         let each = (peer.processor_time()? - before).as_secs_f64() * 1e6 / FLIPS as f64;
         let beyond = each - peer.idle * (took + SETTLE).as_secs_f64() * 1e3 / FLIPS as f64;
-        let after = memory(peer.process.id()).map_err(plain)?.0;
+        let after = memory(peer.process.id())?.0;
         println!(
             "| {} | {:.1} | {:.1} | {:.1} | {:.0} | {:.0} | {each:.0} | {beyond:.0} |",
             peer.name,
@@ -172,9 +169,9 @@ struct Phase {
 }
 
 /// Turns pods unready or ready at a steady rate, each once, and waits for the slices.
-async fn flip(namespaces: &[Namespace], ready: bool, cost: impl Fn() -> daemon::Result<Duration>) -> Result<Phase> {
+async fn flip(namespaces: &[Namespace], ready: bool, cost: impl Fn() -> Result<Duration>) -> Result<Phase> {
     let all: Vec<_> = namespaces.iter().flat_map(|it| it.pods.iter().map(|pod| (&it.objects, pod))).collect();
-    let (started, before) = (Instant::now(), cost().map_err(plain)?);
+    let (started, before) = (Instant::now(), cost()?);
     let chosen = (0..FLIPS).map(|number| all[number % all.len()]);
     stream::iter(chosen.enumerate())
         .map(|(number, (objects, pod))| async move {
@@ -187,7 +184,7 @@ async fn flip(namespaces: &[Namespace], ready: bool, cost: impl Fn() -> daemon::
         .await?;
     let took = started.elapsed();
     tokio::time::sleep(SETTLE).await;
-    Ok(Phase { took, cost: cost().map_err(plain)? - before })
+    Ok(Phase { took, cost: cost()? - before })
 }
 
 fn all_pods(namespaces: &[Namespace]) -> usize {
@@ -258,7 +255,7 @@ impl Peer {
         let (synced, sync_processor) = (Duration::ZERO, Duration::ZERO);
         let mut peer = Self { name, process, synced, sync_processor, idle: 0.0, memory: 0 };
         if let Some(listen) = listen {
-            while !get(listen, "/readyz", "*/*").is_ok_and(|page| page.starts_with(b"HTTP/1.1 200")) {
+            while !get(listen, "/readyz").is_ok_and(|page| page.starts_with(b"HTTP/1.1 200")) {
                 ensure!(started.elapsed() < Duration::from_secs(120), "{name} is not ready");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -270,7 +267,7 @@ impl Peer {
         tokio::time::sleep(SETTLE).await;
         let idle = peer.processor_time()? - peer.sync_processor;
         peer.idle = idle.as_secs_f64() / SETTLE.as_secs_f64() * 1e3;
-        peer.memory = memory(peer.process.id()).map_err(plain)?.0;
+        peer.memory = memory(peer.process.id())?.0;
         Ok(peer)
     }
 
@@ -289,7 +286,7 @@ impl Peer {
     }
 
     fn processor_time(&self) -> Result<Duration> {
-        processor_time(self.process.id()).map_err(plain)
+        processor_time(self.process.id())
     }
 }
 
@@ -299,8 +296,4 @@ impl Drop for Peer {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn plain(error: Box<dyn std::error::Error>) -> anyhow::Error {
-    anyhow!("{error}")
 }

@@ -3,15 +3,17 @@
 //! The simulated cluster and the daemon are two processes, each on a processor of its own. Errors of stamps are from the moment at
 //! which the simulated API server handed an event to its socket to the daemon's stamp of it.
 
-mod daemon;
+mod fleet;
 
-use daemon::{Daemon, Result, at_rate, flip_every_service, quantile, stamp_errors};
+use anyhow::Result;
 use endpointlag::simulator::{Fleet, FleetSize, Simulator, SimulatorSettings};
+use fleet::{flip_every_service, stamp_errors};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::{
     fmt, thread,
     time::{Duration, Instant},
 };
+use testkit::bench::{Daemon, at_rate, quantile};
 
 /// Pods of the clusters that are tried. Each Service has 15.
 const PODS: [usize; 3] = [1_500, 15_000, 150_000];

@@ -9,9 +9,9 @@
 use endpointlag::{
     cluster::health::WatchHealth,
     exposition::metrics::{Format, Histograms, HttpCounts, Scrape, gzip},
-    ledger::{Change, Outcome},
+    ledger::{Cause, Change, Hop, Outcome},
     model::{Resource, Stamp, Uid},
-    propagation::{Ended, PodRef, Report, ServiceName},
+    propagation::{Ended, PodRef, Report, ServiceName, Subject},
     stats::{Bounds, OutOfSync, SeriesLimits, Stats},
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
@@ -85,6 +85,7 @@ fn scrape(stats: &Stats, services: usize, histograms: Histograms) -> Scrape {
         tls: None,
         hdr_log_errors: 0,
         histograms,
+        agents: None,
         http: HttpCounts::default(),
     }
 }
@@ -132,9 +133,10 @@ fn stats(services: usize) -> Stats {
                 let delay = Duration::from_secs_f64(0.02 * f64::exp(random.random_range(-1.0..4.5f64)));
                 let pod = PodRef { name: format!("service-{number}-7d9c5b-{pod:05}").into(), uid: Uid::from("pod") };
                 let outcome = Outcome::Propagated { delay, reordered: None };
-                let ended = Ended { service: service.clone(), pod: Some(pod), change, outcome, at: at(1.0) };
-                stats.record(&Report::Judged { service: service.clone(), change, missed: false }, at(1.0));
-                stats.record(&Report::Ended(ended), at(1.0));
+                let (key, at) = (Subject { service: service.clone(), pod: Some(pod) }, at(1.0));
+                let ended = Ended { hop: Hop::Slice, key, change, cause: Cause::Pod, began: at, outcome, at, by: None };
+                stats.record(&Report::Judged { service: service.clone(), change, missed: false }, at);
+                stats.record(&Report::Ended(ended), at);
             }
         }
     }

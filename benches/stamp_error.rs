@@ -1,15 +1,17 @@
 //! Whether scrapes disturb the stamps: how late events of a simulated cluster are stamped, with and without somebody who scrapes
 //! 10,000 Services over and over. The daemon is a process of its own; the processors are shared.
 
-mod daemon;
+mod fleet;
 
-use daemon::{Daemon, Result, flip_every_service, quantile, stamp_errors};
+use anyhow::Result;
 use endpointlag::simulator::{Fleet, FleetSize, Simulator, SimulatorSettings};
+use fleet::{flip_every_service, stamp_errors};
 use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     thread,
     time::Duration,
 };
+use testkit::bench::{Daemon, quantile};
 
 const SIZE: FleetSize = FleetSize { namespaces: 500, services: 10_000, pods: 10_000 };
 

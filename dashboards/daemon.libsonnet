@@ -1,34 +1,34 @@
-// Can the numbers be trusted, and what do they cost?
+// Are the numbers reliable, and what does the measurement cost?
 local panel = import 'lib/panel.libsonnet';
 
 function(config)
   local query = (import 'lib/query.libsonnet')(config);
   local dashboard = (import 'lib/dashboard.libsonnet')(config);
 
-  // Metrics that other programs have as well, for which the job of the daemon is told by the same matchers.
+  // Series of the daemon, selected by job. Other programs have some metrics of the same names.
   local own = query.own;
-  // The worst or the sum of all daemons. The variable `instance` narrows it to one.
+  // The worst daemon, or the sum of all daemons. The variable `instance` selects one.
   local watch(fn, metric) = '%s by (resource) (%s)' % [fn, metric];
   local outcomes(matchers) =
     'sum(%s)' % query.each(
       'rate(%s[$__rate_interval])' % own('endpointlag_changes_total', matchers), ['change', 'outcome']
     );
 
-  // A watch that brings nothing for 3 minutes is dropped; bookmarks come about once a minute.
+  // A watch that receives nothing for 3 minutes is dropped. Bookmarks come about once a minute.
   local age = panel.thresholds('green', [['yellow', 90], ['red', 180]]);
 
   dashboard.new(
     'daemon',
-    'Whether the daemons see what happens, and what they cost.',
+    'Whether the daemons see what happens in the cluster, and what they cost.',
     [dashboard.variables[name] for name in ['datasource', 'cluster', 'job', 'instance', 'histogram']],
     [
       dashboard.row(4, [
         panel.stat(
           'Daemons down',
           |||
-            Scrapes of the daemon that fail.
+            Daemons that Prometheus cannot scrape.
 
-            When this is red: nothing is measured there. `kubectl describe pod` and its log say why; if it runs, look at NetworkPolicies and at who may read its metrics.
+            When this is red: no numbers arrive from there. `kubectl describe pod` and the log show the reason. If the daemon runs, check NetworkPolicies and the permission to read its metrics.
           |||,
           'short',
           query.series('count(%s) - sum(%s)' % [own('up'), own('up')], 'down'),
@@ -41,9 +41,9 @@ function(config)
         panel.stat(
           'Blind watches',
           |||
-            Watches that are not synced: objects are not all known, or changes do not come in.
+            Watches that are not synced: the daemon does not know all objects, or receives no changes.
 
-            When this is red: the daemon's /readyz and its log say which watch, and why: a right that is missing, or an API server that is away.
+            When this is red: the daemon's /readyz and its log show which watch, and why: a missing permission, or an API server that is down.
           |||,
           'short',
           query.series(query.orZero('count(%s == 0)' % own('endpointlag_watch_synced')), 'blind'),
@@ -56,9 +56,9 @@ function(config)
         panel.stat(
           'Quietest watch',
           |||
-            The longest that a watch has brought nothing. The API server sends a bookmark about once a minute.
+            The longest time for which a watch has received nothing. The API server sends a bookmark about once a minute.
 
-            When this is red: the watch is as good as dead, and is about to be dropped (--watch-idle-timeout). Look for a proxy or firewall that forgets connections.
+            When this is red: the connection is probably dead, and the daemon will soon drop it (--watch-idle-timeout). Look for a proxy or firewall that forgets connections.
           |||,
           's',
           query.series('max(%s)' % own('endpointlag_watch_age_seconds'), 'age'),
@@ -67,9 +67,9 @@ function(config)
         panel.stat(
           'Censored share',
           |||
-            Share of the changes that ended without a delay because they were not seen in order: after a lost connection, or while the daemon was behind.
+            Share of the changes that ended without a delay because the daemon did not see them as they happened: after a lost connection, or while the daemon was behind.
 
-            When this is red: percentiles stand on too little. The restarts, gaps and waits below say what it was.
+            When this is red: too few changes are measured for reliable percentiles. The restarts, gaps and backpressure below show the cause.
           |||,
           'percentunit',
           query.series(
@@ -81,9 +81,9 @@ function(config)
         panel.stat(
           'Services',
           |||
-            Services that are measured: each has an objective.
+            Number of measured Services: each has an objective.
 
-            When this is far from what the cluster has: Services without a selector and ignored ones do not count, and --namespace, --exclude-namespace and --shard leave out others.
+            When this differs much from the number in the cluster: Services without a selector and ignored Services do not count, and --namespace, --exclude-namespace and --shard exclude others.
           |||,
           'short',
           query.series(
@@ -96,7 +96,7 @@ function(config)
           |||
             Services beyond --max-services, which share the series of _other/_other.
 
-            When this is red: raise --max-services, if Prometheus can stand it, or divide the cluster by --shard.
+            When this is red: raise --max-services, if Prometheus can handle the series, or divide the cluster with --shard.
           |||,
           'short',
           query.series('max(%s)' % own('endpointlag_services_overflowed'), 'overflowed'),
@@ -116,9 +116,9 @@ function(config)
         panel.table(
           'Daemons',
           |||
-            Each daemon: what it is, since when it runs.
+            Each daemon with its version and uptime.
 
-            When versions differ for long: a rollout is stuck. When one is young and nobody restarted it: see why it ended, for what was pending then is lost.
+            When versions differ for a long time: a rollout is stuck. When a daemon is young and was not restarted on purpose: find out why it ended. Its pending changes are lost.
           |||,
           [
             query.table('max by (%s, job, instance, version, revision) (%s)' % [
@@ -162,9 +162,9 @@ function(config)
         panel.timeseries(
           'Watches synced',
           |||
-            1 where all objects are known and changes come in, on the daemon that does worst.
+            1 if the daemon knows all objects and receives changes, for the worst daemon.
 
-            When a line is at 0: a daemon is blind for this resource; the table above says which. Changes of that time end censored; see the reasons of the restarts.
+            When a line is at 0: a daemon is blind for this resource. The table above shows which one. Changes in this time end censored. See the reasons of the restarts.
           |||,
           'none',
           [query.series(watch('min', own('endpointlag_watch_synced')), '{{resource}}')],
@@ -173,9 +173,9 @@ function(config)
         panel.timeseries(
           'Age of the last byte',
           |||
-            Time since each watch brought something, on the daemon that does worst. It falls with every event, and in a quiet cluster with the bookmark about once a minute. At 3 minutes, --watch-idle-timeout, the watch is dropped.
+            Time since each watch received something, for the worst daemon. It falls to zero with every event, and in a quiet cluster with the bookmark about once a minute. At 3 minutes (--watch-idle-timeout) the daemon drops the watch.
 
-            When a saw tooth grows past the line: connections die without a word. Look for what lies between the daemon and the API server.
+            When it rises above the line: connections die silently. Look at proxies and firewalls between the daemon and the API server.
           |||,
           's',
           [query.series(watch('max', own('endpointlag_watch_age_seconds')), '{{resource}}')],
@@ -184,9 +184,9 @@ function(config)
         panel.timeseries(
           'Events',
           |||
-            Events that the watches brought, bookmarks included.
+            Events that the watches received, bookmarks included.
 
-            When this falls to nothing while the cluster works: the daemon sees nothing. When it jumps: a list after a lost watch, or a controller that writes in a loop.
+            When this falls to zero while the cluster works: the daemon sees nothing. When it jumps: there was a new list after a lost watch, or a controller writes in a loop.
           |||,
           panel.perSecond('events'),
           [query.series(watch('sum', query.ownRate('endpointlag_watch_events_total')), '{{resource}}')],
@@ -196,9 +196,9 @@ function(config)
         panel.timeseries(
           'Restarts of watches',
           |||
-            Connections that ended or could not be made, by reason. `closed` is in good order: the API server ends each watch after half an hour or so, and nothing is lost.
+            Connections that ended or could not be established, by reason. `closed` is normal: the API server ends each watch after about half an hour, and nothing is lost.
 
-            When others are there: `broken` and `unreachable` are the network or an API server that restarts, `refused` is a right, `idle` a connection that died silently, `expired` a version too old to resume from.
+            When there are other reasons: `broken` and `unreachable` mean the network, or an API server that restarts; `refused` a missing permission; `idle` a connection that died silently; `expired` a resourceVersion that is too old to resume from.
           |||,
           'short',
           [query.series(
@@ -211,7 +211,7 @@ function(config)
           |||
             Share of the time in which a resource was not watched, between one connection and the next.
 
-            When this is not nothing: changes of that time are censored. See why the watches restarted.
+            When this is above zero: changes in this time end censored. See why the watches restarted.
           |||,
           'percentunit',
           [query.series(
@@ -222,9 +222,9 @@ function(config)
         panel.timeseries(
           'Time to connect',
           |||
-            From asking for the watch to the beginning of its answer, at the last connection. Its events come the same way.
+            Time from the request for the watch to the start of its answer, for the last connection. Its events take the same path.
 
-            When one resource is much slower than the others: its events are late, and delays are too long (EndpointSlices) or too short (pods). Look at the API server's load and at proxies.
+            When one resource is much slower than the others: its events are late, and the measured delays are too long (EndpointSlices) or too short (pods). Look at the API server's load and at proxies.
           |||,
           's',
           [query.series(watch('max', own('endpointlag_watch_connect_seconds')), '{{resource}}')],
@@ -235,9 +235,9 @@ function(config)
         panel.timeseries(
           'Time blind',
           |||
-            Share of the time in which a watch could not tell what happened as it happened: lists, gaps, stalls, a slow connection, a full queue. It counts when it is over.
+            Share of the time in which a watch did not deliver events as they happened: lists, gaps, stalls, a slow connection, a full queue. A blind time is counted when it is over.
 
-            When this is not nothing: changes of that time are censored. The other panels of this section say which of them it was.
+            When this is above zero: changes in this time end censored. The other panels of this section show the cause.
           |||,
           'percentunit',
           [query.series(
@@ -248,9 +248,9 @@ function(config)
         panel.timeseries(
           'Time not run',
           |||
-            Share of the time in which the thread that reads the watches did not run, by more than 50 ms at once.
+            Share of the time in which the thread that reads the watches did not run for more than 50 ms at once.
 
-            When this is not nothing: the daemon is throttled by a CPU limit, or its node has no CPU for it. Take the limit away, or raise the request.
+            When this is above zero: a CPU limit throttles the daemon, or its node has no free CPU. Remove the limit, or raise the request.
           |||,
           'percentunit',
           [query.series(
@@ -261,9 +261,9 @@ function(config)
         panel.timeseries(
           'Stalls',
           |||
-            Times that the thread that reads the watches did not run for more than 50 ms.
+            How often the thread that reads the watches did not run for more than 50 ms.
 
-            When these come at a steady pace: the daemon is throttled by a CPU limit. Single ones are a busy node.
+            When stalls come regularly: a CPU limit throttles the daemon. Single stalls come from a busy node.
           |||,
           'short',
           [query.series(
@@ -276,19 +276,23 @@ function(config)
         panel.timeseries(
           'Round trip of a PING',
           |||
-            How long the last HTTP/2 PING on the connection of each watch took, on the daemon that does worst. Zero over HTTP/1.1.
+            Round trip of the last HTTP/2 PING on the connection of each watch, for the worst daemon, and the bound above which what is read
+            ends censored. Zero over HTTP/1.1.
 
-            When this rises: the API server is busy, or the network is slow. Delays do not grow by it, since all watches share the connection.
+            When this rises: the API server is busy, or the network is slow. This does not change the measured delays, because all watches share the connection.
           |||,
           's',
-          [query.series(watch('max', own('endpointlag_watch_ping_seconds')), '{{resource}}')],
+          [
+            query.series(watch('max', own('endpointlag_watch_ping_seconds')), '{{resource}}'),
+            query.series(watch('max', own('endpointlag_watch_ping_bound_seconds')), '{{resource}}, bound'),
+          ],
         ),
         panel.timeseries(
           'Slow PINGs',
           |||
-            HTTP/2 PINGs that took much longer than usual: by more than 100 ms and a quarter of the quickest of the last seconds.
+            HTTP/2 PINGs that took much longer than usual: longer than the fastest of the last seconds by a quarter of it plus 25 to 100 ms.
 
-            When there are some: what was read meanwhile is censored. Look at the load of the API server, and at what lies between.
+            When there are any: changes that were read in this time end censored. Look at the load of the API server and at the network.
           |||,
           'short',
           [query.series(
@@ -299,9 +303,9 @@ function(config)
         panel.timeseries(
           'Protocol',
           |||
-            Watches by the protocol that they speak: http2 over one connection for all of a scope, http1 over one for each.
+            Watches by protocol: http2 uses one connection for all watches of a scope, http1 one connection for each watch.
 
-            When http1 is not 0: a proxy or load balancer does not offer HTTP/2, watches may end at different API servers, and a slow connection is not noticed.
+            When http1 is not 0: a proxy or load balancer does not offer HTTP/2. The watches may reach different API servers, and the daemon does not detect a slow connection.
           |||,
           'short',
           [query.series('sum by (protocol) (%s)' % own('endpointlag_watch_protocol'), '{{protocol}}')],
@@ -316,7 +320,7 @@ function(config)
           |||
             All changes that ended, by outcome, of all daemons.
 
-            When censored is much: the watches were lost or the daemon was behind. Nothing is wrong in the cluster for that, but little is known.
+            When many are censored: watches were lost, or the daemon was behind. This does not mean that the cluster has a problem, but little was measured.
           |||,
           panel.perSecond('changes'),
           [query.series(
@@ -331,7 +335,7 @@ function(config)
           |||
             Changes whose EndpointSlice arrived before the change itself. Their delay counts as zero.
 
-            When this is more than a few: the pod watch is slower than the slice watch, and delays are measured too short. Compare the times to connect.
+            When there are more than a few: the pod watch is slower than the slice watch, and the measured delays are too short. Compare the times to connect.
           |||,
           panel.perSecond('slices'),
           [query.series('sum by (instance) (%s)' % query.ownRate('endpointlag_reordered_total'), '{{instance}}')],
@@ -339,9 +343,9 @@ function(config)
         panel.timeseries(
           'How much earlier they came, p99',
           |||
-            By how much those EndpointSlices came before their cause; zero if none did.
+            How much earlier than their cause these EndpointSlices arrived; zero if there were none.
 
-            When this is above some milliseconds: it is about as much as delays are measured too short. Look for a slow pod watch.
+            When this is above a few milliseconds: the measured delays are too short by about this time. Look for a slow pod watch.
           |||,
           's',
           [query.series(
@@ -355,9 +359,9 @@ function(config)
         panel.timeseries(
           'Reader backpressure',
           |||
-            Times that a reader had to wait until what it had read before was measured. Changes read then end censored.
+            How often a reader had to wait because the pipeline was behind. Changes that are read after such a wait end censored.
 
-            When this is not nothing: the daemon needs more CPU (is it throttled by its limit?), or its cluster is to be divided by --shard.
+            When this is above zero: the daemon needs more CPU (does a limit throttle it?), or you need to divide the cluster with --shard.
           |||,
           panel.perSecond('times'),
           [query.series(watch('sum', query.ownRate('endpointlag_watch_backpressure_total')), '{{resource}}')],
@@ -366,9 +370,9 @@ function(config)
         panel.timeseries(
           'Not understood',
           |||
-            Objects and streams of the watches that could not be understood, and annotations of Services.
+            Malformed objects and streams of the watches, and malformed annotations of Services.
 
-            When this is not nothing: the log names the annotation, to be mended by its owner. A malformed object is a proxy that alters answers, or a bug to be reported.
+            When this is above zero: the log names the annotation, so that its owner can fix it. A malformed object means a proxy that alters answers, or a bug: please report it.
           |||,
           panel.perSecond('objects'),
           [
@@ -382,7 +386,7 @@ function(config)
           |||
             Lines of --samples that were not written because their reader was too slow, and writes of --hdr-log that failed.
 
-            When this is not nothing: look at the disk or the program that reads. The metrics are complete all the same.
+            When this is above zero: look at the disk, or at the program that reads the lines. The metrics are still complete.
           |||,
           panel.perSecond('losses'),
           [
@@ -398,13 +402,13 @@ function(config)
         panel.timeseries(
           'CPU',
           |||
-            Processor time of each daemon, in cores.
+            CPU time of each daemon, in cores.
 
-            When this is near its limit: stamps may come late and delays look too long. Give it more, or divide the cluster by --shard.
+            When this is near its limit: timestamps may be late, so that delays look too long. Give it more CPU, or divide the cluster with --shard.
           |||,
           'none',
           [query.series('sum by (instance) (%s)' % query.ownRate('process_cpu_seconds_total'), '{{instance}}')],
-          // The metric counts whole seconds: over less time it is a row of spikes.
+          // The metric counts whole seconds. Over a shorter interval the graph shows only spikes.
           { interval: '2m' } + panel.upTo(0.1),
         ),
         panel.timeseries(
@@ -412,7 +416,7 @@ function(config)
           |||
             Resident memory of each daemon.
 
-            When this is near its limit: it will be killed and lose what is pending. It grows with pods, Services and their kinds of changes; raise the limit, or --shard.
+            When this is near its limit: the daemon will be killed (out of memory) and lose its pending changes. Memory grows with pods, Services and their kinds of changes. Raise the limit, or use --shard.
           |||,
           'bytes',
           [query.series('max by (instance) (%s)' % own('process_resident_memory_bytes'), '{{instance}}')],
@@ -422,7 +426,7 @@ function(config)
           |||
             Bytes that the watches read.
 
-            When this is much: a shard reads the whole watches, so several cost the API server as many times. Where only some namespaces are of interest, --namespace asks for no more.
+            When this is high: each shard reads the whole watches, so several shards multiply the load on the API server. If only some namespaces matter, --namespace requests only those.
           |||,
           'Bps',
           [query.series(watch('sum', query.ownRate('endpointlag_watch_bytes_total')), '{{resource}}')],
@@ -442,9 +446,9 @@ function(config)
         panel.timeseries(
           'Series of a scrape',
           |||
-            Samples that each scrape brings.
+            Number of samples in each scrape.
 
-            When this is more than Prometheus should bear: --histogram native or cluster-only, --series-idle, --max-services.
+            When this is too much for Prometheus: use --histogram native or cluster-only, --series-idle, --max-services.
           |||,
           'short',
           [query.series('max by (instance) (%s)' % own('scrape_samples_scraped'), '{{instance}}')],
@@ -454,7 +458,7 @@ function(config)
           |||
             Requests that the daemons answered, by status, and connections of clients that they dropped.
 
-            When 401, 403 or 503 are there: a reader has no right, or the API server cannot be asked. When connections are dropped: a client is too slow, or sends what is no request; endpointlag_http_connections_dropped_total has the reasons.
+            When there are 401, 403 or 503: a reader has no permission, or the API server does not answer the daemon's reviews. When connections are dropped: a client is too slow, or sends malformed requests; endpointlag_http_connections_dropped_total has the reasons.
           |||,
           'reqps',
           [

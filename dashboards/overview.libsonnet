@@ -7,7 +7,7 @@ function(config)
   local budget = 1 - config.sloTarget;
   local percent(share) = '%g %%' % (std.round(share * 1e6) / 1e4);
 
-  // Bounds of a delay where no single objective holds: a second is slow, five are the daemon's default objective.
+  // Thresholds of a delay if there is no single objective: one second is slow, five is the daemon's default objective.
   local delays = panel.thresholds('green', [['yellow', 1], ['red', 5]]);
   local objectives = query.series(
     'quantile(0.5, max %s (%s))' %
@@ -23,7 +23,7 @@ function(config)
     'sum %s (%s)' % [service, query.each(range(metric))];
   local worst = 'topk(20, %s)' % perService('endpointlag_slo_missed_total');
   local stuck = 'topk(20, max %s (%s))' % [service, misrouted];
-  // Services of which this gauge passes the objective.
+  // Services in which this gauge exceeds the objective.
   local past(gauge) = 'max %s (%s) > on (%s) max %s (%s)' % [
     service,
     gauge,
@@ -34,7 +34,7 @@ function(config)
   local ofStuck(expression) = '%s and on (%s) %s' % [expression, std.join(', ', query.serviceLabels), stuck];
   local ofWorst(expression) = '%s and on (%s) %s' % [expression, std.join(', ', query.serviceLabels), worst];
 
-  // As long as the windows of the alerts, but for those that take too long to read without recording rules.
+  // The windows of the alerts, except those that are too expensive without recording rules.
   local windows = ['5m', '30m', '1h', '6h'];
 
   dashboard.new(
@@ -54,9 +54,9 @@ function(config)
         panel.stat(
           'Services lagging',
           |||
-            Services where traffic has gone wrong, or a change has been pending, for longer than their objective, right now; and how many are measured.
+            Services in which, right now, traffic has been affected or a change has been pending for longer than the objective; and the number of measured Services.
 
-            When this is red: the table below names them. If it is all of them, look at the EndpointSlice controller (is kube-controller-manager up, is its client throttled?) and at the API server; if it is one, open it.
+            When this is red: the table below names the Services. If all are lagging, look at the EndpointSlice controller (is kube-controller-manager up, is its client throttled?) and at the API server. If it is one, open that Service.
           |||,
           'short',
           [
@@ -71,9 +71,9 @@ function(config)
         panel.stat(
           'Out of sync now',
           |||
-            Endpoints that the EndpointSlices show otherwise than their pods and Services say. It stays until the slices are right, also when the change behind it was given up or happened before the daemon started.
+            Endpoints that the EndpointSlices show differently from their pods and Services. They count until the slices are right, even if the change behind them has expired or happened before the daemon started.
 
-            When this is high and stays so: look at the age beside it. A few for a moment are how it works; what no traffic goes wrong by, such as a failed pod that was not ready before, may stay.
+            When this stays high: look at the age in the next panel. A few for a moment are normal. Endpoints that affect no traffic, such as a failed pod that was not ready before, may stay.
           |||,
           'short',
           query.series('sum(max %s (%s))' % [service, query.of('endpointlag_out_of_sync_endpoints')], 'out of sync'),
@@ -82,9 +82,9 @@ function(config)
         panel.stat(
           'Traffic wrong for',
           |||
-            Age of the oldest endpoint that gets connections which it should not get, or lacks those which it should.
+            Age of the oldest endpoint that gets connections that it should not get, or does not get those that it should.
 
-            When this is red: it has been so for longer than 5 s, the default objective. The table below says in which Service; the daemon's /api/v1/out-of-sync names the pods.
+            When this is red: traffic has been affected for longer than 5 s, the default objective. The table below shows the Service; the daemon's /api/v1/out-of-sync names the pods.
           |||,
           's',
           query.series('max(%s)' % misrouted, 'wrong for'),
@@ -93,9 +93,9 @@ function(config)
         panel.stat(
           'Oldest pending now',
           |||
-            Age of the oldest change that the EndpointSlices do not show yet. While the controller stands still, delays look fine, since nothing ends; this grows, until --expiry.
+            Age of the oldest change that the EndpointSlices do not show yet. If the controller has stopped, delays look fine because no change ends, but this age grows, until --expiry.
 
-            When this is red: something waits for longer than 5 s, the default objective. See which kind and which Service below.
+            When this is red: a change has been pending for longer than 5 s, the default objective. See below which kind and which Service.
           |||,
           's',
           query.series('max(%s)' % oldest, 'oldest'),
@@ -104,9 +104,9 @@ function(config)
         panel.stat(
           'Pending now',
           |||
-            Changes that the EndpointSlices do not show yet. A few for a moment are how it works.
+            Changes that the EndpointSlices do not show yet. A few for a moment are normal.
 
-            When this is high and stays so: the controller does not keep up. Compare with the oldest age: many young ones are a rollout, old ones are trouble.
+            When this stays high: the controller does not keep up. Compare with the oldest age: many young changes mean a rollout, old changes mean a problem.
           |||,
           'short',
           query.series(query.sum(query.of('endpointlag_pending_changes')), 'pending'),
@@ -115,9 +115,9 @@ function(config)
         panel.stat(
           'Blind watches',
           |||
-            Watches of all daemons that are not synced. What such a watch would have told is counted as censored, not measured.
+            Watches of all daemons that are not synced. Changes that such a watch misses end censored, and are not measured.
 
-            When this is red: open the Daemon dashboard, and ask the daemon's /readyz, which says why.
+            When this is red: open the Daemon dashboard. The daemon's /readyz shows the reason.
           |||,
           'short',
           query.series(
@@ -145,9 +145,9 @@ function(config)
         panel.table(
           'Services by time that traffic goes wrong',
           |||
-            The twenty Services whose traffic has gone wrong for longest. All zeros: none does.
+            The twenty Services whose traffic has been affected for the longest time. All zeros: no traffic is affected.
 
-            When an age is red: that Service's slices have been wrong for longer than the default objective. Open it, and ask the daemon's /api/v1/out-of-sync which pods these are.
+            When an age is red: the slices of that Service have been wrong for longer than the default objective. Open the Service. The daemon's /api/v1/out-of-sync names the pods.
           |||,
           [
             query.table(stuck),
@@ -174,9 +174,9 @@ function(config)
         panel.timeseries(
           'Out of sync, over time',
           |||
-            Endpoints that the EndpointSlices show otherwise than their pods and Services say, of all Services.
+            Endpoints of all Services that the EndpointSlices show differently from their pods and Services.
 
-            When it rises and does not fall: nothing is written. When it stays at one for hours: one pod is listed wrongly; the table says whether traffic goes wrong by it.
+            When it rises and does not fall: the controller writes nothing. When it stays at one for hours: one pod is listed wrongly. The table shows whether traffic is affected.
           |||,
           'short',
           [query.series('sum(max %s (%s))' % [service, query.of('endpointlag_out_of_sync_endpoints')], 'endpoints')],
@@ -185,9 +185,9 @@ function(config)
         panel.timeseries(
           'Traffic wrong for, over time',
           |||
-            Age of the oldest endpoint that traffic goes wrong by, and the objective that half of the Services have. It does not end with --expiry.
+            Age of the oldest endpoint that affects traffic, and the median objective of the Services. This age does not end at --expiry.
 
-            When it rises like a ramp: that endpoint stays wrong. From its foot you read since when.
+            When it rises in a straight line: that endpoint stays wrong. The line starts at the time when the problem started.
           |||,
           panel.seconds,
           [query.series('max(%s)' % misrouted, 'oldest'), objectives],
@@ -200,9 +200,9 @@ function(config)
         panel.stat(
           'Delay, p99',
           |||
-            99 of 100 changes that ended in the shown time took at most this long. What still waits is not in it.
+            99 of 100 changes that ended in the shown time took at most this long. Pending changes are not included.
 
-            When this is red: it is above 5 s, the default objective. See by kind of change below: `ready` late means capacity comes late, `terminating` and `removed` late mean that traffic goes to pods that are gone.
+            When this is red: it is above 5 s, the default objective. See the kinds of change below: if `ready` is late, new pods get traffic late; if `terminating` or `removed` is late, traffic goes to pods that are gone.
           |||,
           's',
           query.now(query.quantile('0.99', window='$__range'), 'p99'),
@@ -214,7 +214,7 @@ function(config)
           |||
             Share of the changes of the shown time that were reflected within the objective of their Service. The target is %s.
 
-            When this is red: the error budget of the shown time is spent. The table says on which Services.
+            When this is red: the error budget of the shown time is used up. The table shows by which Services.
           ||| % percent(config.sloTarget),
           'percentunit',
           query.now('1 - ' + query.missedShare(range), 'within'),
@@ -224,9 +224,9 @@ function(config)
         panel.stat(
           'Error budget left',
           |||
-            What is left of the misses that the target allows for the shown time, and over how long it was measured of that. Choose 30 days to see the budget of a month; what minutes of data say is not the budget of a month.
+            Share that is left of the misses that the target allows in the shown time, and for how much of that time there are data. Choose 30 days to see the budget of a month. A few minutes of data say nothing about the budget of a month.
 
-            When this is red: more was missed than the target allows. Hold back what makes it worse (large rollouts at once) until the cause is mended.
+            When this is red: more changes missed their objective than the target allows. Postpone what makes it worse (several large rollouts at once) until the cause is fixed.
           |||,
           'percentunit',
           [
@@ -250,7 +250,7 @@ function(config)
           |||
             The ten Services with the highest p99 of the shown time. A click opens the Service.
 
-            When a bar is red: its p99 is above 5 s, the default objective. One alone: look at its size and how often it changes. All alike: it is the controller or the API server. Classic buckets end at 60 s, and so does what is read from them.
+            When a bar is red: its p99 is above 5 s, the default objective. If it is one Service, look at its size and how often it changes. If all are alike, the cause is the controller or the API server. Classic buckets end at 60 s, so a p99 from them is at most 60 s.
           |||,
           's',
           [query.now('sort_desc(topk(10, %s))' % query.quantile('0.99', query.serviceLabels, window='$__range'),
@@ -264,9 +264,9 @@ function(config)
         panel.table(
           'Services by missed objectives',
           |||
-            The twenty Services with the most changes of the shown time that missed their objective, and what is pending there now.
+            The twenty Services with the most changes in the shown time that missed their objective, and their pending changes now.
 
-            When a share is red: that Service spends more than its error budget. Open it to see which kind of change and since when.
+            When a share is red: that Service uses more than its error budget. Open it to see which kind of change, and since when.
           |||,
           [
             query.table(worst),
@@ -310,9 +310,9 @@ function(config)
         panel.timeseries(
           'Delay by change, p99',
           |||
-            The delay that 99 of 100 changes of each kind stay below, and the objective that half of the Services have.
+            99 of 100 changes of each kind take less than this delay. The dashed line is the median objective of the Services.
 
-            When a line passes the objective: `ready` alone points to slow additions, `terminating` and `removed` to slow endings (lengthen preStop until it is mended), all of them to the controller.
+            When a line exceeds the objective: if it is `ready` alone, new pods are added slowly; if it is `terminating` and `removed`, old pods are removed slowly (use a longer preStop sleep until the cause is fixed); if it is all kinds, the cause is the controller.
           |||,
           panel.decades,
           [query.series(query.quantile('0.99', ['change']), '{{change}}'), objectives],
@@ -321,9 +321,9 @@ function(config)
         panel.timeseries(
           'Delay by change, p50',
           |||
-            The delay that half of the changes of each kind stay below.
+            Half of the changes of each kind take less than this delay.
 
-            When this is high: not a few are slow but all. Look for a throttled client or a batch period of the controller (`--kube-api-qps`, `--endpointslice-updates-batch-period`) and for a slow API server.
+            When this is high: not only a few changes are slow. Look for a throttled client or a batch period of the controller (`--kube-api-qps`, `--endpointslice-updates-batch-period`) and for a slow API server.
           |||,
           panel.decades,
           [query.series(query.quantile('0.5', ['change']), '{{change}}')],
@@ -334,9 +334,9 @@ function(config)
         panel.heatmap(
           'Delays',
           |||
-            How many changes took how long: each column a moment, each row a range of delays, the stronger the colour the more. Each replica of the daemon counts for itself.
+            Number of changes by delay. Each column is a moment, each row a range of delays; a stronger colour means more changes. Each replica of the daemon is counted separately.
 
-            When a second band stands high above the first: those are retries or throttling, and their height is the pause between tries.
+            When there is a second band high above the first: these are retries or throttling, and their height is the pause between tries.
           |||,
           panel.perSecond('changes'),
           query.series('sum by (le) (%s)' % query.rate('endpointlag_propagation_${histogram}'), '{{le}}', {
@@ -346,9 +346,9 @@ function(config)
         panel.timeseries(
           'Outcomes',
           |||
-            Changes that ended, by how. Propagated: shown. Superseded: overtaken by their opposite. Withdrawn: the Service no longer expects them. Censored: not seen in order. Expired: given up.
+            Changes that ended, by outcome. Propagated: the slices show them. Superseded: their opposite came first. Withdrawn: the Service no longer expects them. Censored: not seen as they happened. Expired: still pending at --expiry.
 
-            When expired is there: something is stuck for as long as --expiry. When censored is much: the daemon was blind or behind, see its dashboard.
+            When there are expired changes: something has been stuck for as long as --expiry. When many are censored: the daemon was blind or behind, see its dashboard.
           |||,
           panel.perSecond('changes'),
           [query.series(
@@ -365,7 +365,7 @@ function(config)
           |||
             Changes that the EndpointSlices do not show yet, by kind.
 
-            When it rises and does not fall: the controller stands still or does not keep up. Check that it runs and leads, and its work queue (`workqueue_depth{name="endpoint_slice"}`).
+            When it rises and does not fall: the controller has stopped or does not keep up. Check that it runs and is the leader, and check its work queue (`workqueue_depth{name="endpoint_slice"}`).
           |||,
           'short',
           [query.series(query.sum(query.of('endpointlag_pending_changes'), ['change']), '{{change}}')],
@@ -374,9 +374,9 @@ function(config)
         panel.timeseries(
           'Oldest pending',
           |||
-            Age of the oldest change that is not shown yet, by kind.
+            Age of the oldest pending change, by kind.
 
-            When a line rises like a ramp: that change waits and nothing comes. From its foot you read since when.
+            When a line rises in a straight line: that change stays pending. The line starts at the time when the change happened.
           |||,
           panel.seconds,
           [query.series('max by (change) (%s)' % oldest, '{{change}}'), objectives],
@@ -389,9 +389,9 @@ function(config)
         panel.timeseries(
           'Share that missed the objective',
           |||
-            Of the changes that met or missed their objective, the share that missed it. A change misses at the moment its age passes the objective, also if it is never shown. The line is what the target allows.
+            Share of the changes that missed their objective, among those that met or missed it. A change misses at the moment when its age passes the objective, even if the slices never show it. The line is what the target allows.
 
-            When it stays above the line: the error budget shrinks. The Services above say where.
+            When it stays above the line: the error budget shrinks. The tables above show in which Services.
           |||,
           'percentunit',
           [query.series(query.missedShare(function(metric) query.rate(metric)), 'missed')],
@@ -404,9 +404,9 @@ function(config)
         panel.bars(
           'Burn rate',
           |||
-            How many times faster than the target allows errors came, over windows that end now. 1 spends the budget of 30 days in 30 days, 14.4 in two days.
+            How many times faster than the target allows the error budget is used, over windows that end now. 1 uses the budget of 30 days in 30 days, 14.4 in two days.
 
-            When both a short and a long window are red: it goes on, and is worth a page. Only the long one: it is over. Only the short one: wait a moment.
+            When both a short and a long window are red: the problem is still there, and is worth a page. If only the long one is red, it is over. If only the short one is red, wait a moment.
           |||,
           'none',
           [

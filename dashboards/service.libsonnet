@@ -1,4 +1,4 @@
-// One Service: how long its changes take, how they end, and what waits.
+// One Service: how long its changes take, how they end, and what is pending.
 local panel = import 'lib/panel.libsonnet';
 
 function(config)
@@ -37,7 +37,7 @@ function(config)
 
   dashboard.new(
     'service',
-    'One Service: how long its changes take to reach its EndpointSlices, how they end, and what waits.',
+    'One Service: how long its changes take to reach its EndpointSlices, how they end, and what is pending.',
     [dashboard.variables[name] for name in [
       'datasource',
       'cluster',
@@ -52,9 +52,9 @@ function(config)
         panel.stat(
           'Out of sync now',
           |||
-            Endpoints of this Service that its EndpointSlices show otherwise than their pods and the Service say, whatever became of the change.
+            Endpoints that the EndpointSlices show differently from their pods and the Service, whatever the outcome of the change.
 
-            When this stays above zero: the daemon's page and its /api/v1/out-of-sync name the pods, and say whether traffic goes wrong by them.
+            When this stays above zero: the daemon's page and its /api/v1/out-of-sync name the pods, and show whether traffic is affected.
           |||,
           'short',
           query.series(endpoints, 'out of sync'),
@@ -63,7 +63,7 @@ function(config)
         panel.stat(
           'Traffic wrong for',
           |||
-            Age of the oldest endpoint that gets connections which it should not get, or lacks those which it should.
+            Age of the oldest endpoint that gets connections that it should not get, or does not get those that it should.
 
             When this is red: `kubectl get endpointslices -l kubernetes.io/service-name=SERVICE -o yaml` shows where traffic goes; compare it with the pods.
           |||,
@@ -76,7 +76,7 @@ function(config)
           |||
             Age of the oldest change of this Service that its EndpointSlices do not show yet.
 
-            When this is red: `kubectl get endpointslices -l kubernetes.io/service-name=SERVICE -o yaml` shows what is there; the daemon's page and its /api/v1/changes name the pods that wait.
+            When this is red: `kubectl get endpointslices -l kubernetes.io/service-name=SERVICE -o yaml` shows what is there; the daemon's page and its /api/v1/changes name the pods with pending changes.
           |||,
           's',
           query.series('max(%s)' % oldest, 'oldest'),
@@ -85,7 +85,7 @@ function(config)
         panel.stat(
           'Pending now',
           |||
-            Changes of this Service that are not shown yet.
+            Changes that the EndpointSlices of this Service do not show yet.
 
             When this stays high: either the whole controller is behind (see Overview), or this Service changes faster than its slices are written.
           |||,
@@ -112,7 +112,7 @@ function(config)
           |||
             The delay within which a change of this Service should be shown: the daemon's --objective, or the Service's annotation endpointlag.io/objective.
 
-            When this is too high or too low: set the annotation to what the Service's clients and its preStop sleep can stand.
+            When this is too high or too low: set the annotation to a delay that the Service's clients and its preStop sleep can tolerate.
           |||,
           's',
           query.now('max(%s)' % query.of('endpointlag_objective_seconds'), 'objective'),
@@ -123,7 +123,7 @@ function(config)
           |||
             Share of the changes of the shown time that were reflected within the objective.
 
-            When this is red: more changes missed it than the target allows. The misses below say when.
+            When this is red: more changes missed it than the target allows. The panel of misses below shows when.
           |||,
           'percentunit',
           query.now('1 - ' + query.missedShare(range), 'within'),
@@ -135,7 +135,7 @@ function(config)
           |||
             Changes of the shown time that met or missed their objective.
 
-            When this is high for a Service that nobody rolls out: its pods flap. Look at their readiness probes.
+            When this is high without a rollout of the Service: its pods flap. Look at their readiness probes.
           |||,
           'short',
           query.now(query.sum(range('endpointlag_slo_changes_total')), 'changes'),
@@ -152,9 +152,9 @@ function(config)
         panel.timeseries(
           'Out of sync, over time',
           |||
-            Endpoints that the EndpointSlices show otherwise than their pods and the Service say.
+            Endpoints that the EndpointSlices show differently from their pods and the Service.
 
-            When it rises and does not fall: nothing is written for this Service. Look for errors of the controller: `kubectl describe service` shows FailedToUpdateEndpointSlices.
+            When it rises and does not fall: the controller writes nothing for this Service. Look for its errors: `kubectl describe service` shows FailedToUpdateEndpointSlices.
           |||,
           'short',
           [query.series(endpoints, 'endpoints')],
@@ -163,9 +163,9 @@ function(config)
         panel.timeseries(
           'Out of sync for, over time',
           |||
-            Age of the oldest endpoint that is out of sync, of the oldest that traffic goes wrong by, and the objective. It does not end with --expiry.
+            Age of the oldest endpoint that is out of sync, age of the oldest endpoint that affects traffic, and the objective. These ages do not end at --expiry.
 
-            When the line of traffic rises like a ramp through the objective: connections go wrong, and nothing mends it. When only the other does: a pod is listed wrongly that gets no traffic, such as one that failed while it was not ready.
+            When the line "traffic wrong" rises above the objective: traffic is affected, and the slices are not corrected. When only the other line rises: the slices wrongly list a pod that gets no traffic, such as a pod that failed while it was not ready.
           |||,
           panel.seconds,
           [
@@ -188,23 +188,23 @@ function(config)
         ),
         quantiles(
           'terminating',
-          'Pods that were asked to end',
-          'new connections go to pods that shut down. A preStop sleep must be longer than this and the nodes take.'
+          'Pods that are being deleted',
+          'new connections go to pods that shut down. A preStop sleep must be longer than this delay plus that of the nodes.'
         ),
       ]),
       dashboard.row(8, [
-        quantiles('removed', 'Pods that are gone', 'traffic goes to addresses where nobody is.'),
+        quantiles('removed', 'Pods that are gone', 'traffic goes to addresses that no pod has.'),
         quantiles(
           'service',
           'Creation of the Service, and edits of its selector, ports or families',
-          'clients wait for a new Service, or use what an edit took away.'
+          'clients wait for a new Service, or use endpoints that an edit removed.'
         ),
         panel.heatmap(
           'Delays',
           |||
-            How many changes of all kinds took how long. Each replica of the daemon counts for itself.
+            Number of changes of all kinds by delay. Each replica of the daemon is counted separately.
 
-            When a second band stands high above the first: those are retries or throttling of the controller.
+            When there is a second band high above the first: these are retries or throttling of the controller.
           |||,
           panel.perSecond('changes'),
           query.series('sum by (le) (%s)' % query.rate('endpointlag_propagation_${histogram}'), '{{le}}', {
@@ -218,9 +218,9 @@ function(config)
         panel.timeseries(
           'Outcomes',
           |||
-            Changes that ended, by how. Propagated: shown. Superseded: overtaken by their opposite. Withdrawn: the Service no longer expects them. Censored: not seen in order. Expired: given up.
+            Changes that ended, by outcome. Propagated: the slices show them. Superseded: their opposite came first. Withdrawn: the Service no longer expects them. Censored: not seen as they happened. Expired: still pending at --expiry.
 
-            When superseded is much: pods flap faster than slices are written. When expired is there: something is stuck.
+            When many are superseded: pods flap faster than slices are written. When there are expired changes: something is stuck.
           |||,
           panel.perSecond('changes'),
           [query.series(
@@ -231,9 +231,9 @@ function(config)
         panel.timeseries(
           'Missed objectives',
           |||
-            Changes that missed the objective, by kind, counted at the moment their age passed it.
+            Changes that missed the objective, by kind, counted at the moment when their age passed it.
 
-            When there are some: compare with the delays above and with Overview, which tells whether other Services missed at the same time.
+            When there are any: compare with the delays above and with Overview, which shows whether other Services missed at the same time.
           |||,
           panel.perSecond('changes'),
           [query.series(query.sum(query.rate('endpointlag_slo_missed_total'), ['change']), '{{change}}')],
@@ -244,9 +244,9 @@ function(config)
         panel.timeseries(
           'Pending changes',
           |||
-            Changes that are not shown yet, by kind.
+            Changes that the EndpointSlices do not show yet, by kind.
 
-            When it rises and does not fall: nothing is written for this Service. Look for errors of the controller: `kubectl describe service` shows FailedToUpdateEndpointSlices.
+            When it rises and does not fall: the controller writes nothing for this Service. Look for its errors: `kubectl describe service` shows FailedToUpdateEndpointSlices.
           |||,
           'short',
           [query.series(query.sum(query.of('endpointlag_pending_changes'), ['change']), '{{change}}')],
@@ -255,9 +255,9 @@ function(config)
         panel.timeseries(
           'Oldest pending',
           |||
-            Age of the oldest change that is not shown yet, by kind, and the objective.
+            Age of the oldest pending change, by kind, and the objective.
 
-            When a line rises like a ramp through the objective: that change waits. From its foot you read since when.
+            When a line rises above the objective: that change stays pending. The line starts at the time when the change happened.
           |||,
           panel.seconds,
           [query.series('max by (change) (%s)' % oldest, '{{change}}'), objective],

@@ -1,10 +1,10 @@
-//! All that speaks to the Kubernetes API, up to the [`model`](crate::model)'s events with a stamp.
+//! Everything that talks to the Kubernetes API, up to the [`model`](crate::model)'s events with a stamp.
 //!
 //! ```text
 //! client ──► watch (reads and stamps) ──► frame ──► queue (bounded) ──► decode, object ──► model
 //! ```
 //!
-//! [`heartbeat`] says whether the thread of the watches ran, so that its stamps can be believed.
+//! [`heartbeat`] checks whether the thread of the watches ran, so that its stamps are reliable.
 
 mod args;
 pub mod client;

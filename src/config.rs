@@ -1,5 +1,5 @@
-//! What a user can choose: the flags of each subcommand, checked and turned into settings. Each flag stands in the module that it
-//! configures, and has a variable of the environment.
+//! The flags of each subcommand, checked and turned into settings. Each flag is defined in the module that it configures, and has
+//! an environment variable.
 
 use crate::{
     agent::{self, AgentSettings},
@@ -15,20 +15,20 @@ use crate::{
 use clap::{Args, Parser, Subcommand};
 use std::time::Duration;
 
-/// Measures how long Kubernetes takes to carry a pod's readiness into a Service's endpoints, and how long a pod that is going
-/// away stays there.
+/// Measures how long Kubernetes takes to carry a pod's readiness into a Service's endpoints, and how long the endpoints still
+/// list a pod that is going away.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
-The cluster is found as kubectl finds it: --kubeconfig, KUBECONFIG, ~/.kube/config, then the ServiceAccount of the pod.
-It needs the right to list and watch pods, services and endpointslices.
+It finds the cluster as kubectl does: --kubeconfig, KUBECONFIG, ~/.kube/config, then the ServiceAccount of the pod.
+It needs permission to list and watch pods, services and endpointslices.
 
-  endpointlag demo                          look at it without a cluster
+  endpointlag demo                          try it without a cluster
   endpointlag                               measure the cluster of the current context
   endpointlag --namespace shop --samples -  measure one namespace and name each pod
   curl -s localhost:10911/metrics           what Prometheus sees")]
 pub struct Cli {
-    /// What to do; measures if nothing is said.
+    /// What to do. The default is to measure.
     #[command(subcommand)]
     pub command: Option<Command>,
     /// How to measure.
@@ -41,8 +41,8 @@ pub struct Cli {
 pub enum Command {
     /// Measure a cluster (the default).
     Run(RunArgs),
-    /// Measure a simulated cluster, to look at this program without a real one.
-    // It is to be looked at by whoever started it.
+    /// Measure a simulated cluster, to try this program without a real one.
+    // The demo is for the user who started it, so it listens on loopback only.
     #[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:10911")))]
     Demo(DemoArgs),
     /// Watch what this node's kernel does with Services, and print how it changes. Needs CAP_NET_ADMIN.
@@ -52,7 +52,7 @@ pub enum Command {
 /// Flags of `run`.
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
-    /// Flags of every way to measure.
+    /// Flags that `run` and `demo` share.
     #[command(flatten)]
     common: CommonArgs,
     /// Which cluster, and which part of it.
@@ -69,7 +69,7 @@ pub struct RunArgs {
 /// Flags of `demo`.
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
-    /// Flags of every way to measure.
+    /// Flags that `run` and `demo` share.
     #[command(flatten)]
     common: CommonArgs,
 
@@ -77,7 +77,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "NUMBER", env = "ENDPOINTLAG_SEED", default_value_t = 1)]
     seed: u64,
 
-    /// How often the table is printed, in place on a terminal; 0 for never.
+    /// How often to print the table, in place on a terminal. 0 means never.
     #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_EVERY", default_value = "5s")]
     every: String,
 }
@@ -93,7 +93,7 @@ pub struct NodeArgs {
     agent: agent::Args,
 }
 
-/// Flags of every way to measure.
+/// Flags that `run` and `demo` share.
 #[derive(Args, Clone, Debug)]
 struct CommonArgs {
     #[command(flatten)]
@@ -108,7 +108,7 @@ struct CommonArgs {
     logging: logging::Args,
 }
 
-/// What a user chose for `run`, checked.
+/// The checked settings of `run`.
 #[derive(Debug)]
 pub struct RunSettings {
     /// Which cluster to measure, and as whom.
@@ -121,18 +121,18 @@ pub struct RunSettings {
     pub daemon: Settings,
 }
 
-/// What a user chose for `demo`, checked.
+/// The checked settings of `demo`.
 #[derive(Debug)]
 pub struct DemoSettings {
     /// Seed of the simulated cluster.
     pub seed: u64,
-    /// How often the table is printed, if it is.
+    /// How often to print the table; `None` means never.
     pub every: Option<Duration>,
     /// How to measure.
     pub daemon: Settings,
 }
 
-/// What a user chose for any daemon, checked.
+/// The checked settings that both have.
 #[derive(Debug)]
 pub struct Settings {
     /// Where to listen, and for whom.

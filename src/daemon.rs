@@ -1,4 +1,4 @@
-//! Puts the parts together, and takes them apart again when asked to.
+//! Starts all parts of the daemon, and stops them in the right order.
 
 use crate::{
     cluster::{
@@ -21,7 +21,7 @@ use crate::{
     model::Resource,
     pipeline::{Pipeline, PipelineHandle, Source},
     propagation::{Ended, Tracker},
-    server::{Auth, BindError, Server, ServerState},
+    server::{Auth, BindError, Server, Sources},
     signals::Hangups,
     stats::Stats,
 };
@@ -33,22 +33,22 @@ use tokio::{
     task::spawn_blocking,
 };
 
-/// How long the end waits for outputs that take nothing any more, such as a pipe whose reader has stopped to read.
+/// How long the shutdown waits for blocked outputs, such as a pipe whose reader has stopped reading.
 const FINISH: Duration = Duration::from_millis(500);
 
-/// How long credentials may take before a line says that they are waited for.
+/// How long credentials may take before a log line says that the daemon waits for them.
 const SLOW: Duration = Duration::from_secs(3);
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// The endpoint is not to be had.
+    /// The endpoint cannot be served.
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The port of the agents cannot be taken.
     #[error(transparent)]
     Agents(#[from] ListenError),
-    /// The API server cannot be asked who may read.
+    /// No client for the API server's reviews.
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The lines for `--samples` cannot be written.
@@ -64,22 +64,22 @@ pub enum DaemonError {
 
 /// A daemon that measures.
 pub struct Daemon {
-    /// Its endpoint.
+    /// The HTTP server.
     pub server: Server,
-    /// Asks it.
+    /// Queries the pipeline.
     pub handle: PipelineHandle,
-    /// Says who may read, if not everybody.
+    /// Client for authorization; `None` if everyone may read.
     authority: Option<ApiClient>,
     /// Listens to agents, if that is wanted.
     collector: Option<Collector>,
-    state: Arc<ServerState>,
+    sources: Sources,
     readers: Readers,
     pipeline: JoinHandle<()>,
     samples: Option<samples::Writer>,
     hdr_log: Option<hdr_log::Writer>,
 }
 
-/// The runtime on which sockets are read and stamped, and nothing else: no request for metrics can hold it up.
+/// The runtime that reads and stamps the sockets, and does nothing else. Requests for metrics cannot delay it.
 pub struct Readers {
     handle: Handle,
     /// Ends the thread when it is dropped.
@@ -94,13 +94,13 @@ impl Readers {
     /// # Errors
     /// If the system has no threads left.
     pub fn start() -> Result<Self, DaemonError> {
-        // A runtime of one thread: to look for other threads' work after each wake would cost as much as to read a chunk.
+        // A single-threaded runtime: to look for other threads' work after each wake-up would cost as much as to read a chunk.
         let runtime = Builder::new_current_thread().enable_all().build().map_err(DaemonError::Thread)?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("readers".into());
         let run = move || {
-            // Either way: the other end is dropped.
+            // Completes in both cases, also if the sender is dropped.
             let _ = runtime.block_on(stopped);
             runtime.shutdown_background();
         };
@@ -108,7 +108,7 @@ impl Readers {
         Ok(Self { handle, _stop: stop })
     }
 
-    /// Runs a future among the readers: a client's background tasks live where it was made.
+    /// Runs a future on the readers' runtime, because a client's background tasks run where the client was created.
     ///
     /// # Panics
     /// If the future does.
@@ -119,21 +119,21 @@ impl Readers {
         }
     }
 
-    /// Makes a client of a cluster that was found. Where a program hands out its credentials, that may take long.
+    /// Creates a client for the cluster. If a program issues its credentials, this may take long.
     ///
     /// # Errors
     /// If the configuration cannot be used, or the program fails.
     ///
     /// # Panics
-    /// If making it does.
+    /// If creating the client panics.
     pub async fn connect(&self, found: Found) -> Result<ApiClient, ConnectError> {
         let Found { config, plugin, file } = found;
-        // On a thread that may block: the program is waited for.
+        // On a thread that may block, because it waits for the program.
         let mut making = self.handle.spawn_blocking(move || ApiClient::new(config));
         let made = match tokio::time::timeout(SLOW, &mut making).await {
             Ok(made) => made,
             Err(_) => {
-                tracing::warn!(plugin, "still waiting for credentials; nothing is measured before");
+                tracing::warn!(plugin, "still waiting for credentials; nothing is measured until then");
                 making.await
             }
         };
@@ -152,11 +152,12 @@ impl Readers {
 // === impl Daemon ===
 
 impl Daemon {
-    /// Starts to measure what `client`, made by `readers`, is connected to, is asked by `server`, and told by `agents`.
+    /// Starts to measure the cluster of `client`, which `readers` created. `server` will serve the results, and
+    /// `agents` take what the agents tell.
     ///
     /// # Errors
-    /// If the file of samples or HDR histograms cannot be opened. An API server that does not answer is no error: it is tried
-    /// again.
+    /// If the file of samples or HDR histograms cannot be opened. An API server that does not answer is not an error: the watches
+    /// retry.
     pub async fn start(
         settings: Settings,
         scope: ScopeSettings,
@@ -166,12 +167,12 @@ impl Daemon {
         readers: Readers,
         subject: String,
     ) -> Result<Self, DaemonError> {
-        // Apart from the watches: what is read here must not be read on the runtime that stamps, nor the other way round.
+        // A separate client: reviews must not run on the runtime that stamps, and watches must not run on the server's runtime.
         let authority = match (settings.server.auth, &agents) {
             (Auth::None, None) => None,
             (Auth::Kubernetes, _) | (_, Some(_)) => {
                 let client = client.clone();
-                // A program that hands out credentials is called again.
+                // If a program issues credentials, it is called again.
                 match spawn_blocking(move || client.apart()).await {
                     Ok(client) => Some(client?),
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -242,16 +243,22 @@ impl Daemon {
             .map_err(DaemonError::Thread)?;
         let errors = hdr_log.as_ref().map(|writer: &hdr_log::Writer| writer.errors.clone()).unwrap_or_default();
         let counts = samples.as_ref().map(|writer: &samples::Writer| writer.counts.clone()).unwrap_or_default();
-        let state = ServerState::new(handle.clone(), healths, counts, errors, settings.exposition.histograms, subject);
-        let agents = collector.as_ref().map(Collector::agents);
-        let state = Arc::new(state.with_tls(server.tls_health.clone()).with_agents(agents));
-        Ok(Self { server, handle, authority, collector, state, readers, pipeline, samples, hdr_log })
+        let sources = Sources {
+            pipeline: handle.clone(),
+            watches: healths,
+            samples: counts,
+            hdr_log_errors: errors,
+            histograms: settings.exposition.histograms,
+            agents: collector.as_ref().map(Collector::agents),
+            subject,
+        };
+        Ok(Self { server, handle, authority, collector, sources, readers, pipeline, samples, hdr_log })
     }
 
-    /// Serves until `shutdown` completes, then ends in good order. At each hangup it takes its files anew: those it writes,
-    /// which may have been moved away, and those of its certificate.
+    /// Serves until `shutdown` completes, then shuts down cleanly. At each SIGHUP it reopens its output files, which may have
+    /// been moved away, and reloads the certificate.
     pub async fn run(self, shutdown: impl Future<Output = ()>, hangups: Hangups) {
-        let Self { server, handle, authority, collector, state, readers, pipeline, samples, hdr_log } = self;
+        let Self { server, handle, authority, collector, sources, readers, pipeline, samples, hdr_log } = self;
         let reopen = async {
             let mut hangups = hangups.clone();
             loop {
@@ -272,26 +279,26 @@ impl Daemon {
         };
         tokio::select! {
             () = collector => {}
-            () = server.serve(state.clone(), authority, shutdown, hangups.clone()) => {}
+            () = server.serve(sources, authority, shutdown, hangups.clone()) => {}
             () = reopen => {}
         }
         tracing::info!("ending");
-        // The pipeline ends when nobody is left to ask it, and the samples when nobody is left to measure.
-        drop((readers, state, handle));
+        // The pipeline ends when its last handle is dropped. The output threads end when the pipeline has ended.
+        drop((readers, handle));
         let finish = async {
-            // A panic of any of them has ended the process already.
+            // If one of them panicked, the process has already ended.
             let _ = spawn_blocking(|| pipeline.join()).await;
             let samples = samples.map(|samples| spawn_blocking(|| samples.finish()));
             let hdr_log = hdr_log.map(|hdr_log| spawn_blocking(|| hdr_log.finish()));
             let _ = tokio::join!(OptionFuture::from(samples), OptionFuture::from(hdr_log));
         };
         if tokio::time::timeout(FINISH, finish).await.is_err() {
-            tracing::warn!("not all of --samples or --hdr-log could be written before the end");
+            tracing::warn!("could not write all of --samples or --hdr-log before the end");
         }
     }
 }
 
-/// Each scope has watches and a tracker of its own: the cluster, or every chosen namespace.
+/// Each scope has its own watches and tracker. A scope is the whole cluster, or one selected namespace.
 fn scopes(scope: &ScopeSettings) -> Vec<Option<String>> {
     if scope.namespaces.is_empty() {
         return vec![None];

@@ -8,11 +8,11 @@
 //! ```
 //!
 //! kube-proxy writes a Service into the kernel in many ways, and rewrites it now and then without a change. So no message of the
-//! kernel is taken for a change. All rules are modelled ([`table`]: what leads from a frontend to its endpoints, as [`nftables`] and
-//! [`iptables`] know kube-proxy to write it), and at each commit the sets of endpoints are compared.
+//! kernel is taken for a change. All rules are modelled (`table`: what leads from a frontend to its endpoints, as `nftables` and
+//! `iptables` know kube-proxy to write it), and at each commit the sets of endpoints are compared.
 //!
-//! [`Reader`] is what any data plane looks like from outside; [`KernelReader`] is that of kube-proxy. All but [`kernel`], [`queue`],
-//! [`unseen`], [`clock`] and the socket in [`netlink`] is pure.
+//! [`Reader`] is what any data plane looks like from outside; [`KernelReader`] is that of kube-proxy. All but `kernel`, `queue`,
+//! `unseen`, `clock` and the socket in `netlink` is pure.
 //!
 //! What a reader reports goes into the [`Outbox`], and from there the [`Uplink`] tells a daemon.
 

@@ -1,4 +1,4 @@
-//! `endpointlag demo`: the daemon beside a simulated cluster, and a table of what it measures.
+//! `endpointlag demo`: the daemon with a simulated cluster, and a table of its measurements.
 
 mod table;
 
@@ -19,7 +19,7 @@ use std::{
     net::SocketAddr,
 };
 
-/// Why the demo did not start, or did not go on.
+/// Why the demo did not start, or why it ended.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// The simulated cluster found no port.
@@ -28,18 +28,18 @@ pub enum DemoError {
     /// The daemon cannot connect to it.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The daemon did not start or go on.
+    /// The daemon did not start.
     #[error(transparent)]
     Daemon(#[from] DaemonError),
-    /// Nobody reads the table.
+    /// The table cannot be written, for instance because its reader has closed the pipe.
     #[error("cannot write to standard output: {0}")]
     Output(#[source] io::Error),
 }
 
-/// Starts a simulated cluster and a daemon that measures it, and prints a table every so often, if at all, until a signal ends it.
+/// Starts a simulated cluster and a daemon that measures it. Prints a table at the interval of `--every`, until a signal ends it.
 ///
 /// # Errors
-/// If either cannot start, or nobody reads the table any more.
+/// If one of them cannot start, or if the table cannot be written.
 pub async fn run(settings: DemoSettings, signals: &OsSignals) -> Result<(), DemoError> {
     let DemoSettings { seed, every, daemon: settings } = settings;
     let life = Some(LifeSettings::default());
@@ -63,7 +63,7 @@ pub async fn run(settings: DemoSettings, signals: &OsSignals) -> Result<(), Demo
     let greeting = welcome(daemon.server.address, daemon.server.is_tls);
     let handle = daemon.handle.clone();
     let mut phase = cluster.phase();
-    // It owns what it asks with, so that nothing is left to ask once it is dropped: the pipeline ends then.
+    // The future owns the pipeline's handle. When it is dropped, no handle is left, and the pipeline ends.
     let table = async move {
         print(greeting).await?;
         let Some(every) = every else { return Ok(()) };
@@ -89,7 +89,7 @@ pub async fn run(settings: DemoSettings, signals: &OsSignals) -> Result<(), Demo
     failure.map_or(Ok(()), Err)
 }
 
-/// Prints on a thread that may wait for its reader.
+/// Prints on a thread that may block while the reader is slow.
 async fn print(text: String) -> Result<(), DemoError> {
     let print = move || {
         let mut output = io::stdout().lock();
@@ -105,17 +105,17 @@ fn welcome(address: SocketAddr, is_tls: bool) -> String {
         if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() };
     format!(
         "endpointlag {} measures a simulated cluster: its pods, Services and\n\
-         EndpointSlices are made up, and so are the delays of its EndpointSlice\n\
-         controller. The measuring is the same as on a real one.\n\n  \
-         {scheme}://{host}/         what there is to see\n  \
+         EndpointSlices are not real, and neither are the delays of its EndpointSlice\n\
+         controller. The measurement is the same as for a real cluster.\n\n  \
+         {scheme}://{host}/         the web page\n  \
          {scheme}://{host}/metrics  what Prometheus would scrape\n\n\
-         It rolls Deployments, lets pods flap, and has a slow controller now and then,\n\
-         the first time after half a minute. Ctrl-C ends it.\n",
+         In this cluster Deployments roll, pods flap, and the controller is slow now and\n\
+         then, the first time after half a minute. Ctrl-C ends it.\n",
         crate::VERSION,
     )
 }
 
-/// Lines that the terminal shows, if there is one.
+/// Height of the terminal in lines, if there is one.
 fn terminal_height() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     (size.ws_row > 0).then_some(size.ws_row.into())

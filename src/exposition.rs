@@ -1,5 +1,5 @@
-//! From state to what others read: Prometheus metrics, the JSON of the API, HDR histograms and logs, and a line of JSON for
-//! every change that ended.
+//! Turns the state into output: Prometheus metrics, the JSON of the API, HDR histograms and logs, and a line of JSON for every
+//! change that ended.
 
 mod args;
 
@@ -9,5 +9,6 @@ pub mod hdr_log;
 pub mod lines;
 pub mod metrics;
 pub mod samples;
+mod slice;
 
 pub use self::args::{Args, ExpositionSettings};

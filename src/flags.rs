@@ -1,25 +1,25 @@
-//! How the values of flags are read, and what is wrong with them. The flags themselves stand beside what they configure.
+//! Parses the values of flags and collects their errors. Each flag is defined in the module that it configures.
 
 use std::{fmt, str::FromStr, time::Duration};
 
-/// What is wrong with the flags, a line each.
+/// All errors in the flags, one line each.
 #[derive(Debug, Default)]
 pub struct FlagErrors(pub Vec<String>);
 
 // === impl FlagErrors ===
 
 impl FlagErrors {
-    /// Notes what is wrong with a flag.
+    /// Adds an error of a flag.
     pub(crate) fn add(&mut self, flag: &str, error: String) {
         self.0.push(format!("{flag}: {error}"));
     }
 
-    /// Reads a value; `None` and an error if it is none.
+    /// Parses a value. If it is invalid, adds an error and returns `None`.
     pub(crate) fn parse<T: FromStr>(&mut self, flag: &str, text: &str, say: impl Fn(T::Err) -> String) -> Option<T> {
         text.parse().map_err(|error| self.add(flag, format!("{text:?}: {}", say(error)))).ok()
     }
 
-    /// Reads a duration of a millisecond or more.
+    /// Parses a duration of at least one millisecond.
     pub(crate) fn duration(&mut self, flag: &str, text: &str) -> Option<Duration> {
         match humantime::parse_duration(text) {
             Ok(duration) if duration >= Duration::from_millis(1) => return Some(duration),
@@ -29,7 +29,7 @@ impl FlagErrors {
         None
     }
 
-    /// The value, if all flags are right.
+    /// The value if there are no errors.
     pub(crate) fn or<T>(self, value: Option<T>) -> Result<T, Self> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),

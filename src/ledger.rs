@@ -1,28 +1,42 @@
-//! A change from its start to its outcome, whatever caused it and whichever hop it is on.
+//! A change from its start to its outcome, whatever caused it, on one hop of its way.
 //!
 //! Pure: it knows no pods and no slices, only keys. Who watches the cluster says that a change starts, that something ends it,
 //! and that time passes; the ledger says how it ended and whether it met its objective. All is judged by stamps: when somebody
 //! looks changes when a thing is reported, never what is reported.
 //!
 //! Beside the changes, which are events, it keeps a state: what is [out of sync](OutOfSync) now, and since when.
+//!
+//! ```text
+//! start(key, Cause) ──► Pending ──► end(key, Ending) or next_due(now) ──► Ended ──► carried()
+//!                                                                                     │
+//!                       the ledger of the next hop:  resume(its key, Carried) ◄───────┘
+//! ```
+//!
+//! Each [`Hop`] has a ledger of its own, with keys of its own: of the slice hop a Service and a pod, of the next one a node besides.
+//! What has [propagated](Outcome::Propagated) on one hop is a [`Carried`], from which the next goes on.
 
 mod change;
+mod ended;
+mod hop;
 mod out_of_sync;
 mod pending;
 
 pub use self::{
     change::{Change, Outcome},
-    out_of_sync::{Fault, OutOfSync},
-    pending::{Doubt, Pending, PendingId},
+    ended::{Carried, Ended},
+    hop::{Cause, Hop},
+    out_of_sync::{Fault, Faults, OutOfSync},
+    pending::{Backlog, Doubt, Pending},
 };
 
 use self::pending::Pendings;
 use crate::model::{Seen, Stamp};
-use std::time::Duration;
+use std::{collections::HashMap, hash::Hash, time::Duration};
 
-/// Changes that are not reflected yet, by who they are about.
+/// Changes that this hop does not show yet, by who they are about: one of each kind at most.
 #[derive(Debug)]
 pub struct Ledger<K> {
+    hop: Hop,
     pendings: Pendings<K>,
     /// Age at which a change is given up.
     expiry: Duration,
@@ -30,28 +44,42 @@ pub struct Ledger<K> {
     blind: bool,
 }
 
-/// Why a pending change ends.
+/// A change that this hop has to show, and what is known of its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// The next hop showed it.
-    Reflected,
+pub struct Start {
+    /// Kind of change.
+    pub change: Change,
+    /// What started it.
+    pub cause: Cause,
+    /// Its start, or a lower bound of it where it came late.
+    pub seen: Seen,
+    /// The age within which it should be reflected.
+    pub objective: Duration,
+}
+
+/// Why a pending change ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending<V> {
+    /// What comes behind this hop showed it.
+    Reflected {
+        /// The version that did, where it is known.
+        by: Option<V>,
+    },
     /// Its opposite came first.
     Superseded,
     /// Nobody expects it any more.
     Withdrawn,
 }
 
-/// A change that has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closed<K> {
+/// A change that is not pending any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed<K, V> {
     /// Who changed.
     pub key: K,
     /// Kind of change.
     pub change: Change,
     /// How it ended; `None` if it turned out to have been no change.
-    pub outcome: Option<Outcome>,
-    /// When it ended; of a change that was given up, when it reached that age.
-    pub at: Stamp,
+    pub ended: Option<Ended<K, V>>,
     /// Whether it missed its objective, if that is known only now.
     pub missed: Option<bool>,
     /// When it would have been given up.
@@ -59,20 +87,20 @@ pub struct Closed<K> {
 }
 
 /// What time makes of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Due<K> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Due<K, V> {
     /// It has missed its objective, and is still pending.
     Missed(K, Change),
     /// It was given up.
-    Expired(Closed<K>),
+    Expired(Closed<K, V>),
 }
 
 // === impl Ledger ===
 
-impl<K: Copy> Ledger<K> {
-    /// Nothing is pending. Changes are given up at the age of `expiry`.
-    pub fn new(expiry: Duration) -> Self {
-        Self { pendings: Pendings::default(), expiry, blind: false }
+impl<K: Copy + Eq + Hash> Ledger<K> {
+    /// Of this hop. Nothing is pending. Changes are given up at the age of `expiry`.
+    pub fn new(hop: Hop, expiry: Duration) -> Self {
+        Self { hop, pendings: Pendings::default(), expiry, blind: false }
     }
 
     /// Says whether something may happen unseen from now on. Until all is seen again no change misses its objective and none
@@ -81,44 +109,37 @@ impl<K: Copy> Ledger<K> {
         self.blind = blind;
     }
 
-    /// Whether something may happen unseen.
-    pub fn is_blind(&self) -> bool {
-        self.blind
-    }
-
-    /// Starts to wait for a change to be reflected, within `objective` if all is well. `since` is its start, or a lower bound
-    /// of it where it came late.
-    pub fn start(&mut self, key: K, change: Change, since: Seen, objective: Duration) -> PendingId {
-        self.start_in_doubt(key, change, since, objective, None)
+    /// Starts to wait for a change to be reflected. One of this kind that is pending already goes on instead.
+    pub fn start(&mut self, key: K, start: Start) {
+        self.pendings.start(Pending::new(key, start), self.expiry);
     }
 
     /// The same of a change that is known only because the next hop contradicts it.
-    pub fn start_in_doubt(
-        &mut self,
-        key: K,
-        change: Change,
-        since: Seen,
-        objective: Duration,
-        doubt: Option<Doubt>,
-    ) -> PendingId {
-        let (since, exact) = (since.at, !since.is_late());
-        self.pendings.start(Pending { key, change, since, exact, objective, doubt, judged: false }, self.expiry)
+    pub fn start_in_doubt(&mut self, key: K, start: Start, doubt: Doubt) {
+        self.pendings.start(Pending { doubt: Some(doubt), ..Pending::new(key, start) }, self.expiry);
     }
 
-    /// Ends a change by an event of this time.
-    pub fn end(&mut self, id: PendingId, seen: Seen, cause: Cause) -> Closed<K> {
-        let pending = self.pendings.remove(id);
+    /// Goes on with a change that the hop before has carried: the wait starts when that hop showed it.
+    pub fn resume<P, V>(&mut self, key: K, carried: &Carried<P, V>, objective: Duration) {
+        let Carried { change, cause, began, shown, .. } = *carried;
+        let start = Start { change, cause, seen: Seen::live(shown), objective };
+        self.pendings.start(Pending { began, ..Pending::new(key, start) }, self.expiry);
+    }
+
+    /// Ends the change of this kind, if it is pending, by an event of this time.
+    pub fn end<V>(&mut self, key: K, change: Change, seen: Seen, ending: Ending<V>) -> Option<Closed<K, V>> {
+        let pending = self.pendings.remove(key, change)?;
         let age = seen.at.since(pending.since);
         let sure = !self.blind && !seen.is_late();
         let outlived = sure && age > self.expiry;
-        let outcome = match cause {
+        let outcome = match ending {
             _ if !pending.exact => Outcome::Censored,
-            Cause::Withdrawn if !outlived => Outcome::Withdrawn,
+            Ending::Withdrawn if !outlived => Outcome::Withdrawn,
             // It may have ended before, unseen.
             _ if !sure => Outcome::Censored,
             _ if outlived => Outcome::Expired { age: self.expiry },
-            Cause::Reflected => Outcome::propagated(pending.since, seen.at),
-            Cause::Superseded | Cause::Withdrawn => Outcome::Superseded,
+            Ending::Reflected { .. } => Outcome::propagated(pending.since, seen.at),
+            Ending::Superseded | Ending::Withdrawn => Outcome::Superseded,
         };
         let passed = pending.objective < self.expiry && age > pending.objective;
         let missed = match outcome {
@@ -128,38 +149,76 @@ impl<K: Copy> Ledger<K> {
         };
         let expires = pending.since.plus(self.expiry);
         let at = if matches!(outcome, Outcome::Expired { .. }) { expires } else { seen.at };
-        let is_none = |doubt: Doubt| seen.at <= doubt.until && (cause != Cause::Reflected || doubt.even_if_reflected);
-        let outcome = (!pending.doubt.is_some_and(is_none)).then_some(outcome);
-        let missed = missed.filter(|_| !pending.judged && outcome.is_some());
-        Closed { key: pending.key, change: pending.change, outcome, at, missed, expires }
+        let is_reflected = matches!(ending, Ending::Reflected { .. });
+        let is_none = |doubt: Doubt| seen.at <= doubt.until && (!is_reflected || doubt.even_if_reflected);
+        let by = match (outcome, ending) {
+            (Outcome::Propagated { .. }, Ending::Reflected { by }) => by,
+            _ => None,
+        };
+        let ended = Some(pending.ended(self.hop, outcome, at, by)).filter(|_| !pending.doubt.is_some_and(is_none));
+        let missed = missed.filter(|_| !pending.judged && ended.is_some());
+        Some(Closed { key, change, ended, missed, expires })
+    }
+
+    /// A change that was reflected at `shown`, before it came itself: it is never pending.
+    pub fn reflected_before<V>(&self, key: K, start: Start, shown: Seen, by: Option<V>) -> Closed<K, V> {
+        let Start { change, seen, objective, .. } = start;
+        let is_timed = !seen.is_late() && !shown.is_late() && !self.blind;
+        let (outcome, by) =
+            if is_timed { (Outcome::propagated(seen.at, shown.at), by) } else { (Outcome::Censored, None) };
+        // What shows it came first, but by its stamp it may be the later of the two.
+        let missed = outcome.delay().map(|delay| delay > objective);
+        let ended = Some(Pending::new(key, start).ended(self.hop, outcome, seen.at, by));
+        Closed { key, change, ended, missed, expires: seen.at.plus(self.expiry) }
     }
 
     /// The next change that has grown too old by `now`: older than its objective, or than any is waited for. Nothing does
     /// while it is [blind](Self::set_blind).
-    pub fn next_due(&mut self, now: Stamp) -> Option<Due<K>> {
+    pub fn next_due<V>(&mut self, now: Stamp) -> Option<Due<K, V>> {
         if self.blind {
             return None;
         }
-        let (id, expired) = self.pendings.next_due(now)?;
+        let (key, change, expired) = self.pendings.next_due(now)?;
         if !expired {
-            let pending = self.pendings.get(id);
-            return Some(Due::Missed(pending.key, pending.change));
+            return Some(Due::Missed(key, change));
         }
-        let pending = self.pendings.remove(id);
-        let outcome = Some(if pending.exact { Outcome::Expired { age: self.expiry } } else { Outcome::Censored });
+        let pending = self.pendings.remove(key, change)?;
+        let outcome = if pending.exact { Outcome::Expired { age: self.expiry } } else { Outcome::Censored };
         let expires = pending.since.plus(self.expiry);
         let missed = (pending.exact && !pending.judged).then_some(true);
-        Some(Due::Expired(Closed { key: pending.key, change: pending.change, outcome, at: expires, missed, expires }))
+        let ended = Some(pending.ended(self.hop, outcome, expires, None));
+        Some(Due::Expired(Closed { key, change, ended, missed, expires }))
     }
 
-    /// The start of a change is not sure any more: it will end censored.
-    pub fn taint(&mut self, id: PendingId) {
-        self.pendings.taint(id);
+    /// The starts of all that is pending of `key` are not sure any more: it will end censored.
+    pub fn taint(&mut self, key: K) {
+        self.pendings.taint(key);
+    }
+
+    /// The kinds of change that are pending of `key`.
+    pub fn pending(&self, key: K) -> impl Iterator<Item = Change> + use<K> {
+        self.pendings.kinds(key)
+    }
+
+    /// Whether a change of this kind is pending.
+    pub fn is_pending(&self, key: K, change: Change) -> bool {
+        self.pendings.find(key, change).is_some()
     }
 
     /// All that is pending, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Pending<K>> {
         self.pendings.iter()
+    }
+
+    /// What is pending, by a part of the key and by kind.
+    pub fn backlog<G: Eq + Hash>(&self, group: impl Fn(&K) -> G) -> HashMap<(G, Change), Backlog> {
+        let mut backlog = HashMap::new();
+        for Pending { key, change, since, .. } in self.iter() {
+            let of = backlog.entry((group(key), *change)).or_insert(Backlog { count: 0, oldest: *since });
+            of.count += 1;
+            of.oldest = of.oldest.min(*since);
+        }
+        backlog
     }
 
     /// How many changes are pending.
@@ -170,6 +229,11 @@ impl<K: Copy> Ledger<K> {
     /// Whether nothing is pending.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether something may happen unseen.
+    pub fn is_blind(&self) -> bool {
+        self.blind
     }
 }
 

@@ -1,26 +1,28 @@
-//! endpointlag measures how long Kubernetes takes to carry a pod's readiness into a Service's endpoints, and how long a pod
-//! that is going away stays there.
+//! endpointlag measures how long Kubernetes takes to carry a pod's readiness into a Service's endpoints, and how long the
+//! endpoints still list a pod that is going away.
 //!
-//! Data goes one way:
+//! Data flows one way:
 //!
 //! ```text
 //! cluster ──► propagation ──► ledger ──► stats ──► exposition ──► server
 //! stamps,     what pods and   changes    delays    Prometheus     HTTP
 //! decodes     Services want   and their  and       text, JSON
 //!             and slices show outcomes   counts    lines
+//!                               │
+//!                               └──► the ledger of the next hop, behind the slice: not measured yet
 //!
-//! model: stamps, events, pods, Services, slices; what all of them speak
+//! model: stamps, events, pods, Services, slices; the data types of all modules
 //! ```
 //!
-//! [`cluster`] reads the watches of the API server, stamps what it reads and decodes it into the [`model`]. [`propagation`] joins what
-//! pods and Services want with what the slices show, and [`ledger`] keeps each change from its start to its outcome, and what is out of
-//! sync. [`stats`] counts. These last three and the model are pure: no I/O, no clock, no client. [`exposition`] turns counts into what
-//! others read, and [`server`] lets them read it.
-//! [`pipeline`] is the thread on which everything between socket and histogram happens, [`daemon`] puts the parts together,
-//! [`config`] is what a user can choose ([`flags`] reads single values), [`logging`] what the daemon says about itself,
-//! [`signals`] what it is asked from outside. [`dataplane`] sees what a node's kernel does with Services, [`agent`] tells a daemon, and
-//! [`collector`] is the daemon's end of that. [`simulator`] is a simulated cluster that speaks the same protocol, and [`demo`] shows
-//! the daemon beside it.
+//! [`cluster`] reads the watches of the API server, stamps the data and decodes them into the [`model`]. [`propagation`] joins what
+//! pods and Services require with what the slices show. [`ledger`] keeps each change from its start to its outcome on one hop, and the
+//! endpoints that are out of sync. What one hop has carried is what the next hop [starts from](ledger::Carried). [`stats`] counts.
+//! These last three and the model are pure: no I/O, no clock, no client. [`exposition`] turns the counts into output, and [`server`]
+//! serves it.
+//! [`pipeline`] is the thread for everything between socket and histogram, and [`daemon`] starts all parts. [`config`] has the
+//! settings ([`flags`] parses single values), [`logging`] the log, [`errors`] prints errors with their causes, and [`signals`] handles signals. [`dataplane`] sees what
+//! a node's kernel does with Services, [`agent`] tells a daemon, and [`collector`] is the daemon's end of that. [`simulator`] is a simulated cluster with the same protocol, and [`demo`] runs
+//! the daemon with it.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
@@ -32,6 +34,7 @@ pub mod config;
 pub mod daemon;
 pub mod dataplane;
 pub mod demo;
+pub mod errors;
 pub mod exposition;
 pub mod flags;
 pub mod ledger;

@@ -1,5 +1,4 @@
-//! What the daemon says about itself, on standard error: one line for each thing that happened, which nothing from outside can
-//! forge.
+//! The log of the daemon, on standard error. Each event is one line, and data from outside cannot forge a line.
 
 mod args;
 mod escape;
@@ -24,27 +23,27 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// A JSON object a line.
+    /// One JSON object on each line.
     Json,
 }
 
 // === impl LogFormat ===
 
 impl LogFormat {
-    /// Begins to log. Only once in a process.
+    /// Starts logging. Call it only once in a process.
     pub fn start(self, filter: LogFilter) {
         self.subscriber(filter.targets(), io::stderr, io::stderr().is_terminal()).init();
     }
 
-    /// Says in a line why the process ends, in this format, whether or not logging has begun.
+    /// Writes one line with the reason why the process ends, in this format, whether or not logging has started.
     pub fn say_fatal(self, error: &str) {
         match self {
-            // Where standard error takes nothing any more, there is nobody to tell.
+            // If standard error cannot be written, there is no other place to report it.
             Self::Text => _ = writeln!(io::stderr(), "endpointlag: {}", on_one_line(error)),
             Self::Json => {
                 let lines = self.subscriber(LogFilter::default().targets(), io::stderr, false);
@@ -57,7 +56,7 @@ impl LogFormat {
     where
         W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
     {
-        // A line that cannot be written is not complained about: that would go to standard error too, and panic.
+        // A line that cannot be written is not reported: the report would go to standard error too, and panic.
         let lines = Layer::<Registry>::default().with_writer(writer).log_internal_errors(false);
         match self {
             Self::Text => {
@@ -107,7 +106,7 @@ mod tests {
     #[error("outer\nERROR forged")]
     struct Outer(#[source] io::Error);
 
-    /// The message, text, what is displayed, what is debugged, an error and its source.
+    /// The message, a text, a Display value, a Debug value, an error and its source.
     #[test]
     fn nothing_from_outside_forges_a_line() {
         let evil = "x\n2026-01-01T00:00:00Z ERROR forged \u{1b}[2K\rgone";

@@ -4,12 +4,12 @@ use anyhow::Context;
 use clap::Parser;
 use endpointlag::{
     agent,
-    cluster::client::chain,
     collector::AgentsPort,
     config::{Cli, Command, DemoArgs, NodeArgs, RunArgs, RunSettings},
     daemon::{Daemon, Readers},
     dataplane::{self, KernelReader},
     demo,
+    errors::chain,
     flags::FlagErrors,
     logging::{LogFilter, LogFormat},
     server::Server,
@@ -17,7 +17,7 @@ use endpointlag::{
 };
 use std::process::ExitCode;
 
-/// How far the threads that answer requests stand back behind those that read watches and measure.
+/// By how much the priority of the threads that answer requests is below that of the threads that read and measure.
 const SERVER_NICENESS: i32 = 10;
 
 fn main() -> ExitCode {
@@ -50,7 +50,7 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
         some => format!("namespace {}", some.join(", ")),
     };
     block_on(async {
-        // The port first: what is waited for is said there.
+        // Bind the port first, because `/readyz` shows what the daemon waits for.
         let server = Server::bind(&settings.server).await?;
         let agents = match collector {
             Some(settings) => Some(AgentsPort::bind(settings).await?),
@@ -64,7 +64,7 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
                     let awaited = format!("waiting for credentials from {plugin}");
                     server.serve_while(awaited, readers.connect(found)).await
                 }
-                // Nothing that would take long.
+                // Fast, so nothing needs to be served in the meantime.
                 None => readers.connect(found).await,
             }
         };
@@ -108,14 +108,15 @@ fn node(args: &NodeArgs) -> anyhow::Result<()> {
     })
 }
 
-/// What every way to measure begins with: logging, and that neither a panic nor anything that hangs keeps the process.
+/// The start of each subcommand: sets up logging, and makes sure that neither a panic nor a hanging part keeps the process
+/// alive.
 fn begin(format: LogFormat, log: LogFilter) -> anyhow::Result<OsSignals> {
     format.end_on_panic();
     format.start(log);
     OsSignals::start(format).context("cannot wait for signals")
 }
 
-/// Runs on a runtime that does not wait, in the end, for a thread that a file or a pipe has blocked.
+/// Runs on a runtime that does not wait at the end for a thread that is blocked by a file or a pipe.
 fn block_on(main: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = runtime()?;
     let result = runtime.block_on(main);
@@ -123,13 +124,13 @@ fn block_on(main: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
     result
 }
 
-/// Serves HTTP; the sockets of the watches have a runtime of their own.
+/// The runtime for HTTP. The sockets of the watches have a separate runtime.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("server")
-        // A scrape can wait, a stamp cannot: where there is not enough processor for both, the readers go first. This is the
-        // calling thread's priority; if the system refuses to lower it, nothing is lost but that.
+        // A scrape can wait, a stamp cannot. If there is not enough CPU for both, the readers run first. This sets the priority
+        // of the calling thread. If the system does not allow it, the daemon works without it.
         .on_thread_start(|| {
             let _ = rustix::process::setpriority_process(None, SERVER_NICENESS);
         })

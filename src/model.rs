@@ -7,8 +7,8 @@
 //! Uid, Family ──► what these are told apart by                  who
 //! ```
 //!
-//! [`cluster`](crate::cluster) decodes into it. No bytes and no errors of decoding are in here: an endpoint that is not read yet is a
-//! [`SliceEndpoint`], whose bytes `cluster` has. It knows no other part of the crate, and no client, runtime or clock.
+//! [`cluster`](crate::cluster) decodes into it. No bytes and no errors of decoding are in here. It knows no other part of the crate,
+//! and no client, runtime or clock.
 
 mod event;
 mod family;
@@ -23,7 +23,7 @@ pub use self::{
     family::{Families, Family},
     pod::{NamedPort, Pod},
     service::{Annotation, IGNORE_ANNOTATION, OBJECTIVE_ANNOTATION, Service, ServicePort, TargetPort},
-    slice::{Endpoint, EndpointPort, EndpointSlice, SliceEndpoint, SliceOwner},
+    slice::{Endpoint, EndpointPort, EndpointSlice, EndpointsChange, EndpointsPart, SliceOwner, SliceVersion},
     stamp::{Arrival, Seen, Stamp},
     uid::Uid,
 };

@@ -15,12 +15,12 @@ use crate::{
         decode::{DecodeError, Decoder, Sink},
         health::WatchHealth,
         heartbeat::Heartbeat,
-        object::{EncodedEndpoint, ObjectError},
+        object::ObjectError,
         queue::{Envelope, EventReceiver, Message, Progress, StreamFailure},
         watch::Signals,
     },
     model::{Event, Seen, Stamp},
-    propagation::{Ended, OutOfSyncEndpoint, PendingChange, Report, Tracker},
+    propagation::{Ended, OutOfSyncEndpoint, PendingChange, Report, Standing, Tracker},
     stats::{ClusterView, Overflow, Overview, Recent, Selection, Snapshot, Stats, Table},
 };
 use std::{
@@ -247,7 +247,7 @@ impl Pipeline {
         }
         if now.since(self.swept) >= SWEEP {
             self.swept = now;
-            self.stats.sweep(&self.trackers, now);
+            self.stats.sweep(|service| self.trackers.iter().any(|tracker| tracker.measures(service)), now);
         }
     }
 
@@ -263,20 +263,20 @@ impl Pipeline {
         // A caller may be gone by now: nothing is lost then.
         match query {
             Query::Snapshot(reply) => {
-                let mut snapshot = self.stats.snapshot(&self.trackers, now, self.clock.wall(now));
+                let mut snapshot = self.stats.snapshot(&self.standing(), now, self.clock.wall(now));
                 snapshot.malformed_annotations = self.annotations.malformed();
                 snapshot.reader_stalls = self.heartbeat.stalls();
                 snapshot.reader_stalled = self.heartbeat.stalled();
                 let _ = reply.send(snapshot);
             }
             Query::Overview(reply) => {
-                let _ = reply.send(self.stats.overview(&self.trackers, now));
+                let _ = reply.send(self.stats.overview(&self.standing(), now));
             }
             Query::Cluster(reply) => {
-                let _ = reply.send(self.at(now, self.stats.cluster(&self.trackers, now)));
+                let _ = reply.send(self.at(now, self.stats.cluster(&self.standing(), now)));
             }
             Query::Table(selection, reply) => {
-                let _ = reply.send(self.at(now, self.stats.table(&self.trackers, &selection)));
+                let _ = reply.send(self.at(now, self.stats.table(&self.standing(), &selection)));
             }
             Query::Changes(reply) => {
                 let pending = self.trackers.iter().flat_map(Tracker::pending_changes).collect();
@@ -287,6 +287,11 @@ impl Pipeline {
                 let _ = reply.send(self.at(now, endpoints));
             }
         }
+    }
+
+    /// How each scope stands now.
+    fn standing(&self) -> Vec<Standing> {
+        self.trackers.iter().map(Tracker::standing).collect()
     }
 
     fn at<T>(&self, at: Stamp, value: T) -> Now<T> {
@@ -351,7 +356,7 @@ impl Pipeline {
 // === impl Feed ===
 
 impl Sink for Feed<'_> {
-    fn event(&mut self, seen: Seen, event: Event<EncodedEndpoint>) {
+    fn event(&mut self, seen: Seen, event: Event) {
         match &event {
             Event::InitDone(_) => {
                 self.signals.set_listed();
@@ -360,9 +365,7 @@ impl Sink for Feed<'_> {
             Event::Service(service) => self.annotations.check(service),
             _ => {}
         }
-        if let Err(error) = self.tracker.apply(seen, event) {
-            self.malformed(error);
-        }
+        self.tracker.apply(seen, event);
     }
 
     fn malformed(&mut self, error: ObjectError) {

@@ -1,30 +1,36 @@
 //! The HTTP endpoint: what Prometheus, the kubelet and people ask.
 
 mod admission;
+mod answer;
 mod api;
 mod args;
 mod authorization;
 mod connections;
 mod hosts;
 mod http_metrics;
+mod metrics;
 mod page;
 mod port;
+mod probes;
 mod routes;
+mod sources;
 mod tls;
 mod write_timeout;
 
 pub use self::{
     args::{Args, AuthArgs},
-    routes::ServerState,
-    tls::{TlsError, TlsFiles, TlsHealth},
+    sources::Sources,
+    tls::{PairError, PemError, TlsError, TlsFiles},
 };
 
 use self::{
-    admission::{Access, Admission},
+    admission::Access,
     authorization::Authorizer,
     hosts::Hosts,
+    http_metrics::HttpMetrics,
     port::{ConnectionLimits, Port},
-    tls::{Certificate, Renewal},
+    routes::Routes,
+    tls::{Certificate, Renewal, TlsHealth},
 };
 use crate::{cluster::client::ApiClient, signals::Hangups};
 use clap::ValueEnum;
@@ -54,10 +60,10 @@ pub struct ServerSettings {
 /// Who may ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Auth {
-    /// Everybody.
+    /// Everyone.
     #[default]
     None,
-    /// Whom the API server allows to.
+    /// Users that the API server allows.
     Kubernetes,
 }
 
@@ -91,11 +97,11 @@ pub struct Server {
     listener: Arc<TcpListener>,
     probes: Option<Arc<TcpListener>>,
     allowed_hosts: Vec<String>,
-    /// How its certificate is doing, if it has one.
-    pub tls_health: Option<Arc<TlsHealth>>,
+    tls_health: Option<Arc<TlsHealth>>,
     tls: Option<(TlsAcceptor, Renewal)>,
     /// Makes TLS of the connections of agents, with the same certificate.
     pub agents_tls: Option<TlsAcceptor>,
+    http_metrics: Arc<HttpMetrics>,
 }
 
 // === impl Server ===
@@ -125,14 +131,24 @@ impl Server {
             }
         };
         let allowed_hosts = settings.allowed_hosts.clone();
-        let listener = Arc::new(listener);
-        Ok(Self { address, is_tls: tls.is_some(), listener, probes, allowed_hosts, tls_health, tls, agents_tls })
+        let (listener, http_metrics) = (Arc::new(listener), Arc::new(HttpMetrics::new(routes::paths())));
+        Ok(Self {
+            address,
+            is_tls: tls.is_some(),
+            listener,
+            probes,
+            allowed_hosts,
+            tls_health,
+            tls,
+            agents_tls,
+            http_metrics,
+        })
     }
 
     /// Serves while something else has to come first. It lives, and is not ready: `awaited` is all that it tells. What was
     /// asked meanwhile is answered before it returns.
     pub async fn serve_while<T>(&self, awaited: String, first: impl Future<Output = T>) -> T {
-        let state = Arc::new(ServerState::awaiting(awaited));
+        let routes = Routes::awaiting(&awaited);
         let acceptor = self.tls.as_ref().map(|(acceptor, _)| acceptor.clone());
         let (done, over) = oneshot::channel::<()>();
         let first = async {
@@ -144,7 +160,7 @@ impl Server {
             // It fails once the sender is gone, which is the only thing it does.
             let _ = over.await;
         };
-        let (value, ()) = tokio::join!(first, self.serve_ports(state, self.open_to_all(), acceptor, stop));
+        let (value, ()) = tokio::join!(first, self.serve_ports(routes, self.open_to_all(), acceptor, stop));
         value
     }
 
@@ -152,7 +168,7 @@ impl Server {
     /// it asks that one who may read. At each hangup it reads the certificate anew.
     pub async fn serve(
         mut self,
-        state: Arc<ServerState>,
+        sources: Sources,
         authority: Option<ApiClient>,
         shutdown: impl Future<Output = ()>,
         hangups: Hangups,
@@ -160,8 +176,9 @@ impl Server {
         let open_probes = self.probes.is_none();
         let access = match authority {
             None => self.open_to_all(),
-            Some(client) => Access::Guarded { authorizer: Box::new(Authorizer::new(client)), open_probes },
+            Some(client) => Access::Guarded { authorizer: Arc::new(Authorizer::new(client)), open_probes },
         };
+        let routes = Routes::measuring(&sources, self.tls_health.clone(), self.http_metrics.clone());
         let (acceptor, renewal) = self.tls.take().unzip();
         let renewal = async {
             match renewal {
@@ -170,7 +187,7 @@ impl Server {
             }
         };
         tokio::select! {
-            () = self.serve_ports(state, access, acceptor, shutdown) => {}
+            () = self.serve_ports(routes, access, acceptor, shutdown) => {}
             () = renewal => {}
         }
     }
@@ -181,17 +198,18 @@ impl Server {
 
     async fn serve_ports(
         &self,
-        state: Arc<ServerState>,
+        routes: Routes,
         access: Access,
         acceptor: Option<TlsAcceptor>,
         shutdown: impl Future<Output = ()>,
     ) {
-        let (limits, http_metrics) = (ConnectionLimits::default(), state.http_metrics.clone());
-        let admission = Admission::new(state.clone(), access);
-        let main = Port::new(self.listener.clone(), acceptor, admission, limits, http_metrics.clone());
-        let probes = self.probes.clone().map(|listener| {
-            Port::new(listener, None, Admission::new(state.clone(), Access::Probes), limits, http_metrics)
-        });
+        let (limits, http_metrics) = (ConnectionLimits::default(), &self.http_metrics);
+        let port = |listener: &Arc<TcpListener>, acceptor, access| {
+            let router = routes.clone().of_port(access, http_metrics.clone());
+            Port::new(listener.clone(), acceptor, router, limits, http_metrics.clone())
+        };
+        let main = port(&self.listener, acceptor, access);
+        let probes = self.probes.as_ref().map(|listener| port(listener, None, Access::Probes));
         let (ending, ended) = watch::channel(());
         let stopped = || {
             let mut ended = ended.clone();

@@ -1,4 +1,4 @@
-//! What the process is asked to do by signals: to end (SIGTERM, SIGINT), or to take its files anew (SIGHUP).
+//! Signals to the process: to end (SIGTERM, SIGINT), or to reopen its files (SIGHUP).
 
 use crate::logging::LogFormat;
 use std::{io, process, thread, time::Duration};
@@ -8,23 +8,23 @@ use tokio::{
     sync::watch,
 };
 
-/// How long the process may take to end in good order: with what it takes to say that it did not, less than two seconds.
+/// How long a clean shutdown may take. Together with the time to report a failed one, it is less than two seconds.
 const LIMIT: Duration = Duration::from_millis(1700);
 
-/// How long it may take to say so: standard error may be a pipe that is full.
+/// How long that report may take. Standard error may be a full pipe.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// What a shell says of a program that a signal ended: this and the number of the signal.
+/// Exit code of a program that was ended by a signal, as in a shell: this plus the number of the signal.
 const ENDED_BY: i32 = 128;
 
-/// What signals asked for so far.
+/// The signals received so far.
 #[derive(Clone, Debug)]
 pub struct OsSignals {
     stop: watch::Receiver<bool>,
     hangups: Hangups,
 }
 
-/// Tells of each SIGHUP.
+/// Notifies of each SIGHUP.
 #[derive(Clone, Debug)]
 pub struct Hangups(watch::Receiver<()>);
 
@@ -40,10 +40,11 @@ struct Watcher {
 // === impl OsSignals ===
 
 impl OsSignals {
-    /// Starts to wait for signals, on a thread that nothing else can block: it is what ends the process where the rest hangs.
+    /// Starts to wait for signals, on a separate thread that nothing else can block: this thread ends the process if the rest
+    /// hangs.
     ///
     /// # Errors
-    /// If the system has no threads left, or refuses to hand out signals.
+    /// If the system has no threads left, or does not allow signal handlers.
     pub fn start(format: LogFormat) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = watch::channel(false);
@@ -58,13 +59,13 @@ impl OsSignals {
         Ok(Self { stop: stopped, hangups: Hangups(hung_up) })
     }
 
-    /// Completes once the process has to end.
+    /// Completes when the process has to end.
     pub async fn stopped(&self) {
-        // It fails if the thread is gone, which ends the process itself.
+        // It fails only if the thread is gone, and that ends the process.
         let _ = self.stop.clone().wait_for(|stop| *stop).await;
     }
 
-    /// Tells of each SIGHUP from now on.
+    /// Notifies of each SIGHUP from now on.
     pub fn hangups(&self) -> Hangups {
         self.hangups.clone()
     }
@@ -73,9 +74,9 @@ impl OsSignals {
 // === impl Hangups ===
 
 impl Hangups {
-    /// None ever comes.
+    /// Never notifies.
     pub fn never() -> Self {
-        // Its sender is gone.
+        // The sender is dropped.
         Self(watch::channel(()).1)
     }
 
@@ -104,9 +105,9 @@ impl Watcher {
             _ = self.interrupt.recv() => ENDED_BY + SignalKind::interrupt().as_raw_value(),
             () = tokio::time::sleep(LIMIT) => {
                 let format = self.format;
-                // If it does not start, the process ends without a word.
+                // If the thread does not start, the process ends without this line.
                 let _ = thread::Builder::new().spawn(move || {
-                    format.say_fatal("ending by force: a file, a volume or a pipe takes or gives nothing any more");
+                    format.say_fatal("ending by force: a file, a volume or a pipe blocks");
                 });
                 tokio::time::sleep(LAST_WORDS).await;
                 1

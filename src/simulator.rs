@@ -1,7 +1,7 @@
 //! A simulated cluster in this process, for the demo, benches and tests of rare faults.
 //!
-//! It speaks the Kubernetes API's list and watch over loopback, so that the code which talks to a real cluster talks to
-//! this one unchanged. Everything is simulated: pods have no containers, and delays are drawn, not suffered.
+//! It serves the Kubernetes API's list and watch over loopback, so the code that talks to a real cluster works with it unchanged.
+//! Everything is simulated: pods have no containers, and delays are drawn at random.
 //!
 //! ```text
 //!   life ──┐ pods, services                 ┌── api ── list and watch over HTTP
@@ -41,28 +41,28 @@ use std::{
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
-/// How a simulated cluster is set up.
+/// The settings of a simulated cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct SimulatorSettings {
-    /// Decides all that is drawn: names, delays, what happens to which pod and when.
+    /// Seed of all random choices: names, delays, what happens to which pod and when.
     pub seed: u64,
-    /// Fills the cluster with Services whose pods come and go. None for a cluster that is empty and stays still.
+    /// Adds Services whose pods come and go. `None` gives an empty cluster in which nothing happens.
     pub life: Option<LifeSettings>,
     /// The EndpointSlice controller.
     pub controller: ControllerSettings,
-    /// Time from the end of a Service until the garbage collector takes each of its slices.
+    /// Time from the deletion of a Service until the garbage collector deletes each of its slices.
     pub garbage: Delay,
     /// Time between the bookmarks of a watch.
     pub bookmark_interval: Duration,
-    /// Shortest watch for a client that sets no `timeoutSeconds`; the longest is twice that.
+    /// Shortest duration of a watch, if the client sets no `timeoutSeconds`. The longest is twice that.
     pub min_watch: Duration,
-    /// Events kept of each resource. Who resumes from before them gets `410 Gone`.
+    /// Number of events that are kept for each resource. A watch that resumes from an older version gets `410 Gone`.
     pub history: usize,
-    /// Sends objects as long as real ones are, such as pods of 12.5 KB, instead of what is read of them alone.
+    /// Sends objects of realistic size, such as pods of 12.5 KB, instead of only the fields that are read.
     pub real_size: bool,
 }
 
-/// A running simulated cluster. It ends with [`shutdown`](Self::shutdown), or at once when dropped.
+/// A running simulated cluster. It ends with [`shutdown`](Self::shutdown), or when it is dropped.
 #[derive(Debug)]
 pub struct Simulator {
     address: SocketAddr,
@@ -83,11 +83,11 @@ impl Default for SimulatorSettings {
             life: None,
             controller: ControllerSettings::default(),
             garbage: Delay::COLLECTING,
-            // The API server's watch cache: a bookmark about once a minute.
+            // As in the API server's watch cache: a bookmark about once a minute.
             bookmark_interval: Duration::from_secs(60),
             // The API server's default for --min-request-timeout.
             min_watch: Duration::from_secs(1800),
-            // Minutes of life. The API server's watch cache holds 75 seconds, from 100 events to 100,000.
+            // Enough for several minutes. The API server's watch cache holds 75 seconds, and from 100 to 100,000 events.
             history: 1_000,
             real_size: false,
         }
@@ -99,17 +99,17 @@ impl Default for SimulatorSettings {
 impl Simulator {
     /// Starts a cluster on a free port of the loopback address.
     ///
-    /// The slices of what life has put into it are there before the first request is served.
+    /// If there is life in the cluster, the slices of its Services exist before the first request is served.
     ///
     /// # Errors
-    /// When no port can be bound.
+    /// If no port can be bound.
     pub async fn start(settings: SimulatorSettings) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let store = Store::new(settings.history);
         let life = settings.life.map(|life| Life::new(store.clone(), life, settings.seed));
-        // Another seed than life's: the same UIDs would come out for pods and slices.
+        // Not the seed of life, because pods and slices would get the same UIDs.
         let (controller, worker) = Controller::new(store.clone(), settings.controller, !settings.seed);
         let collector = GarbageCollector::new(store.clone(), settings.garbage, settings.seed);
         let sent = SentLog::default();
@@ -134,14 +134,14 @@ impl Simulator {
         Ok(Self { address, store, controller, phase, sent, stop, tasks })
     }
 
-    /// Where the API is, such as `http://127.0.0.1:40123/`.
+    /// The URL of the API, such as `http://127.0.0.1:40123/`.
     pub fn url(&self) -> Uri {
         let uri = Uri::builder().scheme("http").authority(self.address.to_string()).path_and_query("/").build();
-        // A socket address is an authority, and the rest is constant.
+        // A socket address is a valid authority, and the rest is constant.
         uri.expect("a URL of an address")
     }
 
-    /// The state, to read and to write.
+    /// The state, for reads and writes.
     pub fn store(&self) -> &Store {
         &self.store
     }
@@ -151,17 +151,17 @@ impl Simulator {
         &self.controller
     }
 
-    /// How life makes the controller work. Without life, always [`Phase::Healthy`].
+    /// The present phase of the controller. Without life it is always [`Phase::Healthy`].
     pub fn phase(&self) -> watch::Receiver<Phase> {
         self.phase.clone()
     }
 
-    /// Every event that a watch hands over from now on, with the time. Only the last caller hears.
+    /// Every event that a watch sends from now on, with its time. Only the last caller gets them.
     pub fn sent(&self) -> mpsc::Receiver<Sent> {
         self.sent.listen()
     }
 
-    /// Stops everything: watches end, then connections are closed. Takes a second at most.
+    /// Stops everything: ends the watches, then closes the connections. Takes at most a second.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}

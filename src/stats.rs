@@ -1,6 +1,7 @@
-//! What has been measured so far: per Service and kind of change, and for the cluster.
+//! All measurements so far: for each Service and kind of change, and for the cluster.
 //!
-//! One owner writes, without locks; whoever wants to read gets a [`Snapshot`] made between two writes.
+//! One owner writes, without locks. Readers get a [`Snapshot`], which is made between two writes. Current state, which is not counted,
+//! arrives as plain data: the [`Standing`]s of all scopes.
 
 mod bounds;
 mod counts;
@@ -30,9 +31,9 @@ pub use self::{
     windows::Window,
 };
 use crate::{
-    ledger::{Change, Outcome},
+    ledger::{Backlog, Change, Outcome},
     model::Stamp,
-    propagation::{PendingView, Report, ServiceName, Tracker},
+    propagation::{Report, ServiceName, Standing},
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -40,37 +41,37 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// How long the numbers of a Service stay after it is gone. Some scrapes, so that its last changes are not lost.
+/// How long the numbers of a Service stay after the Service is gone: a few scrapes, so that its last changes are not lost.
 pub const RETENTION: Duration = Duration::from_secs(15 * 60);
 
-/// Namespace and name under which Services beyond the limit are counted together. No object can have such a name.
+/// Namespace and name under which all Services beyond the limit are counted. No object can have this name.
 pub const OTHER: &str = "_other";
 
-/// How many Services are counted by themselves, and for how long.
+/// How many Services have their own numbers, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct SeriesLimits {
-    /// Services with numbers of their own; the others share those of [`OTHER`].
+    /// Number of Services with their own numbers. The others share the numbers of [`OTHER`].
     pub services: usize,
-    /// A Service without a change for this long loses its numbers until the next.
+    /// A Service without a change for this long loses its numbers until its next change.
     pub idle: Duration,
 }
 
-/// More Services change than are counted by themselves.
+/// More Services have changes than can have their own numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overflow {
-    /// How many are: [`SeriesLimits::services`].
+    /// The limit: [`SeriesLimits::services`].
     pub limit: usize,
-    /// The first that is not.
+    /// The first Service beyond the limit.
     pub first: Arc<ServiceName>,
 }
 
-/// Everything that is counted.
+/// All counts.
 #[derive(Debug)]
 pub struct Stats {
     bounds: Arc<Bounds>,
     limits: SeriesLimits,
     services: HashMap<Arc<ServiceName>, ServiceStats>,
-    /// Counted under [`OTHER`], and not forgotten before they are gone.
+    /// Services counted under [`OTHER`]. They stay there until they are gone.
     overflowed: HashSet<Arc<ServiceName>>,
     other: Arc<ServiceName>,
     /// Delays of all Services, by kind of change.
@@ -80,11 +81,11 @@ pub struct Stats {
     reordered: Delays,
 }
 
-/// One Service.
+/// The numbers of one Service.
 #[derive(Debug)]
 struct ServiceStats {
     changes: [Option<Box<ChangeStats>>; Change::ALL.len()],
-    /// When it was last seen to be measured.
+    /// When the Service was last measured.
     alive: Stamp,
     /// When something was last counted.
     counted: Stamp,
@@ -103,19 +104,19 @@ pub struct Snapshot {
     pub series: Vec<Series>,
     /// Measured Services, sorted, with their objectives.
     pub objectives: Vec<(Arc<ServiceName>, Duration)>,
-    /// What is out of sync of each measured Service; those without gauges of their own are together.
+    /// Out-of-sync endpoints of each measured Service. Services without their own gauges are combined.
     pub out_of_sync: OutOfSyncServices,
     /// Delays of all Services, by kind of change.
     pub cluster: [Buckets; Change::ALL.len()],
-    /// How much earlier slices came than the changes they show, where they did.
+    /// How much earlier than their changes slices arrived, for changes whose slice arrived first.
     pub reordered: Buckets,
-    /// Services that are counted under [`OTHER`].
+    /// Number of Services that are counted under [`OTHER`].
     pub overflowed: usize,
-    /// Annotations of Services that could not be understood.
+    /// Number of malformed annotations of Services.
     pub malformed_annotations: u64,
     /// How often the thread that reads the watches did not run.
     pub reader_stalls: u64,
-    /// For how long.
+    /// For how long it did not run.
     pub reader_stalled: Duration,
 }
 
@@ -128,19 +129,19 @@ pub struct Series {
     pub change: Change,
     /// Ended changes, by [`Outcome::index`].
     pub outcomes: [u64; Outcome::NAMES.len()],
-    /// When each outcome was counted first; the clock's origin where it was not.
+    /// When each outcome was first counted; the clock's origin if it never was.
     pub first: [Stamp; Outcome::NAMES.len()],
-    /// When counting began.
+    /// When counting started.
     pub created: Stamp,
     /// Changes that met or missed their objective.
     pub judged: u64,
     /// Those that missed it.
     pub missed: u64,
-    /// Delays, where any is known.
+    /// Delays, if there are any.
     pub delays: Option<Buckets>,
     /// Pending changes.
     pub pending: u64,
-    /// When the oldest of them started.
+    /// Start of the oldest pending change.
     pub oldest: Option<Stamp>,
 }
 
@@ -151,13 +152,13 @@ pub struct Summary {
     pub changes: u64,
     /// Median delay.
     pub p50: Option<Duration>,
-    /// Delay that one in a hundred exceeds.
+    /// The delay that one change in a hundred exceeds.
     pub p99: Option<Duration>,
     /// Longest delay.
     pub max: Option<Duration>,
     /// Pending changes.
     pub pending: u64,
-    /// Age of the oldest.
+    /// Age of the oldest pending change.
     pub oldest: Option<Duration>,
 }
 
@@ -166,14 +167,14 @@ pub struct Summary {
 pub struct Overview {
     /// The whole cluster.
     pub cluster: Summary,
-    /// Each Service that is measured or was lately.
+    /// Each Service that is measured now or was recently.
     pub services: BTreeMap<Arc<ServiceName>, Summary>,
 }
 
 // === impl Stats ===
 
 impl Stats {
-    /// Nothing counted yet; counting begins at `created`.
+    /// Empty counts. Counting starts at `created`.
     pub fn new(bounds: Bounds, limits: SeriesLimits, created: Stamp) -> Self {
         let bounds = Arc::new(bounds);
         let delays = || Delays::new(bounds.clone(), Precision::Cluster, created);
@@ -189,7 +190,7 @@ impl Stats {
         }
     }
 
-    /// Counts what the tracker reports. Says so when that makes a Service the first that is counted under [`OTHER`].
+    /// Counts a report of the tracker. Tells the caller if a Service is the first one that is counted under [`OTHER`].
     pub fn record(&mut self, report: &Report, now: Stamp) -> Option<Overflow> {
         let had_room = self.overflowed.is_empty();
         self.count(report, now);
@@ -210,13 +211,13 @@ impl Stats {
             }
             Report::Ended(ended) => {
                 let bounds = self.bounds.clone();
-                let name = self.counted_as(&ended.service);
+                let name = self.counted_as(&ended.key.service);
                 let stats = change_of(&mut self.services, name, ended.change, now);
                 stats.count(ended.outcome, now);
                 let Some(delay) = ended.outcome.delay() else { return };
                 let expired = matches!(ended.outcome, Outcome::Expired { .. });
                 let of_service = stats.delays.get_or_insert_with(|| Delays::new(bounds, Precision::Service, now));
-                if let Some(pod) = &ended.pod {
+                if let Some(pod) = &ended.key.pod {
                     of_service.exemplify(pod, delay, ended.at);
                 }
                 for delays in [of_service, &mut self.cluster[ended.change.index()]] {
@@ -238,20 +239,19 @@ impl Stats {
         self.other.clone()
     }
 
-    /// Whether a Service has numbers of its own, or would have from its first change on.
+    /// Whether a Service has its own numbers, or would get them with its first change.
     fn has_own(&self, service: &Arc<ServiceName>) -> bool {
         self.services.contains_key(service)
             || (self.services.len() < self.limits.services && !self.overflowed.contains(service))
     }
 
-    /// The name under which what a Service has now is shown.
+    /// The name under which the present state of a Service is shown.
     fn shown_as(&self, service: &Arc<ServiceName>) -> Arc<ServiceName> {
         if self.has_own(service) { service.clone() } else { self.other.clone() }
     }
 
-    /// Forgets Services that no tracker has measured for [`RETENTION`], and numbers that have not changed for long.
-    pub fn sweep(&mut self, trackers: &[Tracker], now: Stamp) {
-        let measured = |name: &ServiceName| trackers.iter().any(|tracker| tracker.measures(name));
+    /// Forgets Services that have not been `measured` for [`RETENTION`], and numbers that have not changed for long.
+    pub fn sweep(&mut self, measured: impl Fn(&ServiceName) -> bool, now: Stamp) {
         self.overflowed.retain(|name| measured(name));
         let (other, shares) = (self.other.clone(), !self.overflowed.is_empty());
         self.services.retain(|name, stats| {
@@ -273,7 +273,7 @@ impl Stats {
     }
 
     /// All numbers as they are now.
-    pub fn snapshot(&self, trackers: &[Tracker], now: Stamp, wall: SystemTime) -> Snapshot {
+    pub fn snapshot(&self, scopes: &[Standing], now: Stamp, wall: SystemTime) -> Snapshot {
         let mut series: BTreeMap<(Arc<ServiceName>, Change), Series> = BTreeMap::new();
         for (service, stats) in &self.services {
             for change in Change::ALL {
@@ -285,17 +285,17 @@ impl Stats {
                 series.insert((service.clone(), change), row);
             }
         }
-        for PendingView { service, change, count, oldest } in trackers.iter().flat_map(Tracker::pending) {
-            let service = self.shown_as(&service);
-            let key = (service.clone(), change);
-            let row = series.entry(key).or_insert_with(|| Series::new(service, change));
+        for (service, change, Backlog { count, oldest }) in scopes.iter().flat_map(|scope| &scope.pending) {
+            let service = self.shown_as(service);
+            let key = (service.clone(), *change);
+            let row = series.entry(key).or_insert_with(|| Series::new(service, *change));
             row.pending += count;
-            row.oldest = Some(row.oldest.map_or(oldest, |other| other.min(oldest)));
+            row.oldest = Some(row.oldest.map_or(*oldest, |other| other.min(*oldest)));
         }
-        let objectives = self.named(trackers);
+        let objectives = self.named(scopes);
         let is_named = |name: &Arc<ServiceName>| objectives.binary_search_by(|(named, _)| named.cmp(name)).is_ok();
         let out_of_sync =
-            Self::out_of_sync(trackers, |name| if is_named(name) { name.clone() } else { self.other.clone() });
+            Self::out_of_sync(scopes, |name| if is_named(name) { name.clone() } else { self.other.clone() });
         Snapshot {
             at: now,
             wall,
@@ -313,9 +313,9 @@ impl Stats {
     }
 
     /// A summary of all Services, as they are now.
-    pub fn overview(&self, trackers: &[Tracker], now: Stamp) -> Overview {
+    pub fn overview(&self, scopes: &[Standing], now: Stamp) -> Overview {
         let mut overview = Overview::default();
-        for (name, _) in trackers.iter().flat_map(Tracker::measured_services) {
+        for (name, _) in scopes.iter().flat_map(|scope| &scope.measured) {
             overview.services.entry(name.clone()).or_default();
         }
         for (name, stats) in &self.services {
@@ -327,10 +327,10 @@ impl Stats {
         }
         let mut cluster = Summary::of(self.cluster.iter(), now);
         cluster.changes = overview.services.values().map(|summary| summary.changes).sum();
-        for pending in trackers.iter().flat_map(Tracker::pending) {
-            let age = now.since(pending.oldest);
-            for summary in [overview.services.entry(pending.service.clone()).or_default(), &mut cluster] {
-                summary.pending += pending.count;
+        for (service, _, backlog) in scopes.iter().flat_map(|scope| &scope.pending) {
+            let age = now.since(backlog.oldest);
+            for summary in [overview.services.entry(service.clone()).or_default(), &mut cluster] {
+                summary.pending += backlog.count;
                 summary.oldest = summary.oldest.max(Some(age));
             }
         }
@@ -339,7 +339,7 @@ impl Stats {
     }
 }
 
-/// The numbers of one kind of change of one Service, made now if there are none.
+/// The numbers of one kind of change of one Service, created if there are none.
 fn change_of(
     services: &mut HashMap<Arc<ServiceName>, ServiceStats>,
     name: Arc<ServiceName>,

@@ -4,22 +4,17 @@
 //! the cores, and a delay's error has its share of all of them: the truth counts from answer to answer, the daemon from
 //! watch event to watch event.
 
-mod controlplane;
-mod daemon;
-mod scene;
-mod truth;
-
 use anyhow::{Result, ensure};
-use controlplane::objects::{Objects, PodHandle};
-use controlplane::plane::{ControlPlane, Options};
-use controlplane::progress::say;
 use futures::{StreamExt, TryStreamExt, stream};
-use scene::Scene;
-use scene::agreement::Pair;
 use serde_json::json;
 use std::time::Duration;
+use testkit::controlplane::objects::{Objects, PodHandle};
+use testkit::controlplane::plane::{ControlPlane, Options};
+use testkit::progress::say;
+use testkit::scene::Scene;
+use testkit::scene::agreement::Pair;
+use testkit::truth::{Change, Outcome};
 use tokio::time::Instant;
-use truth::{Change, Outcome};
 
 const SERVICES: usize = 12;
 

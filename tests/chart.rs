@@ -1,12 +1,5 @@
 //! The chart and the manifests, held by Helm, by schemas and by a real API server.
 
-mod controlplane;
-mod daemon;
-mod helm;
-mod prometheus;
-mod pypi;
-mod truth;
-
 /// The tests by who holds them.
 mod chart {
     mod install;

@@ -1,11 +1,5 @@
 //! The dashboards, held by rules of their own and by a real Prometheus that scraped the daemon.
 
-mod controlplane;
-mod daemon;
-mod prometheus;
-mod scene;
-mod truth;
-
 /// The tests by what they need.
 mod dashboards {
     mod grafana;

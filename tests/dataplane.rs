@@ -1,8 +1,6 @@
 //! The agent on a node, against a real kube-proxy that writes into a real kernel: each node is a network namespace. The truth is what
 //! a client sees that connects to a clusterIP all the time.
 
-mod controlplane;
-
 /// The tests by topic, and what a node is made of.
 mod dataplane {
     mod accuracy;
@@ -16,8 +14,8 @@ mod dataplane {
     mod rights;
     mod story;
 
-    use crate::controlplane::plane::{ControlPlane, Options};
     use anyhow::Result;
+    use testkit::controlplane::plane::{ControlPlane, Options};
     use tokio::sync::OnceCell;
 
     /// The control plane that the tests share, each with Services of its own. The first that needs it starts it.

@@ -1,10 +1,5 @@
 //! End-to-end tests: the daemon as a process against a real control plane, held against the truth of its audit log.
 
-mod controlplane;
-mod daemon;
-mod scene;
-mod truth;
-
 /// The tests by topic.
 mod e2e {
     mod access;
@@ -17,8 +12,8 @@ mod e2e {
     mod states;
     mod truth;
 
-    use crate::controlplane::plane::{ControlPlane, Options};
     use anyhow::Result;
+    use testkit::controlplane::plane::{ControlPlane, Options};
     use tokio::sync::OnceCell;
 
     /// The control plane that the tests share, each in a namespace of its own. The first that needs it starts it.

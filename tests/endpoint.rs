@@ -1,9 +1,5 @@
 //! The edges of the daemon: TLS, who may read, clients that mean no good, outputs that break, and how it ends.
 
-mod controlplane;
-mod daemon;
-mod truth;
-
 /// The tests by topic.
 mod endpoint {
     mod abuse;

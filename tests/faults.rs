@@ -1,11 +1,6 @@
 //! Fault tests: what breaks, and that no number is wrong for it. Each test has a control plane of its own, since most of
 //! them break it.
 
-mod controlplane;
-mod daemon;
-mod scene;
-mod truth;
-
 /// The tests by what breaks, and what they break it with.
 mod faults {
     mod access;
@@ -33,9 +28,9 @@ mod faults {
     mod teardown;
     mod throttled;
 
-    use crate::controlplane::plane::{ControlPlane, Options};
     use anyhow::Result;
     use serde_json::{Value, json};
+    use testkit::controlplane::plane::{ControlPlane, Options};
     use tokio::sync::{Semaphore, SemaphorePermit};
 
     /// Control planes at the same time. Each takes half a gigabyte and most of a core while it starts.

@@ -1,9 +1,5 @@
 //! What is generated and committed is what its sources render. With `ENDPOINTLAG_WRITE_GENERATED=1` it is written anew.
 
-mod controlplane;
-mod helm;
-mod jsonnet;
-
 /// The tests by what is generated.
 mod generated {
     mod chart;

@@ -1,13 +1,6 @@
 //! HDR histograms of the daemon, read back by HdrHistogram's Go library and held against the exact delays of `--samples`.
 
-mod controlplane;
-mod demo;
-
 use anyhow::{Context, Result, ensure};
-use controlplane::gobuild::{Module, Program, version};
-use controlplane::http;
-use controlplane::workspace::Workspace;
-use demo::Demo;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -16,6 +9,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use testkit::demo::Demo;
+use testkit::gobuild::{Module, Program, version};
+use testkit::http;
+use testkit::workspace::Workspace;
 
 const GO_MOD: &str = include_str!("hdr/go.mod");
 const SOURCE: &str = include_str!("hdr/main.go");

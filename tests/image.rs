@@ -1,9 +1,5 @@
 //! The static binary that the image holds.
 
-mod controlplane;
-mod demo;
-mod pypi;
-
 /// The tests by what they look at.
 mod image {
     mod build;

@@ -1,35 +1,32 @@
 //! The page for people in a real browser: what it shows is what the API says, and it asks nobody else. The pictures that are
 //! taken on the way stay in `target/tmp/page`.
 
-mod controlplane;
-mod demo;
-
 /// Where the browser comes from.
 #[path = "page/tools.rs"]
 mod tools;
 
 use anyhow::{Context, Result, ensure};
-use controlplane::progress::say;
-use controlplane::workspace::Workspace;
-use demo::Demo;
 use endpointlag::cluster::clock::Clock;
 use endpointlag::cluster::heartbeat::Heartbeat;
 use endpointlag::cluster::queue::EventSender;
 use endpointlag::exposition::metrics::Histograms;
 use endpointlag::model::Stamp;
 use endpointlag::pipeline::{Pipeline, PipelineHandle};
-use endpointlag::server::{Auth, Server, ServerSettings, ServerState};
+use endpointlag::server::{Auth, Server, ServerSettings, Sources};
 use endpointlag::signals::Hangups;
 use endpointlag::stats::{Bounds, SeriesLimits, Stats};
 use endpointlag::{
-    ledger::{Change, Outcome},
-    propagation::{Ended, Report, ServiceName},
+    ledger::{Cause, Change, Hop, Outcome},
+    propagation::{Ended, Report, ServiceName, Subject},
 };
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
+use testkit::demo::Demo;
+use testkit::progress::say;
+use testkit::workspace::Workspace;
 use tokio::process::Command;
 use tools::Tools;
 
@@ -63,9 +60,16 @@ async fn ten_thousand_services_are_searched_sorted_and_paged() -> Result<()> {
     };
     let server = Server::bind(&settings).await?;
     let address = server.address.to_string();
-    let subject = "10,000 synthetic Services".to_owned();
-    let state = ServerState::new(handle, Vec::new(), Arc::default(), Arc::default(), Histograms::Both, subject);
-    tokio::spawn(server.serve(Arc::new(state), None, std::future::pending(), Hangups::never()));
+    let sources = Sources {
+        pipeline: handle,
+        watches: Vec::new(),
+        samples: Arc::default(),
+        hdr_log_errors: Arc::default(),
+        histograms: Histograms::Both,
+        agents: None,
+        subject: "10,000 synthetic Services".to_owned(),
+    };
+    tokio::spawn(server.serve(sources, None, std::future::pending(), Hangups::never()));
     drive(&tools, "many.mjs", &address).await
 }
 
@@ -78,7 +82,9 @@ fn synthetic() -> Result<Stats> {
         let service = Arc::new(ServiceName { namespace: namespace.into(), name: name.into() });
         let outcome = Outcome::Propagated { delay: Duration::from_millis(millis), reordered: None };
         let at = Stamp::default();
-        stats.record(&Report::Ended(Ended { service, pod: None, change, outcome, at }), at);
+        let key = Subject { service, pod: None };
+        let ended = Ended { hop: Hop::Slice, key, change, cause: Cause::Pod, began: at, outcome, at, by: None };
+        stats.record(&Report::Ended(ended), at);
     };
     for number in 0..10_000u64 {
         for part in 1..=10 {

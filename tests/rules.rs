@@ -1,12 +1,5 @@
 //! The shipped rules and alerts, held by promtool and by a real Prometheus beside a real control plane.
 
-mod controlplane;
-mod daemon;
-mod jsonnet;
-mod prometheus;
-mod scene;
-mod truth;
-
 /// The tests by who judges the rules.
 mod rules {
     mod promtool;

@@ -1,22 +1,16 @@
 //! What a real Prometheus makes of what the daemon shows: the same counts in classic and native histograms, and the quantiles
 //! that the samples have.
 
-mod controlplane;
-mod daemon;
-mod prometheus;
-mod scene;
-mod truth;
-
 use anyhow::{Context, Result, ensure};
-use controlplane::http;
-use controlplane::objects::Objects;
-use controlplane::plane::{ControlPlane, Options};
-use daemon::samples::Sample;
-use prometheus::{Prometheus, promtool};
-use scene::Scene;
 use serde_json::json;
 use std::io::Write;
-use truth::Change;
+use testkit::controlplane::objects::Objects;
+use testkit::controlplane::plane::{ControlPlane, Options};
+use testkit::daemon::samples::Sample;
+use testkit::http;
+use testkit::prometheus::{Prometheus, promtool};
+use testkit::scene::Scene;
+use testkit::truth::Change;
 
 const NAMESPACE: &str = "scrape";
 const SERVICE: &str = "web";

@@ -47,7 +47,7 @@ function(config) {
       current: {},
     },
 
-    // Where no series has the label, `.*` matches all the same.
+    // If no series has the label, `.*` still matches.
     cluster: variable(
       'cluster', 'Cluster', 'label_values(%s, %s)' % [within([]), config.clusterLabel], several('.*')
     ),
@@ -62,8 +62,8 @@ function(config) {
     namespace: variable('namespace', 'Namespace', 'label_values(%s, namespace)' % ofServices([])),
     service: variable('service', 'Service', 'label_values(%s, service)' % ofServices(['namespace=~"$namespace"'])),
 
-    // Classic or native, of what there is: its value completes the name of the metric. Prometheus drops the classic series
-    // once it scrapes native ones, unless it is told to keep both.
+    // Classic or native, if such series exist. The value completes the name of the metric. Prometheus drops the classic series
+    // when it scrapes native ones, unless it is configured to keep both.
     histogram: variable(
       'histogram',
       'Histograms',
@@ -83,7 +83,7 @@ function(config) {
     ),
   },
 
-  // Links to the other dashboards, which keep the time and what variables they share.
+  // Links to the other dashboards. They keep the time range and the shared variables.
   local links(except) = [
     {
       type: 'link',
@@ -102,7 +102,7 @@ function(config) {
   ] + (if config.runbookURLPrefix == '' then [] else [{
          type: 'link',
          title: 'Runbook',
-         tooltip: 'What to do when the controller stands still; it leads to the others',
+         tooltip: 'What to do if the controller has stopped. It links to the other runbooks',
          url: config.runbookURLPrefix + 'EndpointLagControllerStalled' + config.runbookURLSuffix,
          icon: 'doc',
          includeVars: false,
@@ -112,7 +112,7 @@ function(config) {
          tags: [],
        }]),
 
-  // Alerts that fired, as marks on the time.
+  // Alerts that fired, as annotations on the time axis.
   local alerts = {
     name: 'Alerts',
     datasource: panel.datasource,
@@ -127,11 +127,11 @@ function(config) {
     useValueForTime: false,
   },
 
-  // The alerts that fire, with the runbook of each. Those that only inform are left out, as they are of the marks on the time. What
-  // is in the first group stands before the next, within its severity: twenty each.
+  // The firing alerts, each with its runbook. Alerts of severity info are left out here, and on the time axis too. Within a
+  // severity, the first group comes before the second, with at most twenty alerts each.
   alerts(alertname, groups, what)::
     local labels = [config.clusterLabel, 'severity', 'alertname', 'namespace', 'service', 'instance'];
-    // An alert about a whole cluster names no Service, and one about Services no daemon.
+    // An alert about a whole cluster has no Service, and an alert about a Service has no daemon.
     local maybe = { noValue: '–' };
     local firing(matchers) =
       local selector = 'alertname=~"%s", severity!="info", %s' % [alertname, std.join(', ', [inCluster] + matchers)];
@@ -140,9 +140,9 @@ function(config) {
     panel.table(
       'Firing alerts',
       |||
-        Alerts that fire now, %s, critical ones first, and of those that are about Services the twenty that have been active for longest. Prometheus must evaluate the rules of deploy/prometheus, or the chart's PrometheusRule; without them nothing ever stands here.
+        Alerts that fire now, %s. Critical alerts come first. Of the alerts about Services, only the twenty that have been active longest are listed. Prometheus must evaluate the rules of deploy/prometheus, or the chart's PrometheusRule. Without these rules this table is always empty.
 
-        When one is there: its runbook says what it means, what to look at and what to change.
+        When there is an alert: its runbook says what it means, what to check and what to change.
       ||| % what,
       [{
         expr: 'label_replace(%s, "runbook", "%s$1%s", "alertname", "(.+)")' % [
@@ -190,7 +190,7 @@ function(config) {
       },
     ),
 
-  // The address of a Service's own dashboard, from a row or a series that names it.
+  // The URL of a Service's dashboard, from a row or a series that names the Service.
   serviceURL(namespace, service)::
     '/d/%s?${datasource:queryparam}&${cluster:queryparam}&${job:queryparam}&${histogram:queryparam}' %
     config.dashboardUIDs.service +
@@ -199,14 +199,14 @@ function(config) {
   // A headline over the rows that follow.
   section(title):: { section: title },
 
-  // Panels side by side, as wide as `widths` says or else equally wide.
+  // Panels side by side, with the given `widths`, or with equal widths.
   row(height, panels, widths=null):: {
     height: height,
     panels: panels,
     widths: if widths != null then widths else [std.floor(24 / std.length(panels)) for _ in panels],
   },
 
-  // Numbers the panels and gives each its place, from left to right and from top to bottom.
+  // Numbers the panels and computes their positions, from left to right and from top to bottom.
   local place(rows) = std.foldl(
     function(done, row)
       if std.objectHas(row, 'section') then done {

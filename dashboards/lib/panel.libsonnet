@@ -1,7 +1,7 @@
-// Panels: what all have in common, and what of Grafana's many options is used here.
+// Panels: their common parts, and the Grafana options that are used here.
 local datasource = { type: 'prometheus', uid: '${datasource}' };
 
-// A colour for each kind of change, each outcome and each resource, the same everywhere, by the legend of what shows them.
+// A fixed colour for each kind of change, each outcome and each resource, by the legend of the series.
 local colours = {
   '{{change}}': { ready: 'green', unready: 'orange', terminating: 'purple', removed: 'red', service: 'blue' },
   '{{outcome}}': {
@@ -32,7 +32,7 @@ local base(type, title, description, unit, targets) = {
 {
   datasource:: datasource,
 
-  // Thresholds: the first colour holds from the beginning, each of the others from its value on.
+  // Thresholds: the first colour applies below all values, each other colour from its value on.
   thresholds(first, steps=[]):: {
     mode: 'absolute',
     steps: [step(first)] + [step(entry[0], entry[1]) for entry in steps],
@@ -45,12 +45,12 @@ local base(type, title, description, unit, targets) = {
   },
   byName(name, properties):: $.override({ id: 'byName', options: name }, properties),
 
-  // Units. What comes a second, by its name; seconds on an axis, which Grafana would write as 1.67 mins; and on one of decades.
+  // Units: things per second; seconds on a linear axis, where Grafana would otherwise write 1.67 mins; seconds on a logarithmic axis.
   perSecond(what):: 'suffix:%s/s' % what,
   seconds:: 'suffix:s',
   decades:: 'si:s',
 
-  // A number with its recent course, or several of them.
+  // A number with its recent values as a small graph, or several such numbers.
   stat(title, description, unit, target, thresholds, extra={})::
     local targets = if std.isArray(target) then target else [target];
     base('stat', title, description, unit, targets) + {
@@ -65,7 +65,7 @@ local base(type, title, description, unit, targets) = {
       },
     } + extra,
 
-  // Each number stands beside its name.
+  // Shows each number with its name.
   named:: { options+: { textMode: 'value_and_name', graphMode: 'none', orientation: 'vertical' } },
 
   // Lines over time.
@@ -112,22 +112,22 @@ local base(type, title, description, unit, targets) = {
   },
   // Counts: no fractions on the axis.
   whole:: { fieldConfig+: { defaults+: { decimals: 0 } } },
-  // Values that hold until the next: no slope between them.
+  // Values that hold until the next one: drawn as steps.
   steps:: { fieldConfig+: { defaults+: { custom+: { lineInterpolation: 'stepAfter' } } } },
-  // Orders of magnitude on the axis, where values range from milliseconds to minutes.
+  // A logarithmic axis, for values from milliseconds to minutes.
   logarithmic:: {
     fieldConfig+: { defaults+: { min:: null, custom+: {
       scaleDistribution: { type: 'log', log: 10 },
       axisGridShow: false,
     } } },
   },
-  // The axis reaches at least this far, so that nothing does not look like something.
+  // The axis reaches at least this value, so that noise near zero does not look large.
   upTo(value):: { fieldConfig+: { defaults+: { custom+: { axisSoftMax: value } } } },
   // A line at each threshold.
   limits(thresholds):: {
     fieldConfig+: { defaults+: { thresholds: thresholds, custom+: { thresholdsStyle: { mode: 'dashed' } } } },
   },
-  // The series of this name is a limit, and drawn as one.
+  // Draws the series of this name as a limit.
   limitSeries(name):: {
     fieldConfig+: { overrides+: [$.byName(name, {
       color: { mode: 'fixed', fixedColor: 'dark-red' },
@@ -199,7 +199,7 @@ local base(type, title, description, unit, targets) = {
       ],
     } + extra,
 
-  // A cell whose background tells its threshold.
+  // A cell with the colour of its threshold.
   cell(unit, first, steps):: {
     unit: unit,
     thresholds: $.thresholds(first, steps),

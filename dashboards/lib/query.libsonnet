@@ -1,12 +1,12 @@
 // Queries that are right for one daemon, for replicas and for shards.
 //
-// Counters and gauges of a Service are the greatest of all daemons, since replicas see the same and of several shards one sees
-// it; only then Services are added up. Histograms are added up at once: quantiles and shares do not change when each
-// delay is there twice.
+// For counters and gauges of a Service, queries take the maximum over all daemons, because replicas see the same, and of several
+// shards only one sees the Service. Services are summed after that. Histograms are summed directly: quantiles and shares do not
+// change if each delay is counted twice.
 function(config) {
   local query = self,
 
-  // Labels that make a Service one of its kind.
+  // Labels that identify a Service.
   serviceLabels:: [config.clusterLabel, 'namespace', 'service'],
 
   // Matchers of every series of the daemon.
@@ -23,7 +23,7 @@ function(config) {
   // A series of a Service.
   of(metric, matchers=''):: '%s{%s%s}' % [metric, query.service, matchers],
 
-  // A gauge or a rate by Service, change and whatever else, once for all daemons.
+  // A gauge or a rate by Service, change and other labels, as the maximum over all daemons.
   each(expression, labels=['change'])::
     'max %s (%s)' % [query.by(query.serviceLabels + labels), expression],
 
@@ -38,8 +38,8 @@ function(config) {
       query.each(expression, of),
     ],
 
-  // A quantile of a histogram, and nothing where there were no changes, instead of NaN. The variable `histogram` completes the
-  // name: with "seconds_bucket" it is the classic histogram, with "seconds" the native one, which has no label le to keep.
+  // A quantile of a histogram. Without changes the result is empty instead of NaN. The variable `histogram` completes the
+  // name: "seconds_bucket" selects the classic histogram, "seconds" the native one, which has no label le.
   quantile(q, labels=[], window='$__rate_interval', matchers='')::
     'histogram_quantile(%s, sum %s (%s(%s[%s]))) >= 0' % [
       q,
@@ -49,11 +49,11 @@ function(config) {
       window,
     ],
 
-  // Zero as long as there is a daemon, to stand where nothing is counted. Without a daemon nothing stands there.
+  // Zero if there is a daemon, for panels in which nothing is counted. Without a daemon the result is empty.
   zero:: '0 * max(%s)' % query.own('endpointlag_build_info'),
   orZero(expression):: '%s or %s' % [expression, query.zero],
 
-  // Share of the changes that missed their objective. Empty where there were no changes.
+  // Share of the changes that missed their objective. Empty if there were no changes.
   missedShare(increase)::
     '%s / (%s > 0)' % [
       query.sum(increase('endpointlag_slo_missed_total')),
@@ -68,7 +68,7 @@ function(config) {
     instant: false,
   } + extra,
 
-  // A target with the values of this moment.
+  // A target with the present values.
   now(expr, legend=''):: {
     expr: expr,
     legendFormat: legend,
@@ -76,6 +76,6 @@ function(config) {
     instant: true,
   },
 
-  // A target with the values of this moment as columns.
+  // A target with the present values as columns.
   table(expr):: query.now(expr) + { format: 'table' },
 }

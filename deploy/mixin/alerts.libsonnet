@@ -1,4 +1,4 @@
-// Alerts. Each has its runbook in deploy/runbooks, by its name.
+// Alerts. The runbook of each has the same name, in deploy/runbooks.
 local duration = import 'duration.libsonnet';
 
 {
@@ -9,11 +9,11 @@ local duration = import 'duration.libsonnet';
   local metric(name, matchers='') =
     '%s{%s}' % [name, std.join(', ', [config.selector] + (if matchers == '' then [] else [matchers]))],
 
-  // How much of some time the watches of a resource lost, by a counter to which each of them adds: one for each namespace.
+  // Share of the time that the watches of a resource lost. All watches of the resource, one for each namespace, add to one counter.
   local shareOf(name, over) =
     'rate(%s[%s]) / clamp_min(sum without (protocol) (%s), 1)' % [metric(name), over, metric('endpointlag_watch_protocol')],
 
-  // Where it is, for texts. No installation needs a cluster label.
+  // The cluster, for texts. It is optional: an installation may have no cluster label.
   local inCluster = '{{ with $labels.%s }} in cluster {{ . }}{{ end }}' % cluster,
   local theService = 'Service {{ $labels.namespace }}/{{ $labels.service }}' + inCluster,
 
@@ -39,7 +39,7 @@ local duration = import 'duration.libsonnet';
     },
   },
 
-  // Both windows burn, and enough was missed to be more than an accident.
+  // Both windows burn too fast, and there were enough misses to exclude chance.
   local burns(level, rate, minimum) =
     |||
       (
@@ -63,9 +63,9 @@ local duration = import 'duration.libsonnet';
       labels: { long: rate.long, short: rate.short },
       summary: '%s miss their objective too often.' % whose,
       description: |||
-        {{ $value | humanizePercentage }} of the changes of %(what)s in the last %(long)s, and too many in the last %(short)s, were
-        not in its EndpointSlices within their objective. %(budget)g %% may be over %(days)d days; at %(factor)g times that rate
-        the budget lasts %(lasts).3g days.
+        {{ $value | humanizePercentage }} of the changes of %(what)s in the last %(long)s, and too many in the last %(short)s,
+        missed their objective. The target allows %(budget)g %% over %(days)d days. At %(factor)g times that rate the error budget
+        lasts %(lasts).3g days.
       ||| % rate {
         what: what,
         budget: (1 - config.sloTarget) * 100,
@@ -76,7 +76,7 @@ local duration = import 'duration.libsonnet';
     for rate in config.burnRates
   ],
 
-  // The greatest that the daemons say which can see: of several replicas one may be blind, of several shards some.
+  // The maximum over the daemons that can see. Of several replicas or shards, some may be blind.
   local seen(name, labels=names.serviceLabels) =
     |||
       max by (%(labels)s) (
@@ -99,7 +99,7 @@ local duration = import 'duration.libsonnet';
   local outOfSync = seen('endpointlag_oldest_out_of_sync_seconds'),
   local misrouted = seen('endpointlag_oldest_out_of_sync_traffic_seconds'),
 
-  // So many times the objective of a Service, between two bounds in seconds.
+  // A multiple of the objective of a Service, limited by two bounds in seconds.
   local objectives(factor, least, most) =
     |||
       clamp(
@@ -144,10 +144,10 @@ local duration = import 'duration.libsonnet';
       local bound = objectives(level.factor, 0, duration.seconds(level.most)),
       expr: '%s> %sand on (%s)\n%s> %s' % [pending, bound, by(names.serviceLabels), misrouted, bound],
       'for': level['for'],
-      summary: 'A change has not come into the EndpointSlices of a Service for long.',
+      summary: 'A change of a Service has not reached its EndpointSlices for a long time.',
       description: |||
-        The oldest pending change of %s is {{ $value | humanizeDuration }} old. Until it is reflected a pod that is ready gets no
-        traffic, or one that is gone gets some.
+        The oldest pending change of %s is {{ $value | humanizeDuration }} old. Until it is reflected, a ready pod gets no traffic,
+        or a pod that is gone still gets some.
       ||| % theService,
     })
     for level in config.pendingOld
@@ -157,10 +157,10 @@ local duration = import 'duration.libsonnet';
     alert('EndpointLagOutOfSync', 'critical', 'service', {
       expr: tooLong,
       'for': config.outOfSync['for'],
-      summary: 'Traffic of a Service goes wrong: its EndpointSlices are out of sync.',
+      summary: 'Traffic of a Service is affected: its EndpointSlices are out of sync.',
       description: |||
-        For {{ $value | humanizeDuration }} the EndpointSlices of %s have led connections to a pod that should get none, or kept them
-        from one that should, whatever became of the change. They are wrong until they are written anew.
+        The EndpointSlices of %s have been out of sync for {{ $value | humanizeDuration }}: a pod gets connections that it should not
+        get, or does not get those that it should. They stay wrong until they are written again, even if the change has expired.
       ||| % theService,
     }),
     alert('EndpointLagOutOfSync', 'info', 'service', {
@@ -171,10 +171,9 @@ local duration = import 'duration.libsonnet';
         names.indented(tooLong),
       ],
       'for': config.outOfSync['for'],
-      summary: 'The EndpointSlices of a Service are out of sync, and no traffic goes wrong by it.',
+      summary: 'The EndpointSlices of a Service are out of sync, but no traffic is affected.',
       description: |||
-        For {{ $value | humanizeDuration }} the EndpointSlices of %s have listed a pod otherwise than it is. No connection goes wrong
-        by it now.
+        The EndpointSlices of %s have listed a pod wrongly for {{ $value | humanizeDuration }}. No traffic is affected now.
       ||| % theService,
     }),
   ],
@@ -201,11 +200,11 @@ local duration = import 'duration.libsonnet';
         outcomes: names.outcomes,
       },
       'for': config.stalled['for'],
-      summary: 'No change comes into any EndpointSlice.',
+      summary: 'No change reaches any EndpointSlice.',
       description: |||
-        Pods and Services%s change, and for %s no EndpointSlice has shown any of it. {{ if gt $value 0.0 }}The oldest endpoint that
-        traffic goes wrong by has been out of sync for {{ $value | humanizeDuration }}.{{ else }}What was pending was
-        overtaken.{{ end }} The EndpointSlice controller does not work.
+        Pods and Services%s change, but for %s no EndpointSlice has shown any of the changes. {{ if gt $value 0.0 }}The oldest endpoint
+        that affects traffic has been out of sync for {{ $value | humanizeDuration }}.{{ else }}The pending changes were
+        superseded.{{ end }} The EndpointSlice controller does not work.
       ||| % [inCluster, config.rateWindow],
     }),
   ],
@@ -219,17 +218,17 @@ local duration = import 'duration.libsonnet';
         'for': config.blind.unsynced,
         summary: 'A daemon does not know all objects.',
         description: |||
-          The watch of {{ $labels.resource }} of the daemon at {{ $labels.instance }} has not been synced for %s. Meanwhile it
-          does not see what it should measure.
+          The watch of {{ $labels.resource }} of the daemon at {{ $labels.instance }} has not been synced for %s. The daemon does
+          not see what it should measure.
         ||| % config.blind.unsynced,
       },
       {
         cause: 'silent',
         expr: '%s > %d\n' % [metric('endpointlag_watch_age_seconds'), duration.seconds(config.blind.silent)],
-        summary: 'A daemon hears nothing from the API server.',
+        summary: 'A daemon receives nothing from the API server.',
         description: |||
-          The watch of {{ $labels.resource }} of the daemon at {{ $labels.instance }} has brought nothing for
-          {{ $value | humanizeDuration }}. What changed meanwhile will end censored.
+          The watch of {{ $labels.resource }} of the daemon at {{ $labels.instance }} has received nothing for
+          {{ $value | humanizeDuration }}. Changes in this time will end censored.
         |||,
       },
       {
@@ -238,27 +237,27 @@ local duration = import 'duration.libsonnet';
           shareOf('endpointlag_watch_gap_seconds_total', config.blind.gapWindow),
           config.blind.gapShare,
         ],
-        summary: 'The connections of a daemon to the API server do not last.',
+        summary: 'The connections of a daemon to the API server keep breaking.',
         description: |||
-          The watch of {{ $labels.resource }} of the daemon at {{ $labels.instance }} was without a connection for
-          {{ $value | humanizePercentage }} of the last %s. The changes of that time end censored.
+          The watch of {{ $labels.resource }} of the daemon at {{ $labels.instance }} had no connection for
+          {{ $value | humanizePercentage }} of the last %s. Changes in this time end censored.
         ||| % config.blind.gapWindow,
       },
       {
-        // A time counts when it is over, and may be longer than the window.
+        // A blind time is counted when it is over, and may be longer than the window.
         cause: 'blind',
         expr: 'clamp_max(%s, 1) > %g\n' % [
           shareOf('endpointlag_watch_blind_seconds_total', config.blind.blindWindow),
           config.blind.blindShare,
         ],
-        summary: 'A daemon could not see for a good part of the time.',
+        summary: 'A daemon was blind for much of the time.',
         description: |||
           For {{ $value | humanizePercentage }} of the last %s the watch of {{ $labels.resource }} of the daemon at
-          {{ $labels.instance }} could not tell what happened as it happened. The changes of that time end censored.
+          {{ $labels.instance }} did not deliver events as they happened. Changes in this time end censored.
         ||| % config.blind.blindWindow,
       },
       {
-        // A time counts when it is over, and may be longer than the window.
+        // A stall is counted when it is over, and may be longer than the window.
         cause: 'stalled',
         expr: 'clamp_max(rate(%s[%s]), 1) > %g\n' % [
           metric('endpointlag_reader_stalled_seconds_total'),
@@ -267,8 +266,8 @@ local duration = import 'duration.libsonnet';
         ],
         summary: 'A daemon does not get the CPU that it needs.',
         description: |||
-          For {{ $value | humanizePercentage }} of the last %s the thread of the daemon at {{ $labels.instance }} that reads the
-          watches did not run. The changes of that time end censored.
+          For {{ $value | humanizePercentage }} of the last %s the thread that reads the watches did not run in the daemon at
+          {{ $labels.instance }}. Changes in this time end censored.
         ||| % config.blind.stalledWindow,
       },
       {
@@ -290,8 +289,8 @@ local duration = import 'duration.libsonnet';
         },
         summary: 'Many changes are not measured.',
         description: |||
-          {{ $value | humanizePercentage }} of the changes of the last %s%s happened while a daemon could not see them: they
-          ended censored, without a delay, and count for no objective.
+          {{ $value | humanizePercentage }} of the changes of the last %s%s happened while a daemon could not see them. They ended
+          censored: they have no delay, and count for no objective.
         ||| % [over, inCluster],
       },
     ]
@@ -306,8 +305,8 @@ local duration = import 'duration.libsonnet';
       'for': config.downFor,
       summary: 'One of several daemons is not scraped.',
       description: |||
-        Prometheus could not scrape the daemon at {{ $labels.instance }} for %s. If it is a replica, the others measure the same; if it is a
-        shard, its namespaces are not measured.
+        Prometheus could not scrape the daemon at {{ $labels.instance }} for %s. If it is a replica, the others measure the same. If it
+        is a shard, its namespaces are not measured.
       ||| % config.downFor,
     }),
     alert('EndpointLagDown', 'critical', 'daemon', {
@@ -319,12 +318,12 @@ local duration = import 'duration.libsonnet';
       'for': config.downFor,
       summary: 'No daemon is scraped.',
       description: |||
-        For %s Prometheus has scraped no daemon%s. Nothing is measured, and no other alert of endpointlag can come.
+        For %s Prometheus has scraped no daemon%s. Nothing is measured, and no other alert of endpointlag can fire.
       ||| % [config.downFor, inCluster],
     }),
   ],
 
-  // A text of several lines as one.
+  // Joins the lines of a text.
   local joined(rule) = rule {
     annotations+: { description: std.strReplace(std.rstripChars(rule.annotations.description, '\n'), '\n', ' ') },
   },

@@ -1,4 +1,4 @@
-// Durations as Prometheus writes them, of one unit: '90s', '5m', '1d'.
+// Durations in Prometheus' format with one unit: '90s', '5m', '1d'.
 {
   local seconds = { s: 1, m: 60, h: 60 * 60, d: 24 * 60 * 60 },
 

@@ -1,12 +1,12 @@
 // Recording rules: rates of changes and misses, and the shares that the alerts need.
 //
-// Each daemon measures by itself, so a Service's value is the greatest of all daemons: replicas see the same, and of several
-// shards only one sees it. Only then Services are added up.
+// Each daemon measures separately, so a Service's value is the maximum over all daemons: replicas see the same, and of several
+// shards only one sees the Service. Services are summed after that.
 //
-// What it costs. All windows are made from the rates of one short window, so that each evaluation reads a few minutes of the
-// daemons' counters, and not days. Rates of a Service are recorded while it has changes, and shares while it has misses; of
-// 10,000 Services of which 500 change within an hour that is 1,000 series, a share for each window of those that miss, and
-// about twenty for the cluster. Where something is not recorded it is zero, which sums over time take it for.
+// Cost: all windows are computed from the rates of one short window, so each evaluation reads a few minutes of the daemons'
+// counters, and not days. The rates of a Service are recorded while it has changes, and its shares while it has misses. With
+// 10,000 Services of which 500 change within an hour, this is 1,000 series, one share per window for each Service that misses,
+// and about twenty series for the cluster. A rate that is not recorded is zero, and sums over time treat it as zero.
 local duration = import 'duration.libsonnet';
 
 {
@@ -18,9 +18,10 @@ local duration = import 'duration.libsonnet';
 
   // The rate of a counter by Service and further labels.
   //
-  // A Service's counters begin to exist with its first change, or when it has had none for a day, and a rate does not see what
-  // a series begins with: the first changes of a rollout. So the value of a series that was not there a window ago counts as
-  // its increase, if its daemon was scraped then; otherwise it is the series of years that was away together with its scrapes.
+  // A Service's counters start to exist with its first change, or with the first one after a day without changes. rate() ignores
+  // the first value of a series, which here are the first changes of a rollout. So if a series did not exist one window ago, its
+  // value counts as its increase. This holds only if its daemon was scraped then: otherwise the series may be old, and only its
+  // scrapes were missing.
   local rate(metric, labels, matchers='') =
     |||
       max by (%(labels)s) (
@@ -45,8 +46,8 @@ local duration = import 'duration.libsonnet';
   local changes = '%s:endpointlag_slo_changes:rate' + window,
   local missed = '%s:endpointlag_slo_missed:rate' + window,
 
-  // The share of missed changes over a window. Numerator and denominator are sums of the same evaluations, so that what they
-  // are averages of need not be known.
+  // The share of missed changes over a window. Numerator and denominator are sums over the same evaluations, so the number of
+  // evaluations cancels out.
   local share(level, over) =
     local operand(name) = if over == window then name % level else 'sum_over_time(%s[%s])' % [name % level, over];
     {
@@ -71,7 +72,7 @@ local duration = import 'duration.libsonnet';
     missed(level):: missed % level,
     share(level, over):: '%s:endpointlag_slo_missed_per_change:ratio_rate%s' % [level, over],
     outcomes:: 'cluster_outcome:endpointlag_changes:rate' + window,
-    // How many events there were over a window, of a rate that is recorded at each interval.
+    // The number of events over a window, from a rate that is recorded at each interval.
     events(rate, over):: 'sum_over_time(%s[%s]) * %d' % [rate, over, duration.seconds(config.interval)],
     indented(text):: std.join('', ['  %s\n' % line for line in std.split(std.rstripChars(text, '\n'), '\n')]),
   },
@@ -95,7 +96,7 @@ local duration = import 'duration.libsonnet';
             expr: 'sum by (%s) (%s)\n' % [cluster, changes % 'cluster_namespace_service'],
           },
           {
-            // Zero where all is well, so that the share is as well.
+            // Zero if there are changes but no misses, so that the share exists and is zero.
             record: missed % 'cluster',
             expr: 'sum by (%s) (%s)\nor\n0 * %s\n' % [
               cluster,

@@ -1,14 +1,14 @@
-// The same objective for Sloth and for Pyrra, in place of the alerts EndpointLag*BudgetBurn.
+// The same objective for Sloth and for Pyrra, to replace the alerts EndpointLag*BudgetBurn.
 {
   local config = $._config,
   local names = $.endpointlag,
   local target = '%.10g' % (100 * config.sloTarget),
-  local description = 'Changes of pods and Services are in the EndpointSlices within the objective of their Service.',
+  local description = 'Changes of pods and Services reach the EndpointSlices within the objective of their Service.',
   local runbook(name) = {
     [if config.runbookURLPrefix != '' then 'runbook_url']: config.runbookURLPrefix + name + config.runbookURLSuffix,
   },
 
-  // Built on the recorded rates: from the counters, a window of days over each Service would cost what those rates save.
+  // Uses the recorded rates. With the counters themselves, a window of days over each Service would be too expensive.
   sloth+:: {
     version: 'prometheus/v1',
     service: 'endpointlag',
@@ -29,7 +29,7 @@
     ],
   },
 
-  // Pyrra adds up counters as they are: replicas count twice in misses and in changes, and not in their share.
+  // Pyrra sums all counters. Two replicas double both misses and changes, but not their ratio.
   pyrra+:: [
     {
       apiVersion: 'pyrra.dev/v1alpha1',
@@ -46,7 +46,7 @@
             [if slo.grouping != [] then 'grouping']: slo.grouping,
           },
         },
-        // EndpointLagDown is the alert for that: Services that never changed have no counters.
+        // EndpointLagDown is the alert for missing series. Services that never changed have no counters.
         alerting: { name: slo.alert, absent: false },
       },
     }

@@ -1,4 +1,4 @@
-//! Flags of what is watched, and how.
+//! Flags for the part of the cluster to watch, and for the way to watch it.
 
 use super::{
     client::WatchProtocol,
@@ -12,16 +12,16 @@ use std::{path::PathBuf, time::Duration};
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct Args {
-    /// File that says which cluster to measure and as whom. Without it that is KUBECONFIG, then ~/.kube/config, then the
+    /// Kubeconfig file with the cluster to measure and the credentials. Default: KUBECONFIG, then ~/.kube/config, then the
     /// ServiceAccount of the pod.
     #[arg(long, value_name = "FILE", env = "ENDPOINTLAG_KUBECONFIG")]
     kubeconfig: Option<PathBuf>,
 
-    /// Context of the kubeconfig to take instead of its current one.
+    /// Context of the kubeconfig to use instead of its current context.
     #[arg(long, value_name = "NAME", env = "ENDPOINTLAG_CONTEXT")]
     context: Option<String>,
 
-    /// Namespace to measure; repeat for several. None is the whole cluster. With some, a Role in each is enough.
+    /// Namespace to measure; repeat for several. Default: the whole cluster. With this flag, a Role in each namespace is enough.
     #[arg(
         long = "namespace",
         short = 'n',
@@ -31,7 +31,7 @@ pub struct Args {
     )]
     namespaces: Vec<String>,
 
-    /// Namespace to leave out of the whole cluster; repeat for several.
+    /// Namespace to exclude when the whole cluster is measured; repeat for several.
     #[arg(
         long = "exclude-namespace",
         value_name = "NAMESPACE",
@@ -40,42 +40,42 @@ pub struct Args {
     )]
     excluded: Vec<String>,
 
-    /// Measure only the namespaces that fall to this one of several daemons, such as 0/3 for the first of three. Each reads
-    /// the whole watches all the same.
+    /// Measure only this daemon's share of the namespaces, such as 0/3 for the first of three daemons. Each daemon still reads
+    /// the whole watches.
     #[arg(long, value_name = "INDEX/NUMBER", env = "ENDPOINTLAG_SHARD", default_value = "0/1")]
     shard: String,
 }
 
-/// How it is watched.
+/// How to watch it.
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct WatchArgs {
-    /// Drop a watch that brings nothing for this long. The API server sends a bookmark about once a minute.
+    /// Drop a watch that receives nothing for this long. The API server sends a bookmark about once a minute.
     #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_WATCH_IDLE_TIMEOUT", default_value = "3m")]
     watch_idle_timeout: String,
 
-    /// What the watches speak with the API server: HTTP/2 over one connection where it is offered, or HTTP/1.1 with a connection for each.
+    /// Protocol of the watches: HTTP/2 over one connection if the API server offers it, or HTTP/1.1 with a connection for each.
     #[arg(long, value_name = "PROTOCOL", env = "ENDPOINTLAG_WATCH_PROTOCOL", default_value = "auto")]
     watch_protocol: WatchProtocol,
 }
 
-/// The part of a cluster to measure, checked.
+/// The checked settings for the part of a cluster to measure.
 #[derive(Clone, Debug)]
 pub struct ScopeSettings {
-    /// Namespaces to measure; none for the whole cluster.
+    /// Namespaces to measure; empty for the whole cluster.
     pub namespaces: Vec<String>,
-    /// Namespaces to leave out of the whole cluster.
+    /// Namespaces to exclude when the whole cluster is measured.
     pub excluded: Vec<String>,
-    /// The share of this daemon.
+    /// This daemon's share of the namespaces.
     pub shard: Shard,
 }
 
-/// How a cluster is watched, checked.
+/// The checked settings for the way to watch a cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct WatchSettings {
-    /// How long a watch may bring nothing.
+    /// How long a watch may receive nothing.
     pub idle_timeout: Duration,
-    /// What the watches speak.
+    /// Protocol of the watches.
     pub protocol: WatchProtocol,
 }
 
@@ -91,15 +91,15 @@ impl Args {
     pub(crate) fn scope(&self, errors: &mut FlagErrors) -> Option<ScopeSettings> {
         for (flag, names) in [("--namespace", &self.namespaces), ("--exclude-namespace", &self.excluded)] {
             for name in names.iter().filter(|name| !is_namespace(name)) {
-                errors.add(flag, format!("{name:?} is no name of a namespace"));
+                errors.add(flag, format!("{name:?} is not a valid namespace name"));
             }
         }
         if !self.namespaces.is_empty() && !self.excluded.is_empty() {
-            errors.add("--exclude-namespace", "leaves out of the whole cluster, but --namespace chose some".to_owned());
+            errors.add("--exclude-namespace", "cannot be combined with --namespace".to_owned());
         }
         let shard: Shard = errors.parse("--shard", &self.shard, |error: ShardError| error.to_string())?;
         if shard.is_part() && !self.namespaces.is_empty() {
-            errors.add("--shard", "divides the whole cluster, but --namespace chose some".to_owned());
+            errors.add("--shard", "cannot be combined with --namespace".to_owned());
         }
         let mut namespaces = self.namespaces.clone();
         namespaces.sort_unstable();
@@ -127,7 +127,7 @@ impl ScopeSettings {
     }
 }
 
-/// A DNS label, as RFC 1123 has it.
+/// Whether the name is a DNS label as in RFC 1123.
 fn is_namespace(name: &str) -> bool {
     let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = name.as_bytes();

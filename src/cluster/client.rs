@@ -1,4 +1,4 @@
-//! The connection to the API server: configuration and authentication as kube has them, with sockets that notice a dead peer.
+//! The connection to the API server: configuration and authentication as in kube, with sockets that detect a dead peer.
 
 mod buffered;
 mod connection;
@@ -10,7 +10,7 @@ mod link;
 pub use self::{
     connection::Connection,
     http2::{Loss, Lost},
-    link::Link,
+    link::{Link, LinkError},
 };
 
 use clap::ValueEnum;
@@ -32,19 +32,22 @@ use kube::{
     core::{Request as ApiRequest, params},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tower::{BoxError, Layer as _, Service, ServiceBuilder, util::MapResponse};
 
 use self::{buffered::Buffered, credentials::Credentials, exchange::Exchange};
 use crate::{
-    cluster::{decode::DecodeError, kubeconfig::KubeconfigError},
+    cluster::{
+        decode::DecodeError,
+        kubeconfig::{ConfigError, KubeconfigError},
+    },
     model::Resource,
 };
 
-/// How long an idle connection may wait to be used again: between the pages of a list. One that lay idle while a watch fell
-/// silent went the same way, and a request on it would wait for its answer in vain.
+/// How long an idle connection may wait for reuse, between the pages of a list. A connection that was idle while a watch fell
+/// silent used the same network path. A request on it would never get an answer.
 const REUSE: Duration = Duration::from_secs(2);
 
 /// A peer that does not acknowledge for this long is dead. Keepalive probes look for one while nothing is sent.
@@ -55,56 +58,82 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 /// The client could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// There is no configuration, or none that can be used.
+    /// There is no usable configuration.
     #[error(transparent)]
     Kubeconfig(#[from] KubeconfigError),
     /// The configuration cannot be used.
-    #[error("the cluster configuration cannot be used: {0}")]
-    BadConfig(String),
+    #[error("the cluster configuration cannot be used")]
+    BadConfig(#[from] ConfigError),
 }
 
 /// A request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
     /// No answer.
-    #[error("cannot reach the API server at {url}: {cause}")]
+    #[error("cannot reach the API server at {url}")]
     Unreachable {
-        /// Where it was looked for.
+        /// The URL of the request.
         url: String,
         /// Why.
-        cause: String,
+        source: NoAnswer,
     },
     /// An answer that is an error.
     #[error("the API server refuses: {message} ({status})")]
     Refused {
         /// The HTTP status.
         status: http::StatusCode,
-        /// What it says.
+        /// The message of the server.
         message: String,
-        /// How long it asks to be left alone.
+        /// How long the server asks the client to wait before the next request.
         retry_after: Option<Duration>,
     },
-    /// An answer of somebody else, such as the login page of a proxy.
-    #[error("not the API server but something else answers at {url}: {content_type}: {beginning}")]
+    /// An answer from something else, such as the login page of a proxy.
+    #[error("something other than the API server answers at {url}: {content_type}: {beginning}")]
     Foreign {
-        /// Where the API server was looked for.
+        /// The URL of the API server.
         url: String,
-        /// What kind of answer it is.
+        /// The content type of the answer.
         content_type: String,
-        /// How it begins.
+        /// The beginning of the answer.
         beginning: String,
     },
-    /// An answer in an encoding that was not asked for, as a proxy may put it into.
+    /// An answer with an encoding that was not requested. A proxy may add one.
     #[error("the answer from {url} is encoded as {encoding:?}, which was not asked for")]
     Encoded {
-        /// Where the API server was looked for.
+        /// The URL of the API server.
         url: String,
         /// Such as `gzip`.
         encoding: String,
     },
-    /// An answer that makes no sense.
+    /// A malformed answer.
     #[error(transparent)]
     Malformed(#[from] DecodeError),
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAnswer {
+    /// There is no connection.
+    #[error(transparent)]
+    Connection(#[from] Arc<LinkError>),
+    /// The request makes no sense.
+    #[error(transparent)]
+    Request(#[from] kube::core::request::Error),
+    /// The request was not sent, or its answer did not begin.
+    #[error(transparent)]
+    Exchange(#[from] Box<kube::Error>),
+    /// The answer broke off.
+    #[error(transparent)]
+    Body(BoxError),
+    /// It does not end.
+    #[error("an answer of more than {0} bytes")]
+    TooLong(usize),
+    /// It did not begin in time.
+    #[error("no answer within {} s", .0.as_secs())]
+    Late(Duration),
+    /// It did not end in time.
+    #[error("half an answer within {} s", .0.as_secs())]
+    Half(Duration),
 }
 
 /// What to watch.
@@ -121,7 +150,7 @@ pub struct Scope {
 /// Which protocol the watches use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum WatchProtocol {
-    /// HTTP/2 where the server offers it.
+    /// HTTP/2 if the server offers it.
     Auto,
     /// HTTP/1.1, with a connection for each watch.
     Http1,
@@ -134,11 +163,11 @@ pub struct ApiClient {
     exchange: Exchange,
     config: Config,
     layers: Arc<Layers>,
-    /// Connects by TLS, and offers HTTP/2. `None` where the way leads through a proxy, or without TLS.
+    /// Connects with TLS and offers HTTP/2. `None` if there is a proxy, or no TLS.
     secure: Option<SecureConnector>,
 }
 
-/// What each request gets on its way.
+/// The layers that each request passes through.
 struct Layers {
     base_uri: BaseUriLayer,
     credentials: Credentials,
@@ -151,7 +180,7 @@ type BufferedConnector = MapResponse<HttpConnector, fn(TokioIo<TcpStream>) -> Bu
 // === impl RequestError ===
 
 impl RequestError {
-    /// How long the server asks to be left alone.
+    /// How long the server asks the client to wait before the next request.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
@@ -163,12 +192,12 @@ impl RequestError {
 // === impl ApiClient ===
 
 impl ApiClient {
-    /// Of a given cluster.
+    /// Creates a client for a configuration.
     ///
     /// # Errors
     /// If the configuration cannot be used.
     pub fn new(config: Config) -> Result<Self, ConnectError> {
-        let bad = |error: kube::Error| ConnectError::BadConfig(chain(&error));
+        let bad = |error: kube::Error| ConfigError::from(Box::new(error));
         let url = config.cluster_url.to_string();
         let layers = Arc::new(Layers {
             base_uri: config.base_uri_layer(),
@@ -176,7 +205,7 @@ impl ApiClient {
             headers: config.extra_headers_layer().map_err(bad)?,
         });
         if config.proxy_url.is_some() {
-            // A dead peer is then the proxy's to notice, and the bound on idle watches ours.
+            // Then the proxy must detect a dead peer, and the daemon only has its limit for idle watches.
             let client = layers.client_by_proxy(config.clone()).map_err(bad)?;
             return Ok(Self { exchange: Exchange::new(client, url), config, layers, secure: None });
         }
@@ -188,7 +217,7 @@ impl ApiClient {
         connector.set_keepalive_interval(Some(KEEPALIVE_EVERY));
         connector.set_tcp_user_timeout(Some(USER_TIMEOUT));
         let connector: BufferedConnector = MapResponse::new(connector, Buffered::new);
-        // A server without TLS needs no certificates to trust, which not every system has.
+        // A server without TLS needs no trusted certificates. Some systems have none.
         if config.cluster_url.scheme() == Some(&Scheme::HTTP) {
             let client = layers.client_over(pooled(connector), &config);
             return Ok(Self { exchange: Exchange::new(client, url), config, layers, secure: None });
@@ -199,23 +228,23 @@ impl ApiClient {
         Ok(Self { exchange: Exchange::new(client, url), config, layers, secure: Some(secure) })
     }
 
-    /// A client of the same server, as the same user, with connections of its own that live on the runtime of the caller.
+    /// A client of the same server, with the same user, and with its own connections on the caller's runtime.
     ///
     /// # Errors
-    /// If the configuration cannot be used any more.
+    /// If the configuration can no longer be used.
     pub fn apart(&self) -> Result<Self, ConnectError> {
         Self::new(self.config.clone())
     }
 
-    /// Where the API server is.
+    /// The URL of the API server.
     pub fn url(&self) -> &str {
         self.exchange.url()
     }
 
-    /// Has the server judge: a review is created, answered and not kept.
+    /// Sends a review, which the server creates, answers and does not store.
     ///
     /// # Errors
-    /// If the server does not answer, or not with a review.
+    /// If the server does not answer, or answers with something other than a review.
     pub async fn review<R>(&self, review: &R) -> Result<R, RequestError>
     where
         R: kube::Resource<DynamicType = ()> + Serialize + DeserializeOwned,
@@ -247,7 +276,7 @@ impl Scope {
 // === impl Layers ===
 
 impl Layers {
-    /// A client whose requests go this way.
+    /// A client whose requests pass through these layers.
     fn client_over<S, B>(&self, service: S, config: &Config) -> kube::Client
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
@@ -265,12 +294,12 @@ impl Layers {
         ClientBuilder::new(service, config.default_namespace.clone()).build()
     }
 
-    /// A client whose requests go through the proxy of `config`, as kube has it.
+    /// A client whose requests go through the proxy of `config`, as in kube.
     fn client_by_proxy(&self, mut config: Config) -> kube::Result<kube::Client> {
         if !self.credentials.can_be_renewed() {
             return Ok(ClientBuilder::try_from(config)?.build());
         }
-        // Its credentials are put in here, where they can be taken back.
+        // This client adds the credentials itself, so that it can replace them.
         config.auth_info.exec = None;
         let namespace = config.default_namespace.clone();
         let client = ClientBuilder::try_from(config)?.build();
@@ -282,7 +311,7 @@ impl Layers {
     }
 }
 
-/// Requests over HTTP/1.1, on connections that are made as they are needed.
+/// Requests over HTTP/1.1, on connections that are opened when needed.
 fn pooled<C>(connector: C) -> HttpClient<C, Body>
 where
     C: Connect + Clone + Send + Sync + 'static,
@@ -290,30 +319,15 @@ where
     HttpClient::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(REUSE).build(connector)
 }
 
-/// Connects by TLS as `config` says, and offers HTTP/2.
+/// Connects with TLS as in `config`, and offers HTTP/2.
 fn secure_connector(connector: BufferedConnector, config: &Config) -> Result<SecureConnector, ConnectError> {
-    let bad = |cause: String| ConnectError::BadConfig(cause);
-    let mut tls = config.rustls_client_config().map_err(|error| bad(chain(&error)))?;
+    let mut tls = config.rustls_client_config().map_err(|error| ConfigError::from(Box::new(error)))?;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(match &config.tls_server_name {
         None => HttpsConnector::from((connector, tls)),
         Some(name) => {
-            let name = ServerName::try_from(name.clone()).map_err(|error| bad(chain(&error)))?;
+            let name = ServerName::try_from(name.clone()).map_err(ConfigError::from)?;
             HttpsConnector::new(connector, tls, false, Arc::new(FixedServerNameResolver::new(name)))
         }
     })
-}
-
-/// An error with its causes, each said once.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            let _ = write!(text, ": {said}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -1,10 +1,10 @@
-//! The one clock that everything is stamped with.
+//! The clock of all stamps.
 
 use crate::model::Stamp;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, SystemTime};
 
-/// The clock of the process: it never goes back, and it goes on while the machine is suspended. Copies share the origin.
+/// The clock of the process. It never goes back, and continues while the machine is suspended. Clones share the origin.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     origin: Duration,
@@ -18,18 +18,18 @@ impl Clock {
         Self { origin: since_boot() }
     }
 
-    /// Now.
+    /// The current time.
     pub fn now(self) -> Stamp {
         Stamp::new(since_boot().saturating_sub(self.origin))
     }
 
-    /// The wall clock's time at `stamp`. Reckoned back from now, so that it follows the wall clock when that is set.
+    /// The wall clock's time at `stamp`. It is computed back from now, so it follows changes of the wall clock.
     pub fn wall(self, stamp: Stamp) -> SystemTime {
         SystemTime::now() - self.now().since(stamp)
     }
 }
 
-/// Time since the machine was started. `Instant` would leave out the time in which it was suspended, and a change that began before that
+/// Time since the machine started. `Instant` does not count the time of a suspend, so a change that was pending during a suspend
 /// would look shorter than it was.
 fn since_boot() -> Duration {
     let time = clock_gettime(ClockId::Boottime);

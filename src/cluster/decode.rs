@@ -1,9 +1,12 @@
-//! From the bytes of one watch to its events.
+//! Decodes the bytes of one watch into its events.
 
+mod slices;
+
+use self::slices::Slices;
 use crate::{
     cluster::{
         frame::FrameTooLarge,
-        object::{self, EncodedEndpoint, ObjectError},
+        object::{self, ObjectError},
         shard::Shard,
         wire::{
             self,
@@ -19,41 +22,41 @@ use std::collections::HashSet;
 /// Annotation of the bookmark that ends a streaming list.
 pub const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
-/// Which events of a stream are a replay: what had happened before they were read, so that nothing is timed by them.
+/// Which events of a stream are a replay: they may have happened before they were read, so no delay is computed from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplayBound {
-    /// All: each may have been there before it was read.
+    /// All events: each may have waited before it was read.
     All,
-    /// Those up to this resourceVersion, which was current when the watch had been established.
+    /// Events up to this resourceVersion, which was current when the watch was established.
     UpTo(u64),
 }
 
 /// The watch cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// What came is no frame.
+    /// The bytes are not a frame.
     #[error(transparent)]
     Frame(#[from] FrameTooLarge),
-    /// A frame is no watch event, or a body no list.
+    /// A frame is not a watch event, or a body is not a list.
     #[error("malformed {what}: {source}")]
     Protobuf {
-        /// What was to be decoded.
+        /// The kind of data.
         what: &'static str,
-        /// What is wrong with it.
+        /// The error.
         source: MessageError,
     },
-    /// The answer to a review is none.
+    /// The answer to a review is not a review.
     #[error("malformed review: {0}")]
     Json(#[from] serde_json::Error),
-    /// A list or a bookmark without a resourceVersion that could be compared.
+    /// A list or a bookmark has no resourceVersion that can be compared.
     #[error("{what} of resourceVersion {version:?}, which is no number")]
     Version {
-        /// What should have one.
+        /// The list or bookmark.
         what: &'static str,
-        /// What it has.
+        /// Its resourceVersion.
         version: String,
     },
-    /// An object does not begin as protobuf objects do.
+    /// An object does not start with the magic number of protobuf objects.
     #[error("an object does not begin with the magic number of Kubernetes' protobuf")]
     NoMagic,
     /// A watch event of a type that does not exist.
@@ -62,19 +65,19 @@ pub enum DecodeError {
     /// The API server ended the watch.
     #[error("the API server ended the watch: {reason} ({code}): {message}")]
     Status {
-        /// HTTP status; 410 asks for a new list.
+        /// HTTP status; 410 means that a new list is needed.
         code: i32,
-        /// For machines.
+        /// The reason, for programs.
         reason: String,
-        /// For people.
+        /// The message, for people.
         message: String,
     },
 }
 
-/// What to do with what comes out.
+/// Receives the decoded events.
 pub trait Sink {
     /// An event.
-    fn event(&mut self, seen: Seen, event: Event<EncodedEndpoint>);
+    fn event(&mut self, seen: Seen, event: Event);
     /// An object, or a part of one, that cannot be used; the watch goes on without it.
     fn malformed(&mut self, error: ObjectError);
 }
@@ -82,39 +85,50 @@ pub trait Sink {
 /// A page of a list that is not streamed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Version of the list.
+    /// resourceVersion of the list.
     pub resource_version: u64,
     /// Token of the next page, if there is one.
     pub next: Option<String>,
-    /// Objects on it, usable or not.
+    /// Number of objects in the page, including unusable ones.
     pub items: usize,
 }
 
-/// Decodes one watch over all its connections.
+/// Decodes one watch, over all its connections.
 #[derive(Debug)]
 pub struct Decoder {
     resource: Resource,
-    /// Objects of others are read past.
+    /// Skips objects of other shards.
     shard: Shard,
     listing: bool,
     resource_version: Option<u64>,
-    /// Pods that are used though a part of them cannot be read, so that each is complained of once.
+    /// Pods that are used although a part of them is malformed. Each is reported only once.
     half_read: HashSet<Uid>,
+    /// What was told of slices, so that of each new version only what changed is read.
+    slices: Slices,
 }
 
 // === impl Decoder ===
 
 impl Decoder {
-    /// For a watch of `resource` that has not begun, of which only the objects of `shard` are handed on.
+    /// For a watch of `resource` that has not started. Only objects of `shard` are passed on.
     pub fn new(resource: Resource, shard: Shard) -> Self {
-        Self { resource, shard, listing: false, resource_version: None, half_read: HashSet::new() }
+        Self {
+            resource,
+            shard,
+            listing: false,
+            resource_version: None,
+            half_read: HashSet::new(),
+            slices: Slices::default(),
+        }
     }
 
-    /// A list begins, streamed or in pages.
+    /// A list starts, streamed or in pages.
     pub fn begin_list(&mut self, at: Stamp, sink: &mut impl Sink) {
         self.listing = true;
         self.resource_version = None;
         self.half_read.clear();
+        // A list tells of each whole, and leaves out those that have gone.
+        self.slices.clear();
         sink.event(Seen::late(at), Event::Init(self.resource));
     }
 
@@ -125,12 +139,12 @@ impl Decoder {
         sink.event(Seen::late(at), Event::InitDone(self.resource));
     }
 
-    /// The connection ended. Returns the version to resume from, or `None` where a list did not come to its end.
+    /// The connection ended. Returns the version to resume from, or `None` if a list was not complete.
     pub fn end_connection(&self) -> Option<u64> {
         self.resource_version.filter(|_| !self.listing)
     }
 
-    /// Whether a list is under way.
+    /// Whether a list is in progress.
     pub fn is_listing(&self) -> bool {
         self.listing
     }
@@ -138,13 +152,13 @@ impl Decoder {
     /// A page of a list, as the body of a response.
     ///
     /// # Errors
-    /// If it is no list. Single objects that cannot be used go to the sink.
+    /// If the body is not a list. Single objects that cannot be used are reported to the sink.
     pub fn page(&mut self, at: Stamp, body: Bytes, sink: &mut impl Sink) -> Result<Page, DecodeError> {
         let list = body.slice_ref(unwrap(&body)?);
         let list: wire::List = decode("list", list)?;
         let items = list.items.len();
         for item in list.items {
-            self.object(Seen::late(at), ReplayBound::All, true, &item, &item, sink);
+            self.object(Seen::late(at), ReplayBound::All, true, &item, sink);
         }
         let meta = list.metadata.unwrap_or_default();
         Ok(Page {
@@ -154,10 +168,10 @@ impl Decoder {
         })
     }
 
-    /// A frame of a watch, whose last byte was read at `at`.
+    /// A frame of a watch. Its last byte was read at `at`.
     ///
     /// # Errors
-    /// If the watch cannot go on: it must be dropped, and resumed or listed anew.
+    /// If the watch cannot continue. Then it must be dropped, and resumed or listed again.
     pub fn frame(
         &mut self,
         at: Stamp,
@@ -178,7 +192,7 @@ impl Decoder {
             _ => return Err(DecodeError::UnknownType(kind.to_owned())),
         };
         let seen = if self.listing || replay == ReplayBound::All { Seen::late(at) } else { Seen::live(at) };
-        let version = self.object(seen, replay, applied, object, frame, sink);
+        let version = self.object(seen, replay, applied, object, sink);
         if !self.listing && version.is_some() {
             self.resource_version = version;
         }
@@ -196,14 +210,13 @@ impl Decoder {
         Ok(())
     }
 
-    /// Hands on one object, which is a part of `frame`. Returns its version, if it was one to be used.
+    /// Hands on one object. Returns its version, if it was one to be used.
     fn object(
         &mut self,
         seen: Seen,
         replay: ReplayBound,
         applied: bool,
         object: &[u8],
-        frame: &Bytes,
         sink: &mut impl Sink,
     ) -> Option<u64> {
         if self.shard.is_part()
@@ -211,7 +224,7 @@ impl Decoder {
         {
             return Some(version);
         }
-        match self.read(applied, object, frame, sink) {
+        match self.read(applied, object, sink) {
             Ok((version, event)) => {
                 let replayed = matches!(replay, ReplayBound::UpTo(bound) if version <= bound);
                 sink.event(if replayed { Seen::late(seen.at) } else { seen }, event);
@@ -224,8 +237,9 @@ impl Decoder {
         }
     }
 
-    /// The version of an object that another daemon measures. No more is read of it: most objects are, in a large cluster. What stands
-    /// behind the metadata is not even stepped over; if it is broken, that is for the other to say.
+    /// The version of an object that another daemon measures. Nothing else of it is read, because in a large cluster most objects
+    /// are such objects. The fields after the metadata are not even skipped one by one. If they are malformed, the other daemon
+    /// reports it.
     fn version_of_another(&self, object: &[u8]) -> Option<u64> {
         let (mut namespace, mut version) = ("", "");
         for field in Fields::of(object) {
@@ -244,13 +258,7 @@ impl Decoder {
         if self.shard.holds(namespace) { None } else { version.parse().ok() }
     }
 
-    fn read(
-        &mut self,
-        applied: bool,
-        object: &[u8],
-        frame: &Bytes,
-        sink: &mut impl Sink,
-    ) -> Result<(u64, Event<EncodedEndpoint>), ObjectError> {
+    fn read(&mut self, applied: bool, object: &[u8], sink: &mut impl Sink) -> Result<(u64, Event), ObjectError> {
         Ok(match self.resource {
             Resource::Pods => {
                 let (pod, unread) = object::decode_pod(object)?;
@@ -271,15 +279,15 @@ impl Decoder {
                 (version, if applied { Event::Service(service) } else { Event::ServiceDeleted(service) })
             }
             Resource::EndpointSlices => {
-                let slice = object::decode_slice(object, frame)?;
+                let slice = object::EncodedSlice::read(object)?;
                 let version = slice.resource_version;
-                (version, if applied { Event::EndpointSlice(slice) } else { Event::EndpointSliceDeleted(slice) })
+                (version, if applied { self.slices.written(slice)? } else { self.slices.deleted(slice) })
             }
         })
     }
 }
 
-/// Type and object of a watch event.
+/// The type and the object of a watch event.
 fn watch_event(message: &[u8]) -> Result<(&str, &[u8]), MessageError> {
     let (mut kind, mut object) = ("", &[][..]);
     for field in Fields::of(message) {
@@ -304,19 +312,19 @@ fn bytes_in(message: &[u8], tag: u32) -> Result<&[u8], MessageError> {
     Ok(found)
 }
 
-/// A message that comes seldom enough to be copied.
+/// A message that is rare enough to copy.
 fn decode<T: Message + Default>(what: &'static str, bytes: impl Buf) -> Result<T, DecodeError> {
     T::decode(bytes).map_err(|source| malformed(what)(source.into()))
 }
 
-/// What is read of a bookmark, which is an object of the watched type with little in it.
+/// The fields that are read of a bookmark, which is an almost empty object of the watched type.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Bookmark {
     #[prost(message, required, tag = "1")]
     metadata: wire::ObjectMeta,
 }
 
-/// The object inside its envelope, which stands behind [`wire::MAGIC`].
+/// The object inside its envelope, after [`wire::MAGIC`].
 fn unwrap(bytes: &[u8]) -> Result<&[u8], DecodeError> {
     let envelope = bytes.strip_prefix(wire::MAGIC).ok_or(DecodeError::NoMagic)?;
     bytes_in(envelope, 2).map_err(malformed("envelope"))
@@ -326,7 +334,7 @@ fn malformed(what: &'static str) -> impl Fn(MessageError) -> DecodeError {
     move |source| DecodeError::Protobuf { what, source }
 }
 
-/// The status in the body of a refused request, whichever encoding it came in.
+/// The status in the body of a rejected request, in either encoding.
 pub fn status_of(body: &Bytes) -> Option<(String, String)> {
     if let Ok(object) = unwrap(body) {
         return wire::Status::decode(object).ok().map(|status| (status.reason, status.message));
@@ -341,12 +349,12 @@ pub fn status_of(body: &Bytes) -> Option<(String, String)> {
     serde_json::from_slice::<Status>(body).ok().map(|status| (status.reason, status.message))
 }
 
-/// The version of a list, from the body of a response.
+/// The version of a list, from the body of an answer.
 ///
 /// # Errors
-/// If it is no list.
+/// If it is not a list.
 pub fn list_version(body: Bytes) -> Result<u64, DecodeError> {
-    /// A list whose items are not looked at.
+    /// A list whose items are not decoded.
     #[derive(Clone, PartialEq, prost::Message)]
     struct Head {
         #[prost(message, optional, tag = "1")]
@@ -356,7 +364,7 @@ pub fn list_version(body: Bytes) -> Result<u64, DecodeError> {
     version_of("a list", &head.metadata.unwrap_or_default().resource_version)
 }
 
-/// A version as a number. Zero stands for any version, and is none that something could have.
+/// A version as a number. Zero means "any version", so no object can have it.
 fn version_of(what: &'static str, version: &str) -> Result<u64, DecodeError> {
     let number = version.parse().ok().filter(|number| *number > 0);
     number.ok_or_else(|| DecodeError::Version { what, version: version.chars().take(64).collect() })

@@ -1,51 +1,51 @@
 //! Cuts the bytes of a watch into frames: a big-endian length of four bytes, then as many bytes.
 //!
-//! Whoever reads the socket does this, so that what it hands on holds nothing but frames. A frame that came in one piece stays where
-//! it is. One that came in pieces, as the events of a real API server do, is put together in memory that is used again and again: it
-//! would cost more to be given new memory for each, and to give it back, than to read the frame.
+//! The task that reads the socket cuts the bytes, so that it passes on only whole frames. A frame that arrived in one piece is
+//! not copied. A frame that arrived in pieces, as the events of a real API server do, is put together in reused memory. To
+//! allocate and free memory for each frame would cost more than to read it.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-/// Largest frame that is accepted. etcd takes objects of 1.5 MiB by default; nothing an API server sends comes near this.
+/// Maximum size of a frame. etcd accepts objects of 1.5 MiB by default, so no event of an API server comes near this size.
 pub const MAX_FRAME: usize = 32 << 20;
 
-/// Memory in which frames are put together: some events of pods.
+/// Size of a block in which frames are put together: a few events of pods.
 const BLOCK: usize = 64 << 10;
 
-/// Blocks that are kept for when their frames are done with. Together they hold twice what lies before it is decoded.
+/// Number of blocks that are kept for reuse. Together they hold twice what may wait to be decoded.
 const KEPT: usize = 16;
 
-/// The stream is no sequence of frames.
+/// The stream is not a sequence of frames.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("a frame of {0} bytes was announced, more than any object has")]
 pub struct FrameTooLarge(pub usize);
 
-/// Collects chunks and hands out whole frames.
+/// Collects chunks and returns whole frames.
 #[derive(Debug, Default)]
 pub struct Framer {
-    /// The chunk being cut.
+    /// The chunk that is being cut.
     chunk: Bytes,
-    /// The beginning of a frame whose end has not come. Grows with the bytes that come, never by the length announced.
+    /// The beginning of an incomplete frame. It grows with the bytes that arrive, never by the announced length.
     partial: BytesMut,
-    /// Blocks with frames in them, some of which are done with.
+    /// Blocks with frames. Some of the frames may already be released.
     used: Vec<BytesMut>,
 }
 
 // === impl Framer ===
 
 impl Framer {
-    /// Adds a chunk. All whole frames must have been taken out before.
+    /// Adds a chunk. All whole frames must be taken out first.
     pub fn push(&mut self, chunk: Bytes) {
         debug_assert!(self.chunk.is_empty(), "frames are left");
         self.chunk = chunk;
     }
 
-    /// Whether all that came was whole frames, which have been taken out.
+    /// Whether no incomplete frame is left, and all whole frames have been taken out.
     pub fn is_between_frames(&self) -> bool {
         self.chunk.is_empty() && self.partial.is_empty()
     }
 
-    /// The next whole frame, without its length, if its last byte has come.
+    /// The next whole frame without its length, if its last byte has arrived.
     ///
     /// # Errors
     /// If a frame announces more than [`MAX_FRAME`] bytes.
@@ -57,7 +57,7 @@ impl Framer {
                 return Ok(Some(frame));
             }
         } else {
-            // The length first, then no more than is a part of the frame.
+            // First the length, then only the bytes of this frame.
             self.take(4);
             if let Some(whole) = whole_length(&self.partial)? {
                 self.take(whole);
@@ -72,7 +72,7 @@ impl Framer {
         Ok(None)
     }
 
-    /// Moves bytes from the chunk to the partial frame until that is so long.
+    /// Moves bytes from the chunk to the partial frame until the frame has this length.
     fn take(&mut self, length: usize) {
         let missing = length.saturating_sub(self.partial.len()).min(self.chunk.len());
         if self.partial.capacity() - self.partial.len() < missing {
@@ -81,7 +81,7 @@ impl Framer {
         self.partial.put(self.chunk.split_to(missing));
     }
 
-    /// Goes on in a block whose frames are done with, or in a new one.
+    /// Continues in a block whose frames are released, or in a new block.
     fn make_room(&mut self, missing: usize) {
         let length = BLOCK.max(2 * self.partial.len() + missing);
         let free = self.used.iter_mut().position(|block| block.try_reclaim(length));
@@ -95,7 +95,7 @@ impl Framer {
     }
 }
 
-/// Length of the first frame, its four bytes of length included, if those are there.
+/// Length of the first frame, including the four bytes of the length, if these have arrived.
 fn whole_length(bytes: &[u8]) -> Result<Option<usize>, FrameTooLarge> {
     let Some((header, _)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
     let length = u32::from_be_bytes(*header) as usize;
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(framer.next_frame(), Err(FrameTooLarge(0xffff_ffff)));
     }
 
-    /// Has a framer put a frame together from two pieces.
+    /// Lets a framer put a frame together from two pieces.
     fn in_pieces(framer: &mut Framer, payload: &[u8]) -> Bytes {
         let mut bytes = Bytes::from(framed(&[payload.to_vec()]));
         framer.push(bytes.split_to(bytes.len() / 2));

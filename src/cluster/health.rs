@@ -1,7 +1,8 @@
-//! How each watch is doing, for whoever asks: readiness, metrics, people.
+//! The state of each watch, for `/readyz`, metrics and the log.
 
 mod failure;
 mod link;
+mod round_trips;
 
 use self::failure::{Failures, Told, Worth};
 pub use self::{
@@ -23,38 +24,39 @@ use std::{
     time::Duration,
 };
 
-/// Why a watch had to be established anew.
+/// Why a watch had to be established again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
-    /// The server ended it in good order, as it does every half hour or so.
+    /// The server ended it normally, as it does about every half hour.
     Closed,
     /// The connection broke.
     Broken,
-    /// Nothing came for too long.
+    /// Nothing arrived for too long.
     Idle,
-    /// The version to resume from is gone (410): a new list is needed.
+    /// The version to resume from is gone (410). A new list is needed.
     Expired,
-    /// The server's version is below the one to resume from, as after its storage was restored from a backup: a new list is needed.
+    /// The server's version is below the one to resume from, for instance after a restore of etcd from a backup. A new list is
+    /// needed.
     Rewound,
-    /// What came could not be understood: a new list is needed.
+    /// The data were malformed. A new list is needed.
     Malformed,
     /// The server answered with an error, such as 403.
     Refused,
-    /// No answer from the server.
+    /// The server did not answer.
     Unreachable,
 }
 
 /// One watch, as seen from outside. All counters count from the start of the process.
 #[derive(Debug)]
 pub struct WatchHealth {
-    /// What it watches.
+    /// The watched resource.
     pub resource: Resource,
-    /// Where; `None` for the whole cluster.
+    /// The namespace; `None` for the whole cluster.
     pub namespace: Option<String>,
-    /// The connection that it shares.
+    /// The connection that the watch shares.
     pub link: Arc<LinkHealth>,
     synced: AtomicBool,
-    /// Since when not all that was stamped has been told; [`NEVER`] if it has.
+    /// Start of the time for which not all events have been delivered; [`NEVER`] if all have.
     held: AtomicU64,
     last_byte: AtomicU64,
     bytes: AtomicU64,
@@ -65,16 +67,16 @@ pub struct WatchHealth {
     blind_nanos: AtomicU64,
     connect_nanos: AtomicU64,
     restarts: [AtomicU64; Restart::ALL.len()],
-    /// Since when it is tried; [`NEVER`] while it waits to be.
+    /// Start of the present attempt; [`NEVER`] during the pause between two attempts.
     trying: AtomicU64,
-    /// Bytes read by then.
+    /// Number of bytes read at that time.
     bytes_before: AtomicU64,
     failures: Mutex<Failures>,
-    /// Of single objects.
+    /// Failures of single objects.
     objects: Mutex<Told>,
 }
 
-/// No stamp of a process comes near it.
+/// No real stamp of a process has this value.
 const NEVER: u64 = u64::MAX;
 
 // === impl Restart ===
@@ -110,7 +112,7 @@ impl Restart {
 // === impl WatchHealth ===
 
 impl WatchHealth {
-    /// Of a watch that has not begun.
+    /// For a watch that has not started.
     pub fn new(resource: Resource, namespace: Option<String>, link: Arc<LinkHealth>) -> Self {
         Self {
             resource,
@@ -139,30 +141,31 @@ impl WatchHealth {
         self.synced.load(Relaxed)
     }
 
-    /// Up to when all that this watch has to tell has been handed over: as far as its connection is known to carry what is sent, or up to
-    /// the moment since which it is lost, or waits for room. To be asked for before what was handed over is taken.
+    /// Up to this time the watch has delivered all its events. This is the time up to which its connection is known to deliver,
+    /// or the time since when it is lost or waits for room in the queue. Read it before you take the delivered events from the
+    /// queue.
     pub fn complete_through(&self) -> Stamp {
         Stamp::from_nanos(self.held.load(Acquire)).min(self.link.complete_through())
     }
 
-    /// What happened after `at` may be told later, or not at all, until [`Self::release`]. An earlier hold stays. Returns whether there was
-    /// none.
+    /// Events after `at` may be delivered late or not at all, until [`Self::release`]. If there is an earlier hold, it stays.
+    /// Returns whether there was none.
     pub fn hold(&self, at: Stamp) -> bool {
         self.held.fetch_min(at.as_nanos(), AcqRel) == NEVER
     }
 
-    /// All has been handed over at `at`.
+    /// At `at` everything has been delivered.
     pub fn release(&self, at: Stamp) {
         let held = self.held.swap(NEVER, AcqRel);
         self.blind_nanos.fetch_add(at.as_nanos().saturating_sub(held), Relaxed);
     }
 
-    /// How long not all could be told as it happened, all in all.
+    /// Total time in which not all events were delivered as they happened.
     pub fn blind(&self) -> Duration {
         Duration::from_nanos(self.blind_nanos.load(Relaxed))
     }
 
-    /// Bytes came at `at`.
+    /// Bytes arrived at `at`.
     pub fn read(&self, at: Stamp, bytes: usize) {
         self.touch(at);
         self.bytes.fetch_add(bytes as u64, Relaxed);
@@ -173,7 +176,7 @@ impl WatchHealth {
         self.last_byte.store(at.as_nanos(), Relaxed);
     }
 
-    /// When the last byte came; the clock's origin before the first.
+    /// When the last byte arrived; before the first byte, the clock's origin.
     pub fn last_byte(&self) -> Stamp {
         Stamp::from_nanos(self.last_byte.load(Relaxed))
     }
@@ -183,7 +186,7 @@ impl WatchHealth {
         self.bytes.load(Relaxed)
     }
 
-    /// An event came.
+    /// An event arrived.
     pub fn count_event(&self) {
         self.events.fetch_add(1, Relaxed);
     }
@@ -208,28 +211,28 @@ impl WatchHealth {
         self.backpressure.fetch_add(1, Relaxed);
     }
 
-    /// Times the reader had to wait.
+    /// How often the reader had to wait.
     pub fn backpressure(&self) -> u64 {
         self.backpressure.load(Relaxed)
     }
 
-    /// Nothing could be seen for this long.
+    /// Nothing could be seen for this duration.
     pub fn count_gap(&self, gap: Duration) {
         self.gap_nanos.fetch_add(gap.as_nanos() as u64, Relaxed);
     }
 
-    /// How long nothing could be seen, all in all.
+    /// Total time in which nothing could be seen.
     pub fn gap(&self) -> Duration {
         Duration::from_nanos(self.gap_nanos.load(Relaxed))
     }
 
-    /// The server took this long to begin its answer.
+    /// The server took this long to start its answer.
     pub fn set_connect(&self, took: Duration) {
         self.connect_nanos.store(took.as_nanos() as u64, Relaxed);
     }
 
-    /// How long the last connection took from asking for the watch to the beginning of the answer. The events of the watch
-    /// come the same way.
+    /// Time from the request for the watch to the start of the answer, for the last connection. The events of the watch take the
+    /// same path.
     pub fn connect(&self) -> Duration {
         Duration::from_nanos(self.connect_nanos.load(Relaxed))
     }
@@ -244,7 +247,7 @@ impl WatchHealth {
         self.restarts[reason as usize].load(Relaxed)
     }
 
-    /// All objects are known, and changes are seen as they happen. Logs it if something was wrong before.
+    /// All objects are known, and changes are seen as they happen. Logs a line if there was a failure before.
     pub fn set_synced(&self) {
         self.synced.store(true, Relaxed);
         if self.failures.lock().end() {
@@ -252,18 +255,18 @@ impl WatchHealth {
         }
     }
 
-    /// A list is under way, or the watch is lost.
+    /// A list is in progress, or the watch is lost.
     pub fn set_unsynced(&self) {
         self.synced.store(false, Relaxed);
     }
 
-    /// It is tried since then, or waits to be.
+    /// Start of the present attempt, or a pause.
     pub fn set_trying(&self, since: Option<Stamp>) {
         self.bytes_before.store(self.bytes(), Relaxed);
         self.trying.store(since.map_or(NEVER, Stamp::as_nanos), Relaxed);
     }
 
-    /// Says at `at` that it is slow if it has been tried for `patience` and is not synced, without another failure.
+    /// If the attempt has lasted for `patience` without sync and without another failure, reports at `at` that the watch is slow.
     pub fn check_slow(&self, at: Stamp, patience: Duration) {
         let trying = self.trying.load(Relaxed);
         let since = Stamp::from_nanos(trying);
@@ -278,7 +281,7 @@ impl WatchHealth {
         }
     }
 
-    /// What is wrong. Logged once a cause, not at every attempt, and again while it lasts.
+    /// Records a failure. It is logged once for each cause, not at every attempt, and again while it lasts.
     pub fn set_failure(&self, at: Stamp, failure: Failure) {
         self.set_unsynced();
         let worth = self.failures.lock().set(at, failure.clone());
@@ -294,17 +297,17 @@ impl WatchHealth {
         }
     }
 
-    /// It was well for long: what goes wrong from now on is told, though it may have been before.
+    /// The watch was healthy for a long time. From now on failures are logged again, even if they were logged before.
     pub fn forget_failures(&self) {
         self.failures.lock().forget();
     }
 
-    /// What is wrong, if anything.
+    /// The present failure, if any.
     pub fn failure(&self) -> Option<String> {
         self.failures.lock().current().map(Failure::to_string)
     }
 
-    /// Whether to log at `at` what is wrong with an object. It then has been.
+    /// Whether to log a failure of an object at `at`. After this call it counts as logged.
     pub fn is_due(&self, error: &str, at: Stamp) -> bool {
         self.objects.lock().is_due(error, at)
     }

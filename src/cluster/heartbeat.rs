@@ -1,7 +1,7 @@
-//! Whether the thread that reads the sockets runs: a process that is stopped, throttled, swapped out or suspended does not know of it
-//! but by its clock.
+//! Checks whether the thread that reads the sockets runs. A process that is stopped, throttled, swapped out or suspended can
+//! detect this only by its clock.
 //!
-//! What is read after such a time may have lain in the socket all along, and its stamp would be the time at which the process went on.
+//! After such a time, data may have waited in the socket, and their stamp would be the time at which the process continued.
 
 use crate::{cluster::clock::Clock, model::Stamp};
 use std::{
@@ -13,40 +13,40 @@ use std::{
 };
 use tokio::time::MissedTickBehavior;
 
-/// Between two beats. Each costs a wake-up, which is most of what the daemon costs where nothing happens.
+/// Time between two beats. Each beat costs a wake-up, which is most of the daemon's cost when nothing happens.
 const PERIOD: Duration = Duration::from_millis(20);
 
-/// How late a beat may be. A busy machine makes a thread wait for tens of milliseconds, and a stamp that is wrong by no more than
-/// that is still of use.
+/// How late a beat may be. On a busy machine a thread may wait for tens of milliseconds. A stamp with an error of this size is
+/// still useful.
 const TOLERANCE: Duration = Duration::from_millis(50);
 
-/// How long after the thread runs again it may take to come to all that lay in the sockets.
+/// How long the thread may take, after it runs again, to read everything that waited in the sockets.
 const DRAIN: Duration = Duration::from_millis(100);
 
-/// A time in which the thread did not run that is worth a line in the log, and how often there is one at most.
+/// Minimum length of a stall for a line in the log, and minimum time between two such lines.
 const LONG: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_secs(60);
 
-/// The beat of the thread that reads the sockets.
+/// The heartbeat of the thread that reads the sockets.
 #[derive(Debug)]
 pub struct Heartbeat {
     clock: Clock,
     /// The last beat.
     last: AtomicU64,
-    /// The last beat before which nothing lay unread.
+    /// The last beat before which no data waited unread.
     read_through: AtomicU64,
     /// The end of the last stall; zero if there was none.
     stall_ended: AtomicU64,
     stalls: AtomicU64,
     stalled_nanos: AtomicU64,
-    /// When a stall was logged last; zero for never.
+    /// When a stall was last logged; zero for never.
     logged: AtomicU64,
 }
 
 // === impl Heartbeat ===
 
 impl Heartbeat {
-    /// Of a thread that runs now.
+    /// For a thread that runs now.
     pub fn new(clock: Clock) -> Self {
         let now = clock.now().as_nanos();
         Self {
@@ -60,7 +60,7 @@ impl Heartbeat {
         }
     }
 
-    /// Beats for ever, on the thread in question.
+    /// Beats forever, on the thread that it checks.
     pub async fn run(&self) {
         let mut beats = tokio::time::interval(PERIOD);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -70,13 +70,13 @@ impl Heartbeat {
         }
     }
 
-    /// All that was read and stamped before this time has been handed over, unless its watch says otherwise: a beat has its turn when
-    /// no reader is at work, and time stands still where the thread did not run.
+    /// Everything that was read and stamped before this time has been delivered, unless its watch says otherwise. A beat runs
+    /// only when no reader runs, and the time does not advance while the thread does not run.
     pub fn read_through(&self) -> Stamp {
         Stamp::from_nanos(self.read_through.load(Acquire))
     }
 
-    /// If what is read at `at` may have lain unread because the thread did not run: since when.
+    /// If data that are read at `at` may have waited because the thread did not run: the start of that time.
     pub fn unread_since(&self, at: Stamp) -> Option<Stamp> {
         let silent = at.since(Stamp::from_nanos(self.last.load(Relaxed))) > PERIOD + TOLERANCE;
         (silent || self.is_draining(at)).then(|| self.read_through())
@@ -87,7 +87,7 @@ impl Heartbeat {
         self.stalls.load(Relaxed)
     }
 
-    /// How long the thread did not run, all in all.
+    /// Total time in which the thread did not run.
     pub fn stalled(&self) -> Duration {
         Duration::from_nanos(self.stalled_nanos.load(Relaxed))
     }
@@ -117,7 +117,7 @@ impl Heartbeat {
         }
         self.logged.store(at.as_nanos(), Relaxed);
         let seconds = late.as_secs_f64();
-        tracing::warn!(seconds, "this process did not run: changes of that time end censored");
+        tracing::warn!(seconds, "this process did not run: changes in this time end censored");
     }
 }
 
@@ -129,7 +129,7 @@ mod tests {
         Stamp::new(Duration::from_millis(millis))
     }
 
-    /// A heart that has beaten up to 1 s.
+    /// A heartbeat that has beaten up to 1 s.
     fn beating() -> Heartbeat {
         let heartbeat = Heartbeat::new(Clock::start());
         (0..=100).for_each(|beat| heartbeat.beat(at(beat * 10)));
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn what_is_read_after_a_stall_may_have_lain_since_the_beat_before_it() {
         let heartbeat = beating();
-        // Whichever comes to its turn first, a reader or the beat.
+        // Whether the reader or the beat runs first.
         assert_eq!(heartbeat.unread_since(at(9000)), Some(at(1000)));
         heartbeat.beat(at(9001));
         assert_eq!(heartbeat.unread_since(at(9002)), Some(at(1000)));

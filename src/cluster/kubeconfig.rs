@@ -1,6 +1,6 @@
-//! Which cluster is measured: found as kubectl finds it, with errors that name the file and what is wrong in it.
+//! Finds the cluster to measure as kubectl does. Its errors name the file and the problem in it.
 
-use super::client::chain;
+use crate::errors::chain;
 use kube::{
     Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -10,8 +10,9 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf, is_separator},
 };
+use tokio_rustls::rustls::pki_types::InvalidDnsNameError;
 
-/// What a user chose: flags, as kubectl has them.
+/// The flags that select a cluster, as in kubectl.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
     /// `--kubeconfig`.
@@ -23,43 +24,43 @@ pub struct Choice {
 /// A cluster that was found.
 #[derive(Debug)]
 pub struct Found {
-    /// How to reach it.
+    /// The configuration to connect with.
     pub config: Config,
-    /// The program that hands out the user's credentials, if one does. It is called when a client is made.
+    /// The program that issues the user's credentials, if any. It is called when a client is created.
     pub plugin: Option<String>,
-    /// Where that is from; `None` for the ServiceAccount of the pod.
+    /// Name of the file with the configuration; `None` for the ServiceAccount of the pod.
     pub file: Option<String>,
 }
 
-/// No cluster can be measured.
+/// Why no cluster can be measured.
 #[derive(Debug, thiserror::Error)]
 pub enum KubeconfigError {
-    /// Nothing says where one is.
+    /// There is no configuration.
     #[error(
         "no cluster to measure: neither --kubeconfig nor KUBECONFIG is given, {home_file} does not exist, and this is not a pod. \
          `endpointlag demo` needs none"
     )]
     None {
-        /// Where kubectl's own file would be.
+        /// Path of kubectl's default file.
         home_file: String,
     },
-    /// A file cannot be read, or is none.
-    #[error("the kubeconfig {file} cannot be read: {cause}")]
+    /// A file cannot be read, or is not a kubeconfig.
+    #[error("the kubeconfig {file} cannot be read")]
     File {
         /// Which file.
         file: String,
         /// Why.
-        cause: String,
+        source: ConfigError,
     },
-    /// A context was neither given nor chosen in the file.
-    #[error("the kubeconfig {file} has no current-context; choose one by --context: {}", listed(known))]
+    /// No context is given, and the file has no current context.
+    #[error("the kubeconfig {file} has no current-context; choose one with --context: {}", listed(known))]
     NoContext {
         /// Which file.
         file: String,
         /// The contexts that it has.
         known: Vec<String>,
     },
-    /// A context is named that is not there.
+    /// The file does not have this context.
     #[error("the kubeconfig {file} has no context {name:?}; it has: {}", listed(known))]
     Context {
         /// Which file.
@@ -69,7 +70,7 @@ pub enum KubeconfigError {
         /// The contexts that it has.
         known: Vec<String>,
     },
-    /// The context's cluster or user is not there.
+    /// The context names a cluster or user that the file does not have.
     #[error("the kubeconfig {file} has no {kind} {name:?}, which its context {context:?} names")]
     Dangling {
         /// Which file.
@@ -81,7 +82,7 @@ pub enum KubeconfigError {
         /// The context.
         context: String,
     },
-    /// The program that hands out credentials is not there.
+    /// The program that issues credentials does not exist.
     #[error(
         "the kubeconfig {file} lets {user:?} get credentials from {command:?}, which is not to be found{}",
         hinted(hint.as_deref())
@@ -96,23 +97,40 @@ pub enum KubeconfigError {
         /// What the file says about how to install it.
         hint: Option<String>,
     },
-    /// What the context names cannot be used: an address, a certificate.
-    #[error("the kubeconfig {file} cannot be used: {cause}")]
+    /// The configuration of the context cannot be used, for instance its URL or certificate.
+    #[error("the kubeconfig {file} cannot be used")]
     Unusable {
         /// Which file.
         file: String,
         /// Why.
-        cause: String,
+        source: ConfigError,
     },
-    /// The pod's own account cannot be used.
-    #[error("the ServiceAccount of the pod cannot be used: {0}")]
-    InCluster(String),
-    /// A context was asked for where there are none.
+    /// The ServiceAccount of the pod cannot be used.
+    #[error("the ServiceAccount of the pod cannot be used")]
+    InCluster(#[source] ConfigError),
+    /// A context was given, but there is no kubeconfig.
     #[error("--context {0:?} needs a kubeconfig, and there is none: this is a pod with its own ServiceAccount")]
     ContextInCluster(String),
 }
 
-/// What is looked at beside flags.
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A kubeconfig cannot be read, or is malformed. In one line, and without the name of the file.
+    #[error("{}", in_a_line(.0))]
+    Kubeconfig(Box<kube::config::KubeconfigError>),
+    /// The files of the pod's ServiceAccount are missing or malformed.
+    #[error(transparent)]
+    InCluster(#[from] kube::config::InClusterError),
+    /// No client can be built from it.
+    #[error(transparent)]
+    Client(#[from] Box<kube::Error>),
+    /// `tls-server-name` is not a name.
+    #[error(transparent)]
+    ServerName(#[from] InvalidDnsNameError),
+}
+
+/// The environment: everything besides the flags that selects a cluster.
 struct Surroundings {
     kubeconfig: Option<OsString>,
     home: Option<PathBuf>,
@@ -120,21 +138,29 @@ struct Surroundings {
     in_pod: bool,
 }
 
-/// The files that are read, the first that says something wins.
+/// The files to read. The first one with a value wins.
 struct Files {
     paths: Vec<PathBuf>,
-    /// As KUBECONFIG has it, where some of several may be missing.
+    /// From KUBECONFIG. If it lists several files, some may be missing.
     may_miss: bool,
+}
+
+// === impl ConfigError ===
+
+impl From<kube::config::KubeconfigError> for ConfigError {
+    fn from(error: kube::config::KubeconfigError) -> Self {
+        Self::Kubeconfig(Box::new(error))
+    }
 }
 
 // === impl KubeconfigError ===
 
 impl KubeconfigError {
-    /// What was found in a file, or in the pod, cannot be used.
-    pub fn unusable(file: Option<String>, cause: String) -> Self {
+    /// The configuration of a file, or of the pod, cannot be used.
+    pub fn unusable(file: Option<String>, source: ConfigError) -> Self {
         match file {
-            Some(file) => Self::Unusable { file, cause },
-            None => Self::InCluster(cause),
+            Some(file) => Self::Unusable { file, source },
+            None => Self::InCluster(source),
         }
     }
 }
@@ -142,10 +168,10 @@ impl KubeconfigError {
 // === impl Choice ===
 
 impl Choice {
-    /// Finds the cluster: `--kubeconfig`, else `KUBECONFIG`, else `~/.kube/config`, else the pod's ServiceAccount.
+    /// Finds the cluster. The first that exists wins: `--kubeconfig`, `KUBECONFIG`, `~/.kube/config`, the pod's ServiceAccount.
     ///
     /// # Errors
-    /// If there is none, or it cannot be used.
+    /// If there is no configuration, or it cannot be used.
     pub async fn find(&self) -> Result<Found, KubeconfigError> {
         let surroundings = Surroundings {
             kubeconfig: env::var_os("KUBECONFIG"),
@@ -163,7 +189,7 @@ impl Choice {
             None => match &self.context {
                 Some(context) => Err(KubeconfigError::ContextInCluster(context.clone())),
                 None => {
-                    let config = Config::incluster().map_err(|error| KubeconfigError::InCluster(chain(&error)))?;
+                    let config = Config::incluster().map_err(|error| KubeconfigError::InCluster(error.into()))?;
                     Ok(Found { config, plugin: None, file: None })
                 }
             },
@@ -204,7 +230,7 @@ impl Choice {
             return Err(dangling("cluster", &context.cluster));
         }
         let mut plugin = None;
-        // None at all is anonymous, as for kubectl; one that is missing would be too, by mistake.
+        // A context without a user is anonymous, as for kubectl. A context whose user is missing would become anonymous by mistake.
         if let Some(user) = context.user.as_deref().filter(|user| !user.is_empty()) {
             let Some(named) = kubeconfig.auth_infos.iter().find(|named| named.name == user) else {
                 return Err(dangling("user", user));
@@ -221,7 +247,7 @@ impl Choice {
         let options = KubeConfigOptions { context: Some(name), ..KubeConfigOptions::default() };
         let config = Config::from_custom_kubeconfig(kubeconfig, &options)
             .await
-            .map_err(|error| KubeconfigError::unusable(Some(file.clone()), first_line(&chain(&error))))?;
+            .map_err(|error| KubeconfigError::Unusable { file: file.clone(), source: error.into() })?;
         Ok(Found { config, plugin, file: Some(file) })
     }
 }
@@ -229,21 +255,21 @@ impl Choice {
 // === impl Files ===
 
 impl Files {
-    /// All of them as one, and their names.
+    /// All files merged into one kubeconfig, and their names.
     fn read(&self) -> Result<(Kubeconfig, String), KubeconfigError> {
         let mut merged: Option<Kubeconfig> = None;
         for path in &self.paths {
-            let failed = |cause: &str| {
-                let (file, cause) = (path.display().to_string(), first_line(cause));
-                KubeconfigError::File { file, cause }
+            let failed = |error: kube::config::KubeconfigError| KubeconfigError::File {
+                file: path.display().to_string(),
+                source: error.into(),
             };
             if self.may_miss && !path.exists() && self.paths.iter().any(|other| other.exists()) {
                 continue;
             }
-            let read = Kubeconfig::read_from(path).map_err(|error| failed(&cause(&error)))?;
+            let read = Kubeconfig::read_from(path).map_err(failed)?;
             merged = Some(match merged {
                 None => read,
-                Some(before) => before.merge(read).map_err(|error| failed(&error.to_string()))?,
+                Some(before) => before.merge(read).map_err(failed)?,
             });
         }
         let names: Vec<_> = self.paths.iter().map(|path| path.display().to_string()).collect();
@@ -254,7 +280,7 @@ impl Files {
 // === impl Surroundings ===
 
 impl Surroundings {
-    /// Whether a command can be started, as far as its file tells.
+    /// Whether a command can be started, as far as its file shows.
     fn has_program(&self, command: &str) -> bool {
         if command.contains(is_separator) {
             return Path::new(command).is_file();
@@ -271,17 +297,13 @@ fn home_file(surroundings: &Surroundings) -> String {
     }
 }
 
-/// Why a file was not read, without its name, which is said already.
-fn cause(error: &kube::config::KubeconfigError) -> String {
-    match error {
+/// An error of kube in one line: without the name of the file, which the error message already has, and without the lines of a YAML file around the error.
+fn in_a_line(error: &kube::config::KubeconfigError) -> String {
+    let text = match error {
         kube::config::KubeconfigError::ReadConfig(error, _) => error.to_string(),
         kube::config::KubeconfigError::Parse(error) => error.to_string(),
         error => chain(error),
-    }
-}
-
-/// Errors of YAML show the lines around the place.
-fn first_line(text: &str) -> String {
+    };
     text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
 }
 

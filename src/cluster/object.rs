@@ -1,4 +1,5 @@
-//! Decodes pods, Services and EndpointSlices into the [`model`](crate::model): nil semantics settled, nothing else kept.
+//! Decodes pods, Services and EndpointSlices into the [`model`](crate::model). Resolves nil values, and keeps only what the model
+//! needs.
 
 mod address;
 mod meta;
@@ -9,7 +10,7 @@ mod slice;
 pub use self::{
     pod::decode_pod,
     service::decode_service,
-    slice::{CONTROLLER, EncodedEndpoint, MANAGED_BY_LABEL, SERVICE_NAME_LABEL, decode_slice},
+    slice::{CONTROLLER, EncodedSlice, MANAGED_BY_LABEL, SERVICE_NAME_LABEL, read_endpoint},
 };
 
 pub(crate) use self::address::parse_address;
@@ -29,15 +30,15 @@ pub enum ObjectError {
         /// Its name.
         name: String,
     },
-    /// It is not encoded as its kind is.
+    /// The bytes are not an encoded object of this kind.
     #[error("malformed {kind}: {source}")]
     Undecodable {
         /// Kind of the object.
         kind: &'static str,
-        /// What is wrong with it.
+        /// The error.
         source: MessageError,
     },
-    /// resourceVersions are decimal numbers in every API server that stores in etcd, and promised to be since 1.35.
+    /// In every API server that stores in etcd, resourceVersions are decimal numbers. Since 1.35 the API guarantees this.
     #[error("{kind} {namespace}/{name} has the resourceVersion {version:?}, which is no number")]
     BadVersion {
         /// Kind of the object.
@@ -46,18 +47,18 @@ pub enum ObjectError {
         namespace: String,
         /// Its name.
         name: String,
-        /// What stood there.
+        /// The resourceVersion.
         version: String,
     },
-    /// The EndpointSlice controller cannot read the address either, and writes what the API server refuses. The rest of the pod is
-    /// used.
-    #[error("pod {namespace}/{name} has the address {address:?}, which is none")]
+    /// The EndpointSlice controller cannot parse the address either, and writes a slice that the API server rejects. The rest of
+    /// the pod is used.
+    #[error("pod {namespace}/{name} has the invalid address {address:?}")]
     BadAddress {
         /// The pod's namespace.
         namespace: String,
         /// Its name.
         name: String,
-        /// What stood there.
+        /// The address.
         address: String,
     },
 }

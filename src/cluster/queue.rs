@@ -1,7 +1,7 @@
 //! The bounded event queue, from the readers of the sockets to the thread that decodes and measures.
 //!
-//! Each watch has a budget of bytes, so that one of them, or one namespace of many, cannot hold up the others. All lists share a budget
-//! beside that: nothing is timed by them, and they may wait at the server.
+//! Each watch has its own budget of bytes, so that one watch, or one of many namespaces, cannot block the others. All lists share
+//! another budget: no delay is computed from them, and they can wait at the server.
 
 use crate::{
     cluster::{
@@ -18,18 +18,20 @@ use tokio::sync::{
     oneshot,
 };
 
-/// Bytes of events that may wait to be decoded, shared out to the watches: a tenth of a second of twenty thousand changes a second. They
-/// are there for a burst alone.
+/// Bytes of events that may wait to be decoded, divided between the watches. This is a tenth of a second at twenty thousand
+/// changes a second. It is needed only in bursts.
 const EVENTS_BUDGET_BYTES: usize = 28 << 20;
 
-/// The least that a watch may hold, however many watches there are: some large events.
+/// The minimum for a watch, however many watches there are: a few large events.
 const MIN_BUDGET_BYTES: usize = 256 << 10;
 
-/// Bytes of lists that may wait. Few: a whole list would otherwise lie here instead of at the server, and the process keep the memory.
+/// Bytes of lists that may wait. The value is small: otherwise a whole list would wait here instead of at the server, and the
+/// process would keep that memory.
 const LISTS_BUDGET_BYTES: usize = 4 << 20;
 
-/// Bytes of a watch that wake the receiver. With fewer it sleeps until its next tick: stamps are made by then, so that nothing is measured
-/// worse, and a thread that wakes up for every event costs more by waking up than by what it does.
+/// Number of waiting bytes of a watch that wakes the receiver. With fewer bytes the receiver sleeps until its next tick. The
+/// events already have their stamps, so this does not change any delay, and a wake-up for every event costs more than decoding
+/// it.
 const WAKE_BYTES: usize = 512 << 10;
 
 /// A message in the queue.
@@ -37,7 +39,7 @@ const WAKE_BYTES: usize = 512 << 10;
 pub struct Envelope {
     /// Which watch.
     pub watch: usize,
-    /// What it says.
+    /// The message.
     pub message: Message,
     _permit: Option<Permit>,
 }
@@ -45,11 +47,11 @@ pub struct Envelope {
 /// A message of a watch, not decoded yet.
 #[derive(Debug)]
 pub enum Message {
-    /// From then on the watch may lack what happened, or bring it late.
+    /// From this time on, the watch may miss events or deliver them late.
     Lost(Stamp),
-    /// What happened before then has been told.
+    /// Everything that happened before this time has been delivered.
     Restored(Stamp),
-    /// A list begins, streamed or in pages.
+    /// A list starts, streamed or in pages.
     Init(Stamp),
     /// An event of the stream.
     Frame {
@@ -57,43 +59,43 @@ pub enum Message {
         at: Stamp,
         /// The event, encoded.
         bytes: Bytes,
-        /// Whether it is a replay.
+        /// Which events are a replay.
         replay: ReplayBound,
     },
-    /// What came in place of an event. Nothing follows it but the end of the connection.
+    /// Bytes that are not an event. Only the end of the connection follows.
     NoFrame(FrameTooLarge),
-    /// A page of a list, to be answered with what it says beside its objects, or with what is wrong with it.
+    /// A page of a list. The answer is the page's token and version, or its error.
     Page {
-        /// When it was complete.
+        /// When its last byte was read.
         at: Stamp,
         /// The body.
         body: Bytes,
-        /// The answer.
+        /// Receives the answer.
         reply: oneshot::Sender<Result<Page, DecodeError>>,
     },
-    /// The connection ended. To be answered, once everything before is decoded, with how the watch can go on.
+    /// The connection ended. When everything before is decoded, the answer says how the watch can continue.
     Ended(oneshot::Sender<Progress>),
 }
 
-/// How far a watch has come, in the decoder's eyes.
+/// The progress of a watch, as the decoder knows it.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// The version to resume from; `None` if a list is needed.
     pub resume: Option<u64>,
-    /// What ended the stream from within, if something did.
+    /// What the decoder found wrong in the stream, if anything.
     pub failure: Option<StreamFailure>,
 }
 
-/// What ended a stream from within.
+/// An error in the contents of a stream.
 #[derive(Debug)]
 pub struct StreamFailure {
-    /// Whether the server said that the version is gone.
+    /// Whether the server said that the resourceVersion is gone.
     pub expired: bool,
-    /// For people.
+    /// A message for people.
     pub message: String,
 }
 
-/// What a message counts against.
+/// The budget that a message uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Load {
     /// A part of a list.
@@ -102,13 +104,13 @@ pub enum Load {
     Event,
 }
 
-/// Bytes reserved for one message, given back when it has been taken.
+/// Bytes reserved for one message. They are released when the message is taken.
 #[derive(Debug)]
 pub struct Permit {
     _permit: OwnedSemaphorePermit,
 }
 
-/// The end of one watch.
+/// The sending end of one watch.
 #[derive(Debug)]
 pub struct EventSender {
     watch: usize,
@@ -118,7 +120,7 @@ pub struct EventSender {
     due: Arc<Notify>,
 }
 
-/// The end of the thread that decodes.
+/// The receiving end, for the thread that decodes.
 #[derive(Debug)]
 pub struct EventReceiver {
     receiver: UnboundedReceiver<Envelope>,
@@ -130,7 +132,7 @@ pub struct EventReceiver {
 #[error("the event queue is closed")]
 pub struct QueueClosed;
 
-/// Bytes that may be waiting at a time.
+/// Number of bytes that may wait at a time.
 #[derive(Clone, Debug)]
 struct Budget {
     bytes: usize,
@@ -140,7 +142,8 @@ struct Budget {
 // === impl Message ===
 
 impl Message {
-    /// Whether somebody waits for what comes of it: a reader for an answer or the end of a list, or all who ask whether the watch holds.
+    /// Whether something waits for the effect of this message: a reader for an answer or for the end of a list, or the check
+    /// whether a watch is healthy.
     fn is_waited_for(&self) -> bool {
         match self {
             Self::Page { .. } | Self::Frame { replay: ReplayBound::All, .. } | Self::Restored(_) | Self::Ended(_) => {
@@ -154,7 +157,7 @@ impl Message {
 // === impl EventSender ===
 
 impl EventSender {
-    /// The ends of so many watches, numbered from zero, and the one that takes all their messages.
+    /// Creates the sending ends of this number of watches, numbered from zero, and the receiving end for all of them.
     pub fn for_watches(watches: usize) -> (Vec<Self>, EventReceiver) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let (due, lists) = (Arc::new(Notify::new()), Budget::of(LISTS_BUDGET_BYTES));
@@ -167,7 +170,7 @@ impl EventSender {
         (senders, EventReceiver { receiver, due })
     }
 
-    /// Sends a message that holds no bytes of note.
+    /// Sends a message that holds almost no bytes.
     ///
     /// # Errors
     /// When the process is ending.
@@ -183,20 +186,20 @@ impl EventSender {
         self.hand_over(message, Some(permit))
     }
 
-    /// Reserves so many bytes, if they are free now.
+    /// Reserves this number of bytes, if they are free now.
     pub fn try_reserve(&self, load: Load, bytes: usize) -> Option<Permit> {
         let budget = self.budget(load);
         let permit = budget.free.clone().try_acquire_many_owned(budget.share(bytes)).ok()?;
         Some(Permit { _permit: permit })
     }
 
-    /// Reserves so many bytes, once they are free.
+    /// Reserves this number of bytes, and waits until they are free.
     ///
     /// # Errors
     /// When the process is ending.
     pub async fn reserve(&self, load: Load, bytes: usize) -> Result<Permit, QueueClosed> {
         let budget = self.budget(load);
-        // What fills it must be looked at, though it may be too little to wake for.
+        // The receiver must process what fills the budget, even if it is too little to wake it.
         self.due.notify_one();
         let permit = budget.free.clone().acquire_many_owned(budget.share(bytes)).await.map_err(|_| QueueClosed)?;
         Ok(Permit { _permit: permit })
@@ -226,9 +229,10 @@ impl Budget {
         Self { bytes, free: Arc::new(Semaphore::new(bytes)) }
     }
 
-    /// What so many bytes take of it. All of it at the most, or they would never fit.
+    /// The part of the budget that this number of bytes takes. At most the whole budget, otherwise a large message would never
+    /// fit.
     fn share(&self, bytes: usize) -> u32 {
-        // No budget comes near four gigabytes.
+        // No budget is near four gigabytes.
         bytes.min(self.bytes) as u32
     }
 
@@ -240,12 +244,12 @@ impl Budget {
 // === impl EventReceiver ===
 
 impl EventReceiver {
-    /// Completes when something should not wait any longer.
+    /// Completes when a message should not wait any longer.
     pub async fn due(&self) {
         self.due.notified().await;
     }
 
-    /// What has been handed over until now. What comes meanwhile is left for the next call.
+    /// The messages up to now. Messages that arrive in the meantime are left for the next call.
     pub fn waiting(&mut self) -> impl Iterator<Item = Envelope> {
         (0..self.receiver.len()).map_while(|_| self.receiver.try_recv().ok())
     }
@@ -258,7 +262,7 @@ mod tests {
 
     const PIECE: usize = 64 << 10;
 
-    /// Fills what there is for a load, and returns it with what it holds.
+    /// Fills the budget for a load, and returns the permits and their total size.
     fn fill(sender: &EventSender, load: Load) -> (Vec<Permit>, usize) {
         let permits: Vec<_> = std::iter::from_fn(|| sender.try_reserve(load, PIECE)).collect();
         let bytes = permits.len() * PIECE;

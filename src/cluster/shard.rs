@@ -1,28 +1,28 @@
-//! A part of a cluster: the namespaces of one daemon where several divide them.
+//! The share of a cluster that one daemon measures, if several daemons divide its namespaces.
 
 use ring::digest::{SHA256, digest};
 use std::{fmt, num::ParseIntError, str::FromStr};
 
-/// One of several daemons, each of which measures the namespaces whose names fall to it.
+/// One of several daemons. Each measures a part of the namespaces, selected by a hash of their names.
 ///
-/// A namespace is never divided, since a Service, its pods and its slices share one. Which daemon it falls to depends on
-/// nothing but its name and the number of daemons, and is the same for every version of this program.
+/// A namespace is never divided, because a Service, its pods and its slices are in the same namespace. The shard of a namespace
+/// depends only on its name and on the number of shards. It is the same in every version of this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     index: u32,
     of: u32,
 }
 
-/// A text that names no shard.
+/// A text that is not a shard.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ShardError {
-    /// There is no slash in it.
+    /// The text has no slash.
     #[error("write it like 0/3, which is the first of three")]
     NoSlash,
-    /// A part of it is no number.
+    /// A part of the text is not a number.
     #[error("{0}; write it like 0/3, which is the first of three")]
     Number(#[from] ParseIntError),
-    /// Counting begins with 0 and ends before the number of shards.
+    /// The index must be at least 0 and less than the number of shards.
     #[error("there is no such shard: the last of {of} is {}", last(*of))]
     NotOneOfThem {
         /// How many shards there are.
@@ -40,7 +40,7 @@ impl Shard {
     /// The whole cluster.
     pub const WHOLE: Self = Self { index: 0, of: 1 };
 
-    /// Whether the daemon measures this namespace.
+    /// Whether this shard measures the namespace.
     pub fn holds(self, namespace: &str) -> bool {
         if self.of == 1 {
             return true;
@@ -50,7 +50,7 @@ impl Shard {
         u64::from_be_bytes([a, b, c, d, e, f, g, h]) % u64::from(self.of) == u64::from(self.index)
     }
 
-    /// Whether there are others.
+    /// Whether there is more than one shard.
     pub fn is_part(self) -> bool {
         self.of > 1
     }
@@ -94,7 +94,7 @@ mod tests {
         assert!(held.iter().all(|held| (900..1_100).contains(held)), "{held:?}");
     }
 
-    /// Another answer would make every daemon forget what it measured at the next update.
+    /// A different result would change the shard of namespaces, so that every daemon loses its measurements at the next update.
     #[test]
     fn where_a_namespace_falls_never_changes() {
         let of_ten = |namespace: &str| (0..10).find(|index| Shard { index: *index, of: 10 }.holds(namespace));

@@ -1,8 +1,8 @@
-//! One watch, kept up for ever: list, watch, resume, list again.
+//! One watch, kept running forever: list, watch, resume, list again.
 //!
-//! The task that reads the socket stamps each chunk, cuts it and hands the frames on; it decodes nothing, so that a burst does not hold
-//! up the stamps of what follows. What it needs to know of the contents, it is told: how far the decoder has come, when a
-//! connection has ended, and whether the first list is complete.
+//! The task that reads the socket stamps each chunk, cuts it into frames and passes them on. It decodes nothing, so that a burst
+//! does not delay the stamps of later events. The decoder tells it what it needs to know about the contents: the progress of
+//! decoding, when a connection has ended, and whether the first list is complete.
 
 mod end;
 mod requests;
@@ -39,59 +39,59 @@ use std::{
 };
 use tokio::sync::{Notify, oneshot, watch};
 
-/// How long the server is asked to keep a watch. Long, since each new one is a gap; not for ever, so that watches spread over
-/// API servers again after one of them was away.
+/// The requested duration of a watch. It is long, because each new watch is a gap. It is limited, so that watches spread over the
+/// API servers again after one of them was down.
 const WATCH_SECONDS: std::ops::Range<u64> = 30 * 60..60 * 60;
 
-/// A watch that is not synced after this long says so: ten times what a list of 150,000 pods takes.
+/// A watch that is not synced after this time reports that it is slow. This is ten times the duration of a list of 150,000 pods.
 const SLOW: Duration = Duration::from_secs(15);
 
 /// One watch.
 pub struct Watch {
     /// What to watch.
     pub scope: Scope,
-    /// Where from.
+    /// The connection that it uses.
     pub link: Arc<Link>,
     /// The clock of the stamps.
     pub clock: Clock,
-    /// Whether the thread it runs on does.
+    /// Whether the thread that runs this task has stalled.
     pub heartbeat: Arc<Heartbeat>,
-    /// Where what is read goes.
+    /// Receives what is read.
     pub queue: EventSender,
-    /// How it is doing.
+    /// The state of the watch.
     pub health: Arc<WatchHealth>,
-    /// What the decoder tells it.
+    /// Signals from the decoder.
     pub signals: Arc<Signals>,
-    /// A watch that brings nothing for this long, not even a bookmark, is dropped.
+    /// A watch that receives nothing for this long, not even a bookmark, is dropped.
     pub idle_timeout: Duration,
 }
 
-/// What the decoder tells a watch while it runs.
+/// What the decoder tells a watch while the watch runs.
 #[derive(Debug)]
 pub struct Signals {
     /// Whether the list is complete.
     listed: watch::Sender<bool>,
-    /// The stream makes no sense any more.
+    /// The stream is malformed.
     abort: Notify,
 }
 
 /// What happened next while a stream was read.
 enum Turn<T> {
-    /// The version that was current once the watch was established, unless the server did not say any.
+    /// The version that was current when the watch was established, or why it is not known.
     Established(Result<u64, RequestError>),
-    /// The connection has to be left.
+    /// The connection is lost.
     Left(Lost),
     /// Bytes, or the end of the stream.
     Chunk(T),
     /// There is nothing more to read now.
     Drained,
-    /// The decoder wants no more of it.
+    /// The decoder has rejected the stream.
     Aborted,
-    /// The timer went off.
+    /// The timer fired.
     Alarm,
 }
 
-/// Nobody takes what the watch reads.
+/// The receiver of the events is gone.
 struct Stop;
 
 // === impl Signals ===
@@ -108,12 +108,12 @@ impl Signals {
         self.listed.send_replace(true);
     }
 
-    /// Whether it is, now and later.
+    /// Whether the list is complete, now and later.
     fn subscribe(&self) -> watch::Receiver<bool> {
         self.listed.subscribe()
     }
 
-    /// The stream makes no sense any more: drop it.
+    /// The stream is malformed: drop it.
     pub fn abort(&self) {
         self.abort.notify_one();
     }
@@ -122,7 +122,7 @@ impl Signals {
 // === impl Watch ===
 
 impl Watch {
-    /// Keeps the watch up until nobody takes what it reads.
+    /// Keeps the watch running until the receiver is gone.
     pub async fn run(self) {
         let (health, clock) = (self.health.clone(), self.clock);
         let checks = tokio::spawn(async move {
@@ -141,7 +141,7 @@ impl Watch {
         let mut resume: Option<u64> = None;
         let mut streams_lists = true;
         let mut has_been_up = false;
-        // Until the first list is complete, the watch is blind as after any other gap.
+        // Until the first list is complete, the watch is blind, as after any other gap.
         let mut blind_since = self.clock.now();
         self.lose(blind_since)?;
         loop {
@@ -182,8 +182,8 @@ impl Watch {
             if let Some(failure) = retry.doubt(clear.is_some(), restart, failure) {
                 self.health.set_failure(self.clock.now(), failure);
             }
-            // A server that is there and asks for a list gets it at once: to wait as for a server that is away would only make the gap
-            // longer. A list that is refused in turn was no resumption, and waits.
+            // If the server is up and asks for a new list, the watch lists at once: a pause as for a server that is down would
+            // only make the gap longer. If the server then rejects the list, the watch did not resume, and pauses.
             let asks_for_list = restart == Restart::Expired && resumes;
             if asked_to_wait.is_some() || !(was_sound || asks_for_list) {
                 tokio::time::sleep(retry.pause(asked_to_wait)).await;
@@ -191,16 +191,16 @@ impl Watch {
         }
     }
 
-    /// Up to when a stream was complete that has ended.
+    /// Up to when a stream that has ended was complete.
     fn seen_through(&self, restart: Restart) -> Stamp {
         match restart {
-            // All came before the end of the stream did.
+            // Everything arrived before the end of the stream.
             Restart::Closed => self.clock.now(),
             _ => self.health.last_byte().max(self.health.link.proven().unwrap_or_default()),
         }
     }
 
-    /// Opens a watch that resumes, or one that lists first.
+    /// Opens a watch, either to resume or with a list first.
     async fn open(
         &self,
         connection: &Connection,
@@ -214,7 +214,7 @@ impl Watch {
             if *streams_lists {
                 match self.ask(connection, None).await {
                     Err(RequestError::Refused { status, message, .. }) if lacks_streaming(status) => {
-                        tracing::info!(watch = %self.health, %status, message, "lists in pages: no streamed lists here");
+                        tracing::info!(watch = %self.health, %status, message, "the API server does not stream lists: listing in pages");
                         *streams_lists = false;
                     }
                     answer => return Ok(answer.map_err(End::from)),
@@ -236,7 +236,7 @@ impl Watch {
         Ok(body)
     }
 
-    /// Reads the stream, which resumes from a version if there is one, to its end.
+    /// Reads the stream to its end. The stream resumes from a version if there is one.
     async fn read(
         &self,
         connection: &Connection,
@@ -244,26 +244,26 @@ impl Watch {
         resumed: Option<u64>,
         sight: &mut Sight,
     ) -> Result<Ended, Stop> {
-        // All that came through the last connection is decoded, so a call to abort that is still there was for that.
+        // Everything from the last connection is decoded. So a pending abort signal belongs to that connection.
         let _ = self.signals.abort.notified().now_or_never();
         let mut abort = pin!(self.signals.abort.notified());
         let mut stream = pin!(body.into_data_stream());
         let mut bound = pin!(self.version_after_connecting(connection));
         let mut left = pin!(connection.lost());
         let mut framer = Framer::default();
-        // Bytes that make no event are no sign of life.
+        // Bytes that do not complete an event do not count as a sign of life.
         let mut last_event = self.clock.now();
-        // Set anew when it goes off or is needed sooner, not with each chunk.
+        // Reset when it fires or must fire sooner, not with each chunk.
         let mut alarm = pin!(tokio::time::sleep(self.idle_timeout));
         loop {
-            // Most turns bring a chunk, and cost no look at the timer.
+            // Most turns receive a chunk, and do not need to poll the timer.
             let turn = poll_fn(|context| {
                 if sight.is_replaying()
                     && let Poll::Ready(version) = bound.as_mut().poll(context)
                 {
                     return Poll::Ready(Turn::Established(version));
                 }
-                // Before the stream, which may never pause.
+                // Polled before the stream, which may never pause.
                 if abort.as_mut().poll(context).is_ready() {
                     return Poll::Ready(Turn::Aborted);
                 }
@@ -299,7 +299,7 @@ impl Watch {
                     let silence = at.since(last_event);
                     if silence >= self.idle_timeout {
                         let failure = format!("no event came for {} s", self.idle_timeout.as_secs_f64());
-                        // The connection may be well while nothing comes through this stream.
+                        // The connection may be healthy even if this stream receives nothing.
                         return Ok(Ended { through: Some(last_event), ..Ended::saying(Restart::Idle, failure) });
                     }
                     let idle = self.idle_timeout - silence;
@@ -342,7 +342,7 @@ impl Watch {
         }
     }
 
-    /// Hands over what was read at `at`, once the queue takes it. What is read after a wait has lain.
+    /// Passes on what was read at `at`, when the queue has room. After a wait, the data that follow have waited unread.
     async fn hand_over_frame(&self, at: Stamp, bytes: Bytes, sight: &mut Sight) -> Result<(), Stop> {
         let is_listed = !sight.is_replaying() || *self.signals.listed.borrow();
         let load = if is_listed { Load::Event } else { Load::List };
@@ -362,7 +362,7 @@ impl Watch {
         Ok(())
     }
 
-    /// What happened after `since` may be told late, or not at all.
+    /// Events after `since` may be delivered late, or not at all.
     fn lose(&self, since: Stamp) -> Result<(), Stop> {
         if self.health.hold(since) {
             self.hand_over(Message::Lost(since))?;
@@ -370,11 +370,11 @@ impl Watch {
         Ok(())
     }
 
-    /// Time passes: once all is told that could have been missed, the watch is restored.
+    /// Lets time pass. When everything that could have been missed has been delivered, the watch is restored.
     fn settle(&self, sight: &mut Sight, at: Stamp) -> Result<(), Stop> {
         if sight.settle(at) {
             self.hand_over(Message::Restored(at))?;
-            // Behind that in the queue comes whatever was stamped since.
+            // Everything that has been stamped since then follows in the queue.
             self.health.release(at);
         }
         if !self.health.is_synced() && sight.is_proven(at) {
@@ -402,7 +402,7 @@ impl From<QueueClosed> for Stop {
     }
 }
 
-/// Whether an answer says that the server does not know streamed lists, or has them turned off.
+/// Whether the answer means that the server does not know streamed lists, or has them disabled.
 fn lacks_streaming(status: StatusCode) -> bool {
     matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::NOT_ACCEPTABLE)
 }

@@ -1,9 +1,9 @@
-//! The Kubernetes protobuf wire format, cut down to what is read of it.
+//! The Kubernetes protobuf wire format, reduced to the fields that are read.
 //!
 //! Field numbers are those of the `generated.proto` files beside the Go types: `k8s.io/apimachinery/pkg/apis/meta/v1`,
 //! `k8s.io/apimachinery/pkg/runtime`, `k8s.io/api/core/v1` and `k8s.io/api/discovery/v1`. They are API and never reused.
-//! These are the messages that prost reads. What comes thousands of times a second, pods and slices, is read by [`fields`] instead,
-//! where it lies; the simulator has the [`messages`](crate::simulator::messages) of those, which nothing here reads.
+//! These are the messages that prost decodes. Pods and slices, which arrive thousands of times a second, are read in place by
+//! [`fields`]. Their [`messages`](crate::simulator::messages) are in the simulator, and nothing here uses them.
 
 pub mod fields;
 
@@ -27,10 +27,10 @@ pub struct ListMeta {
 /// Why a request failed.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Status {
-    /// For people.
+    /// A message for people.
     #[prost(string, tag = "3")]
     pub message: String,
-    /// For machines, such as `Expired`.
+    /// A reason for programs, such as `Expired`.
     #[prost(string, tag = "4")]
     pub reason: String,
     /// The HTTP status, such as 410.
@@ -41,33 +41,33 @@ pub struct Status {
 /// Metadata of an object.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ObjectMeta {
-    /// Unique in its namespace at one time.
+    /// Unique in its namespace at any time.
     #[prost(string, tag = "1")]
     pub name: String,
     /// Empty for cluster-scoped objects.
     #[prost(string, tag = "3")]
     pub namespace: String,
-    /// Unique over all time.
+    /// Never reused.
     #[prost(string, tag = "5")]
     pub uid: String,
     /// Changes with every write.
     #[prost(string, tag = "6")]
     pub resource_version: String,
-    /// Set once deletion was asked for. Only its presence is read: the value lies in the future by the grace period.
+    /// Set when deletion is requested. Only its presence is read: its value is in the future by the grace period.
     #[prost(message, optional, tag = "9")]
     pub deletion_timestamp: Option<Time>,
-    /// What selectors match.
+    /// Labels, which selectors match.
     #[prost(btree_map = "string, string", tag = "11")]
     pub labels: BTreeMap<String, String>,
-    /// Free-form.
+    /// Annotations.
     #[prost(btree_map = "string, string", tag = "12")]
     pub annotations: BTreeMap<String, String>,
-    /// Objects it goes with: of a slice, its Service.
+    /// Owners of the object. The owner of a slice is its Service.
     #[prost(message, repeated, tag = "13")]
     pub owner_references: Vec<OwnerReference>,
 }
 
-/// An object that another goes with. The garbage collector deletes what has no owner left.
+/// A reference to the owner of an object. The garbage collector deletes objects that have no owner left.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct OwnerReference {
     /// Such as `Service`.
@@ -82,10 +82,10 @@ pub struct OwnerReference {
     /// Such as `v1`.
     #[prost(string, tag = "5")]
     pub api_version: String,
-    /// Whether the owner is the one that writes it.
+    /// Whether the owner is the controller that writes the object.
     #[prost(bool, optional, tag = "6")]
     pub controller: Option<bool>,
-    /// Whether the owner's deletion in the foreground waits for it.
+    /// Whether a foreground deletion of the owner waits for this object.
     #[prost(bool, optional, tag = "7")]
     pub block_owner_deletion: Option<bool>,
 }
@@ -112,10 +112,10 @@ pub struct Service {
 /// Spec of a Service.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ServiceSpec {
-    /// What the Service offers.
+    /// The Service's ports.
     #[prost(message, repeated, tag = "1")]
     pub ports: Vec<ServicePort>,
-    /// Labels of its pods; empty where somebody else writes its endpoints.
+    /// Labels of its pods; empty if something else writes its endpoints.
     #[prost(btree_map = "string, string", tag = "2")]
     pub selector: BTreeMap<String, String>,
     /// An address, or `None` for a headless Service.
@@ -127,7 +127,7 @@ pub struct ServiceSpec {
     /// Endpoints count as ready whatever the pod's readiness.
     #[prost(bool, tag = "13")]
     pub publish_not_ready_addresses: bool,
-    /// `IPv4`, `IPv6`: the address families it wants slices of.
+    /// `IPv4`, `IPv6`: the address families for which it needs slices.
     #[prost(string, repeated, tag = "19")]
     pub ip_families: Vec<String>,
 }
@@ -135,19 +135,19 @@ pub struct ServiceSpec {
 /// A port of a Service.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ServicePort {
-    /// Empty where there is only one.
+    /// Empty only if there is one port.
     #[prost(string, tag = "1")]
     pub name: String,
     /// `TCP`, `UDP` or `SCTP`.
     #[prost(string, tag = "2")]
     pub protocol: String,
-    /// The Service's own port, which slices do not carry.
+    /// The Service's own port. Slices do not contain it.
     #[prost(int32, tag = "3")]
     pub port: i32,
     /// The pod's port, by number or name.
     #[prost(message, optional, tag = "4")]
     pub target_port: Option<IntOrString>,
-    /// A hint that slices carry on.
+    /// The application protocol, which slices copy.
     #[prost(string, optional, tag = "6")]
     pub app_protocol: Option<String>,
 }
@@ -172,7 +172,7 @@ pub struct Endpoint {
     /// Whether it gets traffic.
     #[prost(message, optional, tag = "2")]
     pub conditions: Option<EndpointConditions>,
-    /// The pod behind it.
+    /// The endpoint's pod.
     #[prost(message, optional, tag = "4")]
     pub target_ref: Option<ObjectReference>,
 }
@@ -214,21 +214,21 @@ pub struct EndpointPort {
     /// Unset counts as `TCP`.
     #[prost(string, optional, tag = "2")]
     pub protocol: Option<String>,
-    /// The number at the pod.
+    /// The port number of the pod.
     #[prost(int32, optional, tag = "3")]
     pub port: Option<i32>,
-    /// The Service port's hint.
+    /// The Service port's application protocol.
     #[prost(string, optional, tag = "4")]
     pub app_protocol: Option<String>,
 }
 
-/// A list of any kind, its items still encoded.
+/// A list of any kind, with encoded items.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct List {
     /// Version and next page.
     #[prost(message, optional, tag = "1")]
     pub metadata: Option<ListMeta>,
-    /// Each an encoded object, without [`MAGIC`] and envelope.
+    /// Encoded objects, without [`MAGIC`] and envelope.
     #[prost(bytes = "bytes", repeated, tag = "2")]
     pub items: Vec<Bytes>,
 }

@@ -28,10 +28,10 @@ use std::{
 };
 
 /// How long the thread that receives waits at most before it looks at the clock, by which it knows that it runs.
-const BEAT: Duration = Duration::from_millis(20);
+const BEAT: Duration = Duration::from_millis(10);
 
-/// How much longer than that it may take. A stamp that is wrong by no more is still of use.
-const TOLERANCE: Duration = Duration::from_millis(20);
+/// How much longer than that it may take. A stamp is wrong by the sum of both at most, which is still of use.
+const TOLERANCE: Duration = Duration::from_millis(10);
 
 /// Pause after a dump that did not succeed: about the time between two commits of a busy kube-proxy's families.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
@@ -100,8 +100,7 @@ impl KernelReader {
             }
             Err(error @ (DumpError::Torn | DumpError::NoAnswer | DumpError::Malformed(_))) => {
                 tracing::debug!("cannot read the rules yet: {error}");
-                // What is left of an answer must not be taken for another.
-                self.dumper = Dumper::open()?;
+                self.dumper.reopen()?;
                 thread::sleep(TRY_AGAIN.min(deadline.saturating_duration_since(Instant::now())));
                 Ok(())
             }
@@ -138,7 +137,7 @@ impl KernelReader {
         }
         match self.dumper.generation() {
             Ok(generation) => self.due = Some(generation),
-            Err(_) => self.dumper = Dumper::open()?,
+            Err(_) => self.dumper.reopen()?,
         }
         Ok(())
     }
@@ -208,6 +207,7 @@ fn receive(mut socket: Socket, queue: &Queue) {
                 unread_since = None;
                 continue;
             }
+            Ok(Received::Interrupted) => continue,
             Ok(Received::Truncated) => Item::Lost(Loss::Malformed),
             Ok(Received::Overrun) => match drain(&mut socket) {
                 Ok(()) => Item::Lost(Loss::SocketOverrun),

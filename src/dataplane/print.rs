@@ -4,7 +4,7 @@ use super::{
     args::Output,
     kernel::{KernelReader, Limits},
     lines::{self, WriteError},
-    observation::{Planes, Report},
+    observation::{Gap, Loss, Planes, Report},
     reader::{ReadError, Reader},
 };
 use std::{io, time::Duration};
@@ -43,11 +43,20 @@ pub(crate) fn log(report: &Report) {
     match report {
         Report::State { sets, .. } => tracing::info!(frontends = sets.len(), "watching the kernel's rules"),
         Report::Planes(planes) => say(planes),
-        Report::Gap(gap) => {
-            let length = gap.until.since(gap.since);
-            tracing::warn!(loss = gap.loss.as_str(), ?length, "changes were missed, and all rules were read anew");
-        }
+        Report::Gap(gap) => say_gap(gap),
         Report::Changed(_) => {}
+    }
+}
+
+fn say_gap(gap: &Gap) {
+    let seconds = gap.until.since(gap.since).as_secs_f64();
+    match gap.loss {
+        Loss::NotRunning => {
+            tracing::warn!(seconds, "this process did not run, so it is unknown when changes of that time took effect")
+        }
+        loss => {
+            tracing::warn!(seconds, loss = loss.as_str(), "changes may have been missed, so all rules were read anew")
+        }
     }
 }
 

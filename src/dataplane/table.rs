@@ -326,13 +326,19 @@ impl Table {
             match &rule.action {
                 Action::Chain(next) => self.collect(next, endpoints, depth - 1),
                 Action::Endpoint(endpoint) => endpoints.push(*endpoint),
-                Action::Chains(map) | Action::Endpoints(map) => {
+                Action::Chains(map) => {
                     for element in self.maps.get(map).into_iter().flat_map(Map::values) {
-                        match element {
-                            Element::Chain(next) => self.collect(next, endpoints, depth - 1),
-                            Element::Endpoint(endpoint) => endpoints.push(*endpoint),
+                        if let Element::Chain(next) = element {
+                            self.collect(next, endpoints, depth - 1);
                         }
                     }
+                }
+                Action::Endpoints(map) => {
+                    let elements = self.maps.get(map).into_iter().flat_map(Map::values);
+                    endpoints.extend(elements.filter_map(|element| match element {
+                        Element::Endpoint(endpoint) => Some(*endpoint),
+                        Element::Chain(_) => None,
+                    }));
                 }
                 Action::Unread => {}
             }

@@ -8,7 +8,7 @@ pub use self::args::UplinkArgs;
 
 use self::{connection::ConnectError, conversation::Conversation};
 use super::outbox::Outbox;
-use crate::cluster::client::chain;
+use crate::errors::chain;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use http::uri::Authority;
 use parking_lot::Mutex;

@@ -1,4 +1,4 @@
-//! The table of the demo: 80 columns, redrawn in place on a terminal, and appended where it goes to a file or a pipe.
+//! The table of the demo: 80 columns wide. It is redrawn in place on a terminal, and appended to a file or a pipe.
 
 use crate::{
     simulator::Phase,
@@ -6,30 +6,30 @@ use crate::{
 };
 use std::{fmt::Write as _, time::Duration};
 
-/// Columns of a terminal that nobody has widened.
+/// Usual number of columns of a terminal.
 const COLUMNS: usize = 80;
 
-/// What the columns after the name take.
+/// Width of the columns after the name.
 const FIGURES: usize = 58;
 
-/// Where tables are shown, one after the other.
+/// The output to which tables are written, one after the other.
 #[derive(Debug)]
 pub(super) struct Screen {
     is_terminal: bool,
-    /// Lines of the table that is shown.
+    /// Number of lines of the last table.
     shown: usize,
 }
 
 // === impl Screen ===
 
 impl Screen {
-    /// Shows nothing yet.
+    /// An output without a table.
     pub(super) fn new(is_terminal: bool) -> Self {
         Self { is_terminal, shown: 0 }
     }
 
-    /// What to write so that this table is shown in the place of the one before. A terminal that is too low for it cannot go
-    /// back to its first line: there, and anywhere else, it is appended.
+    /// The text that replaces the previous table by this one. If the terminal has too few lines, it cannot move back to the
+    /// first line of the table. Then the table is appended, as for a file or a pipe.
     pub(super) fn show(&mut self, table: &str, height: Option<usize>) -> String {
         let fits = height.is_none_or(|height| self.shown < height);
         let back = match std::mem::replace(&mut self.shown, table.lines().count()) {
@@ -40,7 +40,7 @@ impl Screen {
     }
 }
 
-/// All Services and the cluster, a line each.
+/// All Services and the cluster, one line for each.
 pub(super) fn render(overview: &Overview, phase: Phase) -> String {
     let longest = overview.services.keys().map(|name| name.to_string().len()).max().unwrap_or(0);
     let width = longest.clamp("SERVICE".len(), COLUMNS - FIGURES);
@@ -75,7 +75,7 @@ fn row(table: &mut String, width: usize, name: &str, summary: &Summary) {
     );
 }
 
-/// A name in as many columns. Names of Kubernetes are ASCII.
+/// A name shortened to this width. Names in Kubernetes are ASCII.
 fn shortened(name: &str, width: usize) -> String {
     if name.len() <= width {
         return name.to_owned();
@@ -83,11 +83,11 @@ fn shortened(name: &str, width: usize) -> String {
     name.chars().take(width - 1).chain(['…']).collect()
 }
 
-/// A duration to three digits or so, in the unit that suits it.
+/// A duration with about three digits, in a suitable unit.
 fn short(duration: Option<Duration>) -> String {
     match duration {
         None => "-".to_owned(),
-        // What would be rounded up to a second is shown as one, which is narrower.
+        // From here on the value would be rounded up to 1000.0 ms. 1.00 s is narrower.
         Some(duration) if duration < Duration::from_micros(999_950) => {
             format!("{:.1} ms", duration.as_secs_f64() * 1e3)
         }

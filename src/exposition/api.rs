@@ -1,7 +1,7 @@
-//! The JSON of `/api/v1/`: what a query asks for, and the answer to it.
+//! The JSON of `/api/v1/`: queries and their answers.
 //!
-//! Durations are numbers of seconds, times are RFC 3339 in UTC. A query that cannot be understood is an error: nobody should
-//! take the answer to another question for the answer to theirs.
+//! Durations are numbers of seconds, times are RFC 3339 in UTC. A malformed query is an error, so that users do not get the
+//! answer to a different question.
 
 mod agents;
 mod changes;
@@ -35,13 +35,13 @@ use std::{collections::BTreeMap, time::Duration};
 /// The distribution of delays over one window.
 #[derive(Debug, Serialize)]
 pub(crate) struct Quantiles {
-    /// Delays in it.
+    /// Number of delays.
     count: u64,
     p50: Option<f64>,
     p90: Option<f64>,
     p99: Option<f64>,
     p99_9: Option<f64>,
-    /// The longest, exactly.
+    /// The longest delay, exactly.
     max: Option<f64>,
 }
 
@@ -64,24 +64,24 @@ impl Quantiles {
 /// Distributions by the name of their window.
 type ByWindow = BTreeMap<&'static str, Quantiles>;
 
-/// The windows that are asked for: one, or all.
+/// The requested windows: one, or all.
 fn windows(wanted: Option<Window>) -> impl Iterator<Item = Window> {
     Window::ALL.into_iter().filter(move |window| wanted.is_none_or(|wanted| wanted == *window))
 }
 
-/// The wall clock's time at `stamp`, as text; a stamp is at most as old as the process.
+/// The wall clock's time at `stamp`, as text. A stamp is at most as old as the process.
 fn time<T>(now: &Now<T>, stamp: Stamp) -> String {
     let ago = now.at.since(stamp);
     let wall = now.wall.checked_sub(ago).and_then(|wall| Timestamp::try_from(wall).ok());
     wall.map(|wall| format!("{wall:.6}")).unwrap_or_default()
 }
 
-/// The age of what began at `stamp`, in seconds.
+/// Time since `stamp`, in seconds.
 fn age<T>(now: &Now<T>, stamp: Stamp) -> f64 {
     seconds(now.at.since(stamp))
 }
 
-/// Seconds, as JSON has them. Rounded once: `Duration::as_secs_f64` adds two numbers, and a last digit that nobody measured.
+/// Seconds for JSON, rounded once. `Duration::as_secs_f64` adds two numbers, which may give a false last digit.
 fn seconds(duration: Duration) -> f64 {
     duration.as_nanos() as f64 / 1e9
 }

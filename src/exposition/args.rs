@@ -1,4 +1,4 @@
-//! Flags of what is shown and written.
+//! Flags of the metrics and the output files.
 
 use super::{hdr_log, lines::Target, metrics::Histograms};
 use crate::flags::FlagErrors;
@@ -8,8 +8,8 @@ use std::path::PathBuf;
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct Args {
-    /// Which histograms of delays are shown: per Service with classic buckets, native ones, both, or both for the cluster as a
-    /// whole. Native buckets go to scrapers that ask for protobuf.
+    /// Histograms of delays: for each Service with classic buckets, native buckets or both, or with both for the whole cluster
+    /// only. Only scrapers that ask for protobuf get native buckets.
     #[arg(long, value_name = "KIND", env = "ENDPOINTLAG_HISTOGRAM", default_value = "both")]
     histogram: Histograms,
 
@@ -17,8 +17,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE", env = "ENDPOINTLAG_SAMPLES")]
     samples: Option<String>,
 
-    /// Write an HDR histogram of the cluster's delays for each kind of change and interval to this file, an interval log that
-    /// HdrHistogram's tools open. What is in it stays.
+    /// Append an HDR histogram of the cluster's delays for each kind of change and interval to this file, in the interval log
+    /// format of HdrHistogram's tools.
     #[arg(long, value_name = "FILE", env = "ENDPOINTLAG_HDR_LOG")]
     hdr_log: Option<PathBuf>,
 
@@ -27,14 +27,14 @@ pub struct Args {
     hdr_log_interval: String,
 }
 
-/// What is shown and written, checked.
+/// The checked settings of metrics and output files.
 #[derive(Clone, Debug)]
 pub struct ExpositionSettings {
-    /// Which histograms are shown.
+    /// Which histograms a scrape contains.
     pub histograms: Histograms,
-    /// Where each change goes.
+    /// Where a line for each change is written.
     pub samples: Option<Target>,
-    /// Where HDR histograms go.
+    /// Where HDR histograms are written.
     pub hdr_log: Option<hdr_log::Target>,
 }
 

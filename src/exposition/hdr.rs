@@ -1,7 +1,7 @@
-//! HDR histograms in the forms that other HdrHistogram tools read: V2 with DEFLATE in base64, and percentiles as text.
+//! HDR histograms in formats that other HdrHistogram tools read: V2 with DEFLATE in base64, and percentiles as text.
 //!
-//! Their values are whole units of 2^-20 s: value `v` stands for the delays in `(v, v + 1]` units, so that a value read back is
-//! `(v + 1) / 2^20` seconds at most. That is how these tools merge histograms of several daemons without losing a count.
+//! Values are whole units of 2^-20 s. Value `v` means a delay in `(v, v + 1]` units, so a value that is read back is at most
+//! `(v + 1) / 2^20` seconds. With these formats the tools can merge histograms of several daemons without losing a count.
 
 use crate::stats::{UNITS_PER_SECOND, duration};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -11,17 +11,17 @@ use hdrhistogram::{
 };
 use std::fmt::Write;
 
-/// Steps of a percentile listing for each halving of what lies above, as HdrHistogram's tools have it.
+/// Steps of a percentile listing for each halving of the distance to 100 %, the default of HdrHistogram's tools.
 const TICKS_PER_HALF: u32 = 5;
 
 /// One step of a percentile listing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
-    /// Longest delay up to here, in seconds.
+    /// The longest delay up to this step, in seconds.
     pub seconds: f64,
-    /// The share of delays that do not exceed it, from 0 to 1.
+    /// The share of delays that are at most this long, from 0 to 1.
     pub quantile: f64,
-    /// How many those are.
+    /// The number of these delays.
     pub count: u64,
 }
 
@@ -35,7 +35,7 @@ pub fn encode(histogram: &Histogram<u64>) -> Result<String, V2DeflateSerializeEr
     Ok(STANDARD.encode(bytes))
 }
 
-/// The distribution by percentile, in steps that halve with what lies above.
+/// The distribution by percentile. The distance to 100 % halves after a fixed number of steps.
 pub fn steps(histogram: &Histogram<u64>) -> Vec<Step> {
     let mut count = 0;
     let step = |value: hdrhistogram::iterators::IterationValue<u64>| {
@@ -46,7 +46,7 @@ pub fn steps(histogram: &Histogram<u64>) -> Vec<Step> {
     histogram.iter_quantiles(TICKS_PER_HALF).map(step).collect()
 }
 
-/// The distribution as HdrHistogram's `outputPercentileDistribution` prints it, in seconds to the microsecond.
+/// The distribution in the format of HdrHistogram's `outputPercentileDistribution`, in seconds with six decimals.
 pub fn percentiles(histogram: &Histogram<u64>) -> String {
     let mut text = String::from("       Value     Percentile TotalCount 1/(1-Percentile)\n\n");
     // Writing to a String cannot fail.
@@ -67,7 +67,7 @@ pub fn percentiles(histogram: &Histogram<u64>) -> String {
     text
 }
 
-/// Cells of the first bucket: as many as tell 2 * 10^digits values apart, rounded up to a power of two.
+/// Cells of the first bucket: enough to distinguish 2 * 10^digits values, rounded up to a power of two.
 fn sub_buckets(digits: u8) -> u64 {
     (2 * 10u64.pow(digits.into())).next_power_of_two()
 }
@@ -90,7 +90,7 @@ mod tests {
     fn what_is_encoded_reads_back() {
         let histogram = histogram(1..=1_000);
         let text = encode(&histogram).expect("fits");
-        // The cookie of V2 with DEFLATE, as all HdrHistogram tools know it.
+        // The cookie of V2 with DEFLATE, which all HdrHistogram tools know.
         assert!(text.starts_with("HISTF"), "{text}");
         let bytes = STANDARD.decode(text).expect("base64");
         let back: Histogram<u64> =

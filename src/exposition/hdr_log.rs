@@ -1,8 +1,9 @@
-//! The interval log of `--hdr-log`, which HdrHistogram's own tools read: a histogram a kind of change, every few seconds.
+//! The interval log of `--hdr-log`, which HdrHistogram's tools read: one histogram for each kind of change, every few seconds.
 //!
-//! Of the whole cluster: a line for each Service and kind of change at every interval would be gigabytes a day in a cluster of
-//! thousands. An interval in which nothing ended has its lines too, so that a quiet cluster can be told from a daemon that was
-//! away. A histogram that could not be written is not lost: it stands in the next interval, which is longer by as much.
+//! The histograms are for the whole cluster. A line for each Service and kind of change at every interval would be gigabytes a
+//! day in a cluster with thousands of Services. An interval without ended changes has its lines too, so that readers can tell a
+//! quiet cluster from a daemon that was down. If a histogram cannot be written, it is not lost: its data are in the next
+//! interval, which is then longer.
 
 use super::{hdr, lines};
 use crate::{
@@ -24,13 +25,13 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// Delays that may wait for the thread. A slow disk costs delays, never measuring.
+/// Number of delays that may wait for the thread. A slow disk loses delays in this log, but never affects the measurement.
 const QUEUE: usize = 65_536;
 
-/// Where the log goes, and how often.
+/// Where and how often the log is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The file; what is in it stays.
+    /// The file. Its contents are kept.
     pub path: PathBuf,
     /// Length of an interval.
     pub interval: Duration,
@@ -55,31 +56,31 @@ pub struct HdrLog {
 enum Message {
     /// A change took this long.
     Delay(Change, Duration),
-    /// Look what is asked for.
+    /// Wakes the thread to check its requests.
     Wake,
 }
 
-/// The thread that writes, as its owner sees it.
+/// The owner's handle of the thread that writes.
 #[derive(Debug)]
 pub struct Writer {
     thread: JoinHandle<()>,
     queue: SyncSender<Message>,
-    /// Asks to open the file anew.
+    /// Requests the thread to reopen the file.
     reopen: Arc<AtomicBool>,
-    /// Writes that failed, and delays that came faster than they could be counted.
+    /// Number of failed writes, and of delays that were lost because they came too fast.
     pub errors: Arc<AtomicU64>,
 }
 
-/// The thread's side.
+/// The state of the thread.
 struct Log {
     output: lines::LineWriter,
     interval: Duration,
     reopen: Arc<AtomicBool>,
     errors: Arc<AtomicU64>,
-    /// The file has no header of this process yet.
+    /// The file does not have this process's header yet.
     header_due: bool,
     histograms: [Histogram<u64>; Change::ALL.len()],
-    /// When the interval under way began.
+    /// Start of the present interval.
     began: (Instant, SystemTime),
 }
 
@@ -89,7 +90,7 @@ impl HdrLog {
     /// Opens the file, writes the header, and starts the thread that writes the rest.
     ///
     /// # Errors
-    /// If the file cannot be opened. That it cannot be written, then or later, is counted and logged instead.
+    /// If the file cannot be opened. Write errors, at the start or later, are counted and logged instead.
     pub fn start(target: Target) -> Result<(Self, Writer), HdrLogError> {
         let error = |source| HdrLogError { path: target.path.clone(), source };
         let output = lines::LineWriter::open(lines::Target::File(target.path.clone())).map_err(error)?;
@@ -115,17 +116,17 @@ impl HdrLog {
 // === impl Writer ===
 
 impl Writer {
-    /// Has the file opened anew, after it was moved away.
+    /// Requests to reopen the file, after it was moved away.
     pub fn reopen(&self) {
         self.reopen.store(true, Relaxed);
-        // If the queue is full, the thread does not wait for it.
+        // If the queue is full, the thread is running and does not need to be woken.
         let _ = self.queue.try_send(Message::Wake);
     }
 
-    /// Waits until the last interval is written, or cannot be. [`HdrLog`] must be gone before.
+    /// Waits until the last interval is written, or cannot be written. [`HdrLog`] must be dropped first.
     pub fn finish(self) {
         drop(self.queue);
-        // It does not panic; if it did, it said so already.
+        // The thread does not panic. If it did, the panic hook has reported it.
         let _ = self.thread.join();
     }
 }
@@ -139,7 +140,7 @@ impl Log {
         Self { output, interval, reopen, errors, header_due: true, histograms, began }
     }
 
-    /// Counts until nobody pushes any more, and writes at every interval and at the end.
+    /// Counts until all senders are gone. Writes at every interval and at the end.
     fn run(mut self, messages: &Receiver<Message>) {
         let mut due = self.began.0 + self.interval;
         loop {
@@ -159,14 +160,14 @@ impl Log {
                 self.write();
                 due += self.interval;
                 if due <= now {
-                    // Intervals that a suspended machine slept through are one.
+                    // If the machine was suspended for several intervals, they count as one.
                     due = now + self.interval;
                 }
             }
         }
     }
 
-    /// Begins the file. If that fails, the next interval brings the header along.
+    /// Writes the header. If this fails, the next interval writes it.
     fn write_header(&mut self) {
         self.header_due = self.output.append(header(self.began.1).as_bytes()).is_err();
         if self.header_due {
@@ -174,7 +175,7 @@ impl Log {
         }
     }
 
-    /// Ends the interval. What of it cannot be written goes on instead.
+    /// Ends the interval. Data that cannot be written stay for the next one.
     fn write(&mut self) {
         let end = (Instant::now(), SystemTime::now());
         if self.header_due {
@@ -190,18 +191,18 @@ impl Log {
             return;
         };
         self.errors.fetch_add(1, Relaxed);
-        // Delays that are in the file already must not come there twice.
+        // Delays that are already in the file must not be written twice.
         let told = lines.as_bytes()[..unwritten.kept].iter().filter(|byte| **byte == b'\n').count();
         self.histograms[..told].iter_mut().for_each(Histogram::reset);
     }
 
-    /// A line for each kind of change: tag, start in seconds since 1970, length and longest delay in seconds, histogram.
+    /// One line for each kind of change: tag, start in seconds since 1970, length and longest delay in seconds, histogram.
     fn lines(&self, length: Duration) -> String {
         let start = self.began.1.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let mut lines = String::new();
         for (change, histogram) in Change::ALL.iter().zip(&self.histograms) {
             let max = if histogram.is_empty() { 0.0 } else { crate::stats::duration(histogram.max()).as_secs_f64() };
-            // It is made in memory, from a histogram of constant bounds.
+            // It is written to memory, from a histogram with constant bounds.
             let encoded = hdr::encode(histogram).expect("a histogram of 24,000 cells fits into memory");
             let length = length.as_secs_f64();
             // Writing to a String cannot fail.
@@ -211,8 +212,8 @@ impl Log {
     }
 }
 
-/// As HdrHistogram's `HistogramLogWriter` begins a log. Start times are absolute, and no base time is given, so that a log to
-/// which several processes append stays right.
+/// The header as HdrHistogram's `HistogramLogWriter` writes it. Start times are absolute and there is no base time, so the log
+/// stays correct if several processes append to it.
 fn header(start: SystemTime) -> String {
     let seconds = start.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     format!(
@@ -227,13 +228,19 @@ fn header(start: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ledger::Outcome, model::Stamp, propagation::ServiceName};
+    use crate::{
+        ledger::{Cause, Hop, Outcome},
+        model::Stamp,
+        propagation::{ServiceName, Subject},
+    };
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
     fn ended(millis: u64) -> Ended {
         let service = Arc::new(ServiceName { namespace: "shop".into(), name: "cart".into() });
         let outcome = Outcome::Propagated { delay: Duration::from_millis(millis), reordered: None };
-        Ended { service, pod: None, change: Change::Unready, outcome, at: Stamp::default() }
+        let (key, at) = (Subject { service, pod: None }, Stamp::default());
+        let (change, cause) = (Change::Unready, Cause::Pod);
+        Ended { hop: Hop::Slice, key, change, cause, began: at, outcome, at, by: None }
     }
 
     fn intervals(text: &[u8]) -> Vec<(String, f64)> {
@@ -257,7 +264,7 @@ mod tests {
             writer.finish();
         }
         let text = std::fs::read_to_string(file.path()).expect("written");
-        // The library knows neither the legend that the Java library writes nor a version of its own.
+        // The library writes neither the legend nor the version that the Java library writes.
         let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('"')).collect();
         let intervals = intervals((lines.join("\n") + "\n").as_bytes());
         let tags: Vec<_> = intervals.iter().map(|(tag, _)| tag.as_str()).collect();

@@ -1,4 +1,4 @@
-//! Whole lines, appended to a file or to standard output, that may fill up, break, or be rotated away.
+//! Appends whole lines to a file or to standard output. The disk may be full, the pipe may break, and the file may be rotated.
 
 use std::{
     fmt,
@@ -8,46 +8,46 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where lines go.
+/// The target of the lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Standard output.
     Stdout,
-    /// Appended to a file.
+    /// A file, to which lines are appended.
     File(PathBuf),
 }
 
-/// Appends lines, and goes on after a failure without ever adding to a line that it left unfinished.
+/// Appends lines. After a failure it continues without adding to an incomplete line.
 #[derive(Debug)]
 pub(super) struct LineWriter {
     target: Target,
     /// `None` if it could not be opened.
     file: Option<File>,
-    /// The last byte is not the end of a line.
+    /// The last byte in the file is not a line end.
     torn: bool,
-    /// The last write failed, which was logged.
+    /// The last write failed, and this was logged.
     failing: bool,
 }
 
 /// Lines could not be appended.
 #[derive(Debug)]
 pub(super) struct Unwritten {
-    /// Bytes of the whole lines that were.
+    /// Number of bytes of the whole lines that were appended.
     pub(super) kept: usize,
 }
 
 // === impl Target ===
 
 impl Target {
-    /// `-` is standard output.
+    /// `-` means standard output.
     pub fn parse(text: &str) -> Self {
         if text == "-" { Self::Stdout } else { Self::File(text.into()) }
     }
 
     fn open(&self) -> io::Result<File> {
         match self {
-            // By its descriptor: the buffer of the standard library would be flushed at the end of the process, which would
-            // hang where nothing takes it.
+            // By its file descriptor. The standard library would flush its buffer at the end of the process, and hang if the
+            // reader is blocked.
             Self::Stdout => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
             Self::File(path) => OpenOptions::new().create(true).append(true).open(path),
         }
@@ -66,10 +66,10 @@ impl fmt::Display for Target {
 // === impl LineWriter ===
 
 impl LineWriter {
-    /// Opens the target; what is in a file stays.
+    /// Opens the target. The contents of a file are kept.
     ///
     /// # Errors
-    /// If it cannot be opened, but for a disk that is full: that may pass.
+    /// If the target cannot be opened. A full disk is not an error here, because it may get free space.
     pub(super) fn open(target: Target) -> io::Result<Self> {
         let mut writer = Self { target, file: None, torn: false, failing: false };
         match writer.open_file() {
@@ -78,13 +78,13 @@ impl LineWriter {
         }
     }
 
-    /// Opens a file anew, which may have been moved away. Standard output stays what it is.
+    /// Reopens a file, which may have been moved away. Standard output stays the same.
     pub(super) fn reopen(&mut self) {
         if self.target == Target::Stdout {
             return;
         }
         match self.open_file() {
-            Ok(()) => tracing::info!(output = %self.target, "opened anew"),
+            Ok(()) => tracing::info!(output = %self.target, "reopened"),
             Err(error) => self.complain(&error),
         }
     }
@@ -94,11 +94,12 @@ impl LineWriter {
         self.file.as_ref().and_then(length).is_none_or(|length| length == 0)
     }
 
-    /// Appends lines, the last one with its end. Failures are logged once, as is their end.
+    /// Appends lines. The last one must have its line end. The first failure of a series is logged, and so is the end of the
+    /// series.
     ///
     /// # Errors
-    /// If not all could be. What was written of a line that is not whole is taken back where that can be; else the next
-    /// line begins with an end of line.
+    /// If not all lines were appended. A partly written line is removed if possible. Otherwise the next write starts with a line
+    /// end.
     pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), Unwritten> {
         if self.file.is_none()
             && let Err(error) = self.open_file()
@@ -106,7 +107,7 @@ impl LineWriter {
             self.complain(&error);
             return Err(Unwritten { kept: 0 });
         }
-        // It was just opened if it was not.
+        // It was opened above.
         let Some(file) = &mut self.file else { return Err(Unwritten { kept: 0 }) };
         let before = length(file);
         let (prefix, mut written) = (usize::from(self.torn), 0);
@@ -154,23 +155,23 @@ impl LineWriter {
     }
 }
 
-/// Length of a file; `None` for what has none, as a pipe.
+/// Length of a file; `None` if the target has no length, such as a pipe.
 fn length(file: &File) -> Option<u64> {
     file.metadata().ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len())
 }
 
-/// Cuts the last bytes that were written off again, unless somebody else appended to the file meanwhile.
+/// Removes the last written bytes, unless another process has appended to the file in the meantime.
 fn take_back(file: &mut File, before: Option<u64>, written: usize, torn: usize) -> bool {
     let (Some(before), Some(now)) = (before, length(file)) else { return false };
     let ours = now == before + written as u64;
-    // Standard output, as a file, is not opened for appending: its next byte would come after a hole.
+    // A file as standard output is not opened in append mode, so the next byte would come after a hole.
     ours && file.set_len(now - torn as u64).is_ok() && file.seek(SeekFrom::End(0)).is_ok()
 }
 
-/// Whether an earlier process left the last line of a file unfinished.
+/// Whether an earlier process left an incomplete last line in a file.
 fn ends_within_a_line(path: &Path) -> bool {
     let last = || -> io::Result<u8> {
-        // A pipe must not be opened for reading, nor what was just made be read.
+        // A pipe must not be opened for reading, and a new file has no contents.
         if !path.metadata()?.is_file() {
             return Ok(b'\n');
         }
@@ -180,7 +181,7 @@ fn ends_within_a_line(path: &Path) -> bool {
         file.read_exact(&mut last)?;
         Ok(last[0])
     };
-    // An empty file has no last byte to go to.
+    // In an empty file there is no last byte to seek to.
     last().is_ok_and(|byte| byte != b'\n')
 }
 
@@ -223,7 +224,7 @@ mod tests {
         assert_eq!(fs::read_to_string(file.path()).expect("there"), "whole\n{\"half\":\na\nb\nc\n");
     }
 
-    /// A pipe that has room for half a line. What is in it cannot be taken back.
+    /// A pipe with room for half a line. What was written to it cannot be removed.
     #[test]
     fn after_half_a_line_in_a_pipe_the_next_begins_on_its_own() {
         let (reader, end) = pipe().expect("a pipe");

@@ -1,4 +1,4 @@
-//! Prometheus metrics, made from the state at the moment of a scrape.
+//! Prometheus metrics, computed from the state at each scrape.
 
 mod agents;
 mod encode;
@@ -30,70 +30,70 @@ use crate::{
 use clap::ValueEnum;
 use std::sync::Arc;
 
-/// All that a scrape shows besides the process itself.
+/// The contents of a scrape, except the metrics of the process itself.
 #[derive(Debug)]
 pub struct Scrape {
-    /// What was measured.
+    /// The measurements.
     pub snapshot: Snapshot,
-    /// How the watches are doing.
+    /// The state of the watches.
     pub watches: Vec<Arc<WatchHealth>>,
-    /// Samples that were not written.
+    /// Number of samples that were not written.
     pub samples_dropped: u64,
-    /// Writes of samples that failed.
+    /// Number of failed writes of samples.
     pub samples_errors: u64,
-    /// What went wrong with the HDR log.
+    /// Number of errors of the HDR log.
     pub hdr_log_errors: u64,
-    /// How the certificate is doing, if there is one.
+    /// The state of the certificate, if there is one.
     pub tls: Option<TlsCounts>,
-    /// Which histograms are shown.
+    /// Which histograms are included.
     pub histograms: Histograms,
-    /// What the HTTP endpoint counted.
+    /// The counts of the HTTP endpoint.
     pub http: HttpCounts,
     /// The agents, if they are listened to.
     pub agents: Option<collector::Summary>,
 }
 
-/// How the certificate of the HTTP endpoint is doing.
+/// The state of the certificate of the HTTP endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct TlsCounts {
     /// When it expires, in seconds since 1970.
     pub expiration: i64,
-    /// Times that another could not be taken in its place.
+    /// How often a new certificate could not be loaded.
     pub failures: u64,
 }
 
-/// What the HTTP endpoint counted since the start.
+/// Counts of the HTTP endpoint since the start.
 #[derive(Clone, Debug, Default)]
 pub struct HttpCounts {
     /// Requests by path and status.
-    pub requests: Vec<(&'static str, u16, u64)>,
+    pub requests: Vec<(String, u16, u64)>,
     /// Dropped connections by reason.
     pub dropped: Vec<(&'static str, u64)>,
 }
 
-/// Which histograms of delays are shown.
+/// Which histograms of delays a scrape contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Histograms {
     /// Classic buckets for each Service.
     Classic,
-    /// Native buckets for each Service, where the scrape asks for protobuf.
+    /// Native buckets for each Service, if the scrape asks for protobuf.
     Native,
-    /// Both.
+    /// Both for each Service.
     Both,
-    /// Both, for the cluster as a whole.
+    /// Both, for the whole cluster only.
     ClusterOnly,
 }
 
-/// Outcomes that are shown before there is one, so that a rate sees the first.
+/// Outcomes that are exported before they first occur, so that a rate includes the first one.
 const ALWAYS_SHOWN: [&str; 2] = ["propagated", "expired"];
 
-/// What stands in place of namespace and Service where all are shown as one.
+/// Label value for namespace and Service if all Services share one histogram.
 const ALL: &str = "_all";
 
 // === impl Scrape ===
 
 impl Scrape {
-    /// Encodes it, the process's own metrics included.
+    /// Encodes the scrape, including the metrics of the process.
     ///
     /// # Errors
     /// None in practice: it writes to memory.
@@ -111,7 +111,7 @@ impl Scrape {
         Ok(page.finish())
     }
 
-    /// By Service and kind of change.
+    /// Metrics by Service and kind of change.
     fn write_changes(&self, page: &mut Page) -> prometheus::Result<()> {
         let Snapshot { bounds, series, .. } = &self.snapshot;
         page.family(&metric::PROPAGATION, |family| {
@@ -132,7 +132,7 @@ impl Scrape {
                 let [namespace, name, change] = labels(row);
                 for ((outcome, count), first) in Outcome::NAMES.iter().zip(row.outcomes).zip(row.first) {
                     let always = ALWAYS_SHOWN.contains(outcome);
-                    // Most Services never see the others: their series come with the first.
+                    // Most Services never have the other outcomes, so their series start with the first such change.
                     if count > 0 || always {
                         let began = if always { row.created } else { first };
                         family.count(&[namespace, name, change, outcome], count as f64, began);
@@ -154,7 +154,7 @@ impl Scrape {
         each(&metric::SLO_MISSED, &|row| row.missed)
     }
 
-    /// By Service, whether anything has changed or not.
+    /// Metrics by Service, whether anything has changed or not.
     fn write_states(&self, page: &mut Page) -> prometheus::Result<()> {
         page.family(&metric::OBJECTIVE, |family| {
             for (service, objective) in &self.snapshot.objectives {
@@ -173,7 +173,8 @@ impl Scrape {
         each(&metric::OLDEST_OUT_OF_SYNC_TRAFFIC, &|it| self.age(it.oldest_traffic))
     }
 
-    /// By resource: the watches of several namespaces count as one, which is as old and as synced as the worst of them.
+    /// Metrics by resource. The watches of several namespaces are combined: the age and the sync state are those of the worst
+    /// watch.
     fn write_watches(&self, page: &mut Page) -> prometheus::Result<()> {
         let mut each = |metric, value: &dyn Fn(&[&WatchHealth]) -> f64| {
             page.family(metric, |family| {
@@ -194,6 +195,9 @@ impl Scrape {
         })?;
         each(&metric::WATCH_PING, &|all| {
             all.iter().map(|watch| watch.link.ping()).max().unwrap_or_default().as_secs_f64()
+        })?;
+        each(&metric::WATCH_PING_BOUND, &|all| {
+            all.iter().filter_map(|watch| watch.link.ping_bound()).max().unwrap_or_default().as_secs_f64()
         })?;
         each(&metric::WATCH_SLOW_PINGS, &|all| sum(all, |watch| watch.link.slow_pings()))?;
         each(&metric::WATCH_SYNCED, &|all| f64::from(u8::from(all.iter().all(|watch| watch.is_synced()))))?;
@@ -217,7 +221,7 @@ impl Scrape {
         })
     }
 
-    /// Of the daemon as a whole.
+    /// Metrics of the daemon as a whole.
     fn write_daemon(&self, page: &mut Page) -> prometheus::Result<()> {
         let Snapshot { bounds, reordered, malformed_annotations, overflowed, .. } = &self.snapshot;
         page.family(&metric::HTTP_REQUESTS, |family| {
@@ -251,7 +255,7 @@ impl Scrape {
         self.watches.iter().map(AsRef::as_ref).filter(|watch: &&WatchHealth| watch.resource == resource).collect()
     }
 
-    /// The age of what began then, in seconds; zero if there is nothing.
+    /// Time since the start stamp, in seconds; zero if there is none.
     fn age(&self, since: Option<Stamp>) -> f64 {
         since.map_or(0.0, |since| self.snapshot.at.since(since).as_secs_f64())
     }

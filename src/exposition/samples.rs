@@ -1,6 +1,9 @@
-//! One line of JSON for every change that ended, for whoever asks which pod it was.
+//! One line of JSON for every change that ended, with its pod.
 
-use super::lines::{LineWriter, Target};
+use super::{
+    lines::{LineWriter, Target},
+    slice::SliceLine,
+};
 use crate::{cluster::clock::Clock, propagation::Ended};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -15,16 +18,16 @@ use std::{
     time::Duration,
 };
 
-/// Lines that may wait to be written. A slow disk costs lines, never measuring.
+/// Number of lines that may wait to be written. A slow disk loses lines, but never affects the measurement.
 const QUEUE: usize = 65_536;
 
-/// Bytes that are written at a time.
+/// Maximum number of bytes of one write.
 const BATCH: usize = 64 << 10;
 
-/// Pause before lines that could not be written are tried again.
+/// Pause before another attempt to write lines that could not be written.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The lines cannot be written from the start.
+/// The target cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write samples to {target}: {source}")]
 pub struct SamplesError {
@@ -39,7 +42,7 @@ pub struct Samples {
     counts: Arc<Counts>,
 }
 
-/// What went wrong so far.
+/// Counts of lost lines and errors.
 #[derive(Debug, Default)]
 pub struct Counts {
     /// Lines that were not written.
@@ -48,33 +51,33 @@ pub struct Counts {
     pub errors: AtomicU64,
 }
 
-/// The thread that writes, as its owner sees it.
+/// The owner's handle of the thread that writes.
 #[derive(Debug)]
 pub struct Writer {
     thread: JoinHandle<()>,
     queue: SyncSender<Message>,
     asked: Arc<Asked>,
-    /// What went wrong so far.
+    /// Counts of lost lines and errors.
     pub counts: Arc<Counts>,
 }
 
 #[derive(Debug)]
 enum Message {
     Ended(Ended),
-    /// Look what is asked for.
+    /// Wakes the thread to check its requests.
     Wake,
 }
 
-/// What the thread is asked for.
+/// Requests to the thread.
 #[derive(Debug, Default)]
 struct Asked {
-    /// To open the file anew.
+    /// Reopen the file.
     reopen: AtomicBool,
-    /// To end: what cannot be written now will not be.
+    /// Stop. Lines that cannot be written now are lost.
     finish: AtomicBool,
 }
 
-/// The thread's side.
+/// The state of the thread.
 struct Worker {
     queue: Receiver<Message>,
     output: LineWriter,
@@ -92,10 +95,16 @@ struct Line<'a> {
     pod: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<String>,
+    hop: &'static str,
     change: &'static str,
+    /// What started it.
+    cause: &'static str,
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     delay_seconds: Option<f64>,
+    /// What showed it, where it propagated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slice: Option<SliceLine<'a>>,
 }
 
 // === impl Samples ===
@@ -104,7 +113,7 @@ impl Samples {
     /// Opens the target and starts the thread that writes to it.
     ///
     /// # Errors
-    /// If the target cannot be opened. That it cannot be written, then or later, is counted and logged instead.
+    /// If the target cannot be opened. Write errors, at the start or later, are counted and logged instead.
     pub fn start(target: Target, clock: Clock) -> Result<(Self, Writer), SamplesError> {
         let error = |source| SamplesError { target: target.clone(), source };
         let output = LineWriter::open(target.clone()).map_err(error)?;
@@ -126,23 +135,23 @@ impl Samples {
 // === impl Writer ===
 
 impl Writer {
-    /// Has the file opened anew, after it was moved away.
+    /// Requests to reopen the file, after it was moved away.
     pub fn reopen(&self) {
         self.asked.reopen.store(true, Relaxed);
         self.wake();
     }
 
-    /// Waits until all that was queued is written, or cannot be. [`Samples`] must be gone before.
+    /// Waits until all queued lines are written, or cannot be written. [`Samples`] must be dropped first.
     pub fn finish(self) {
         self.asked.finish.store(true, Relaxed);
         self.wake();
         drop(self.queue);
-        // It does not panic; if it did, it said so already.
+        // The thread does not panic. If it did, the panic hook has reported it.
         let _ = self.thread.join();
     }
 
     fn wake(&self) {
-        // If the queue is full, the thread does not wait for it.
+        // If the queue is full, the thread is running and does not need to be woken.
         let _ = self.queue.try_send(Message::Wake);
         self.thread.thread().unpark();
     }
@@ -151,7 +160,7 @@ impl Writer {
 // === impl Worker ===
 
 impl Worker {
-    /// Writes until nobody queues any more, all that waits at a time, so that a reader sees each line at once.
+    /// Writes until all senders are gone. Each write contains all waiting lines, so that a reader sees each line at once.
     fn run(mut self) {
         let mut lines = Vec::new();
         while let Ok(first) = self.queue.recv() {
@@ -173,7 +182,7 @@ impl Worker {
         }
     }
 
-    /// Tries until all lines are written, but not at the end of the process.
+    /// Retries until all lines are written, but not when the process ends.
     fn write(&mut self, lines: &mut Vec<u8>) {
         loop {
             if self.asked.reopen.swap(false, Relaxed) {
@@ -203,18 +212,21 @@ impl Worker {
 /// Adds a line, or nothing.
 ///
 /// # Errors
-/// If the time cannot be written, as that of a clock that is off by millennia.
+/// If the time cannot be formatted, because the clock is wrong by millennia.
 fn write_line(lines: &mut Vec<u8>, ended: &Ended, clock: Clock) -> io::Result<()> {
     let time = Timestamp::try_from(clock.wall(ended.at)).map_err(io::Error::other)?;
     let line = Line {
         time: format!("{time:.6}"),
-        namespace: &ended.service.namespace,
-        service: &ended.service.name,
-        pod: ended.pod.as_ref().map(|pod| &*pod.name),
-        uid: ended.pod.as_ref().map(|pod| pod.uid.to_string()),
+        namespace: &ended.key.service.namespace,
+        service: &ended.key.service.name,
+        pod: ended.key.pod.as_ref().map(|pod| &*pod.name),
+        uid: ended.key.pod.as_ref().map(|pod| pod.uid.to_string()),
+        hop: ended.hop.as_str(),
         change: ended.change.as_str(),
+        cause: ended.cause.as_str(),
         outcome: ended.outcome.as_str(),
         delay_seconds: ended.outcome.delay().map(|delay| delay.as_secs_f64()),
+        slice: ended.by.as_deref().map(SliceLine::from),
     };
     serde_json::to_writer(&mut *lines, &line)?;
     lines.push(b'\n');
@@ -225,15 +237,17 @@ fn write_line(lines: &mut Vec<u8>, ended: &Ended, clock: Clock) -> io::Result<()
 mod tests {
     use super::*;
     use crate::{
-        ledger::{Change, Outcome},
-        model::Uid,
-        propagation::{PodRef, ServiceName},
+        ledger::{Cause, Change, Hop, Outcome},
+        model::{SliceVersion, Uid},
+        propagation::{PodRef, ServiceName, Subject},
     };
     use std::{fs, path::Path, time::Instant};
 
     fn withdrawn(service: &str) -> Ended {
         let service = Arc::new(ServiceName { namespace: "shop".into(), name: service.into() });
-        Ended { service, pod: None, change: Change::Service, outcome: Outcome::Withdrawn, at: Clock::start().now() }
+        let (key, at) = (Subject { service, pod: None }, Clock::start().now());
+        let (hop, change, cause, outcome) = (Hop::Slice, Change::Service, Cause::Service, Outcome::Withdrawn);
+        Ended { hop, key, change, cause, began: at, outcome, at, by: None }
     }
 
     fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
@@ -251,7 +265,7 @@ mod tests {
         lines.lines().map(|line| service(line).expect("a line of JSON with a Service")).collect()
     }
 
-    /// Nothing that waits while a disk is full is lost, and each failure is counted.
+    /// No line that waits while a disk is full is lost, and each failure is counted.
     #[test]
     fn what_could_not_be_written_is_once_it_can() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -270,7 +284,7 @@ mod tests {
         assert_eq!(services(&path), ["a", "b"]);
     }
 
-    /// A reader that is gone does not come back: the end of the process does not wait for it.
+    /// A reader that has closed the pipe does not come back, so the end of the process does not wait for it.
     #[test]
     fn the_end_does_not_wait_for_what_cannot_be_written() {
         let (samples, writer) = Samples::start(Target::File("/dev/full".into()), Clock::start()).expect("opens");
@@ -311,9 +325,12 @@ mod tests {
         let pod = PodRef { name: "cart-0".into(), uid: Uid::from("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0") };
         let (at, delay) = (clock.now(), Duration::from_micros(12_345));
         let outcome = Outcome::Propagated { delay, reordered: None };
-        samples.push(&Ended { service: service.clone(), pod: Some(pod), change: Change::Ready, outcome, at });
-        let outcome = Outcome::Withdrawn;
-        samples.push(&Ended { service, pod: None, change: Change::Service, outcome, at });
+        let by = SliceVersion { uid: Uid::from("u"), name: "cart-x7k2p".into(), resource_version: 4711 };
+        let key = Subject { service, pod: Some(pod) };
+        let (change, cause) = (Change::Ready, Cause::Pod);
+        let by = Some(Arc::new(by));
+        samples.push(&Ended { hop: Hop::Slice, key, change, cause, began: at, outcome, at, by });
+        samples.push(&withdrawn("cart"));
         drop(samples);
         writer.finish();
         let text = fs::read_to_string(file.path()).expect("written");
@@ -322,9 +339,12 @@ mod tests {
         assert_eq!(lines[0]["pod"], "cart-0");
         assert_eq!(lines[0]["uid"], "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0");
         assert_eq!(lines[0]["delay_seconds"], 0.012345);
+        assert_eq!((&lines[0]["hop"], &lines[0]["cause"]), (&"slice".into(), &"pod".into()));
+        let slice = serde_json::json!({ "name": "cart-x7k2p", "uid": "u", "resource_version": "4711" });
+        assert_eq!(lines[0]["slice"], slice);
         let time = lines[0]["time"].as_str().expect("text");
         assert_eq!(time.len(), "2026-01-01T00:00:00.000000Z".len(), "{time}");
         assert_eq!(lines[1]["outcome"], "withdrawn");
-        assert!(lines[1].get("pod").is_none() && lines[1].get("delay_seconds").is_none());
+        assert!(["pod", "delay_seconds", "slice"].iter().all(|key| lines[1].get(key).is_none()));
     }
 }

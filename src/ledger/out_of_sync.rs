@@ -20,6 +20,17 @@ pub struct Fault {
     pub traffic: bool,
 }
 
+/// Things that are out of sync together, one at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Faults {
+    /// How many there are.
+    pub count: u64,
+    /// Since when the oldest of them is; a lower bound of its age where nobody saw it begin.
+    pub oldest: Stamp,
+    /// The same of those that send connections where they should not go, or keep them from where they should; `None` if none does.
+    pub oldest_traffic: Option<Stamp>,
+}
+
 // === impl OutOfSync ===
 
 impl<K> Default for OutOfSync<K> {
@@ -42,6 +53,20 @@ impl<K: Copy + Eq + Hash> OutOfSync<K> {
     /// All that is out of sync, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (K, Fault)> {
         self.0.iter().map(|(key, fault)| (*key, *fault))
+    }
+
+    /// What is out of sync, by a part of the key.
+    pub fn summary<G: Eq + Hash>(&self, group: impl Fn(K) -> G) -> HashMap<G, Faults> {
+        let mut summary = HashMap::new();
+        for (key, Fault { since, traffic }) in self.iter() {
+            let of = summary.entry(group(key)).or_insert(Faults { count: 0, oldest: since, oldest_traffic: None });
+            of.count += 1;
+            of.oldest = of.oldest.min(since);
+            if traffic {
+                of.oldest_traffic = Some(of.oldest_traffic.map_or(since, |oldest| oldest.min(since)));
+            }
+        }
+        summary
     }
 
     /// How many are out of sync.

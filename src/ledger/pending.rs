@@ -1,21 +1,27 @@
-//! Pending changes in one place, with their deadlines in order.
+//! Pending changes in one place, found by who they are about, with their deadlines in order.
 
-use super::Change;
+use super::{Cause, Change, Ended, Hop, Outcome, Start};
 use crate::model::Stamp;
-use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
-
-/// Index of a pending change. The index of one that has ended is given to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PendingId(u32);
+use foldhash::fast::RandomState;
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, hash_map::Entry as Place},
+    hash::Hash,
+    time::Duration,
+};
 
 /// A change that is expected and not reflected yet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pending<K> {
     /// Who changed.
     pub key: K,
     /// Kind of change.
     pub change: Change,
-    /// When it started; where that is not known, when it was first seen.
+    /// What started it.
+    pub cause: Cause,
+    /// When the change itself came; on a later hop, before the first.
+    pub began: Stamp,
+    /// When it started on this hop; where that is not known, when it was first seen.
     pub since: Stamp,
     /// Whether `since` is the time at which it started. If not, the change ends censored.
     pub exact: bool,
@@ -36,10 +42,21 @@ pub struct Doubt {
     pub even_if_reflected: bool,
 }
 
+/// Pending changes of one kind of several keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many there are.
+    pub count: u64,
+    /// When the oldest started; a lower bound of its age where the start was not seen.
+    pub oldest: Stamp,
+}
+
 /// All pending changes, with their deadlines.
 #[derive(Debug)]
 pub(super) struct Pendings<K> {
     entries: slab::Slab<Entry<K>>,
+    /// No key is there without a pending change.
+    by_key: HashMap<K, Kinds, RandomState>,
     /// The next deadline of each entry, and of entries that ended before it.
     deadlines: BinaryHeap<Reverse<Deadline>>,
     started: u64,
@@ -52,29 +69,51 @@ struct Entry<K> {
     expires: Stamp,
 }
 
+/// Slots of the pending changes of one key, by kind. Small: in an outage there are as many as pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kinds([u32; Change::ALL.len()]);
+
 /// Ordered by time. `serial` tells whether the entry still holds the change that the deadline was set for.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Deadline {
     at: Stamp,
     serial: u64,
-    id: PendingId,
+    slot: u32,
 }
 
-// === impl PendingId ===
+/// No slot.
+const NONE: u32 = u32::MAX;
 
-impl PendingId {
-    /// A small number by which it can be kept; never [`u32::MAX`].
-    pub fn to_bits(self) -> u32 {
-        self.0
+// === impl Pending ===
+
+impl<K> Pending<K> {
+    /// One that starts now, on the first hop.
+    pub(super) fn new(key: K, start: Start) -> Self {
+        let Start { change, cause, seen, objective } = start;
+        let (began, exact) = (seen.at, !seen.is_late());
+        Self { key, change, cause, began, since: seen.at, exact, objective, doubt: None, judged: false }
     }
 
-    /// The index that was kept as `bits`.
-    pub fn from_bits(bits: u32) -> Self {
-        Self(bits)
+    /// Its end.
+    pub(super) fn ended<V>(self, hop: Hop, outcome: Outcome, at: Stamp, by: Option<V>) -> Ended<K, V> {
+        let Self { key, change, cause, began, .. } = self;
+        Ended { hop, key, change, cause, began, outcome, at, by }
     }
 
-    fn slot(self) -> usize {
-        self.0 as usize
+    /// The same of another key.
+    pub fn map_key<N>(self, key: impl FnOnce(K) -> N) -> Pending<N> {
+        let Self { key: old, change, cause, began, since, exact, objective, doubt, judged } = self;
+        Pending { key: key(old), change, cause, began, since, exact, objective, doubt, judged }
+    }
+}
+
+// === impl Kinds ===
+
+impl Kinds {
+    const EMPTY: Self = Self([NONE; Change::ALL.len()]);
+
+    fn get(self, change: Change) -> Option<u32> {
+        Some(self.0[change.index()]).filter(|slot| *slot != NONE)
     }
 }
 
@@ -82,37 +121,58 @@ impl PendingId {
 
 impl<K> Default for Pendings<K> {
     fn default() -> Self {
-        Self { entries: slab::Slab::new(), deadlines: BinaryHeap::new(), started: 0 }
+        Self { entries: slab::Slab::new(), by_key: HashMap::default(), deadlines: BinaryHeap::new(), started: 0 }
     }
 }
 
-impl<K> Pendings<K> {
-    /// Starts to wait. A change is due when it is *older* than the objective, not when it is as old.
-    pub(super) fn start(&mut self, pending: Pending<K>, expiry: Duration) -> PendingId {
+impl<K: Copy + Eq + Hash> Pendings<K> {
+    /// Starts to wait, unless a change of this kind is pending. A change is due when it is *older* than the objective, not when it is
+    /// as old.
+    pub(super) fn start(&mut self, pending: Pending<K>, expiry: Duration) {
+        let known = self.by_key.entry(pending.key).or_insert(Kinds::EMPTY);
+        if known.get(pending.change).is_some() {
+            return;
+        }
         self.started += 1;
         let (serial, expires) = (self.started, pending.since.plus(expiry));
         let doubted_until = pending.doubt.map_or(pending.since, |doubt| doubt.until);
         let at = pending.since.plus(pending.objective).max(doubted_until).min(expires);
-        let slot = self.entries.insert(Entry { pending, serial, expires });
-        let id = PendingId(u32::try_from(slot).expect("each holds tens of bytes: memory ends before 2^32 of them"));
-        self.deadlines.push(Reverse(Deadline { at, serial, id }));
+        let slot = u32::try_from(self.entries.vacant_key());
+        let slot = slot.expect("each holds tens of bytes: memory ends before 2^32 of them");
+        known.0[pending.change.index()] = slot;
+        self.entries.insert(Entry { pending, serial, expires });
+        self.deadlines.push(Reverse(Deadline { at, serial, slot }));
         self.compact();
-        id
     }
 
     /// Stops to wait.
-    pub(super) fn remove(&mut self, id: PendingId) -> Pending<K> {
-        self.entries.remove(id.slot()).pending
+    pub(super) fn remove(&mut self, key: K, change: Change) -> Option<Pending<K>> {
+        let Place::Occupied(mut known) = self.by_key.entry(key) else { return None };
+        let slot = known.get().get(change)?;
+        known.get_mut().0[change.index()] = NONE;
+        if *known.get() == Kinds::EMPTY {
+            known.remove();
+        }
+        Some(self.entries.remove(slot as usize).pending)
     }
 
-    /// Its start is not sure any more.
-    pub(super) fn taint(&mut self, id: PendingId) {
-        self.entries[id.slot()].pending.exact = false;
+    /// The starts of all that is pending of `key` are not sure any more.
+    pub(super) fn taint(&mut self, key: K) {
+        let known = self.by_key.get(&key).copied().unwrap_or(Kinds::EMPTY);
+        for slot in Change::ALL.into_iter().filter_map(|change| known.get(change)) {
+            self.entries[slot as usize].pending.exact = false;
+        }
     }
 
-    /// The pending change.
-    pub(super) fn get(&self, id: PendingId) -> &Pending<K> {
-        &self.entries[id.slot()].pending
+    /// The slot of a pending change. That of one that has ended is given to another.
+    pub(super) fn find(&self, key: K, change: Change) -> Option<u32> {
+        self.by_key.get(&key)?.get(change)
+    }
+
+    /// The kinds that are pending of `key`.
+    pub(super) fn kinds(&self, key: K) -> impl Iterator<Item = Change> + use<K> {
+        let known = self.by_key.get(&key).copied();
+        known.into_iter().flat_map(|known| Change::ALL.into_iter().filter(move |change| known.get(*change).is_some()))
     }
 
     /// All of them.
@@ -127,19 +187,22 @@ impl<K> Pendings<K> {
 
     /// The next change that has grown too old by `now`, and whether it is too old to be waited for. One that passes its objective is
     /// marked as judged; one that expires is still there, for the caller to remove.
-    pub(super) fn next_due(&mut self, now: Stamp) -> Option<(PendingId, bool)> {
+    pub(super) fn next_due(&mut self, now: Stamp) -> Option<(K, Change, bool)> {
         while let Some(Reverse(next)) = self.deadlines.peek() {
             if next.at >= now {
                 return None;
             }
-            let Reverse(Deadline { at, serial, id }) = self.deadlines.pop()?;
-            let Some(entry) = self.entries.get_mut(id.slot()).filter(|entry| entry.serial == serial) else { continue };
+            let Reverse(Deadline { at, serial, slot }) = self.deadlines.pop()?;
+            let Some(entry) = self.entries.get_mut(slot as usize).filter(|entry| entry.serial == serial) else {
+                continue;
+            };
+            let Pending { key, change, .. } = entry.pending;
             if at >= entry.expires {
-                return Some((id, true));
+                return Some((key, change, true));
             }
             entry.pending.judged = true;
-            self.deadlines.push(Reverse(Deadline { at: entry.expires, serial, id }));
-            return Some((id, false));
+            self.deadlines.push(Reverse(Deadline { at: entry.expires, serial, slot }));
+            return Some((key, change, false));
         }
         None
     }
@@ -149,7 +212,7 @@ impl<K> Pendings<K> {
         if self.deadlines.len() > 1024 + 4 * self.entries.len() {
             let entries = &self.entries;
             let alive =
-                |deadline: &Deadline| entries.get(deadline.id.slot()).is_some_and(|s| s.serial == deadline.serial);
+                |deadline: &Deadline| entries.get(deadline.slot as usize).is_some_and(|s| s.serial == deadline.serial);
             self.deadlines.retain(|Reverse(deadline)| alive(deadline));
         }
     }
@@ -158,24 +221,19 @@ impl<K> Pendings<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Seen;
 
     #[test]
     fn deadlines_of_ended_changes_do_not_pile_up() {
         let mut pendings = Pendings::default();
         let objective = Duration::from_secs(3600);
-        let pending = Pending {
-            key: (),
-            change: Change::Ready,
-            since: Stamp::default(),
-            exact: true,
-            objective,
-            doubt: None,
-            judged: false,
-        };
+        let seen = Seen::live(Stamp::default());
+        let pending = Pending::new((), Start { change: Change::Ready, cause: Cause::Pod, seen, objective });
         for _ in 0..100_000 {
-            let id = pendings.start(pending, objective);
-            pendings.remove(id);
+            pendings.start(pending, objective);
+            pendings.remove((), Change::Ready);
         }
         assert!(pendings.deadlines.len() <= 1025, "{} deadlines", pendings.deadlines.len());
+        assert!(pendings.by_key.is_empty());
     }
 }

@@ -3,7 +3,7 @@
 use super::{LogFilter, LogFilterError, LogFormat};
 use crate::flags::FlagErrors;
 
-/// What is logged, and how it looks.
+/// What is logged, and in which format.
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct Args {
@@ -11,7 +11,7 @@ pub struct Args {
     #[arg(long, value_name = "LEVEL", env = "ENDPOINTLAG_LOG_LEVEL", default_value = "info")]
     log_level: String,
 
-    /// How log lines look, on standard error.
+    /// Format of the log on standard error.
     #[arg(long, value_name = "FORMAT", env = "ENDPOINTLAG_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
 }
@@ -19,7 +19,7 @@ pub struct Args {
 // === impl Args ===
 
 impl Args {
-    /// How lines look.
+    /// The format of log lines.
     pub fn format(&self) -> LogFormat {
         self.log_format
     }

@@ -1,5 +1,5 @@
-//! Text from outside on one line of a log: what an API server, an object or a client says must not end the line, or move the
-//! cursor of the terminal that shows it.
+//! Escapes text from outside, so that it stays on one line of the log. Text from an API server, an object or a client must not
+//! end the line, or move the cursor of a terminal.
 
 use std::fmt::{self, Write};
 use tracing_subscriber::{
@@ -10,14 +10,14 @@ use tracing_subscriber::{
     },
 };
 
-/// Formats the fields of a line, its message included, without letting any of them leave it.
+/// Formats the fields of a line, including its message, so that none of them can leave the line.
 #[derive(Debug, Default)]
 pub(super) struct EscapedFields(DefaultFields);
 
-/// Writes text with what is special in it escaped.
+/// Writes text with its special characters escaped.
 struct Escaping<'a>(&'a mut dyn Write);
 
-/// Text for a single line: control characters, line separators and marks that turn the direction of writing are escaped.
+/// Text for a single line. Control characters, line separators and marks for the direction of writing are escaped.
 pub fn on_one_line(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     // Writing to a String cannot fail.
@@ -33,7 +33,7 @@ fn is_special(char: char) -> bool {
 
 impl<'writer> FormatFields<'writer> for EscapedFields {
     fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
-        // A writer of its own has no colours, whose codes would be escaped as well.
+        // This writer has no colours. Their codes would be escaped as well.
         self.0.format_fields(Writer::new(&mut Escaping(&mut writer)), fields)
     }
 }

@@ -1,33 +1,33 @@
-//! Which lines are logged: `--log-level`.
+//! The filter for log lines: `--log-level`.
 
 use std::str::FromStr;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
-/// What is logged where nothing else is said.
+/// The level for lines that no part of the filter names.
 const DEFAULT: LevelFilter = LevelFilter::INFO;
 
-/// A level for all lines, and others for those of single modules.
+/// A level for all lines, and levels for single modules.
 ///
-/// Stricter than the filters that are usual with `tracing`: there, a word that is no level is the name of a module, so that
-/// `warning` logs what comes from a module `warning`, and nothing else, errors included.
+/// It is stricter than the usual filters of `tracing`. They take a word that is not a level as the name of a module. With them
+/// `warning` logs only lines from a module `warning`, and drops all other lines, even errors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogFilter(Targets);
 
-/// The text is no filter.
+/// The text is not a valid filter.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogFilterError {
     /// Nothing, or nothing between two commas.
     #[error("a level is missing; write {LEVELS}")]
     Empty,
-    /// Another word stands where a level should.
-    #[error("{0:?} is no level; write {LEVELS}")]
+    /// A word that is not a level, in the place of a level.
+    #[error("{0:?} is not a level; write {LEVELS}")]
     UnknownLevel(String),
-    /// A module that cannot be one.
-    #[error("{0:?} is no name of a module; write it like endpointlag::cluster")]
+    /// A text that cannot be the name of a module.
+    #[error("{0:?} is not a module name; write it like endpointlag::cluster")]
     BadModule(String),
     /// Two levels for all lines.
-    #[error("it has two levels for everything: {0}")]
+    #[error("two levels apply to all lines: {0}")]
     Ambiguous(String),
 }
 
@@ -36,7 +36,7 @@ const LEVELS: &str = "error, warn, info, debug or trace, or a filter such as inf
 // === impl LogFilter ===
 
 impl LogFilter {
-    /// Says whether a line is logged.
+    /// The filter as `tracing` takes it.
     pub fn targets(self) -> Targets {
         self.0
     }

@@ -1,7 +1,7 @@
 //! A panic ends the process.
 //!
-//! Without that, only its thread or task would end: a daemon whose pipeline is dead would go on to answer `/healthz`, and show
-//! numbers that no longer move.
+//! Otherwise only its thread or task would end: a daemon with a dead pipeline would continue to answer `/healthz`, and to show
+//! numbers that no longer change.
 
 use super::LogFormat;
 use std::{
@@ -10,20 +10,20 @@ use std::{
     time::Duration,
 };
 
-/// How long saying why may take: standard error may be a pipe that is full.
+/// How long writing the reason may take. Standard error may be a full pipe.
 const LIMIT: Duration = Duration::from_secs(1);
 
 // === impl LogFormat ===
 
 impl LogFormat {
-    /// Makes every panic, of whichever thread or task, end the process with one line in this format.
+    /// Makes every panic, in any thread or task, end the process with one line in this format.
     pub fn end_on_panic(self) {
         panic::set_hook(Box::new(move |panic| {
             let late = || {
                 thread::sleep(LIMIT);
                 process::abort();
             };
-            // Without it the line below may hang, and the process with it; that is the least that is wrong then.
+            // If this thread does not start, the line below may block, and then the process hangs. There is no better way left.
             let _ = thread::Builder::new().spawn(late);
             self.say_fatal(&describe(panic));
             process::abort();

@@ -1,6 +1,6 @@
 //! What a watch tells, in the order in which it tells it.
 
-use super::{Endpoint, EndpointSlice, Pod, Service};
+use super::{EndpointSlice, EndpointsChange, Pod, Service};
 use std::fmt;
 
 /// The three resources that are watched.
@@ -14,9 +14,9 @@ pub enum Resource {
     EndpointSlices,
 }
 
-/// One step of a watch. The endpoints of a slice may not be read yet: they are [`SliceEndpoint`](super::SliceEndpoint)s.
+/// One step of a watch.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Event<E = Endpoint> {
+pub enum Event {
     /// From its time on the watch may lack what happened, or bring it late: the connection broke, fell silent or stalled.
     WatchLost(Resource),
     /// All that happened until its time has been told, and what follows is told as it happens.
@@ -34,9 +34,11 @@ pub enum Event<E = Endpoint> {
     /// A Service was deleted; its last state.
     ServiceDeleted(Service),
     /// A slice was created or changed, or stands in a list.
-    EndpointSlice(EndpointSlice<E>),
-    /// A slice was deleted; its last state.
-    EndpointSliceDeleted(EndpointSlice<E>),
+    EndpointSlice(EndpointSlice),
+    /// A slice that was told of before was changed, in nothing but its endpoints.
+    EndpointsChanged(EndpointsChange),
+    /// A slice was deleted; its last state, whose endpoints and ports may be left out.
+    EndpointSliceDeleted(EndpointSlice),
 }
 
 // === impl Resource ===

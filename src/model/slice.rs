@@ -1,11 +1,11 @@
 //! EndpointSlices.
 
 use super::{Family, Uid};
-use std::{convert::Infallible, hash::Hash};
+use std::ops::Range;
 
-/// What the measurement knows of an EndpointSlice, its endpoints read or not yet.
+/// What the measurement knows of an EndpointSlice.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndpointSlice<E = Endpoint> {
+pub struct EndpointSlice {
     /// Identity.
     pub uid: Uid,
     /// Namespace.
@@ -19,7 +19,42 @@ pub struct EndpointSlice<E = Endpoint> {
     /// Ports of all its endpoints, sorted.
     pub ports: Vec<EndpointPort>,
     /// In the order in which they came.
-    pub endpoints: Vec<E>,
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// A new version of a slice that differs from the one told before in nothing but its endpoints. A slice is written whole whenever one
+/// of them changes: this is what changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointsChange {
+    /// Identity of the slice.
+    pub uid: Uid,
+    /// Its name.
+    pub name: String,
+    /// The new version; comparable with those of other slices only.
+    pub resource_version: u64,
+    /// The endpoints of the new version, in their order. What is kept is in the order of the version before, and what is not kept of
+    /// it has gone.
+    pub endpoints: Vec<EndpointsPart>,
+}
+
+/// A part of the endpoints of a new version of a slice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndpointsPart {
+    /// Endpoints that are as they were, by their positions in the version told before.
+    Kept(Range<usize>),
+    /// One that is new, or otherwise than it was.
+    New(Endpoint),
+}
+
+/// A version of a slice, as people find it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SliceVersion {
+    /// Identity of the slice.
+    pub uid: Uid,
+    /// Its name, in the namespace of its Service.
+    pub name: Box<str>,
+    /// The version.
+    pub resource_version: u64,
 }
 
 /// What a slice is a part of.
@@ -47,7 +82,7 @@ pub struct EndpointPort {
 }
 
 /// An endpoint with a pod behind it, nil semantics settled.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// UID of the pod.
     pub pod: Uid,
@@ -59,27 +94,4 @@ pub struct Endpoint {
     pub serving: bool,
     /// The pod is going away. Unset counts as false.
     pub terminating: bool,
-}
-
-/// An endpoint of a slice that may not be read yet. A slice is written whole whenever one of its endpoints changes: the others are
-/// known again by their hash, which all that is read of them must go into, and are not read again.
-pub trait SliceEndpoint: Hash {
-    /// Why it cannot be read.
-    type Error;
-
-    /// Reads it. `None` if there is no pod behind it.
-    ///
-    /// # Errors
-    /// If it is no endpoint.
-    fn read(&self) -> Result<Option<Endpoint>, Self::Error>;
-}
-
-// === impl Endpoint ===
-
-impl SliceEndpoint for Endpoint {
-    type Error = Infallible;
-
-    fn read(&self) -> Result<Option<Endpoint>, Infallible> {
-        Ok(Some(self.clone()))
-    }
 }

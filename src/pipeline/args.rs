@@ -10,24 +10,24 @@ use crate::{
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct Args {
-    /// Delay within which a change should be shown, such as 5s or 500ms. A Service overrides it by the annotation
+    /// Delay within which a change should be shown, such as 5s or 500ms. A Service overrides it with the annotation
     /// endpointlag.io/objective.
     #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_OBJECTIVE", default_value = "5s")]
     objective: String,
 
-    /// Age at which a change that is not shown is given up.
+    /// Age at which a change expires if it is not shown.
     #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_EXPIRY", default_value = "10m")]
     expiry: String,
 
-    /// Upper bounds of the histogram's buckets in seconds, ascending.
+    /// Upper bounds of the classic histogram buckets in seconds, ascending.
     #[arg(long, value_name = "SECONDS,...", env = "ENDPOINTLAG_BUCKETS", default_value = Bounds::DEFAULT)]
     buckets: String,
 
-    /// Services with series of their own. The others share those of _other/_other.
+    /// Number of Services that have their own series. The others share the series of _other/_other.
     #[arg(long, value_name = "NUMBER", env = "ENDPOINTLAG_MAX_SERVICES", default_value_t = 10_000)]
     max_services: usize,
 
-    /// A Service without a change for this long loses its series until the next one.
+    /// A Service without a change for this long loses its series until its next change.
     #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_SERIES_IDLE", default_value = "24h")]
     series_idle: String,
 }
@@ -53,7 +53,7 @@ impl Args {
         if let (Some(objective), Some(expiry)) = (objective, expiry)
             && objective >= expiry
         {
-            errors.add("--objective", format!("{} does not lie below --expiry {}", self.objective, self.expiry));
+            errors.add("--objective", format!("{} is not less than --expiry {}", self.objective, self.expiry));
         }
         let bounds = errors.parse("--buckets", &self.buckets, |error: BoundsError| error.to_string());
         let series_idle = errors.duration("--series-idle", &self.series_idle);

@@ -49,7 +49,8 @@ impl Scene {
 
     /// Changes of the first scope that missed their objective.
     fn missed(&mut self) -> u64 {
-        let snapshot = self.pipeline.stats.snapshot(&self.pipeline.trackers, self.clock.now(), SystemTime::UNIX_EPOCH);
+        let snapshot =
+            self.pipeline.stats.snapshot(&self.pipeline.standing(), self.clock.now(), SystemTime::UNIX_EPOCH);
         snapshot.series.iter().map(|row| row.missed).sum()
     }
 }

@@ -4,7 +4,10 @@
 //! once a pod. A set finds its Services through an index from one label of each selector: a Service none of whose indexed
 //! labels is in the set is never looked at.
 
-use super::intern::Interner;
+use super::{
+    intern::Interner,
+    key::{PodId, ServiceId},
+};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
@@ -15,12 +18,6 @@ type Label = (Arc<str>, Arc<str>);
 
 /// Index of a label set.
 pub(super) type SetId = usize;
-/// Index of a Service.
-pub(super) type ServiceId = usize;
-
-/// Index of a pod. Small: every pod, endpoint and pair has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct PodId(u32);
 
 /// The selectors of all Services and the label sets of all pods.
 #[derive(Debug, Default)]
@@ -62,20 +59,6 @@ struct Selector {
     labels: Box<[Label]>,
     /// The one of `labels` under which the index knows it.
     indexed: Label,
-}
-
-// === impl PodId ===
-
-impl PodId {
-    /// The pod in this slot.
-    pub(super) fn new(slot: usize) -> Self {
-        Self(u32::try_from(slot).expect("each holds tens of bytes: memory ends before 2^32 of them"))
-    }
-
-    /// Its slot.
-    pub(super) fn slot(self) -> usize {
-        self.0 as usize
-    }
 }
 
 // === impl Membership ===

@@ -3,7 +3,7 @@
 //! A controller that saw only `unready` may write it after `ready` has come. The slices happened to show `ready`, so that nothing
 //! was pending; once they contradict it, `ready` is a change after all, and has been since it came.
 
-use super::{membership::ServiceId, subject::Subject};
+use super::key::{Key, ServiceId};
 use crate::{
     ledger::Change,
     model::{Seen, Stamp},
@@ -17,9 +17,9 @@ use std::{
 /// The overtaken changes that may still be written.
 #[derive(Debug, Default)]
 pub(super) struct Overtaken {
-    memories: HashMap<Subject, Memory, RandomState>,
+    memories: HashMap<Key, Memory, RandomState>,
     /// Until when each memory lasts, and memories that ended before.
-    deadlines: BinaryHeap<Reverse<(Stamp, Subject)>>,
+    deadlines: BinaryHeap<Reverse<(Stamp, Key)>>,
 }
 
 /// What the slices showed of a pod in a Service when it overtook an earlier change of its own.
@@ -62,81 +62,77 @@ impl Written {
 // === impl Overtaken ===
 
 impl Overtaken {
-    /// How many pods it remembers something of.
+    /// Of how many keys it remembers something of.
     pub(super) fn len(&self) -> usize {
         self.memories.len()
     }
 
-    /// Changes of `subject` that were overtaken, if they may still be written after `now`.
-    pub(super) fn get(&self, subject: Subject, now: Stamp) -> Option<Written> {
-        self.memories.get(&subject).map(|memory| memory.overtaken).filter(|overtaken| overtaken.until > now)
+    /// Changes of `key` that were overtaken, if they may still be written after `now`.
+    pub(super) fn get(&self, key: Key, now: Stamp) -> Option<Written> {
+        self.memories.get(&key).map(|memory| memory.overtaken).filter(|overtaken| overtaken.until > now)
     }
 
-    /// Remembers that the slices showed `change` at once. Says whether nothing of the subject was remembered before.
-    pub(super) fn remember(&mut self, subject: Subject, change: Change, seen: Seen, overtaken: Written) -> bool {
+    /// Remembers that the slices showed `change` at once. Says whether nothing of the key was remembered before.
+    pub(super) fn remember(&mut self, key: Key, change: Change, seen: Seen, overtaken: Written) -> bool {
         let mut is_new = false;
-        let memory = self.memories.entry(subject).or_insert_with(|| {
+        let memory = self.memories.entry(key).or_insert_with(|| {
             is_new = true;
             Memory { overtaken, answers: Vec::with_capacity(1) }
         });
         if is_new || memory.overtaken.until != overtaken.until {
-            self.deadlines.push(Reverse((overtaken.until, subject)));
+            self.deadlines.push(Reverse((overtaken.until, key)));
         }
         memory.overtaken = overtaken;
         memory.answers.push((change, seen));
         is_new
     }
 
-    /// Takes out the answers that have come to nothing or to something. Says whether nothing is remembered of the subject any
+    /// Takes out the answers that have come to nothing or to something. Says whether nothing is remembered of the key any
     /// more.
-    pub(super) fn take(
-        &mut self,
-        subject: Subject,
-        mut which: impl FnMut(Change) -> bool,
-    ) -> (Vec<(Change, Seen)>, bool) {
-        let Some(memory) = self.memories.get_mut(&subject) else { return (Vec::new(), false) };
+    pub(super) fn take(&mut self, key: Key, mut which: impl FnMut(Change) -> bool) -> (Vec<(Change, Seen)>, bool) {
+        let Some(memory) = self.memories.get_mut(&key) else { return (Vec::new(), false) };
         let taken = memory.answers.extract_if(.., |(change, _)| which(*change)).collect();
         let is_empty = memory.answers.is_empty();
         if is_empty {
-            self.memories.remove(&subject);
+            self.memories.remove(&key);
         }
         (taken, is_empty)
     }
 
-    /// The kinds of change of `subject` that may be written at `now`, though they were overtaken.
-    pub(super) fn writable(&self, subject: Subject, now: Stamp) -> impl Iterator<Item = Change> + use<> {
-        let overtaken = self.memories.get(&subject).map(|memory| memory.overtaken);
+    /// The kinds of change of `key` that may be written at `now`, though they were overtaken.
+    pub(super) fn writable(&self, key: Key, now: Stamp) -> impl Iterator<Item = Change> + use<> {
+        let overtaken = self.memories.get(&key).map(|memory| memory.overtaken);
         overtaken.filter(|overtaken| now <= overtaken.until).into_iter().flat_map(Written::kinds)
     }
 
     /// A Service and its pods of which something is remembered.
-    pub(super) fn subjects_of(&self, service: ServiceId) -> Vec<Subject> {
-        self.memories.keys().filter(|subject| subject.service == service).copied().collect()
+    pub(super) fn keys_of(&self, service: ServiceId) -> Vec<Key> {
+        self.memories.keys().filter(|key| key.service == service).copied().collect()
     }
 
-    /// When the subject changed is not sure any more.
-    pub(super) fn taint(&mut self, subject: Subject) {
-        let answers = self.memories.get_mut(&subject).into_iter().flat_map(|memory| &mut memory.answers);
+    /// When it changed is not sure any more.
+    pub(super) fn taint(&mut self, key: Key) {
+        let answers = self.memories.get_mut(&key).into_iter().flat_map(|memory| &mut memory.answers);
         answers.for_each(|(_, seen)| *seen = Seen::late(seen.at));
     }
 
     /// All of which something is remembered.
-    pub(super) fn subjects(&self) -> impl Iterator<Item = Subject> {
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
         self.memories.keys().copied()
     }
 
-    /// Forgets a subject. Says whether something was remembered.
-    pub(super) fn forget(&mut self, subject: Subject) -> bool {
-        self.memories.remove(&subject).is_some()
+    /// Forgets a key. Says whether something was remembered.
+    pub(super) fn forget(&mut self, key: Key) -> bool {
+        self.memories.remove(&key).is_some()
     }
 
-    /// The next subject whose memory ends before `now`.
-    pub(super) fn next_forgotten(&mut self, now: Stamp) -> Option<Subject> {
+    /// The next key whose memory ends before `now`.
+    pub(super) fn next_forgotten(&mut self, now: Stamp) -> Option<Key> {
         while self.deadlines.peek().is_some_and(|Reverse((until, _))| *until < now) {
-            let Reverse((until, subject)) = self.deadlines.pop()?;
-            if self.memories.get(&subject).is_some_and(|memory| memory.overtaken.until == until) {
-                self.memories.remove(&subject);
-                return Some(subject);
+            let Reverse((until, key)) = self.deadlines.pop()?;
+            if self.memories.get(&key).is_some_and(|memory| memory.overtaken.until == until) {
+                self.memories.remove(&key);
+                return Some(key);
             }
         }
         None

@@ -1,9 +1,10 @@
 //! One pod in one Service, from two sides: what the pod watch says it should be, and what the slices show.
 
 use crate::{
-    ledger::{Change, PendingId},
-    model::{Families, Family, Seen},
+    ledger::Change,
+    model::{Families, Family, Pod, Seen, SliceVersion},
 };
+use std::sync::Arc;
 
 /// What a pod should be in a Service's endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,22 +21,20 @@ pub(super) enum Desired {
 }
 
 /// One pod in one Service.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pair {
     /// As the pod watch and the Service's selector have it.
     pub(super) desired: Desired,
     /// Families in which it is expected: the pod's and the Service's. Empty exactly when `desired` is `Out`.
     pub(super) expected: Families,
     /// As the union of the Service's slices has it, by family.
-    shown: [Shown; 2],
-    /// Changes of this pod that the slices do not show yet, one a kind at most.
-    pending: PendingChanges,
+    shown: [Counts; 2],
 }
 
 /// How often the slices of one family name the pod, and how. An endpoint that moves between slices is for a moment in
 /// two of them, which is why these are counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Shown {
+struct Counts {
     entries: u16,
     /// Entries that get new connections; where unready pods are published, entries whose pod is ready.
     ready: u16,
@@ -50,9 +49,12 @@ pub(super) struct Entry {
     pub(super) terminating: bool,
 }
 
-/// Changes of a pod, by kind.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PendingChanges([u32; 4]);
+/// When slices came to show something, and by which version; where they were found to have gone, that is not known.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    pub(super) seen: Seen,
+    pub(super) by: Option<Arc<SliceVersion>>,
+}
 
 /// What the slices show of a pod: that it is ready in each family, then unready, terminating, removed.
 pub(super) type Facts = [bool; 5];
@@ -63,11 +65,8 @@ const FACTS: [Change; 5] = [Change::Ready, Change::Ready, Change::Unready, Chang
 /// When the slices came to show each fact while the pod watch still said otherwise: the slice event may arrive before the
 /// pod event that caused it, and only the marks tell that from a state that was shown all along. Ready is marked by family,
 /// since of a pod that is not known yet nobody knows in which families it is expected.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Marks([Option<Seen>; 5]);
-
-/// Kinds of change of a pod.
-pub(super) const POD_CHANGES: [Change; 4] = [Change::Ready, Change::Unready, Change::Terminating, Change::Removed];
+#[derive(Clone, Debug, Default)]
+pub(super) struct Marks([Option<Shown>; 5]);
 
 // === impl Desired ===
 
@@ -95,6 +94,21 @@ impl Desired {
     }
 }
 
+impl From<&Pod> for Desired {
+    /// As `ShouldPodBeInEndpoints` and `podToEndpoint` of k8s.io/endpointslice decide.
+    fn from(pod: &Pod) -> Self {
+        if pod.terminal || pod.families.is_empty() {
+            Self::Out
+        } else if pod.terminating {
+            Self::Terminating
+        } else if pod.ready {
+            Self::Ready
+        } else {
+            Self::Unready
+        }
+    }
+}
+
 // === impl Pair ===
 
 impl Pair {
@@ -107,7 +121,7 @@ impl Pair {
             }
             Change::Unready => self.shown.iter().all(|shown| shown.ready == 0),
             Change::Terminating => {
-                let leaving = |shown: &Shown| shown.terminating == shown.entries && (published || shown.ready == 0);
+                let leaving = |shown: &Counts| shown.terminating == shown.entries && (published || shown.ready == 0);
                 self.shown.iter().all(leaving)
             }
             Change::Removed => !self.is_listed(),
@@ -141,7 +155,7 @@ impl Pair {
     /// Whether the slices show, in some family, what a controller writes that has seen `change` and nothing after it.
     pub(super) fn is_written(&self, change: Change) -> bool {
         let in_some_family =
-            |which: fn(&Shown) -> bool| self.shown.iter().any(|shown| shown.entries > 0 && which(shown));
+            |which: fn(&Counts) -> bool| self.shown.iter().any(|shown| shown.entries > 0 && which(shown));
         match change {
             Change::Ready => self.is_shown_ready(),
             Change::Unready => in_some_family(|shown| shown.ready == 0),
@@ -183,25 +197,9 @@ impl Pair {
         self.shown = Default::default();
     }
 
-    /// The pending change of this kind.
-    pub(super) fn pending(&self, change: Change) -> Option<PendingId> {
-        self.pending.get(change)
-    }
-
-    /// Remembers or forgets the pending change of this kind.
-    pub(super) fn set_pending(&mut self, change: Change, id: Option<PendingId>) {
-        self.pending.0[change.index()] = id.map_or(u32::MAX, PendingId::to_bits);
-    }
-
-    /// All pending changes.
-    pub(super) fn all_pending(&self) -> impl Iterator<Item = (Change, PendingId)> + use<> {
-        let pending = self.pending;
-        POD_CHANGES.into_iter().filter_map(move |change| Some((change, pending.get(change)?)))
-    }
-
     /// Whether nothing of it is worth keeping.
     pub(super) fn is_empty(&self) -> bool {
-        self.desired == Desired::Out && !self.is_listed() && self.all_pending().next().is_none()
+        self.desired == Desired::Out && !self.is_listed()
     }
 }
 
@@ -213,31 +211,19 @@ impl Entry {
     }
 }
 
-// === impl PendingChanges ===
-
-impl Default for PendingChanges {
-    fn default() -> Self {
-        Self([u32::MAX; 4])
-    }
-}
-
-impl PendingChanges {
-    fn get(self, change: Change) -> Option<PendingId> {
-        self.0.get(change.index()).copied().filter(|id| *id != u32::MAX).map(PendingId::from_bits)
-    }
-}
-
 // === impl Marks ===
 
 impl Marks {
     /// When the slices came to show `change` of a pod that is expected in these families.
-    pub(super) fn get(&self, change: Change, expected: Families) -> Option<Seen> {
+    pub(super) fn get(&self, change: Change, expected: Families) -> Option<&Shown> {
         match change {
             // With the last family.
-            Change::Ready => expected.iter().filter_map(|family| self.0[family as usize]).max_by_key(|seen| seen.at),
-            Change::Unready => self.0[2],
-            Change::Terminating => self.0[3],
-            Change::Removed => self.0[4],
+            Change::Ready => {
+                expected.iter().filter_map(|family| self.0[family as usize].as_ref()).max_by_key(|shown| shown.seen.at)
+            }
+            Change::Unready => self.0[2].as_ref(),
+            Change::Terminating => self.0[3].as_ref(),
+            Change::Removed => self.0[4].as_ref(),
             Change::Service => None,
         }
     }
@@ -249,10 +235,10 @@ impl Marks {
     }
 
     /// Notes what changed from `before` to `after`, but for what is as the pod watch has it.
-    pub(super) fn update(&mut self, before: Facts, after: Facts, current: Change, seen: Seen) {
+    pub(super) fn update(&mut self, before: Facts, after: Facts, current: Change, shown: &Shown) {
         for (at, change) in FACTS.into_iter().enumerate() {
             if change != current && before[at] != after[at] {
-                self.0[at] = after[at].then_some(seen);
+                self.0[at] = after[at].then(|| shown.clone());
             }
         }
     }

@@ -10,7 +10,7 @@ mod slo;
 
 use super::*;
 use crate::{
-    ledger::{Change, Outcome},
+    ledger::{Change, Faults, Outcome},
     model::{
         Annotation, Arrival, Endpoint, EndpointPort, EndpointSlice, Event, Families, Family, Pod, Resource, Seen,
         Service, ServicePort, SliceOwner, Stamp, TargetPort, Uid,
@@ -119,7 +119,7 @@ fn shown_terminating(pod: &str) -> Endpoint {
 }
 
 fn describe(ended: Ended) -> String {
-    let pod = ended.pod.map_or_else(|| "-".to_owned(), |pod| pod.uid.to_string());
+    let pod = ended.key.pod.map_or_else(|| "-".to_owned(), |pod| pod.uid.to_string());
     let (change, outcome) = (ended.change, ended.outcome);
     let delay = outcome.delay().map_or_else(String::new, |delay| format!(" {}", delay.as_millis()));
     let lead = match outcome {
@@ -169,13 +169,14 @@ impl Scene {
             Event::Pod(pod) | Event::PodDeleted(pod) => pod.resource_version = self.version,
             Event::Service(service) | Event::ServiceDeleted(service) => service.resource_version = self.version,
             Event::EndpointSlice(slice) | Event::EndpointSliceDeleted(slice) => slice.resource_version = self.version,
+            Event::EndpointsChanged(change) => change.resource_version = self.version,
             Event::Init(_) | Event::InitDone(_) | Event::WatchLost(_) | Event::WatchRestored(_) => {}
         }
         self.feed(Seen { at: at(millis), arrival }, event);
     }
 
     fn feed(&mut self, seen: Seen, event: Event) {
-        self.tracker.apply(seen, event).expect("an object to be used");
+        self.tracker.apply(seen, event);
     }
 
     fn pod(&mut self, millis: u64, pod: Pod) {
@@ -235,8 +236,8 @@ impl Scene {
     /// What is out of sync, as text: `p since 1000 traffic`, in alphabetical order.
     fn out_of_sync(&self) -> Vec<String> {
         let describe = |it: OutOfSyncEndpoint| {
-            let traffic = if it.traffic { " traffic" } else { "" };
-            format!("{} since {}{traffic}", it.pod.uid, it.since.since_origin().as_millis())
+            let traffic = if it.fault.traffic { " traffic" } else { "" };
+            format!("{} since {}{traffic}", it.pod.uid, it.fault.since.since_origin().as_millis())
         };
         let mut out_of_sync: Vec<_> = self.tracker.out_of_sync_endpoints().map(describe).collect();
         out_of_sync.sort_unstable();
@@ -259,8 +260,8 @@ impl Scene {
 
     /// What is pending, as text: `ready 2`.
     fn pending(&self) -> Vec<String> {
-        let mut pending: Vec<_> = self.tracker.pending();
-        pending.sort_unstable_by_key(|view| (view.service.clone(), view.change));
-        pending.iter().map(|view| format!("{} {}", view.change, view.count)).collect()
+        let mut pending = self.tracker.standing().pending;
+        pending.sort_unstable_by_key(|(service, change, _)| (service.clone(), *change));
+        pending.iter().map(|(_, change, backlog)| format!("{change} {}", backlog.count)).collect()
     }
 }

@@ -1,27 +1,17 @@
 //! The tracker: one scope's pods, Services and slices, and the changes between them.
 
-mod edits;
-mod pairs;
-mod pods;
-mod ports;
-mod services;
-mod slices;
-mod views;
-
-pub use self::views::{OutOfSyncEndpoint, OutOfSyncService, PendingChange, PendingView, Size};
-
-use self::{edits::Edit, pods::Pods, services::Services, slices::Slices};
 use super::{
-    membership::{Membership, PodId, ServiceId},
-    overtaken::Overtaken,
-    report::{Ended, PodRef, Report},
-    subject::Subject,
+    changes::{Holds, Said},
+    join::Join,
+    key::ServiceId,
+    pair::Shown,
+    report::{OutOfSyncEndpoint, PendingChange, Report, ServiceName, Size, Standing},
+    slices::Difference,
+    views::Views,
+    watches::Watches,
 };
-use crate::{
-    ledger::{Cause, Change, Closed, Doubt, Due, Ledger, OutOfSync, Outcome, PendingId},
-    model::{Event, Resource, Seen, SliceEndpoint, Stamp},
-};
-use std::time::Duration;
+use crate::model::{EndpointSlice, EndpointsChange, Event, Pod, Resource, Seen, Service, SliceVersion, Stamp, Uid};
+use std::{sync::Arc, time::Duration};
 
 /// What the tracker is told by its user.
 #[derive(Clone, Copy, Debug)]
@@ -39,36 +29,11 @@ pub struct TrackerSettings {
 /// the objects of an initial list are no changes.
 #[derive(Debug)]
 pub struct Tracker {
-    settings: TrackerSettings,
-    /// Whether every watch has listed once.
-    measuring: bool,
-    watches: [WatchState; 3],
-    membership: Membership,
-    pods: Pods,
-    services: Services,
-    slices: Slices,
-    ledger: Ledger<Subject>,
-    out_of_sync: OutOfSync<(ServiceId, PodId)>,
-    overtaken: Overtaken,
+    watches: Watches,
+    views: Views,
+    join: Join,
     reports: Vec<Report>,
 }
-
-/// Where a watch stands.
-#[derive(Clone, Copy, Debug, Default)]
-struct WatchState {
-    /// Number of the last list; objects remember in which they were seen last.
-    list: u32,
-    listing: bool,
-    listed_once: bool,
-    /// Since when it may lack what happened.
-    lost: Option<Stamp>,
-}
-
-/// Slices and pods come by two watches; how far one may run behind the other before what the slices show first is taken
-/// for an older state instead of the same change. Watches of one API server lie milliseconds apart, and some hundred of them while
-/// it is busy. What leads by more has causes of its own, such as a deleted node, whose pods leave the slices long before they are
-/// deleted themselves.
-const REORDER_HORIZON: Duration = Duration::from_millis(500);
 
 // === impl Tracker ===
 
@@ -76,52 +41,43 @@ impl Tracker {
     /// A tracker that knows nothing yet.
     pub fn new(settings: TrackerSettings) -> Self {
         Self {
-            settings,
-            measuring: false,
-            watches: Default::default(),
-            membership: Membership::default(),
-            pods: Pods::default(),
-            services: Services::default(),
-            slices: Slices::default(),
-            ledger: Ledger::new(settings.expiry),
-            out_of_sync: OutOfSync::default(),
-            overtaken: Overtaken::default(),
+            watches: Watches::default(),
+            views: Views::new(settings.objective),
+            join: Join::new(settings.expiry),
             reports: Vec::new(),
         }
     }
 
     /// Takes the next event of a watch. No time passes by that: what it ends is judged by the event's stamp.
-    ///
-    /// # Errors
-    /// If an endpoint of a slice cannot be read. All goes on without that slice.
-    pub fn apply<E: SliceEndpoint>(&mut self, seen: Seen, event: Event<E>) -> Result<(), E::Error> {
+    pub fn apply(&mut self, seen: Seen, event: Event) {
         match event {
-            Event::WatchLost(resource) => self.set_lost(resource, Some(seen.at)),
-            Event::WatchRestored(resource) => self.set_lost(resource, None),
+            Event::WatchLost(resource) => self.join.changes.set_lost(resource, Some(seen.at)),
+            Event::WatchRestored(resource) => self.restored(resource),
             Event::Init(resource) => self.begin_list(resource),
-            Event::InitDone(resource) => self.end_list(resource, seen),
-            Event::Pod(pod) => self.pod_seen(seen, pod),
-            Event::PodDeleted(pod) => self.pod_gone(seen, &pod.uid),
+            Event::InitDone(resource) => self.end_list(resource, Seen::late(seen.at)),
+            Event::Pod(pod) => self.pod_told(seen, &pod, true),
+            Event::PodDeleted(pod) => self.pod_told(seen, &pod, false),
             Event::Service(service) => self.service_seen(seen, service),
-            Event::ServiceDeleted(service) => self.service_gone(seen, &service),
-            Event::EndpointSlice(slice) => self.slice_seen(seen, slice)?,
-            Event::EndpointSliceDeleted(slice) => self.slice_gone(seen, &slice.uid),
+            Event::ServiceDeleted(service) => {
+                if let Some((id, true)) = self.views.services.namesake(&service) {
+                    self.service_gone(seen, id);
+                }
+            }
+            Event::EndpointSlice(slice) => self.slice_written(seen, slice),
+            Event::EndpointsChanged(change) => self.endpoints_changed(seen, change),
+            Event::EndpointSliceDeleted(slice) => {
+                let by = version(slice.uid.clone(), slice.name, slice.resource_version);
+                self.slice_gone(&slice.uid, Shown { seen, by });
+            }
         }
-        Ok(())
+        self.tell();
     }
 
     /// Lets time pass: changes that have grown too old by `now` miss their objective or expire. Everything that came before
     /// `now` must have been applied; while a watch is lost nothing grows too old.
     pub fn advance(&mut self, now: Stamp) {
-        while let Some(due) = self.ledger.next_due(now) {
-            match due {
-                Due::Missed(subject, change) => self.report_judged(subject.service, change, true),
-                Due::Expired(closed) => self.close(closed),
-            }
-        }
-        while let Some(subject) = self.overtaken.next_forgotten(now) {
-            self.forgotten(subject);
-        }
+        self.join.advance(now);
+        self.tell();
     }
 
     /// What has ended or been judged since the last call, in order.
@@ -129,166 +85,193 @@ impl Tracker {
         self.reports.drain(..)
     }
 
-    /// Whether every watch has listed once, so that changes are measured.
-    pub fn is_measuring(&self) -> bool {
-        self.measuring
-    }
-
-    fn set_lost(&mut self, resource: Resource, since: Option<Stamp>) {
-        let lost = &mut self.watches[resource as usize].lost;
-        *lost = since.map(|since| lost.unwrap_or(since));
-        self.ledger.set_blind(self.watches.iter().any(|watch| watch.lost.is_some()));
+    fn restored(&mut self, resource: Resource) {
+        self.join.changes.set_lost(resource, None);
+        if resource == Resource::Pods {
+            self.join.pods_caught_up();
+        }
     }
 
     fn begin_list(&mut self, resource: Resource) {
-        let watch = &mut self.watches[resource as usize];
-        watch.list = watch.list.wrapping_add(1);
-        watch.listing = true;
+        self.watches.begin(resource);
         if resource == Resource::Pods {
-            self.begin_pod_list();
+            let pods = &self.views.pods;
+            self.join.changes.begin_pod_list(|pod| pods.known(pod).is_some());
         }
     }
 
+    /// A list is complete: what it did not name was deleted while nobody looked.
     fn end_list(&mut self, resource: Resource, seen: Seen) {
-        let watch = &mut self.watches[resource as usize];
-        (watch.listing, watch.listed_once) = (false, true);
-        let (number, late) = (watch.list, Seen::late(seen.at));
+        self.watches.end(resource);
+        let list = self.watches.list(resource).number;
         match resource {
-            Resource::Pods => self.drop_unlisted_pods(number, late),
-            Resource::Services => self.drop_unlisted_services(number, late),
-            Resource::EndpointSlices => self.drop_unlisted_slices(number, late),
-        }
-        if !self.measuring && self.watches.iter().all(|watch| watch.listed_once) {
-            self.measuring = true;
-            for service in self.services.measured_ids() {
-                self.look_at_all(service, late.at);
-                self.start_unseen(service, late);
-                self.start_unseen_edit(service, late);
+            Resource::Pods => {
+                self.views.pods.unlisted(list).iter().for_each(|uid| self.pod_gone(seen, uid));
+                self.join.changes.end_pod_list();
+                self.join.pods_caught_up();
+            }
+            Resource::Services => {
+                self.views.services.unlisted(list).into_iter().for_each(|id| self.service_gone(seen, id));
+            }
+            Resource::EndpointSlices => {
+                let unlisted = self.views.slices.unlisted(list);
+                unlisted.iter().for_each(|uid| self.slice_gone(uid, Shown { seen, by: None }));
             }
         }
-    }
-
-    /// The number of the list under way, if one is.
-    fn listing(&self, resource: Resource) -> Option<u32> {
-        let watch = &self.watches[resource as usize];
-        watch.listing.then_some(watch.list)
-    }
-
-    /// Starts to wait for a change to be reflected.
-    fn start(&mut self, subject: Subject, change: Change, seen: Seen) -> PendingId {
-        let id = self.ledger.start(subject, change, seen, self.objective(subject.service));
-        self.started(subject, change, id)
-    }
-
-    /// Starts to wait for a change that came at `since` and was shown then, and that a slice contradicts at `now`: what it overtook
-    /// was written after all. Or the slice is ahead of what ends the change; or endpoints are `absent` since they move from one
-    /// slice to another. That is known soon.
-    fn start_answer(&mut self, subject: Subject, change: Change, since: Seen, now: Stamp, absent: bool) -> PendingId {
-        let doubt = Doubt { until: now.plus(REORDER_HORIZON), even_if_reflected: absent };
-        let id = self.ledger.start_in_doubt(subject, change, since, self.objective(subject.service), Some(doubt));
-        self.started(subject, change, id)
-    }
-
-    fn started(&mut self, subject: Subject, change: Change, id: PendingId) -> PendingId {
-        if let Some(pod) = subject.pod {
-            self.services.get_mut(subject.service).pair_mut(pod).set_pending(change, Some(id));
-        }
-        id
-    }
-
-    /// Ends a pending change, and says when it would have been given up.
-    fn end(&mut self, id: PendingId, seen: Seen, cause: Cause) -> Stamp {
-        let closed = self.ledger.end(id, seen, cause);
-        let expires = closed.expires;
-        self.close(closed);
-        expires
-    }
-
-    /// Takes a change that has ended off its pod or Service, and reports it.
-    fn close(&mut self, closed: Closed<Subject>) {
-        let Closed { key: subject, change, outcome, at, missed, .. } = closed;
-        match subject.pod {
-            Some(pod) => self.services.get_mut(subject.service).pair_mut(pod).set_pending(change, None),
-            None => self.drop_edit(subject.service),
-        }
-        if let Some(missed) = missed {
-            self.report_judged(subject.service, change, missed);
-        }
-        if let Some(outcome) = outcome {
-            self.report(subject, change, outcome, at);
+        if !self.is_measuring() && self.watches.have_listed() {
+            self.join.begin(&mut self.views, seen);
         }
     }
 
-    fn drop_edit(&mut self, service: ServiceId) {
-        let edit = self.services.get_mut(service).edit.take();
-        for pod in edit.into_iter().flat_map(Edit::into_excluded) {
-            self.pods.release(pod);
+    fn pod_told(&mut self, seen: Seen, pod: &Pod, is_there: bool) {
+        if !seen.is_late() {
+            self.join.pods_caught_up();
+        }
+        if is_there { self.pod_seen(seen, pod) } else { self.pod_gone(seen, &pod.uid) }
+    }
+
+    fn pod_seen(&mut self, seen: Seen, pod: &Pod) {
+        let step = self.views.pod_seen(pod, self.watches.list(Resource::Pods));
+        self.join.pod_moved(&mut self.views, step, seen);
+    }
+
+    fn pod_gone(&mut self, seen: Seen, uid: &Uid) {
+        let Some(step) = self.views.pod_gone(uid) else { return };
+        let pod = step.pod;
+        self.join.pod_moved(&mut self.views, step, seen);
+        self.tell();
+        self.views.pods.release(pod);
+    }
+
+    fn service_seen(&mut self, seen: Seen, service: Service) {
+        if let Some((old, false)) = self.views.services.namesake(&service) {
+            // Deleted and made anew while nobody looked.
+            self.service_gone(seen, old);
+        }
+        let list = self.watches.list(Resource::Services);
+        let id = self.views.services.intern(&service.uid, &service.namespace, &service.name);
+        let resource_version = service.resource_version;
+        let old = self.views.services.learn(id, service, list.number);
+        let is_other = old.as_ref().is_some_and(|old| old.resource_version != resource_version);
+        self.join.service_told(&mut self.views, id, old, is_other && list.is_under_way, seen);
+    }
+
+    fn service_gone(&mut self, seen: Seen, id: ServiceId) {
+        self.join.service_gone(&mut self.views, id, seen);
+        self.tell();
+        self.drop_if_unknown(id);
+    }
+
+    fn slice_written(&mut self, seen: Seen, mut slice: EndpointSlice) {
+        let by = version(slice.uid.clone(), std::mem::take(&mut slice.name), slice.resource_version);
+        let Some(owner) = slice.owner.take() else {
+            // Not the controller's; if it was before, it has left the union.
+            return self.slice_gone(&slice.uid, Shown { seen, by });
+        };
+        if self.views.has_another_owner(&slice.uid, &owner) {
+            self.slice_gone(&slice.uid, Shown { seen, by: by.clone() });
+        }
+        let difference = self.views.slice_written(slice, &owner, self.watches.list(Resource::EndpointSlices));
+        self.slice_shown(difference, Shown { seen, by });
+    }
+
+    fn endpoints_changed(&mut self, seen: Seen, mut change: EndpointsChange) {
+        let by = version(change.uid.clone(), std::mem::take(&mut change.name), change.resource_version);
+        if let Some(difference) = self.views.endpoints_changed(change) {
+            self.slice_shown(difference, Shown { seen, by });
         }
     }
 
-    /// The delay within which a change that starts now should be reflected.
-    fn objective(&self, service: ServiceId) -> Duration {
-        self.services.objective(service).unwrap_or(self.settings.objective)
+    fn slice_gone(&mut self, uid: &Uid, shown: Shown) {
+        let Some(difference) = self.views.slices.remove(uid) else { return };
+        let service = difference.service;
+        self.slice_shown(difference, shown);
+        self.drop_if_unknown(service);
     }
 
-    fn report_judged(&mut self, service: ServiceId, change: Change, missed: bool) {
-        let service = self.services.get(service).name.clone();
-        self.reports.push(Report::Judged { service, change, missed });
+    fn slice_shown(&mut self, mut difference: Difference, shown: Shown) {
+        self.join.slice_shown(&mut self.views, &mut difference, shown);
+        self.tell();
+        difference.left.into_iter().for_each(|(pod, _)| self.views.pods.release(pod));
     }
 
-    fn report(&mut self, subject: Subject, change: Change, outcome: Outcome, at: Stamp) {
-        let service = self.services.get(subject.service).name.clone();
-        let pod = subject.pod.map(|pod| self.pods.named(pod));
-        self.reports.push(Report::Ended(Ended { service, pod, change, outcome, at }));
-    }
-
-    /// Whether the slices may have come to show at `mark` what a pod or a Service told at `seen`. If they showed it long before,
-    /// that had another cause.
-    fn is_ahead(&self, told_by: Resource, seen: Seen, mark: Seen) -> bool {
-        // What came late may have happened when its watch was lost.
-        let lost = self.watches[told_by as usize].lost.filter(|_| seen.is_late());
-        lost.unwrap_or(seen.at) <= mark.at.plus(REORDER_HORIZON)
-    }
-
-    /// A change that the slices showed before the change itself arrived: `mark` is when they came to. Says whether it is a
-    /// change at all.
-    fn report_reordered(&mut self, subject: Subject, change: Change, seen: Seen, mark: Seen) -> bool {
-        let told_by = if subject.pod.is_some() { Resource::Pods } else { Resource::Services };
-        if !self.is_ahead(told_by, seen, mark) {
-            return false;
-        }
-        if seen.is_late() || mark.is_late() || self.ledger.is_blind() {
-            self.report(subject, change, Outcome::Censored, seen.at);
-        } else {
-            let outcome = Outcome::propagated(seen.at, mark.at);
-            // The slice came first, but by its stamp it may be the later of the two.
-            let missed = outcome.delay().is_some_and(|delay| delay > self.objective(subject.service));
-            self.report_judged(subject.service, change, missed);
-            self.report(subject, change, outcome, seen.at);
-        }
-        true
-    }
-
-    /// What was remembered of a subject is not remembered any more.
-    fn forgotten(&mut self, subject: Subject) {
-        match subject.pod {
-            Some(pod) => self.pods.release(pod),
-            None => self.drop_edit(subject.service),
+    fn drop_if_unknown(&mut self, service: ServiceId) {
+        if self.views.drop_if_unknown(service) {
+            self.join.forget(service);
         }
     }
 
-    fn forget(&mut self, subject: Subject) {
-        if self.overtaken.forget(subject) {
-            self.forgotten(subject);
+    /// Names what has happened, while all that it concerns is known.
+    fn tell(&mut self) {
+        for said in self.join.changes.take_said() {
+            let report = match said {
+                Said::Ended(ended) => Report::Ended(ended.map_key(|key| self.views.subject(key))),
+                Said::Judged { service, change, missed } => {
+                    Report::Judged { service: self.views.services.name(service).clone(), change, missed }
+                }
+            };
+            self.reports.push(report);
+        }
+        let Holds { held, released } = self.join.changes.take_holds();
+        held.into_iter().for_each(|pod| self.views.pods.hold(pod));
+        released.into_iter().for_each(|pod| self.views.pods.release(pod));
+    }
+
+    // --- how things stand
+
+    /// Whether every watch has listed once, so that changes are measured.
+    pub fn is_measuring(&self) -> bool {
+        self.join.changes.is_measuring()
+    }
+
+    /// Whether this Service's endpoints are measured.
+    pub fn measures(&self, name: &ServiceName) -> bool {
+        self.views.services.is_measured(name)
+    }
+
+    /// How the Services stand now.
+    pub fn standing(&self) -> Standing {
+        let (views, changes) = (&self.views, &self.join.changes);
+        let name = |service: ServiceId| views.services.name(service).clone();
+        let measured = views.services.measured().map(|id| (name(id), views.services.terms(id).objective));
+        let pending = changes.ledger.backlog(|key| key.service).into_iter();
+        let out_of_sync = changes.out_of_sync.summary(|(service, _)| service).into_iter();
+        Standing {
+            is_measuring: changes.is_measuring(),
+            measured: measured.collect(),
+            pending: pending.map(|((service, change), backlog)| (name(service), change, backlog)).collect(),
+            out_of_sync: out_of_sync.map(|(service, faults)| (name(service), faults)).collect(),
+        }
+    }
+
+    /// Each pending change, in no order.
+    pub fn pending_changes(&self) -> impl Iterator<Item = PendingChange> {
+        self.join.changes.ledger.iter().map(|pending| pending.map_key(|key| self.views.subject(key)))
+    }
+
+    /// Each endpoint that is out of sync, in no order.
+    pub fn out_of_sync_endpoints(&self) -> impl Iterator<Item = OutOfSyncEndpoint> {
+        self.join.changes.out_of_sync.iter().map(|((service, pod), fault)| OutOfSyncEndpoint {
+            service: self.views.services.name(service).clone(),
+            pod: self.views.pods.named(pod),
+            fault,
+        })
+    }
+
+    /// How much it holds.
+    pub fn size(&self) -> Size {
+        Size {
+            pods: self.views.pods.len(),
+            services: self.views.services.len(),
+            slices: self.views.slices.len(),
+            pending: self.join.changes.ledger.len(),
+            out_of_sync: self.join.changes.out_of_sync.len(),
+            overtaken: self.join.changes.overtaken.len(),
         }
     }
 }
 
-// === impl Pods ===
-
-impl Pods {
-    fn named(&self, pod: PodId) -> PodRef {
-        let entry = self.entry(pod);
-        PodRef { name: entry.name.clone(), uid: entry.uid.clone() }
-    }
+/// A version of a slice, to be told by what it shows.
+fn version(uid: Uid, name: String, resource_version: u64) -> Option<Arc<SliceVersion>> {
+    Some(Arc::new(SliceVersion { uid, name: name.into(), resource_version }))
 }

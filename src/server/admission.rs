@@ -1,15 +1,24 @@
-//! What admits requests to the routes: which of them a port has, who may ask, and how many answers there are at a time.
+//! What admits requests to the routes of a port: who may ask, for what, and how many answers there are at a time.
 
 use super::{
     authorization::{Authorizer, Refusal},
     hosts::Hosts,
-    routes::{self, Answer, PATHS, ServerState},
 };
 use crate::logging::on_one_line;
-use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::Full;
-use hyper::body::{Body as _, Bytes, Incoming};
-use std::sync::Arc;
+use axum::{
+    Router,
+    body::{Body, Bytes, HttpBody},
+    extract::{Request, State},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
+use hyper::body::{Frame, SizeHint};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -28,18 +37,6 @@ const UNIT: usize = 1 << 10;
 /// An answer of this size or less is not counted: the kernel takes it at once.
 const SMALL: usize = 16 << 10;
 
-/// What the kubelet asks.
-const PROBES: [&str; 2] = ["/healthz", "/readyz"];
-
-/// Lets the requests of one port in, or turns them away.
-pub(super) struct Admission {
-    state: Arc<ServerState>,
-    access: Access,
-    making: Semaphore,
-    /// A permit for each [`UNIT`].
-    sending: Arc<Semaphore>,
-}
-
 /// What a port lets through.
 pub(super) enum Access {
     /// Everything, for everybody.
@@ -47,91 +44,100 @@ pub(super) enum Access {
         /// By these names alone, where not everybody is meant.
         hosts: Option<Hosts>,
     },
-    /// What the API server allows. Probes are for everybody, unless they have a port of their own.
+    /// What the API server allows.
     Guarded {
         /// Who decides.
-        authorizer: Box<Authorizer>,
-        /// Whether probes are for everybody.
+        authorizer: Arc<Authorizer>,
+        /// Whether probes are for everybody: they are, unless they have a port of their own.
         open_probes: bool,
     },
     /// Probes, for everybody.
     Probes,
 }
 
-/// The bytes of an answer, and their share of what may be sent at a time.
+/// Bounds on answers.
+struct Bounds {
+    making: Semaphore,
+    /// A permit for each [`UNIT`].
+    sending: Arc<Semaphore>,
+}
+
+/// An answer that counts among those that are being sent.
 struct Counted {
+    body: Body,
+    share: Arc<OwnedSemaphorePermit>,
+}
+
+/// Bytes of it.
+struct CountedBytes {
     bytes: Bytes,
-    _share: OwnedSemaphorePermit,
+    _share: Arc<OwnedSemaphorePermit>,
 }
 
-// === impl Admission ===
-
-impl Admission {
-    pub(super) fn new(state: Arc<ServerState>, access: Access) -> Self {
-        let (making, sending) = (Semaphore::new(MAKING), Arc::new(Semaphore::new(SENDING / UNIT)));
-        Self { state, access, making, sending }
-    }
-
-    /// Answers a request, and counts it.
-    pub(super) async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let answer = match self.refusal(request).await {
-            Some(refusal) => refusal,
-            None if PROBES.contains(&request.uri().path()) => self.state.answer(request).await,
-            None => {
-                // Neither is ever closed. A large answer that has to wait keeps others from being made.
-                let _turn = self.making.acquire().await;
-                let answer = self.state.answer(request).await;
-                Counted::until_sent(answer, &self.sending).await
-            }
-        };
-        let path = PATHS.into_iter().find(|path| *path == request.uri().path()).unwrap_or("other");
-        self.state.http_metrics.count_request(path, answer.status());
-        answer.map(Full::new)
-    }
-
-    /// The answer to a request that is not let through.
-    async fn refusal(&self, request: &Request<Incoming>) -> Option<Answer> {
-        let path = request.uri().path();
-        let is_probe = PROBES.contains(&path);
-        if !request.body().is_end_stream() {
-            let mut answer = routes::plain(StatusCode::PAYLOAD_TOO_LARGE, "no body is expected\n");
-            // It will not be read, so no other request can follow it.
-            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            return Some(answer);
-        }
-        match &self.access {
-            Access::All { .. } if is_probe => None,
-            Access::All { hosts } => hosts.as_ref()?.check(request).err().map(|host| misdirected(&host)),
-            Access::Probes if is_probe => None,
-            Access::Probes => Some(routes::plain(StatusCode::NOT_FOUND, "only /healthz and /readyz are here\n")),
-            Access::Guarded { open_probes: true, .. } if is_probe => None,
-            Access::Guarded { authorizer, .. } => {
-                let checked = authorizer.check(request.method(), path, request.headers(), Instant::now()).await;
-                checked.err().map(turn_away)
-            }
-        }
-    }
+/// Bounds how many answers of these routes are made at a time, and how many bytes of them are sent.
+pub(super) fn in_turn(router: Router) -> Router {
+    let bounds = Bounds { making: Semaphore::new(MAKING), sending: Arc::new(Semaphore::new(SENDING / UNIT)) };
+    let pass = async |State(bounds): State<Arc<Bounds>>, request: Request, next: Next| {
+        // Neither is ever closed. A large answer that has to wait keeps others from being made.
+        let _turn = bounds.making.acquire().await;
+        Counted::until_sent(next.run(request).await, &bounds.sending).await
+    };
+    router.layer(from_fn_with_state(Arc::new(bounds), pass))
 }
 
-fn misdirected(host: &str) -> Answer {
+/// Answers only who asks by one of these names.
+pub(super) fn by_name(router: Router, hosts: Hosts) -> Router {
+    let pass = async |State(hosts): State<Arc<Hosts>>, request: Request, next: Next| match hosts.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(host) => misdirected(&host),
+    };
+    router.layer(from_fn_with_state(Arc::new(hosts), pass))
+}
+
+/// Answers only whom the API server allows to ask.
+pub(super) fn guarded(router: Router, authorizer: Arc<Authorizer>) -> Router {
+    let pass = async |State(authorizer): State<Arc<Authorizer>>, request: Request, next: Next| {
+        let (method, path) = (request.method(), request.uri().path());
+        match authorizer.check(method, path, request.headers(), Instant::now()).await {
+            Ok(()) => next.run(request).await,
+            Err(refusal) => refusal.into_response(),
+        }
+    };
+    router.layer(from_fn_with_state(authorizer, pass))
+}
+
+/// Refuses requests that bring a body.
+pub(super) fn without_bodies(router: Router) -> Router {
+    let pass = async |request: Request, next: Next| {
+        if request.body().is_end_stream() {
+            return next.run(request).await;
+        }
+        // It will not be read, so no other request can follow it.
+        (StatusCode::PAYLOAD_TOO_LARGE, [(header::CONNECTION, "close")], "no body is expected\n").into_response()
+    };
+    router.layer(from_fn(pass))
+}
+
+fn misdirected(host: &str) -> Response {
     let text = format!(
         "this is not {host}: ask for localhost or an address, or allow the name by --allow-host\n",
         host = on_one_line(host)
     );
-    routes::plain(StatusCode::MISDIRECTED_REQUEST, text)
+    (StatusCode::MISDIRECTED_REQUEST, text).into_response()
 }
 
-fn turn_away(refusal: Refusal) -> Answer {
-    let status = match refusal {
-        Refusal::NoToken | Refusal::BadToken => StatusCode::UNAUTHORIZED,
-        Refusal::Forbidden { .. } => StatusCode::FORBIDDEN,
-        Refusal::Unanswered => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    let mut answer = routes::plain(status, format!("{refusal}\n"));
-    if status == StatusCode::UNAUTHORIZED {
-        answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+// === impl Refusal ===
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::NoToken | Self::BadToken => StatusCode::UNAUTHORIZED,
+            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::Unanswered => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let challenge = (status == StatusCode::UNAUTHORIZED).then_some([(header::WWW_AUTHENTICATE, "Bearer")]);
+        (status, challenge, format!("{self}\n")).into_response()
     }
-    answer
 }
 
 // === impl Counted ===
@@ -139,21 +145,42 @@ fn turn_away(refusal: Refusal) -> Answer {
 impl Counted {
     /// Counts the bytes of an answer until the last of them was written to the socket: hyper drops them then. Waits until they
     /// can be.
-    async fn until_sent(answer: Answer, sending: &Arc<Semaphore>) -> Answer {
-        let size = answer.body().len();
+    async fn until_sent(answer: Response, sending: &Arc<Semaphore>) -> Response {
+        let size = usize::try_from(answer.body().size_hint().lower()).unwrap_or(SENDING);
         if size <= SMALL {
             return answer;
         }
         // One that is larger than all that may be sent is sent alone. The units fit into 32 bits, as all of them do.
         let units = size.min(SENDING).div_ceil(UNIT) as u32;
         match sending.clone().acquire_many_owned(units).await {
-            Ok(share) => answer.map(|bytes| Bytes::from_owner(Self { bytes, _share: share })),
+            Ok(share) => answer.map(|body| Body::new(Self { body, share: Arc::new(share) })),
             Err(_) => answer,
         }
     }
 }
 
-impl AsRef<[u8]> for Counted {
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Self { body, share } = &mut *self;
+        let counted = |bytes| Bytes::from_owner(CountedBytes { bytes, _share: share.clone() });
+        Pin::new(body).poll_frame(cx).map_ok(|frame| frame.map_data(counted))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+// === impl CountedBytes ===
+
+impl AsRef<[u8]> for CountedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -162,7 +189,7 @@ impl AsRef<[u8]> for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::{server::conn::http1, service::service_fn};
+    use hyper::{body::Incoming, server::conn::http1, service::service_fn};
     use hyper_util::rt::TokioIo;
     use std::convert::Infallible;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
@@ -174,11 +201,11 @@ mod tests {
         let sending = Arc::new(Semaphore::new(SENDING / UNIT));
         let (mut client, server) = duplex(SMALL);
         let counted = sending.clone();
-        let answer = service_fn(move |_: Request<Incoming>| {
+        let answer = service_fn(move |_: http::Request<Incoming>| {
             let counted = counted.clone();
             async move {
-                let answer = Response::new(Bytes::from(vec![b'.'; SIZE]));
-                Ok::<_, Infallible>(Counted::until_sent(answer, &counted).await.map(Full::new))
+                let answer = Response::new(Body::from(vec![b'.'; SIZE]));
+                Ok::<_, Infallible>(Counted::until_sent(answer, &counted).await)
             }
         });
         let connection = tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(server), answer));
@@ -200,9 +227,9 @@ mod tests {
     #[tokio::test]
     async fn more_than_may_be_sent_goes_alone() {
         let sending = Arc::new(Semaphore::new(SENDING / UNIT));
-        let large = Counted::until_sent(Response::new(Bytes::from(vec![0; SENDING + 1])), &sending).await;
+        let large = Counted::until_sent(Response::new(Body::from(vec![0; SENDING + 1])), &sending).await;
         assert_eq!(sending.available_permits(), 0);
-        let small = Counted::until_sent(Response::new(Bytes::from_static(b"ok")), &sending).await;
+        let small = Counted::until_sent(Response::new(Body::from("ok")), &sending).await;
         drop((large, small));
         assert_eq!(sending.available_permits(), SENDING / UNIT);
     }

@@ -1,20 +1,55 @@
 //! The paths of `/api/v1/`.
 
-use super::routes::{Answer, PLAIN, ServerState, accepts_gzip, answer, ending, text_of};
-use crate::exposition::{
-    api::{
+use super::{
+    answer::{Content, ENDING, TakesGzip},
+    sources::Sources,
+};
+use crate::{
+    cluster::health::WatchHealth,
+    collector::Agents,
+    exposition::api::{
         self, ChangesQuery, HistogramFormat, HistogramQuery, Histograms, History, HistoryQuery, ObservationsQuery,
         OutOfSyncQuery, QueryError, ServicesQuery,
     },
-    metrics::gzip,
+    pipeline::PipelineHandle,
 };
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use axum::{
+    Router,
+    extract::{FromRequestParts, Request, State},
+    middleware::{Next, from_fn_with_state, map_response},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{StatusCode, header, request::Parts};
 use serde::Serialize;
+use std::{str::FromStr, sync::Arc};
+use tokio::sync::Semaphore;
+
+pub(super) const PATHS: [&str; 8] = [
+    "/api/v1/overview",
+    "/api/v1/services",
+    "/api/v1/out-of-sync",
+    "/api/v1/histogram",
+    "/api/v1/history",
+    "/api/v1/changes",
+    "/api/v1/agents",
+    "/api/v1/agents/observations",
+];
 
 const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Answers below this are sent as they are: the header that says how they are packed would cost what packing saves.
-const WORTH_PACKING: usize = 1_024;
+/// Whom the answers are asked of.
+#[derive(Debug)]
+struct Api {
+    pipeline: PipelineHandle,
+    watches: Vec<Arc<WatchHealth>>,
+    agents: Option<Arc<Agents>>,
+    /// What is measured, in a few words.
+    subject: String,
+    /// One answer is worked out at a time: many who ask at once hold one copy of the state, and not one each.
+    turn: Semaphore,
+}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -35,103 +70,117 @@ enum ApiError {
     Json(#[from] serde_json::Error),
 }
 
-/// An answer's type and bytes.
-type Body = (&'static str, Vec<u8>);
+/// The parameters of a request, understood.
+struct Query<Q>(Q);
 
-// === impl ServerState ===
+type Answer = Result<Content, ApiError>;
 
-impl ServerState {
-    /// Answers `/api/v1/` and then `endpoint`.
-    pub(super) async fn api<B>(&self, endpoint: &str, request: &Request<B>) -> Answer {
-        let query = request.uri().query().unwrap_or_default();
-        // Taken before a copy of the state is made, so that many who ask at once hold one copy and not one each. It is never
-        // closed.
-        let _turn = self.computing.acquire().await;
-        let body = match endpoint {
-            "overview" => self.overview().await,
-            "services" => self.services(query).await,
-            "histogram" => self.histogram(query).await,
-            "history" => self.history(query).await,
-            "out-of-sync" => self.out_of_sync(query).await,
-            "changes" => self.changes(query).await,
-            "agents" => self.agents().await,
-            "agents/observations" => self.observations(query).await,
-            _ => Err(ApiError::UnknownPath),
-        };
-        let mut answer = match body {
-            Ok((content_type, bytes)) => packed(content_type, bytes, request.headers()),
-            Err(ApiError::Ending) => return ending(),
-            Err(error) => error.answer(),
-        };
-        answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        answer
+pub(super) fn router(sources: &Sources) -> Router {
+    let Sources { pipeline, watches, subject, .. } = sources.clone();
+    let api = Arc::new(Api { pipeline, watches, agents: sources.agents.clone(), subject, turn: Semaphore::new(1) });
+    let routes = Router::new()
+        .route("/overview", get(overview))
+        .route("/services", get(services))
+        .route("/out-of-sync", get(out_of_sync))
+        .route("/histogram", get(histogram))
+        .route("/history", get(history))
+        .route("/changes", get(changes))
+        .route("/agents", get(agents))
+        .route("/agents/observations", get(observations))
+        .fallback(async || ApiError::UnknownPath)
+        .layer(from_fn_with_state(api.clone(), in_turn))
+        .layer(map_response(async |answer: Response| ([(header::CACHE_CONTROL, "no-store")], answer)))
+        .with_state(api);
+    // What is nested does not answer to its prefix with a slash.
+    Router::new().nest("/api/v1", routes).route("/api/v1/", get(async || ApiError::UnknownPath))
+}
+
+async fn in_turn(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    // It is never closed.
+    let _turn = api.turn.acquire().await;
+    next.run(request).await
+}
+
+async fn overview(State(api): State<Arc<Api>>, gzip: TakesGzip) -> Answer {
+    let now = api.pipeline.cluster().await.ok_or(ApiError::Ending)?;
+    compute(gzip, move || Ok(Content::new(JSON, api::overview(&now, &api.subject, &api.watches)?))).await
+}
+
+async fn services(State(api): State<Arc<Api>>, gzip: TakesGzip, Query(query): Query<ServicesQuery>) -> Answer {
+    let now = api.pipeline.table(query.selection.clone()).await.ok_or(ApiError::Ending)?;
+    compute(gzip, move || Ok(Content::new(JSON, api::services(&now, &query)?))).await
+}
+
+async fn histogram(State(api): State<Arc<Api>>, gzip: TakesGzip, Query(query): Query<HistogramQuery>) -> Answer {
+    let histograms = if query.is_of_cluster() {
+        Histograms::of_cluster(&api.pipeline.cluster().await.ok_or(ApiError::Ending)?, &query)
+    } else {
+        let now = api.pipeline.table(query.selection.clone()).await.ok_or(ApiError::Ending)?;
+        Histograms::of_service(&now, &query).ok_or(ApiError::UnknownService)?
+    };
+    compute(gzip, move || match query.format {
+        HistogramFormat::Json => Ok(Content::new(JSON, histograms.json()?)),
+        HistogramFormat::Text => Ok(Content::new(TEXT, histograms.text())),
+    })
+    .await
+}
+
+async fn history(State(api): State<Arc<Api>>, gzip: TakesGzip, Query(query): Query<HistoryQuery>) -> Answer {
+    if query.is_of_cluster() {
+        let now = api.pipeline.cluster().await.ok_or(ApiError::Ending)?;
+        return compute(gzip, move || Ok(Content::new(JSON, History::of_cluster(&now, &query).json()?))).await;
     }
+    let now = api.pipeline.table(query.selection.clone()).await.ok_or(ApiError::Ending)?;
+    compute(gzip, move || {
+        let history = History::of_service(&now).ok_or(ApiError::UnknownService)?;
+        Ok(Content::new(JSON, history.json()?))
+    })
+    .await
+}
 
-    async fn overview(&self) -> Result<Body, ApiError> {
-        let now = self.pipeline.cluster().await.ok_or(ApiError::Ending)?;
-        let (subject, watches) = (self.subject.clone(), self.watches.clone());
-        compute(move || Ok((JSON, api::overview(&now, &subject, &watches)?))).await
-    }
+async fn out_of_sync(State(api): State<Arc<Api>>, gzip: TakesGzip, Query(query): Query<OutOfSyncQuery>) -> Answer {
+    let now = api.pipeline.out_of_sync().await.ok_or(ApiError::Ending)?;
+    compute(gzip, move || Ok(Content::new(JSON, api::out_of_sync(&now, &query)?))).await
+}
 
-    async fn services(&self, query: &str) -> Result<Body, ApiError> {
-        let query = ServicesQuery::parse(query)?;
-        let now = self.pipeline.table(query.selection.clone()).await.ok_or(ApiError::Ending)?;
-        compute(move || Ok((JSON, api::services(&now, &query)?))).await
-    }
+async fn changes(State(api): State<Arc<Api>>, gzip: TakesGzip, Query(query): Query<ChangesQuery>) -> Answer {
+    let now = api.pipeline.changes().await.ok_or(ApiError::Ending)?;
+    compute(gzip, move || Ok(Content::new(JSON, api::changes(&now, &query)?))).await
+}
 
-    async fn histogram(&self, query: &str) -> Result<Body, ApiError> {
-        let query = HistogramQuery::parse(query)?;
-        let histograms = if query.is_of_cluster() {
-            Histograms::of_cluster(&self.pipeline.cluster().await.ok_or(ApiError::Ending)?, &query)
-        } else {
-            let now = self.pipeline.table(query.selection.clone()).await.ok_or(ApiError::Ending)?;
-            Histograms::of_service(&now, &query).ok_or(ApiError::UnknownService)?
-        };
-        compute(move || match query.format {
-            HistogramFormat::Json => Ok((JSON, histograms.json()?)),
-            HistogramFormat::Text => Ok((PLAIN, histograms.text().into_bytes())),
-        })
-        .await
-    }
+async fn agents(State(api): State<Arc<Api>>, gzip: TakesGzip) -> Answer {
+    let agents = api.agents.clone().ok_or(ApiError::NoAgents)?;
+    compute(gzip, move || Ok(Content::new(JSON, api::agents(&agents)?))).await
+}
 
-    async fn history(&self, query: &str) -> Result<Body, ApiError> {
-        let query = HistoryQuery::parse(query)?;
-        if query.is_of_cluster() {
-            let now = self.pipeline.cluster().await.ok_or(ApiError::Ending)?;
-            return compute(move || Ok((JSON, History::of_cluster(&now, &query).json()?))).await;
-        }
-        let now = self.pipeline.table(query.selection.clone()).await.ok_or(ApiError::Ending)?;
-        compute(move || Ok((JSON, History::of_service(&now).ok_or(ApiError::UnknownService)?.json()?))).await
-    }
+async fn observations(State(api): State<Arc<Api>>, gzip: TakesGzip, Query(query): Query<ObservationsQuery>) -> Answer {
+    let agents = api.agents.clone().ok_or(ApiError::NoAgents)?;
+    compute(gzip, move || Ok(Content::new(JSON, api::observations(&agents, &query)?))).await
+}
 
-    async fn out_of_sync(&self, query: &str) -> Result<Body, ApiError> {
-        let query = OutOfSyncQuery::parse(query)?;
-        let now = self.pipeline.out_of_sync().await.ok_or(ApiError::Ending)?;
-        compute(move || Ok((JSON, api::out_of_sync(&now, &query)?))).await
-    }
+/// Works an answer out on a thread that nothing else waits for: quantiles of 10,000 Services take their time, and so does
+/// compressing them.
+async fn compute(gzip: TakesGzip, work: impl FnOnce() -> Answer + Send + 'static) -> Answer {
+    let work = move || Ok(work()?.for_client(gzip));
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(ApiError::Ending))
+}
 
-    async fn changes(&self, query: &str) -> Result<Body, ApiError> {
-        let query = ChangesQuery::parse(query)?;
-        let now = self.pipeline.changes().await.ok_or(ApiError::Ending)?;
-        compute(move || Ok((JSON, api::changes(&now, &query)?))).await
-    }
+// === impl Query ===
 
-    async fn agents(&self) -> Result<Body, ApiError> {
-        let agents = self.agents.clone().ok_or(ApiError::NoAgents)?;
-        compute(move || Ok((JSON, api::agents(&agents)?))).await
-    }
+/// In place of axum's: an error names the parameter, its value and what could stand there, and an empty field of a form counts
+/// as none.
+impl<S: Sync, Q: FromStr<Err = QueryError>> FromRequestParts<S> for Query<Q> {
+    type Rejection = ApiError;
 
-    async fn observations(&self, query: &str) -> Result<Body, ApiError> {
-        let query = ObservationsQuery::parse(query)?;
-        let agents = self.agents.clone().ok_or(ApiError::NoAgents)?;
-        compute(move || Ok((JSON, api::observations(&agents, &query)?))).await
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Ok(Self(parts.uri.query().unwrap_or_default().parse()?))
     }
 }
 
 // === impl ApiError ===
 
-impl ApiError {
-    fn answer(&self) -> Answer {
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
         #[derive(Serialize)]
         struct Body {
             error: String,
@@ -139,32 +188,11 @@ impl ApiError {
         let status = match self {
             Self::Query(_) => StatusCode::BAD_REQUEST,
             Self::UnknownService | Self::UnknownPath | Self::NoAgents => StatusCode::NOT_FOUND,
-            Self::Ending => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Ending => return ENDING.into_response(),
             Self::Json(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         // A text can always be written as JSON.
         let body = serde_json::to_vec(&Body { error: self.to_string() }).unwrap_or_default();
-        answer(status, JSON, body)
+        (status, [(header::CONTENT_TYPE, JSON)], body).into_response()
     }
-}
-
-/// Works an answer out on a thread that nobody waits for: quantiles of 10,000 Services take their time.
-async fn compute(work: impl FnOnce() -> Result<Body, ApiError> + Send + 'static) -> Result<Body, ApiError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or(Err(ApiError::Ending))
-}
-
-/// Packs the answer if that is worth it, and wanted.
-fn packed(content_type: &'static str, bytes: Vec<u8>, headers: &HeaderMap) -> Answer {
-    let wanted = bytes.len() >= WORTH_PACKING && accepts_gzip(text_of(headers, header::ACCEPT_ENCODING));
-    let packed = wanted.then(|| gzip(&bytes).ok()).flatten();
-    let mut answer = match packed {
-        Some(packed) => {
-            let mut answer = answer(StatusCode::OK, content_type, packed);
-            answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            answer
-        }
-        None => answer(StatusCode::OK, content_type, bytes),
-    };
-    answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    answer
 }

@@ -8,11 +8,11 @@ use std::{net::AddrParseError, path::PathBuf};
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct Args {
-    /// Address and port of /metrics, /healthz and /readyz. Port 0 takes a free one and logs it.
+    /// Address and port of /metrics, /healthz and /readyz. Port 0 uses a free port and logs it.
     #[arg(long, value_name = "ADDRESS", env = "ENDPOINTLAG_LISTEN", default_value = "0.0.0.0:10911")]
     listen: String,
 
-    /// Serve TLS with the certificate chain in this PEM file. It is read again when it changes.
+    /// Serve TLS with the certificate chain in this PEM file. The daemon reads the file again when it changes.
     #[arg(long, value_name = "FILE", env = "ENDPOINTLAG_TLS_CERT_FILE")]
     tls_cert_file: Option<PathBuf>,
 
@@ -20,13 +20,13 @@ pub struct Args {
     #[arg(long, value_name = "FILE", env = "ENDPOINTLAG_TLS_KEY_FILE")]
     tls_key_file: Option<PathBuf>,
 
-    /// Address and port of /healthz and /readyz alone, without TLS and for everybody. Without it they are at --listen, for
-    /// everybody too.
+    /// Separate address and port for /healthz and /readyz, without TLS and without authorization. Default: the address of
+    /// --listen, also without authorization.
     #[arg(long, value_name = "ADDRESS", env = "ENDPOINTLAG_PROBE_LISTEN")]
     probe_listen: Option<String>,
 
-    /// Name by which it may be asked where it listens on a loopback address without --auth, beside localhost and addresses;
-    /// repeat for several. A web page could else have a browser read it under a name of the page's own.
+    /// Host name that requests may use if the daemon listens on a loopback address without --auth, besides localhost and IP
+    /// addresses; repeat for several. Other names get 421, so that no web page can read the data by DNS rebinding.
     #[arg(long = "allow-host", value_name = "NAME", env = "ENDPOINTLAG_ALLOW_HOST", value_delimiter = ',')]
     allowed_hosts: Vec<String>,
 }
@@ -35,8 +35,8 @@ pub struct Args {
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct AuthArgs {
-    /// Who may read: everybody, or whom the API server allows to, by TokenReview and SubjectAccessReview. The latter needs
-    /// TLS, and the rights of deploy/kubernetes/rbac-auth.yaml.
+    /// Who may read: everyone, or users that the API server allows, by TokenReview and SubjectAccessReview. The second needs
+    /// TLS, and the permissions in deploy/kubernetes/rbac-auth.yaml.
     #[arg(long, value_name = "KIND", env = "ENDPOINTLAG_AUTH", default_value = "none")]
     pub(crate) auth: Auth,
 }
@@ -54,7 +54,7 @@ impl Args {
             (None, None) => {
                 if auth == Auth::Kubernetes {
                     let needs =
-                        "kubernetes needs --tls-cert-file and --tls-key-file, or tokens could be read on their way";
+                        "kubernetes needs --tls-cert-file and --tls-key-file, otherwise tokens are sent unencrypted";
                     errors.add("--auth", needs.to_owned());
                 }
                 None

@@ -3,7 +3,10 @@
 mod cache;
 
 use self::cache::Cache;
-use crate::cluster::client::{ApiClient, RequestError};
+use crate::{
+    cluster::client::{ApiClient, RequestError},
+    errors::chain,
+};
 use http::{HeaderMap, Method, header};
 use k8s_openapi::api::{
     authentication::v1::{TokenReview, TokenReviewSpec, UserInfo},
@@ -125,7 +128,7 @@ impl Authorizer {
                 *self.unanswered.lock() = None;
                 return result;
             }
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => chain(&error),
             Err(_) => format!("no answer within {} s", self.timeout.as_secs()),
         };
         if self.unanswered.lock().replace(now).is_none() {

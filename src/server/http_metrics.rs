@@ -1,19 +1,31 @@
 //! Counts of requests and of connections that were dropped.
 
-use super::routes::PATHS;
 use crate::exposition::metrics::HttpCounts;
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::Response,
+};
 use http::StatusCode;
 use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
+/// In place of a path that is nowhere.
+const OTHER: &str = "other";
+
 /// Requests by path and status, and connections that were dropped, since the start.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct HttpMetrics {
-    /// By path, one of a fixed few, and status.
-    requests: Mutex<BTreeMap<(&'static str, u16), u64>>,
+    /// By path, which is that of a route, and status.
+    requests: Mutex<BTreeMap<(String, u16), u64>>,
+    /// Paths of routes; not every port has each of them.
+    paths: Vec<&'static str>,
     /// In the order of [`Dropped::ALL`].
     dropped: [AtomicU64; Dropped::ALL.len()],
 }
@@ -61,19 +73,23 @@ impl Dropped {
 
 // === impl HttpMetrics ===
 
-impl Default for HttpMetrics {
-    fn default() -> Self {
-        // Series that begin at zero, so that their first increase is seen.
-        let requests = PATHS.iter().map(|path| ((*path, StatusCode::OK.as_u16()), 0)).collect();
-        Self { requests: Mutex::new(requests), dropped: Default::default() }
-    }
-}
-
 impl HttpMetrics {
-    pub(super) fn count_request(&self, path: &'static str, status: StatusCode) {
-        // Nothing panics while it is locked.
-        let mut requests = self.requests.lock();
-        *requests.entry((path, status.as_u16())).or_default() += 1;
+    /// With series of these paths that begin at zero, so that their first increase is seen.
+    pub(super) fn new(paths: Vec<&'static str>) -> Self {
+        let requests = paths.iter().map(|path| (((*path).to_owned(), StatusCode::OK.as_u16()), 0)).collect();
+        Self { requests: Mutex::new(requests), paths, dropped: Default::default() }
+    }
+
+    /// Answers a request, and counts it: by its route, or, where this port has none, by that of another port.
+    pub(super) async fn count(State(metrics): State<Arc<Self>>, request: Request, next: Next) -> Response {
+        let path = match request.extensions().get::<MatchedPath>() {
+            Some(route) => route.as_str(),
+            None => metrics.paths.iter().copied().find(|path| *path == request.uri().path()).unwrap_or(OTHER),
+        };
+        let path = path.to_owned();
+        let answer = next.run(request).await;
+        *metrics.requests.lock().entry((path, answer.status().as_u16())).or_default() += 1;
+        answer
     }
 
     pub(super) fn count_dropped(&self, reason: Dropped) {
@@ -84,7 +100,7 @@ impl HttpMetrics {
     pub(super) fn counts(&self) -> HttpCounts {
         let requests = self.requests.lock();
         HttpCounts {
-            requests: requests.iter().map(|((path, code), count)| (*path, *code, *count)).collect(),
+            requests: requests.iter().map(|((path, code), count)| (path.clone(), *code, *count)).collect(),
             dropped: Dropped::ALL
                 .iter()
                 .zip(&self.dropped)

@@ -3,8 +3,20 @@
 //! It asks `/api/v1/` and nobody else. Its policy lets the browser run the files below and nothing that a name from a cluster
 //! could smuggle in.
 
-use super::routes::{Answer, answer};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::{
+    Router,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{HeaderName, StatusCode, Uri, header};
+
+/// Its files are counted together.
+pub(super) const PATHS: [&str; 2] = ["/", FILES];
+
+const FILES: &str = "/page/{*file}";
+
+/// Where nothing is.
+pub(super) const NOT_HERE: (StatusCode, &str) = (StatusCode::NOT_FOUND, "not here; / shows what is\n");
 
 /// A file: its path, its type, and what is in it.
 type Asset = (&'static str, &'static str, &'static str);
@@ -41,14 +53,21 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (header::CACHE_CONTROL, "no-cache"),
 ];
 
-/// The file at `path`.
-pub(super) fn asset(path: &str) -> Option<Answer> {
-    let (_, content_type, content) = ASSETS.iter().find(|(name, ..)| *name == path)?;
-    let mut answer = answer(StatusCode::OK, content_type, *content);
-    for (name, value) in HEADERS {
-        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+pub(super) fn router() -> Router {
+    Router::new().route("/", get(file)).route(FILES, get(file))
+}
+
+async fn file(uri: Uri) -> Response {
+    match asset(uri.path()) {
+        Some((_, content_type, content)) => {
+            (HEADERS, [(header::CONTENT_TYPE, *content_type)], *content).into_response()
+        }
+        None => NOT_HERE.into_response(),
     }
-    Some(answer)
+}
+
+fn asset(path: &str) -> Option<&'static Asset> {
+    ASSETS.iter().find(|(name, ..)| *name == path)
 }
 
 #[cfg(test)]

@@ -1,23 +1,25 @@
 //! A port: accepts connections, and speaks TLS and HTTP on them within bounds.
 
 use super::{
-    admission::Admission,
     connections::{ConnectionGuard, Connections},
     http_metrics::{Dropped, HttpMetrics},
     write_timeout::{TimeoutStream, WriteTimeout},
 };
-use hyper::{server::conn::http1, service::service_fn};
+use axum::Router;
+use http::Request;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
 use tokio_rustls::TlsAcceptor;
+use tower::Service;
 
 /// Bounds on what clients may do.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +42,7 @@ pub(super) struct ConnectionLimits {
 pub(super) struct Port {
     listener: Arc<TcpListener>,
     tls: Option<TlsAcceptor>,
-    admission: Admission,
+    router: Router,
     limits: ConnectionLimits,
     http_metrics: Arc<HttpMetrics>,
 }
@@ -66,11 +68,11 @@ impl Port {
     pub(super) fn new(
         listener: Arc<TcpListener>,
         tls: Option<TlsAcceptor>,
-        admission: Admission,
+        router: Router,
         limits: ConnectionLimits,
         http_metrics: Arc<HttpMetrics>,
     ) -> Self {
-        Self { listener, tls, admission, limits, http_metrics }
+        Self { listener, tls, router, limits, http_metrics }
     }
 
     /// Serves until `stopped` completes, then ends the requests under way.
@@ -139,11 +141,12 @@ impl Port {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let answer = service_fn(|request| async move {
+        let answer = service_fn(|request: Request<Incoming>| async move {
             guard.connection.note_request();
-            let answer = self.admission.answer(&request).await;
+            // A router is always ready.
+            let answer = self.router.clone().call(request).await;
             guard.connection.note_answer();
-            Ok::<_, Infallible>(answer)
+            answer
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

@@ -1,221 +1,186 @@
-//! What each path answers.
+//! All routes. A module adds its own here.
 
-use super::{http_metrics::HttpMetrics, page, tls::TlsHealth};
-use crate::{
-    cluster::health::WatchHealth,
-    collector::Agents,
-    exposition::{
-        metrics::{Format, Histograms, Scrape, TlsCounts, gzip},
-        samples,
-    },
-    logging::on_one_line,
-    pipeline::PipelineHandle,
+use super::{
+    admission::{self, Access},
+    api,
+    http_metrics::HttpMetrics,
+    metrics, page, probes,
+    sources::Sources,
+    tls::TlsHealth,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::{Bytes, Incoming};
-use std::{
-    fmt::Write as _,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-};
-use tokio::sync::Semaphore;
+use crate::logging::on_one_line;
+use axum::{Router, middleware::from_fn_with_state};
+use http::StatusCode;
+use std::sync::Arc;
 
-pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
-
-/// The paths that there are, but for the files of the page.
-pub(super) const PATHS: [&str; 11] = [
-    "/",
-    "/metrics",
-    "/healthz",
-    "/readyz",
-    "/api/v1/overview",
-    "/api/v1/services",
-    "/api/v1/out-of-sync",
-    "/api/v1/histogram",
-    "/api/v1/changes",
-    "/api/v1/agents",
-    "/api/v1/agents/observations",
-];
-
-/// What the answers are made from.
-#[derive(Debug)]
-pub struct ServerState {
-    pub(super) pipeline: PipelineHandle,
-    pub(super) watches: Vec<Arc<WatchHealth>>,
-    samples: Arc<samples::Counts>,
-    hdr_log_errors: Arc<AtomicU64>,
-    tls: Option<Arc<TlsHealth>>,
-    /// The agents, if they are listened to.
-    pub(super) agents: Option<Arc<Agents>>,
-    /// What has to come before there is anything to tell.
-    awaited: Option<String>,
-    histograms: Histograms,
-    /// What is measured, in a few words.
-    pub(super) subject: String,
-    /// One scrape is encoded at a time, so that many at once cost no more memory than one.
-    scraping: Semaphore,
-    /// The same for the API.
-    pub(super) computing: Semaphore,
-    /// What the endpoint itself counts.
-    pub(super) http_metrics: Arc<HttpMetrics>,
+/// What can be asked.
+#[derive(Clone, Debug)]
+pub(super) struct Routes {
+    /// What the kubelet asks.
+    probes: Router,
+    /// Everything else.
+    rest: Router,
 }
 
-pub(super) type Answer = Response<Bytes>;
+/// Paths whose requests are counted from zero on.
+pub(super) fn paths() -> Vec<&'static str> {
+    [&probes::PATHS[..], &metrics::PATHS, &page::PATHS, &api::PATHS].concat()
+}
 
-// === impl ServerState ===
+// === impl Routes ===
 
-impl ServerState {
-    /// Answers from these parts.
-    pub fn new(
-        pipeline: PipelineHandle,
-        watches: Vec<Arc<WatchHealth>>,
-        samples: Arc<samples::Counts>,
-        hdr_log_errors: Arc<AtomicU64>,
-        histograms: Histograms,
-        subject: String,
-    ) -> Self {
-        let (scraping, computing, http_metrics) = (Semaphore::new(1), Semaphore::new(1), Arc::default());
-        Self {
-            pipeline,
-            watches,
-            samples,
-            hdr_log_errors,
-            tls: None,
-            agents: None,
-            awaited: None,
-            histograms,
-            subject,
-            scraping,
-            computing,
-            http_metrics,
-        }
+impl Routes {
+    /// Of a daemon that measures.
+    pub(super) fn measuring(sources: &Sources, tls: Option<Arc<TlsHealth>>, http_metrics: Arc<HttpMetrics>) -> Self {
+        let rest = Router::new()
+            .merge(metrics::router(sources, tls, http_metrics))
+            .merge(page::router())
+            .merge(api::router(sources))
+            .fallback(page::NOT_HERE);
+        Self { probes: probes::router(&sources.watches), rest }
     }
 
     /// Of a daemon that does not measure yet, and why.
-    pub(super) fn awaiting(what: String) -> Self {
-        let (pipeline, _) = PipelineHandle::new();
-        let subject = String::new();
-        let state = Self::new(pipeline, Vec::new(), Arc::default(), Arc::default(), Histograms::Both, subject);
-        Self { awaited: Some(what), ..state }
+    pub(super) fn awaiting(what: &str) -> Self {
+        let rest = Router::new().fallback(probes::not_synced(&format!("{}\n", on_one_line(what))));
+        Self { probes: probes::awaiting(what), rest }
     }
 
-    /// Tells of the server's certificate as well.
-    pub fn with_tls(self, tls: Option<Arc<TlsHealth>>) -> Self {
-        Self { tls, ..self }
+    /// What a port answers to those whom it lets through.
+    pub(super) fn of_port(self, access: Access, http_metrics: Arc<HttpMetrics>) -> Router {
+        // Before any layer, which would not be around it otherwise.
+        let [probes, rest] =
+            [self.probes, self.rest].map(|router| router.method_not_allowed_fallback(async || ONLY_GET_AND_HEAD));
+        let rest = admission::in_turn(rest);
+        let router = match access {
+            Access::All { hosts: None } => rest.merge(probes),
+            Access::All { hosts: Some(hosts) } => admission::by_name(rest, hosts).merge(probes),
+            Access::Guarded { authorizer, open_probes: true } => admission::guarded(rest, authorizer).merge(probes),
+            Access::Guarded { authorizer, open_probes: false } => admission::guarded(rest.merge(probes), authorizer),
+            Access::Probes => probes.fallback(ONLY_PROBES),
+        };
+        admission::without_bodies(router).layer(from_fn_with_state(http_metrics, HttpMetrics::count))
+    }
+}
+
+/// The header that says so comes from the route.
+const ONLY_GET_AND_HEAD: (StatusCode, &str) = (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+
+const ONLY_PROBES: (StatusCode, &str) = (StatusCode::NOT_FOUND, "only /healthz and /readyz are here\n");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{exposition::metrics::Histograms, pipeline::PipelineHandle};
+    use axum::body::Body;
+    use http::{HeaderMap, Method, Request, header};
+    use http_body_util::BodyExt;
+    use tower::Service;
+
+    /// What came back.
+    struct Answer {
+        status: u16,
+        headers: HeaderMap,
+        body: String,
     }
 
-    /// Tells of agents as well.
-    pub fn with_agents(self, agents: Option<Arc<Agents>>) -> Self {
-        Self { agents, ..self }
+    /// Routes of a daemon that measures nothing any more.
+    fn measuring(http_metrics: &Arc<HttpMetrics>) -> Router {
+        let sources = Sources {
+            pipeline: PipelineHandle::new().0,
+            watches: Vec::new(),
+            samples: Arc::default(),
+            hdr_log_errors: Arc::default(),
+            histograms: Histograms::Both,
+            agents: None,
+            subject: "nothing".to_owned(),
+        };
+        let routes = Routes::measuring(&sources, None, http_metrics.clone());
+        routes.of_port(Access::All { hosts: None }, http_metrics.clone())
     }
 
-    /// Answers a request.
-    pub async fn answer(&self, request: &Request<Incoming>) -> Answer {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut answer = answer(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD\n");
-            answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return answer;
+    async fn ask(router: &Router, method: Method, path: &str) -> Answer {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
+        let Ok(answer) = router.clone().call(request).await;
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        Answer {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: String::from_utf8(body.into()).expect("text"),
         }
-        if let Some(awaited) = &self.awaited
-            && request.uri().path() != "/healthz"
+    }
+
+    #[tokio::test]
+    async fn every_path_that_is_counted_from_zero_is_a_route() {
+        let router = measuring(&Arc::default());
+        for path in paths() {
+            let path = path.replace("{*file}", "page.js");
+            assert_ne!(ask(&router, Method::GET, &path).await.status, 404, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_is_counted_by_its_route() {
+        let http_metrics = Arc::new(HttpMetrics::new(paths()));
+        let router = measuring(&http_metrics);
+        for path in
+            ["/page/page.js", "/page/style.css", "/page/nothing", "/nowhere", "/api/v1/nothing", "/api/v1/history?a=b"]
         {
-            let text = format!("not synced:\n{}\n", on_one_line(awaited));
-            return answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, text);
+            ask(&router, Method::GET, path).await;
         }
-        match request.uri().path() {
-            "/metrics" => self.metrics(request.headers()).await,
-            "/healthz" => answer(StatusCode::OK, PLAIN, "ok\n"),
-            "/readyz" => self.ready(),
-            path => match (path.strip_prefix("/api/v1/"), page::asset(path)) {
-                (Some(endpoint), _) => self.api(endpoint, request).await,
-                (None, Some(asset)) => asset,
-                (None, None) => answer(StatusCode::NOT_FOUND, PLAIN, "not here; / shows what is\n"),
-            },
-        }
+        let counts = http_metrics.counts().requests;
+        let counted: Vec<_> = counts.iter().filter(|(.., count)| *count > 0).collect();
+        let counted: Vec<_> = counted.iter().map(|(path, code, count)| (path.as_str(), *code, *count)).collect();
+        let expected =
+            [("/api/v1/history", 400, 1), ("/page/{*file}", 200, 2), ("/page/{*file}", 404, 1), ("other", 404, 2)];
+        assert_eq!(counted, expected);
     }
 
-    /// Ready once every watch has listed. Says which has not, and why.
-    fn ready(&self) -> Answer {
-        let mut unsynced = String::new();
-        for watch in self.watches.iter().filter(|watch| !watch.is_synced()) {
-            let why = watch.failure().unwrap_or_else(|| "listing".to_owned());
-            let _ = writeln!(unsynced, "{watch}: {}", on_one_line(&why));
+    #[tokio::test]
+    async fn what_is_not_there_and_what_is_not_understood_is_said() {
+        let router = measuring(&Arc::default());
+        for path in ["/nowhere", "/page/nothing.js", "/metrics/", "/healthz/"] {
+            let answer = ask(&router, Method::GET, path).await;
+            assert_eq!((answer.status, &*answer.body), (404, "not here; / shows what is\n"), "{path}");
         }
-        if unsynced.is_empty() {
-            answer(StatusCode::OK, PLAIN, "ok\n")
-        } else {
-            answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("not synced:\n{unsynced}"))
+        for path in ["/api/v1/nothing", "/api/v1/"] {
+            let answer = ask(&router, Method::GET, path).await;
+            assert!(answer.status == 404 && answer.body.contains("/api/v1/ has overview"), "{path}: {}", answer.body);
         }
+        let answer = ask(&router, Method::GET, "/api/v1/services?limit=-1").await;
+        let error = r#"{"error":"limit=\"-1\": write a whole number from 0 to 100000"}"#;
+        assert_eq!((answer.status, &*answer.body), (400, error));
+        assert_eq!(answer.headers[header::CONTENT_TYPE], "application/json");
+        assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store");
     }
 
-    async fn metrics(&self, headers: &HeaderMap) -> Answer {
-        // It is never closed.
-        let _turn = self.scraping.acquire().await;
-        let Some(snapshot) = self.pipeline.snapshot().await else { return ending() };
-        let scrape = Scrape {
-            snapshot,
-            watches: self.watches.clone(),
-            samples_dropped: self.samples.dropped.load(Relaxed),
-            samples_errors: self.samples.errors.load(Relaxed),
-            hdr_log_errors: self.hdr_log_errors.load(Relaxed),
-            tls: self.tls.as_ref().map(|tls| TlsCounts { expiration: tls.expiration(), failures: tls.failures() }),
-            histograms: self.histograms,
-            http: self.http_metrics.counts(),
-            agents: self.agents.as_ref().map(|agents| agents.summary()),
-        };
-        let format = Format::negotiate(text_of(headers, header::ACCEPT));
-        let compress = accepts_gzip(text_of(headers, header::ACCEPT_ENCODING));
-        let encode = move || {
-            let plain = scrape.encode(format)?;
-            Ok(if compress { (gzip(&plain)?, true) } else { (plain, false) })
-        };
-        // Encoding takes tens of milliseconds in a large cluster: not on a thread that others wait for.
-        match tokio::task::spawn_blocking(encode).await {
-            Ok(Ok((bytes, compressed))) => {
-                let mut answer = answer(StatusCode::OK, format.content_type(), bytes);
-                answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
-                if compressed {
-                    answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-                }
-                answer
-            }
-            Ok(Err(error)) => {
-                let error: prometheus::Error = error;
-                tracing::error!(%error, "metrics cannot be encoded");
-                answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, format!("{error}\n"))
-            }
-            Err(_) => ending(),
+    #[tokio::test]
+    async fn only_get_and_head_are_answered() {
+        let router = measuring(&Arc::default());
+        for path in ["/metrics", "/healthz", "/", "/api/v1/services"] {
+            let answer = ask(&router, Method::POST, path).await;
+            assert_eq!((answer.status, &*answer.body), (405, "only GET and HEAD\n"), "{path}");
+            assert_eq!(answer.headers[header::ALLOW], "GET,HEAD");
         }
+        let (get, head) = (ask(&router, Method::GET, "/").await, ask(&router, Method::HEAD, "/").await);
+        assert_eq!((head.status, &*head.body), (200, ""));
+        assert_eq!(head.headers, get.headers);
+        assert_eq!(head.headers[header::CONTENT_LENGTH], get.body.len().to_string());
     }
-}
 
-pub(super) fn text_of(headers: &HeaderMap, name: HeaderName) -> &str {
-    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-}
-
-/// Whether an `Accept-Encoding` header names gzip, and does not refuse it with a quality of zero.
-pub(super) fn accepts_gzip(header: &str) -> bool {
-    header.split(',').any(|coding| {
-        let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
-        let refused = parameters.trim().strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
-        name.trim().eq_ignore_ascii_case("gzip") && !refused
-    })
-}
-
-/// An answer in plain text.
-pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Answer {
-    answer(status, PLAIN, text)
-}
-
-pub(super) fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(body.into());
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    answer
-}
-
-pub(super) fn ending() -> Answer {
-    answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "ending\n")
+    #[tokio::test]
+    async fn a_daemon_that_waits_lives_and_is_not_ready() {
+        let routes = Routes::awaiting("waiting for\ncredentials");
+        let main = routes.clone().of_port(Access::All { hosts: None }, Arc::default());
+        let probes = routes.of_port(Access::Probes, Arc::default());
+        for router in [&main, &probes] {
+            assert_eq!(ask(router, Method::GET, "/healthz").await.status, 200);
+            let ready = ask(router, Method::GET, "/readyz").await;
+            assert!(ready.status == 503 && ready.body.starts_with("not synced:\nwaiting for"), "{}", ready.body);
+            assert_eq!(ready.body.lines().count(), 2, "{}", ready.body);
+        }
+        assert_eq!(ask(&main, Method::GET, "/metrics").await.status, 503);
+        assert_eq!(ask(&probes, Method::GET, "/metrics").await.status, 404);
+    }
 }

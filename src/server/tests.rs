@@ -1,8 +1,4 @@
-use super::{
-    http_metrics::{Dropped, HttpMetrics},
-    write_timeout::WriteTimeout,
-    *,
-};
+use super::{http_metrics::Dropped, write_timeout::WriteTimeout, *};
 use crate::{exposition::metrics::Histograms, pipeline::PipelineHandle};
 use std::time::Duration;
 use tokio::{
@@ -28,18 +24,20 @@ struct Served {
 
 impl Served {
     async fn start(access: Access, limits: ConnectionLimits, tls: Option<TlsAcceptor>) -> Self {
-        let state = ServerState::new(
-            PipelineHandle::new().0,
-            Vec::new(),
-            Arc::default(),
-            Arc::default(),
-            Histograms::Both,
-            "nothing".to_owned(),
-        );
-        let (state, (stop, stopped)) = (Arc::new(state), oneshot::channel());
+        let sources = Sources {
+            pipeline: PipelineHandle::new().0,
+            watches: Vec::new(),
+            samples: Arc::default(),
+            hdr_log_errors: Arc::default(),
+            histograms: Histograms::Both,
+            agents: None,
+            subject: "nothing".to_owned(),
+        };
+        let (stop, stopped) = oneshot::channel();
         let (listener, address) = listen("127.0.0.1:0".parse().expect("an address"), "--listen").await.expect("free");
-        let http_metrics = state.http_metrics.clone();
-        let port = Port::new(Arc::new(listener), tls, Admission::new(state, access), limits, http_metrics.clone());
+        let http_metrics = Arc::new(HttpMetrics::new(routes::paths()));
+        let router = Routes::measuring(&sources, None, http_metrics.clone()).of_port(access, http_metrics.clone());
+        let port = Port::new(Arc::new(listener), tls, router, limits, http_metrics.clone());
         let port = tokio::spawn(port.serve(async {
             let _ = stopped.await;
         }));
@@ -111,7 +109,7 @@ async fn what_is_no_request_is_refused_and_counted() {
         assert!(body.starts_with("HTTP/1.1 413"), "{body}");
     }
     let counts = served.http_metrics.counts().requests;
-    assert!(counts.contains(&("/healthz", 413, 2)), "{counts:?}");
+    assert!(counts.contains(&("/healthz".to_owned(), 413, 2)), "{counts:?}");
 }
 
 #[tokio::test]
@@ -142,7 +140,10 @@ async fn a_port_for_probes_has_nothing_else() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
     }
     let counts = served.http_metrics.counts().requests;
-    assert!(counts.contains(&("other", 404, 1)) && counts.contains(&("/metrics", 404, 1)), "{counts:?}");
+    assert!(
+        counts.contains(&("other".to_owned(), 404, 1)) && counts.contains(&("/metrics".to_owned(), 404, 1)),
+        "{counts:?}"
+    );
 }
 
 #[tokio::test]

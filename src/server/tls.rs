@@ -1,9 +1,9 @@
 //! TLS from two files, which may be renewed while it is served from.
 
-use crate::signals::Hangups;
+use crate::{errors::chain, signals::Hangups};
 use parking_lot::RwLock;
 use std::{
-    fmt, fs,
+    fmt, fs, io,
     path::PathBuf,
     sync::{
         Arc,
@@ -16,7 +16,10 @@ use tokio_rustls::{
     rustls::{
         self, ServerConfig,
         crypto::{CryptoProvider, ring},
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+        pki_types::{
+            CertificateDer, PrivateKeyDer,
+            pem::{self, PemObject},
+        },
         server::{ClientHello, ResolvesServerCert},
         sign::CertifiedKey,
     },
@@ -35,32 +38,57 @@ pub struct TlsFiles {
 }
 
 /// The files cannot be served from.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The file of the certificate cannot be read, or holds none.
-    #[error("--tls-cert-file {}: {cause}", file.display())]
+    #[error("--tls-cert-file {}", file.display())]
     Certificate {
         /// Which file.
         file: PathBuf,
         /// Why.
-        cause: String,
+        source: PemError,
     },
     /// The file of the key cannot be read, or holds none that can be used.
-    #[error("--tls-key-file {}: {cause}", file.display())]
+    #[error("--tls-key-file {}", file.display())]
     Key {
         /// Which file.
         file: PathBuf,
         /// Why.
-        cause: String,
+        source: PemError,
     },
     /// The key is another certificate's, or the certificate of a kind that cannot be served.
-    #[error("--tls-cert-file {} and --tls-key-file {}: {cause}", files.certificate.display(), files.key.display())]
+    #[error("--tls-cert-file {} and --tls-key-file {}", files.certificate.display(), files.key.display())]
     Pair {
         /// Which files.
         files: TlsFiles,
         /// Why.
-        cause: String,
+        source: PairError,
     },
+}
+
+/// A file does not hold what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum PemError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It is no PEM.
+    #[error(transparent)]
+    Pem(#[from] pem::Error),
+    /// It is PEM of something else.
+    #[error("no {0} in it")]
+    Nothing(&'static str),
+}
+
+/// A certificate and a key cannot be served together.
+#[derive(Debug, thiserror::Error)]
+pub enum PairError {
+    /// They do not belong together.
+    #[error("the key is not the certificate's")]
+    Strangers,
+    /// They are of a kind that cannot be served.
+    #[error(transparent)]
+    Unusable(#[from] rustls::Error),
 }
 
 /// The certificate that new connections get.
@@ -80,7 +108,7 @@ pub struct TlsHealth {
 }
 
 /// What the files held at a look, or why they could not be read.
-type Look = Result<Pem, TlsError>;
+type Look = Result<Pem, Arc<TlsError>>;
 
 /// The content of both files.
 #[derive(Clone, PartialEq, Eq)]
@@ -181,38 +209,38 @@ impl TlsHealth {
 // === impl TlsFiles ===
 
 impl TlsFiles {
-    fn read(&self) -> Look {
-        let certificate = fs::read(&self.certificate).map_err(|error| self.bad_certificate(&error))?;
-        let key = fs::read(&self.key).map_err(|error| self.bad_key(&error))?;
+    fn read(&self) -> Result<Pem, TlsError> {
+        let certificate = fs::read(&self.certificate).map_err(|error| self.bad_certificate(error))?;
+        let key = fs::read(&self.key).map_err(|error| self.bad_key(error))?;
         Ok(Pem { certificate, key })
     }
 
     fn parse(&self, pem: &Pem, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&pem.certificate)
             .collect::<Result<_, _>>()
-            .map_err(|error| self.bad_certificate(&error))?;
+            .map_err(|error| self.bad_certificate(error))?;
         if chain.is_empty() {
-            return Err(self.bad_certificate(&"no certificate in it"));
+            return Err(self.bad_certificate(PemError::Nothing("certificate")));
         }
         let key = PrivateKeyDer::from_pem_slice(&pem.key).map_err(|error| match error {
-            rustls::pki_types::pem::Error::NoItemsFound => self.bad_key(&"no private key in it"),
-            error => self.bad_key(&error),
+            pem::Error::NoItemsFound => self.bad_key(PemError::Nothing("private key")),
+            error => self.bad_key(error),
         })?;
         CertifiedKey::from_der(chain, key, provider).map_err(|error| {
-            let cause = match error {
-                rustls::Error::InconsistentKeys(_) => "the key is not the certificate's".to_owned(),
-                error => error.to_string(),
+            let source = match error {
+                rustls::Error::InconsistentKeys(_) => PairError::Strangers,
+                error => PairError::Unusable(error),
             };
-            TlsError::Pair { files: self.clone(), cause }
+            TlsError::Pair { files: self.clone(), source }
         })
     }
 
-    fn bad_certificate(&self, cause: &dyn fmt::Display) -> TlsError {
-        TlsError::Certificate { file: self.certificate.clone(), cause: cause.to_string() }
+    fn bad_certificate(&self, source: impl Into<PemError>) -> TlsError {
+        TlsError::Certificate { file: self.certificate.clone(), source: source.into() }
     }
 
-    fn bad_key(&self, cause: &dyn fmt::Display) -> TlsError {
-        TlsError::Key { file: self.key.clone(), cause: cause.to_string() }
+    fn bad_key(&self, source: impl Into<PemError>) -> TlsError {
+        TlsError::Key { file: self.key.clone(), source: source.into() }
     }
 }
 
@@ -229,6 +257,7 @@ impl Renewal {
             let files = self.certificate.files.clone();
             // A volume that hangs must not hold up connections.
             if let Ok(look) = tokio::task::spawn_blocking(move || files.read()).await {
+                let look = look.map_err(Arc::new);
                 if told {
                     // Whoever says so has written both. What is broken is said, even if it was before.
                     self.last = look.clone();
@@ -243,11 +272,11 @@ impl Renewal {
     /// Takes a look into account. The files may be read while they are written, or one before and one after both are
     /// replaced, so they must have been the same for two looks.
     fn take(&mut self, look: Look) {
-        if look != self.last {
+        if !is_same(&look, &self.last) {
             self.last = look;
             return;
         }
-        if look != self.settled {
+        if !is_same(&look, &self.settled) {
             self.settle(look);
         }
     }
@@ -255,7 +284,7 @@ impl Renewal {
     fn settle(&mut self, look: Look) {
         self.settled = look;
         let replaced = match &self.settled {
-            Ok(pem) => self.certificate.replace(pem),
+            Ok(pem) => self.certificate.replace(pem).map_err(Arc::new),
             Err(error) => Err(error.clone()),
         };
         match replaced {
@@ -264,9 +293,18 @@ impl Renewal {
             }
             Err(error) => {
                 self.certificate.health.failures.fetch_add(1, Relaxed);
-                tracing::warn!(%error, "the certificate cannot be renewed; the one before stays");
+                tracing::warn!(error = %chain(&error), "the certificate cannot be renewed; the one before stays");
             }
         }
+    }
+}
+
+/// Whether two looks saw the same. An error of the system is the same if it says the same.
+fn is_same(one: &Look, other: &Look) -> bool {
+    match (one, other) {
+        (Ok(one), Ok(other)) => one == other,
+        (Err(one), Err(other)) => chain(one) == chain(other),
+        _ => false,
     }
 }
 

@@ -43,10 +43,10 @@ const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 /// Media type of watches.
 const PROTOBUF_WATCH: &str = "application/vnd.kubernetes.protobuf;stream=watch";
 
-/// How long open requests get when the server stops. Watches end at once; the rest is a list being written.
+/// How long open requests may continue when the server stops. Watches end at once, so these are only lists.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// Pause after an accept that failed, as when file descriptors have run out: the next would fail as fast.
+/// Pause after a failed accept, for instance because there are no file descriptors left. The next accept would fail at once.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -57,21 +57,21 @@ pub(super) struct Api {
     pub(super) store: Store,
     /// Time between bookmarks.
     pub(super) bookmark_interval: Duration,
-    /// Shortest watch for a client that sets no `timeoutSeconds`; the longest is twice that.
+    /// Shortest duration of a watch, if the client sets no `timeoutSeconds`. The longest is twice that.
     pub(super) min_watch: Duration,
-    /// What every object carries beside the fields that are read.
+    /// The parts of every object that are not read.
     pub(super) bodies: Option<&'static Bodies>,
-    /// Is told of every event that a watch hands over.
+    /// Gets every event that a watch sends.
     pub(super) sent: SentLog,
 }
 
-/// A request that fails, with what its client is told.
+/// The error of a failed request, as the client gets it.
 #[derive(Debug)]
 struct Failure {
     code: StatusCode,
-    /// For machines.
+    /// The reason, for programs.
     reason: &'static str,
-    /// For people.
+    /// The message, for people.
     message: String,
 }
 
@@ -81,7 +81,7 @@ impl Api {
     /// Serves until `stop` turns true.
     pub(super) async fn serve(self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
         let graceful = GracefulShutdown::new();
-        // Ends with this future, whatever ends that.
+        // Stops when this future ends, for any reason.
         let mut connections = JoinSet::new();
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new());
@@ -95,7 +95,8 @@ impl Api {
                 sleep(ACCEPT_BACKOFF).await;
                 continue;
             };
-            // A frame held back for the next one would show as delay of the cluster. Without it the socket still works.
+            // With Nagle's algorithm a delayed frame would look like a delay of the cluster. If this call fails, the socket still
+            // works.
             let _ = socket.set_nodelay(true);
             let (api, stop) = (self.clone(), stop.clone());
             let service = service_fn(move |request| {
@@ -104,7 +105,7 @@ impl Api {
             });
             let connection = http.serve_connection(TokioIo::new(socket), service);
             connections.spawn(graceful.watch(connection));
-            // What has ended is let go. A connection fails when its client goes away, which is the client's business.
+            // Removes ended connections. A connection fails when its client goes away, which is not an error here.
             while connections.try_join_next().is_some() {}
         }
         let _ = timeout(DRAIN, graceful.shutdown()).await;
@@ -168,7 +169,7 @@ impl Api {
     ) -> Result<Response<Body>, Failure> {
         let terms = WatchTerms {
             bookmark_interval: self.bookmark_interval,
-            // Spread as the API server spreads it, so that watches begun together do not end together.
+            // Random, as in the API server, so that watches that started together do not end together.
             timeout: self.min_watch.mul_f64(1.0 + rand::random::<f64>()),
             stop,
             bodies: self.bodies,
@@ -195,7 +196,7 @@ fn resource_of(path: &str) -> Option<(&str, Option<&str>, &str)> {
     }
 }
 
-/// A client that wants JSON is told so at once, instead of failing at the first byte of protobuf.
+/// Rejects a client that requests JSON. Otherwise it would fail at the first byte of protobuf.
 fn accepts_protobuf(headers: &HeaderMap) -> Result<(), Failure> {
     let mut accepted = headers.get_all(ACCEPT).iter().peekable();
     let takes = |value: &http::HeaderValue| {
@@ -232,7 +233,8 @@ impl Failure {
         Self { code: StatusCode::UNPROCESSABLE_ENTITY, reason: "Invalid", message: message.to_owned() }
     }
 
-    /// The API server waits some seconds for its cache before it says this; here nothing lags, so waiting is no use.
+    /// The API server waits some seconds for its cache before it returns this error. Here nothing lags, so there is no need to
+    /// wait.
     fn unless_reached(asked: u64, reached: u64) -> Result<(), Self> {
         if asked <= reached {
             return Ok(());

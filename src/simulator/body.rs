@@ -1,7 +1,7 @@
-//! What real objects carry beside the fields that are read: most of their bytes.
+//! The parts of real objects that the daemon does not read. They are most of the bytes.
 //!
-//! It is the same for every object of a kind, held once, and put in as an object is sent. A cluster of 150,000 pods of real
-//! size then takes no more memory than what tells its pods apart.
+//! They are the same for every object of a kind, stored once, and inserted when an object is sent. So a cluster of 150,000 pods
+//! of real size needs memory only for the differences between its pods.
 
 use crate::{
     cluster::wire::{Endpoint, Service},
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use prost::Message;
 use std::sync::LazyLock;
 
-/// The parts of every object that nobody reads.
+/// The parts of every object that are not read.
 #[derive(Debug)]
 pub(super) struct Bodies {
     pod: [Bytes; 3],
@@ -20,7 +20,7 @@ pub(super) struct Bodies {
     endpoint: Bytes,
 }
 
-/// Bodies as long as those of a real cluster: a pod of about 12.5 KB.
+/// Parts of realistic size: a pod has about 12.5 KB.
 pub(super) static REAL: LazyLock<Bodies> = LazyLock::new(|| {
     let status = Status { conditions: conditions(), host_ip: "10.0.17.4".to_owned(), containers: statuses() };
     Bodies {
@@ -35,17 +35,17 @@ pub(super) static REAL: LazyLock<Bodies> = LazyLock::new(|| {
     }
 });
 
-/// An object that can be sent as long as a real one.
+/// An object that can be sent with realistic size.
 pub trait Embodied: Message {
-    /// Encodes it, with the parts that are not read if there are any.
+    /// Encodes the object, with the parts that are not read, if there are any.
     #[allow(private_interfaces, reason = "the trait itself is not named outside the simulator")]
     fn encode_with(&self, bodies: Option<&Bodies>) -> Vec<u8>;
 }
 
 // === impl Embodied ===
 
-// In protobuf a message inside another looks like a string of bytes, and fields may stand in any order: what is read and what
-// is not need only stand one after the other.
+// In protobuf a nested message is encoded like a byte string, and fields may be in any order. So the encoded parts that are read
+// and those that are not can simply follow each other.
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Parts {
@@ -224,7 +224,7 @@ struct Address {
     zone: String,
 }
 
-/// Metadata with as many times 450 bytes of managed fields.
+/// Metadata with this number of managed fields, 450 bytes each.
 fn metadata(length: usize) -> Metadata {
     let field = r#"{"f:metadata":{"f:labels":{".":{},"f:app":{}}},"f:spec":{"k:{\"name\":\"main\"}":{"f:image":{}}}},"#;
     let entry = |manager: &str, times: usize| ManagedFields {
@@ -239,7 +239,7 @@ fn metadata(length: usize) -> Metadata {
     }
 }
 
-/// An application with much in its environment, and a proxy beside it.
+/// An application with many environment variables, and a sidecar proxy.
 fn containers() -> Vec<Container> {
     let container = |name: &str, variables: usize| Container {
         name: name.to_owned(),
@@ -274,7 +274,7 @@ fn statuses() -> Vec<ContainerStatus> {
     ["application", "proxy"].map(status).into()
 }
 
-/// The conditions beside Ready.
+/// The conditions other than Ready.
 fn conditions() -> Vec<PodCondition> {
     let of = |kind: &str| PodCondition { kind: kind.to_owned(), status: "True".to_owned() };
     ["PodReadyToStartContainers", "Initialized", "ContainersReady", "PodScheduled"].map(of).into()

@@ -1,9 +1,9 @@
 //! The simulated EndpointSlice controller.
 //!
-//! Like the real one it learns of changes from the event log, puts the Services they touch into a queue, looks at each
-//! after a delay, at the state as it is then, and writes through a client with a bounded rate. Several changes of one
-//! Service within the delay therefore end in one write, and a change that is undone within it in none. Slices that a
-//! Service leaves behind are the garbage collector's.
+//! Like the real controller, it learns of changes from events, puts the affected Services into a queue, and processes each
+//! Service after a delay, in its state at that time. It writes through a client with a rate limit. So several changes of one
+//! Service within the delay lead to one write, and a change that is undone within the delay leads to no write. The garbage
+//! collector deletes the slices of deleted Services.
 
 mod reconcile;
 mod tempo;
@@ -30,18 +30,18 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// How the controller is set up. What can change while it runs is in [`Controller`].
+/// The settings of the controller. Settings that can change while it runs are in [`Controller`].
 #[derive(Clone, Copy, Debug)]
 pub struct ControllerSettings {
-    /// Time between a change and the look at its Service.
+    /// Time between a change and the processing of its Service.
     pub delay: Delay,
-    /// Bound on writes.
+    /// Rate limit of writes.
     pub rate: WriteRate,
-    /// Most endpoints in a slice; 0 counts as 1.
+    /// Maximum number of endpoints in a slice; 0 counts as 1.
     pub max_endpoints_per_slice: usize,
 }
 
-/// A handle on the running controller; clones share it.
+/// A handle of the running controller. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Controller {
     tempo: Arc<watch::Sender<Tempo>>,
@@ -49,18 +49,18 @@ pub struct Controller {
 
 /// The controller's only worker.
 ///
-/// The real one has five (`--concurrent-service-endpoint-syncs`), which differ from one where a write takes long.
-/// Here none does.
+/// The real controller has five workers (`--concurrent-service-endpoint-syncs`). The number matters only if a write takes long,
+/// and here no write does.
 pub(super) struct Worker {
     store: Store,
     settings: ControllerSettings,
-    /// All events up to here are in the queue or were of no interest.
+    /// All events up to this version have been handled.
     pods_seen: u64,
     services_seen: u64,
     slices_seen: u64,
-    /// Services to be looked at.
+    /// Services to process.
     queue: Queue,
-    /// Writes of the Service looked at last, held back by the rate.
+    /// Writes of the last processed Service that wait for the rate limit.
     writes: VecDeque<Write>,
     bucket: Bucket,
     tempo: watch::Receiver<Tempo>,
@@ -83,7 +83,7 @@ impl Default for ControllerSettings {
 // === impl Controller ===
 
 impl Controller {
-    /// The worker of a store, and the handle on it. Slices are brought up to date at once, before anything runs.
+    /// Creates the worker of a store, and its handle. Slices are brought up to date at once, before anything runs.
     pub(super) fn new(store: Store, settings: ControllerSettings, seed: u64) -> (Self, Worker) {
         let (sender, tempo) = watch::channel(Tempo { delay: settings.delay, paused: false });
         let mut worker = Worker {
@@ -103,22 +103,22 @@ impl Controller {
         (Self { tempo }, worker)
     }
 
-    /// Changes the delay. What waits already waits no longer than the new delay would have it.
+    /// Changes the delay. Services that already wait do not wait longer than with the new delay.
     pub fn set_delay(&self, delay: Delay) {
         self.tempo.send_modify(|tempo| tempo.delay = delay);
     }
 
-    /// The delay that is in force, paused or not.
+    /// The present delay, even if the controller is paused.
     pub fn delay(&self) -> Delay {
         self.tempo.borrow().delay
     }
 
-    /// Stops all writes until [`resume`](Self::resume), as a controller without a leader does.
+    /// Stops all writes until [`resume`](Self::resume), like a controller without a leader.
     pub fn pause(&self) {
         self.tempo.send_modify(|tempo| tempo.paused = true);
     }
 
-    /// Goes on after [`pause`](Self::pause). What has become due is written at once, as fast as the rate allows.
+    /// Continues after [`pause`](Self::pause). Overdue writes follow at once, as fast as the rate limit allows.
     pub fn resume(&self) {
         self.tempo.send_modify(|tempo| tempo.paused = false);
     }
@@ -127,14 +127,14 @@ impl Controller {
 // === impl Worker ===
 
 impl Worker {
-    /// Works until `stop` turns true.
+    /// Works until `stop` becomes true.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut pods = self.store.subscribe::<Pod>();
         let mut services = self.store.subscribe::<Service>();
         let mut slices = self.store.subscribe::<EndpointSlice>();
         let mut tempo = self.tempo.clone();
         loop {
-            // Marked before the state is read: a change in between wakes once too often, never too seldom.
+            // Marked as seen before the state is read. A change in between causes one extra wake-up, but none is missed.
             pods.mark_unchanged();
             services.mark_unchanged();
             slices.mark_unchanged();
@@ -144,14 +144,14 @@ impl Worker {
                 _ = pods.changed() => {}
                 _ = services.changed() => {}
                 _ = slices.changed() => {}
-                // Where no handle is left this never comes, and the tempo stays as it is.
+                // If no handle is left, this never completes, and the tempo stays the same.
                 Ok(()) = tempo.changed() => self.hasten(Instant::now()),
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             }
         }
     }
 
-    /// Does what is due. Returns when there is more, as far as is known now.
+    /// Processes what is due. Returns when the next work is due, as far as is known now.
     fn step(&mut self, now: Instant) -> Option<Instant> {
         self.observe(now);
         if self.tempo.borrow().paused {
@@ -172,7 +172,7 @@ impl Worker {
         }
     }
 
-    /// Brings every Service's slices up to date, without delay or bound.
+    /// Brings the slices of all Services up to date, without delay or rate limit.
     fn settle(&mut self) {
         let version = self.store.version();
         (self.pods_seen, self.services_seen, self.slices_seen) = (version, version, version);
@@ -183,7 +183,7 @@ impl Worker {
         }
     }
 
-    /// Reads the log on and queues the Services that the events touch.
+    /// Reads new events, and queues the Services that they affect.
     fn observe(&mut self, now: Instant) {
         let services = self.store.read_on::<Service>(&mut self.services_seen);
         let pods = self.store.read_on::<Pod>(&mut self.pods_seen);
@@ -195,11 +195,12 @@ impl Worker {
                 for event in pods.iter().filter(|event| matters(event)) {
                     touched.extend(self.services_of(event));
                 }
-                // One that somebody else deletes is missed. To look again at one's own deletions changes nothing.
+                // A slice that someone else deleted must be written again. After the controller's own deletions this changes
+                // nothing.
                 let deleted = slices.iter().filter(|event| event.kind == EventKind::Deleted && is_own(&event.object));
                 touched.extend(deleted.filter_map(|event| service_of(&event.object)));
             }
-            // Too far behind, as after a long pause.
+            // Too far behind, for instance after a long pause.
             _ => {
                 let version = self.store.version();
                 (self.services_seen, self.pods_seen) = (version, version);
@@ -212,7 +213,7 @@ impl Worker {
         }
     }
 
-    /// The Services that select the pod, or did before the event.
+    /// The Services that select the pod now, or did before the event.
     fn services_of(&self, event: &Event<Pod>) -> Vec<Key> {
         let pod = &event.object.metadata;
         let before = event.previous.as_ref().map(|pod| &pod.metadata.labels);
@@ -227,9 +228,10 @@ impl Worker {
         self.store.select::<Service>(None, |_| true).iter().map(|s| key_of(s)).collect()
     }
 
-    /// Decides the writes for a Service.
+    /// Computes the writes for a Service.
     fn look_at(&mut self, (namespace, name): &Key) -> Vec<Write> {
-        // The slices of a Service that is gone are the garbage collector's, of one without selector somebody else's.
+        // The garbage collector handles the slices of a deleted Service. For a Service without selector, something else writes
+        // them.
         let Some(service) = self.store.get::<Service>(namespace, name).filter(|service| is_managed(service)) else {
             return Vec::new();
         };
@@ -254,7 +256,7 @@ impl Worker {
         }
     }
 
-    /// Draws the delays of what waits anew, for a tempo that may be faster.
+    /// Draws new delays for the waiting Services, because the new tempo may be faster.
     fn hasten(&mut self, now: Instant) {
         let delay = self.tempo.borrow().delay;
         for (key, due) in self.queue.take() {
@@ -264,7 +266,7 @@ impl Worker {
     }
 }
 
-/// Whether the event can change an endpoint, as `podEndpointsChanged` has it: a phase alone does not count.
+/// Whether the event can change an endpoint, as in `podEndpointsChanged`: a change of the phase alone does not count.
 fn matters(event: &Event<Pod>) -> bool {
     let Some(before) = &event.previous else {
         return true;

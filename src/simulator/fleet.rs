@@ -1,5 +1,5 @@
-//! A large cluster whose changes come one by one, as somebody asks for them: for load, where life would be too lively and the
-//! simulated controller too slow.
+//! A large cluster that changes only on request, one change at a time. It is for load tests, in which life would change too much
+//! and the simulated controller would be too slow.
 
 use super::{
     body::REAL,
@@ -17,23 +17,23 @@ use crate::{
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// Endpoints of a slice, as the EndpointSlice controller has it by default.
+/// Endpoints in a slice, the default of the EndpointSlice controller.
 const PER_SLICE: usize = 100;
 
-/// How many there are of what.
+/// The size of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FleetSize {
-    /// Namespaces, between which the Services are divided.
+    /// Namespaces. The Services are divided between them.
     pub namespaces: usize,
-    /// Services, between which the pods are divided.
+    /// Services. The pods are divided between them.
     pub services: usize,
-    /// Pods, each of one Service.
+    /// Pods. Each belongs to one Service.
     pub pods: usize,
 }
 
-/// Pods of as many Services, in slices that are written here instead of by the simulated controller, which has to be paused.
+/// The pods of these Services, with slices that the fleet writes itself. The simulated controller must be paused.
 ///
-/// Everything is known by its number: pod `n` is one of Service `n % services`, and was number `n / services` of it to come.
+/// Every object is identified by its number: pod `n` belongs to Service `n % services`, as its pod number `n / services`.
 #[derive(Debug)]
 pub struct Fleet {
     store: Store,
@@ -70,7 +70,7 @@ impl Fleet {
         fleet
     }
 
-    /// How many there are of what.
+    /// The size of the cluster.
     pub fn size(&self) -> FleetSize {
         self.size
     }
@@ -80,13 +80,13 @@ impl Fleet {
         uid(2, pod)
     }
 
-    /// Turns a ready pod unready or an unready one ready, then writes the slice that shows it.
+    /// Flips the readiness of a pod, then writes the slice that shows it.
     pub fn flip(&mut self, pod: usize) -> Flip {
         let version = self.report(pod);
         Flip { pod: version, slice: self.reflect(pod) }
     }
 
-    /// What a watch of a resource sends first: every object, of real size, and that these are all.
+    /// The first events of a watch of a resource: every object in real size, and the bookmark that ends the list.
     pub fn initial_frames(&self, resource: Resource) -> Vec<Bytes> {
         match resource {
             Resource::Pods => self.all::<Pod>(),
@@ -95,7 +95,7 @@ impl Fleet {
         }
     }
 
-    /// What the watches of pods and of slices send when a pod is flipped.
+    /// The events that the watches of pods and of slices send when a pod is flipped.
     pub fn flip_frames(&mut self, pod: usize) -> [Bytes; 2] {
         let (pod, slice) = (self.write_pod(pod), self.write_slice(pod));
         [modified(&*pod), modified(&*slice)]
@@ -107,12 +107,12 @@ impl Fleet {
         added.chain([frame::bookmark::<O>(self.store.version(), true)]).collect()
     }
 
-    /// Turns a ready pod unready or an unready one ready, and leaves the slices as they are. Returns its resourceVersion.
+    /// Flips the readiness of a pod, and does not change the slices. Returns the pod's resourceVersion.
     pub fn report(&mut self, pod: usize) -> u64 {
         version(&self.write_pod(pod).metadata.resource_version)
     }
 
-    /// Writes the slice of a pod as it has to be. Returns its resourceVersion.
+    /// Writes the slice of a pod in its correct state. Returns its resourceVersion.
     pub fn reflect(&mut self, pod: usize) -> u64 {
         version(&self.write_slice(pod).metadata.resource_version)
     }
@@ -225,7 +225,7 @@ fn uid(kind: u8, number: usize) -> String {
 }
 
 fn version(text: &str) -> u64 {
-    // The store gives it, and counts.
+    // The store sets the resourceVersion from its counter.
     text.parse().unwrap_or_default()
 }
 

@@ -1,4 +1,4 @@
-//! Encodes what goes over the wire, the way the API server's protobuf serializer does.
+//! Encodes messages in the format of the API server's protobuf serializer.
 //!
 use super::{body::Bodies, object::Object};
 use crate::{
@@ -8,20 +8,20 @@ use crate::{
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 
-/// What a watch event says of its object.
+/// The type of a watch event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// It is new, or it is part of the initial state.
+    /// The object is new, or part of the initial state.
     Added,
-    /// It was written.
+    /// The object was written.
     Modified,
-    /// It is gone; the event carries its last state.
+    /// The object is deleted. The event contains its last state.
     Deleted,
 }
 
-/// An object with nothing but metadata, which every type has in its first field.
+/// An object with only metadata, which is the first field of every type.
 ///
-/// Bookmarks are made of it: a pod's slim metadata has no annotations.
+/// Used for bookmarks, because the reduced metadata of a pod have no annotations.
 #[derive(Clone, PartialEq, prost::Message)]
 struct MetadataOnly {
     #[prost(message, required, tag = "1")]
@@ -31,7 +31,7 @@ struct MetadataOnly {
 /// Annotation of the bookmark that ends the initial events of a streaming list.
 pub(super) const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
-/// A watch event about an object, length first.
+/// A watch event with an object, after its length.
 pub(super) fn event<O: Object>(kind: EventKind, object: &O, bodies: Option<&Bodies>) -> Bytes {
     let kind = match kind {
         EventKind::Added => "ADDED",
@@ -41,7 +41,7 @@ pub(super) fn event<O: Object>(kind: EventKind, object: &O, bodies: Option<&Bodi
     watch_frame(kind, enveloped(O::API_VERSION, O::KIND, object.encode_with(bodies)))
 }
 
-/// A bookmark: every event up to `version` was sent.
+/// A bookmark: every event up to `version` has been sent.
 pub(super) fn bookmark<O: Object>(version: u64, ends_initial_events: bool) -> Bytes {
     let mut object = MetadataOnly::default();
     object.metadata.resource_version = version.to_string();
@@ -52,7 +52,7 @@ pub(super) fn bookmark<O: Object>(version: u64, ends_initial_events: bool) -> By
     watch_frame("BOOKMARK", enveloped(O::API_VERSION, O::KIND, object.encode_to_vec()))
 }
 
-/// The watch event that ends a watch which cannot go on.
+/// The event that ends a watch which cannot continue.
 pub(super) fn error(error: &Status) -> Bytes {
     watch_frame("ERROR", status(error))
 }
@@ -95,6 +95,6 @@ fn watch_frame(kind: &str, raw: Bytes) -> Bytes {
 }
 
 fn append(out: &mut BytesMut, message: &impl Message) {
-    // Encoding fails only where the buffer is too short, and this one grows.
+    // Encoding fails only if the buffer is too short, and this one grows.
     message.encode(out).expect("BytesMut grows");
 }

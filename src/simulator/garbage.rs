@@ -1,8 +1,7 @@
-//! The simulated garbage collector: it deletes the slices that a Service leaves behind.
+//! The simulated garbage collector. It deletes the slices of deleted Services.
 //!
-//! The real one knows every kind of object. Here only Services own something, and only slices are owned. Like the real one
-//! it learns from events, and looks again before it deletes: an owner counts as gone when no object of its name has its
-//! UID.
+//! The real one handles all kinds of objects. Here only Services own objects, and only slices are owned. Like the real one it
+//! learns from events, and checks again before it deletes. An owner counts as deleted if no object of its name has its UID.
 
 use super::{
     controller::Delay,
@@ -20,12 +19,12 @@ use tokio::{
 /// The collector.
 pub(super) struct GarbageCollector {
     store: Store,
-    /// Time from the end of a Service to that of its slices, each for itself.
+    /// Time from the deletion of a Service to the deletion of each of its slices.
     delay: Delay,
-    /// All events up to here are in the queue or were of no interest.
+    /// All events up to this version have been handled.
     services_seen: u64,
     slices_seen: u64,
-    /// Slices to be looked at.
+    /// Slices to check.
     queue: Queue,
     rng: StdRng,
 }
@@ -33,7 +32,7 @@ pub(super) struct GarbageCollector {
 // === impl GarbageCollector ===
 
 impl GarbageCollector {
-    /// The collector of a store, which may hold garbage already.
+    /// The collector of a store, which may already contain garbage.
     pub(super) fn new(store: Store, delay: Delay, seed: u64) -> Self {
         let version = store.version();
         let rng = StdRng::seed_from_u64(seed);
@@ -43,12 +42,12 @@ impl GarbageCollector {
         collector
     }
 
-    /// Collects until `stop` turns true.
+    /// Collects until `stop` becomes true.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut services = self.store.subscribe::<Service>();
         let mut slices = self.store.subscribe::<EndpointSlice>();
         loop {
-            // Marked before the state is read: a change in between wakes once too often, never too seldom.
+            // Marked as seen before the state is read. A change in between causes one extra wake-up, but none is missed.
             services.mark_unchanged();
             slices.mark_unchanged();
             let next = self.step(Instant::now());
@@ -61,7 +60,7 @@ impl GarbageCollector {
         }
     }
 
-    /// Does what is due. Returns when there is more, as far as is known now.
+    /// Processes what is due. Returns when the next work is due, as far as is known now.
     fn step(&mut self, now: Instant) -> Option<Instant> {
         self.observe(now);
         while let Some((namespace, name)) = self.queue.pop(now) {
@@ -73,7 +72,7 @@ impl GarbageCollector {
         self.queue.next()
     }
 
-    /// Reads the log on and queues the slices that may have lost their Service.
+    /// Reads new events, and queues the slices that may have lost their Service.
     fn observe(&mut self, now: Instant) {
         let services = self.store.read_on::<Service>(&mut self.services_seen);
         let slices = self.store.read_on::<EndpointSlice>(&mut self.slices_seen);
@@ -93,7 +92,7 @@ impl GarbageCollector {
                 }
             }
         }
-        // A controller that has not seen its Service go may create one more.
+        // A controller that has not seen the deletion of its Service may create another slice.
         for event in slices.iter().filter(|event| event.kind == EventKind::Added) {
             if self.is_garbage(&event.object) {
                 self.add(&event.object, now);
@@ -114,7 +113,7 @@ impl GarbageCollector {
         self.queue.add(key, due);
     }
 
-    /// Whether it had owners and has none left.
+    /// Whether the object had owners and has none left.
     fn is_garbage(&self, slice: &EndpointSlice) -> bool {
         let meta = &slice.metadata;
         let mut owners = meta.owner_references.iter().peekable();
@@ -125,11 +124,11 @@ impl GarbageCollector {
     }
 }
 
-/// The Service that the event is the end of.
+/// The Service that the event deletes.
 fn ended(event: &Event<Service>) -> Option<&Service> {
     match (&event.previous, event.kind) {
         (_, EventKind::Deleted) => Some(&event.object),
-        // Replaced in one write, which no API server does, but this store.
+        // This store can replace a Service in one write. An API server cannot.
         (Some(previous), _) if previous.metadata.uid != event.object.metadata.uid => Some(previous),
         _ => None,
     }

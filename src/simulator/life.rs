@@ -1,4 +1,4 @@
-//! The life of the demo's cluster: rolling updates, flaps, edits of Services, and a controller that is slow at times.
+//! What happens in the demo's cluster: rolling updates, flaps, edits of Services, and a controller that is sometimes slow.
 
 mod catalogue;
 mod workload;
@@ -20,72 +20,72 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Milliseconds between two disturbances: a flap or the begin of a rolling update.
+/// Milliseconds between two disturbances: a flap or the start of a rolling update.
 const DISTURBANCE: RangeInclusive<u64> = 800..=2_400;
 /// The share of disturbances that are flaps.
 const FLAPS: f64 = 0.7;
-/// Milliseconds that a flapping pod is not Ready.
+/// Milliseconds for which a flapping pod is not Ready.
 const FLAP: RangeInclusive<u64> = 300..=6_000;
-/// Milliseconds of a flap so short that the controller often sees nothing of it.
+/// Milliseconds of a flap that is so short that the controller often does not see it.
 const SHORT_FLAP: RangeInclusive<u64> = 3..=30;
-/// The share of flaps that are that short.
+/// The share of flaps that are this short.
 const SHORT_FLAPS: f64 = 0.15;
-/// Rolling updates at a time: more would drown the rest.
+/// Maximum number of rolling updates at a time. More would hide everything else.
 const MAX_UPDATES: usize = 2;
 /// Milliseconds between edits of Services.
 const EDIT: RangeInclusive<u64> = 30_000..=60_000;
-/// Milliseconds that the controller is slow.
+/// Milliseconds for which the controller is slow.
 const SLOW: RangeInclusive<u64> = 10_000..=20_000;
 
-/// When the simulated controller turns slow.
+/// When the simulated controller becomes slow.
 #[derive(Clone, Copy, Debug)]
 pub struct LifeSettings {
     /// Time from the start to the first slow phase.
     pub first_slow_phase: Duration,
-    /// Mean time from the begin of one slow phase to that of the next; they vary by a sixth. At least 30 s.
+    /// Mean time between the starts of two slow phases. It varies by a sixth. At least 30 s.
     pub slow_phase_interval: Duration,
 }
 
-/// How the simulated controller is doing.
+/// The phase of the simulated controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// It works as a real one in good health does.
+    /// It works like a healthy real controller.
     Healthy,
-    /// It takes seconds for everything.
+    /// It takes seconds for each Service.
     Slow {
-        /// How long this phase is, from its begin.
+        /// The duration of this phase, from its start.
         lasting: Duration,
     },
 }
 
-/// A cluster that lives.
+/// A cluster in which things happen.
 ///
-/// What happens, and when, follows from the seed alone, as long as nobody else writes to the store.
+/// The seed alone determines what happens and when, as long as nothing else writes to the store.
 pub(super) struct Life {
     settings: LifeSettings,
     cluster: Cluster,
     /// In the order of [`APPLICATIONS`].
     workloads: Vec<Workload>,
-    /// Indices of workloads, the next to be updated first: each gets its turn before any gets a second.
+    /// Indices of workloads, in the order of their next update. Each is updated once before any is updated again.
     rotation: VecDeque<usize>,
     schedule: BinaryHeap<Reverse<Appointment>>,
-    /// Appointments made so far.
+    /// Number of events scheduled so far.
     appointments: u64,
     phase: watch::Sender<Phase>,
 }
 
-/// Something that will happen: at a time since the start, in the order of making where the times are equal.
+/// A scheduled event: its time since the start. Events at the same time are in the order in which they were scheduled.
 type Appointment = (Duration, u64, Happening);
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
-    /// A pod flaps or a rolling update begins, somewhere.
+    /// A pod flaps or a rolling update starts, somewhere.
     Disturbance,
     /// A Service's ports change, somewhere.
     Edit,
-    /// A pod of the workload with this index goes on.
+    /// The next step of a pod of the workload with this index.
     Pod(usize, String, Step),
-    /// The controller turns slow.
+    /// The controller becomes slow.
     Slow,
     /// The controller recovers.
     Recovery,
@@ -123,12 +123,12 @@ impl Life {
         life
     }
 
-    /// Tells how the controller is doing.
+    /// The phases of the controller, for observers.
     pub(super) fn phase(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
     }
 
-    /// Lives until `stop` turns true.
+    /// Runs until `stop` becomes true.
     pub(super) async fn run(mut self, controller: Controller, mut stop: watch::Receiver<bool>) {
         let start = Instant::now();
         let healthy = controller.delay();
@@ -137,7 +137,7 @@ impl Life {
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = sleep_until(start + at) => {}
             }
-            // Nothing is made up for: after a suspended hour the cluster goes on where it was.
+            // Missed events are not made up for. After an hour of suspend the cluster continues where it was.
             match happening {
                 Happening::Slow => {
                     let lasting = self.slow_phase(at);
@@ -160,7 +160,7 @@ impl Life {
         }
     }
 
-    /// Plans the end of the slow phase and the begin of the next. Returns the length of this one.
+    /// Schedules the end of this slow phase and the start of the next one. Returns the duration of this one.
     fn slow_phase(&mut self, now: Duration) -> Duration {
         let lasting = self.draw(SLOW);
         let interval = self.settings.slow_phase_interval.max(Duration::from_secs(30));

@@ -1,7 +1,7 @@
-//! What the simulator and tests write, and the daemon reads field by field without these: watch events, pods and slices as messages
-//! of prost.
+//! Messages that the simulator and tests write with prost: watch events, pods and slices. The daemon reads the same data field by
+//! field, without these types.
 //!
-//! They are cut down to the fields that are read, and numbered as those of [`wire`](crate::cluster::wire).
+//! They contain only the fields that are read, with the same numbers as in [`wire`](crate::cluster::wire).
 
 use crate::cluster::wire::{Endpoint, EndpointPort, ObjectMeta, OwnerReference};
 use bytes::Bytes;
@@ -28,10 +28,10 @@ pub struct RawExtension {
 /// The envelope of an object.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Unknown {
-    /// Which type `raw` is of.
+    /// The type of `raw`.
     #[prost(message, optional, tag = "1")]
     pub type_meta: Option<TypeMeta>,
-    /// The encoded object itself.
+    /// The encoded object.
     #[prost(bytes = "bytes", tag = "2")]
     pub raw: Bytes,
 }
@@ -86,10 +86,10 @@ pub struct Container {
 /// A port a container declares.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ContainerPort {
-    /// What a Service's `targetPort` may name.
+    /// The name that a Service's `targetPort` may use.
     #[prost(string, tag = "1")]
     pub name: String,
-    /// The number behind the name.
+    /// The port number.
     #[prost(int32, tag = "3")]
     pub container_port: i32,
     /// `TCP`, `UDP` or `SCTP`.
@@ -103,13 +103,13 @@ pub struct PodStatus {
     /// `Pending`, `Running`, `Succeeded`, `Failed`, `Unknown`.
     #[prost(string, tag = "1")]
     pub phase: String,
-    /// Among them `Ready`.
+    /// Includes `Ready`.
     #[prost(message, repeated, tag = "2")]
     pub conditions: Vec<PodCondition>,
     /// The first address.
     #[prost(string, tag = "6")]
     pub pod_ip: String,
-    /// All addresses, at most one a family.
+    /// All addresses, at most one for each family.
     #[prost(message, repeated, tag = "12")]
     pub pod_ips: Vec<PodIp>,
 }
@@ -139,10 +139,10 @@ pub struct EndpointSlice {
     /// Its labels name the Service and the manager.
     #[prost(message, required, tag = "1")]
     pub metadata: ObjectMeta,
-    /// The endpoints, 100 at most by default.
+    /// The endpoints, at most 100 by default.
     #[prost(message, repeated, tag = "2")]
     pub endpoints: Vec<Endpoint>,
-    /// The ports every endpoint in it has.
+    /// The ports of every endpoint in the slice.
     #[prost(message, repeated, tag = "3")]
     pub ports: Vec<EndpointPort>,
     /// `IPv4`, `IPv6` or `FQDN`.

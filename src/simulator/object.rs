@@ -1,4 +1,4 @@
-//! What the simulated cluster needs to know of the three resources it holds, and names for their objects.
+//! Common operations on the three resources of the simulated cluster, and generated names for their objects.
 
 use super::body::Embodied;
 use crate::{
@@ -17,11 +17,11 @@ pub trait Object: Embodied + Clone + PartialEq + Default + 'static {
     /// As in a URL, such as `endpointslices`.
     const RESOURCE: &'static str;
 
-    /// Unique in its namespace at one time.
+    /// Unique in its namespace at any time.
     fn name(&self) -> &str;
     /// Never empty: all three resources are namespaced.
     fn namespace(&self) -> &str;
-    /// What selectors match.
+    /// Labels, which selectors match.
     fn labels(&self) -> &BTreeMap<String, String>;
     /// The version of the last write; empty before the first.
     fn resource_version(&self) -> &str;
@@ -29,7 +29,8 @@ pub trait Object: Embodied + Clone + PartialEq + Default + 'static {
     fn set_resource_version(&mut self, version: String);
 }
 
-/// Letters of generated names: Kubernetes leaves out vowels and what looks like them, so that no words come up.
+/// Letters of generated names. As in Kubernetes there are no vowels and no similar characters, so that names do not contain
+/// words.
 const NAME_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// `length` random letters for a generated name, such as the `x7k2p` of `cart-x7k2p`.
@@ -40,7 +41,7 @@ pub(super) fn name_suffix(rng: &mut impl Rng, length: usize) -> String {
 /// A random UID, in the form of a version 4 UUID.
 pub(super) fn fresh_uid(rng: &mut impl Rng) -> String {
     let bits: u128 = rng.random();
-    // Version 4, variant 1, as RFC 9562 places them.
+    // Version 4, variant 1, at the positions of RFC 9562.
     let bits = bits & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
     format!(
         "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
@@ -52,12 +53,13 @@ pub(super) fn fresh_uid(rng: &mut impl Rng) -> String {
     )
 }
 
-/// Whether an equality selector matches. An empty one matches nothing, as in a Service.
+/// Whether an equality selector matches. An empty selector matches nothing, as in a Service.
 pub(super) fn selects(selector: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> bool {
     !selector.is_empty() && selector.iter().all(|(k, v)| labels.get(k) == Some(v))
 }
 
-/// Whether the pod's Ready condition is True: of several the first, as `getPodReadyCondition` of k8s.io/endpointslice has it.
+/// Whether the pod's Ready condition is True. If there are several, the first counts, as in `getPodReadyCondition` of
+/// k8s.io/endpointslice.
 pub(super) fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().map(|s| s.conditions.as_slice());
     conditions.unwrap_or_default().iter().find(|c| c.kind == "Ready").is_some_and(|c| c.status == "True")
@@ -73,7 +75,7 @@ pub(super) fn set_ready(pod: &mut Pod, ready: bool) {
     }
 }
 
-/// The pod's addresses that can be read; none before it has a sandbox.
+/// The pod's valid addresses; none before it has a sandbox.
 pub(super) fn addresses(pod: &Pod) -> impl Iterator<Item = IpAddr> {
     let ips = pod.status.as_ref().map(|s| s.pod_ips.as_slice());
     ips.unwrap_or_default().iter().filter_map(|ip| parse_address(&ip.ip))

@@ -1,10 +1,10 @@
-//! What waits for its time.
+//! A queue of objects with due times.
 
 use super::store::Key;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
-/// Objects to be looked at, each once, with the time it is due.
+/// Objects to process, each once, with its due time.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     due: BTreeMap<Key, Instant>,
@@ -15,7 +15,7 @@ pub(super) struct Queue {
 // === impl Queue ===
 
 impl Queue {
-    /// Adds an object. One that waits already keeps its time.
+    /// Adds an object. If it is already in the queue, its due time stays.
     pub(super) fn add(&mut self, key: Key, due: Instant) {
         if !self.due.contains_key(&key) {
             self.order.insert((due, key.clone()));
@@ -23,7 +23,7 @@ impl Queue {
         }
     }
 
-    /// Takes the first object whose time has come.
+    /// Removes the first object that is due.
     pub(super) fn pop(&mut self, now: Instant) -> Option<Key> {
         if self.next()? > now {
             return None;
@@ -38,7 +38,7 @@ impl Queue {
         self.order.first().map(|(due, _)| *due)
     }
 
-    /// Takes all, each with the time it was due.
+    /// Removes all objects, each with its due time.
     pub(super) fn take(&mut self) -> BTreeMap<Key, Instant> {
         self.order.clear();
         std::mem::take(&mut self.due)

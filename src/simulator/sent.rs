@@ -1,4 +1,4 @@
-//! When each event was handed over to its socket: the truth that the daemon's stamps are held against.
+//! When each event was passed to its socket. Benches compare the daemon's stamps with these times.
 
 use super::object::Object;
 use parking_lot::Mutex;
@@ -10,23 +10,23 @@ use std::{
     time::SystemTime,
 };
 
-/// An event that a watch handed over.
+/// An event that a watch sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
-    /// The object's resourceVersion. One counter serves all resources, so it says which object it was.
+    /// The object's resourceVersion. All resources share one counter, so it identifies the write.
     pub version: u64,
     /// When its bytes were ready to be written.
     pub at: SystemTime,
 }
 
-/// Where the watches note what they hand over; clones share it. Nothing is noted unless somebody listens.
+/// Where the watches record what they send. Clones share it. Nothing is recorded without a listener.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SentLog(Arc<Mutex<Option<Sender<Sent>>>>);
 
 // === impl SentLog ===
 
 impl SentLog {
-    /// Listens from now on, in place of whoever did. Nothing is dropped: what is not read stays in memory.
+    /// Starts to listen, and replaces the previous listener. Nothing is dropped: unread records stay in memory.
     pub(super) fn listen(&self) -> Receiver<Sent> {
         let (sender, receiver) = channel();
         *self.0.lock() = Some(sender);

@@ -1,7 +1,7 @@
-//! The state of the simulated cluster: what etcd and the watch cache are to a real one.
+//! The state of the simulated cluster. It corresponds to etcd and the watch cache of a real cluster.
 //!
-//! One counter gives every write its resourceVersion, over all resources, as etcd's revision does. Each resource keeps
-//! a log of its latest events, from which watches read at their own pace and older states are put together again.
+//! One counter gives every write its resourceVersion, for all resources, like etcd's revision. Each resource has a log of its
+//! latest events. Watches read it at their own speed, and older states are reconstructed from it.
 
 use super::frame::EventKind;
 use super::object::Object;
@@ -15,24 +15,24 @@ use std::ops::Bound;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// A handle on the cluster's state; clones share it.
+/// A handle of the cluster's state. Clones share it.
 ///
-/// No call waits for a reader: a watcher that does not keep up finds its place in the log gone, and nobody else notices.
+/// No call waits for a reader. If a watch does not keep up, the log no longer has its position, and this affects only that watch.
 #[derive(Clone, Debug)]
 pub struct Store {
     tables: Arc<Mutex<Tables>>,
 }
 
-/// Events read from a log at once, so that nobody waits long for the lock.
+/// Maximum number of events that are read from a log at once, so that the lock is held only briefly.
 const BATCH: usize = 1024;
 
-/// The version that was asked for lies before the kept history: `410 Gone` for a client.
+/// The requested version is older than the kept history: a client gets `410 Gone`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too old resource version: {asked} ({oldest})")]
 pub struct Expired {
-    /// The version asked for.
+    /// The requested version.
     pub asked: u64,
-    /// The oldest version that could have been asked for.
+    /// The oldest version that is still available.
     pub oldest: u64,
 }
 
@@ -41,33 +41,33 @@ pub struct Expired {
 pub(super) struct Event<O> {
     pub(super) version: u64,
     pub(super) kind: EventKind,
-    /// The state after the write, or the last one with the version of the deletion.
+    /// The state after the write. For a deletion: the last state, with the version of the deletion.
     pub(super) object: Arc<O>,
     /// The state before the write, if there was one.
     pub(super) previous: Option<Arc<O>>,
 }
 
-/// Events in order, and how far one has read with them.
+/// Events in order, and the version up to which they have been read.
 #[derive(Debug)]
 pub(super) struct Batch<O> {
     pub(super) events: Vec<Event<O>>,
-    /// No event up to here is missing. The version of the whole store where nothing is left to read.
+    /// All events up to this version have been read. If nothing is left to read, this is the version of the whole store.
     pub(super) version: u64,
 }
 
-/// Objects as they stood at one version, in the order of their keys.
+/// Objects in their state at one version, sorted by key.
 #[derive(Debug)]
 pub(super) struct Page<O> {
     pub(super) items: Vec<Arc<O>>,
     pub(super) version: u64,
-    /// Whether there are more behind the last one.
+    /// Whether there are more objects after the last one.
     pub(super) more: bool,
 }
 
 /// Namespace and name.
 pub(in crate::simulator) type Key = (String, String);
 
-/// What the store holds.
+/// The contents of the store.
 #[derive(Debug)]
 pub struct Tables {
     /// The version of the latest write of any resource.
@@ -81,16 +81,16 @@ pub struct Tables {
 #[derive(Debug)]
 pub struct Table<O> {
     objects: BTreeMap<Key, Arc<O>>,
-    /// In the order of their versions; at most `history` of them.
+    /// Sorted by version; at most `history` of them.
     log: VecDeque<Event<O>>,
-    /// The version of the last event that the log has dropped: whoever has seen less cannot catch up.
+    /// The version of the last event that the log has dropped. A watch that has seen less cannot catch up.
     floor: u64,
     history: usize,
-    /// Marked changed after every write.
+    /// Notified after every write.
     wake: watch::Sender<()>,
 }
 
-/// Finds an object type's table.
+/// Finds the table of an object type.
 pub trait Stored: Object {
     /// To read.
     fn table(tables: &Tables) -> &Table<Self>;
@@ -113,16 +113,16 @@ impl Store {
         }
     }
 
-    /// Creates the object, or replaces the one of its namespace and name. Gives it its resourceVersion.
+    /// Creates the object, or replaces the one with the same namespace and name. Sets its resourceVersion.
     ///
-    /// Like a real update, one that changes nothing is no write and no event.
+    /// Like a real update, a write that changes nothing creates no event.
     pub fn apply<O: Stored>(&self, object: O) -> Arc<O> {
         let mut tables = self.lock();
         let key = key_of(&object);
         tables.put(key, object)
     }
 
-    /// Changes an object in place, with nobody writing in between. None where there is no such object.
+    /// Changes an object in place, atomically. `None` if the object does not exist.
     ///
     /// `change` runs under the store's lock and must not call the store.
     pub fn update<O: Stored>(&self, namespace: &str, name: &str, change: impl FnOnce(&mut O)) -> Option<Arc<O>> {
@@ -133,18 +133,18 @@ impl Store {
         Some(tables.put(key, object))
     }
 
-    /// Deletes an object at once, without grace. None where there is no such object.
+    /// Deletes an object at once, without a grace period. `None` if the object does not exist.
     pub fn delete<O: Stored>(&self, namespace: &str, name: &str) -> Option<Arc<O>> {
         self.lock().remove(&(namespace.to_owned(), name.to_owned()))
     }
 
-    /// The object of that namespace and name.
+    /// The object with this namespace and name.
     pub fn get<O: Stored>(&self, namespace: &str, name: &str) -> Option<Arc<O>> {
         let key = (namespace.to_owned(), name.to_owned());
         O::table(&self.lock()).objects.get(&key).cloned()
     }
 
-    /// The objects of a namespace, or of all, that `wanted` holds for. The order is that of namespace and name.
+    /// The objects of a namespace, or of all namespaces, for which `wanted` is true, sorted by namespace and name.
     ///
     /// `wanted` runs under the store's lock and must not call the store.
     pub fn select<O: Stored>(&self, namespace: Option<&str>, wanted: impl Fn(&O) -> bool) -> Vec<Arc<O>> {
@@ -158,7 +158,7 @@ impl Store {
         self.lock().version
     }
 
-    /// Forgets all events, as a compaction does: who resumes from before now finds its version expired.
+    /// Drops all events, like a compaction. A watch that resumes from an older version then finds it expired.
     pub fn compact(&self) {
         let mut tables = self.lock();
         let version = tables.version;
@@ -167,7 +167,7 @@ impl Store {
         tables.slices.compact(version);
     }
 
-    /// Is told of every write of the resource, without saying which.
+    /// Notifies of every write of the resource, without saying which object.
     pub(super) fn subscribe<O: Stored>(&self) -> watch::Receiver<()> {
         O::table(&self.lock()).wake.subscribe()
     }
@@ -182,13 +182,14 @@ impl Store {
         let whole = first + events.len() == table.log.len();
         let version = match events.last() {
             Some(last) if !whole => last.version,
-            // Versions of other resources count as read too: a bookmark may then be newer than any event.
+            // Versions of other resources count as read too, so a bookmark may be newer than any event.
             _ => tables.version.max(version),
         };
         Ok(Batch { events, version })
     }
 
-    /// All events after `seen`, which then is the version read to. Where history does not go back so far, it stays.
+    /// All events after `seen`, which is then set to the version that was read. If the history does not go back so far, `seen`
+    /// stays.
     pub(super) fn read_on<O: Stored>(&self, seen: &mut u64) -> Result<Vec<Event<O>>, Expired> {
         let (mut events, mut version) = (Vec::new(), *seen);
         loop {
@@ -202,7 +203,7 @@ impl Store {
         }
     }
 
-    /// At most `limit` objects behind the key `after`, as they stood at `version`, or stand now.
+    /// At most `limit` objects after the key `after`, in their state at `version`, or in the present state.
     pub(super) fn page<O: Stored>(
         &self,
         namespace: Option<&str>,
@@ -230,7 +231,7 @@ impl Store {
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
-        // Only a closure of `update` or `select` can panic under the lock, and both run before anything is written.
+        // Only a closure of `update` or `select` can panic while the lock is held, and both run before anything is written.
         self.tables.lock()
     }
 }
@@ -241,7 +242,7 @@ impl Tables {
     fn put<O: Stored>(&mut self, key: Key, mut object: O) -> Arc<O> {
         let previous = O::table(self).objects.get(&key).cloned();
         if let Some(previous) = &previous {
-            // The writer may have kept its version or left it empty: it makes no difference.
+            // The caller may have kept the old version or left it empty. It makes no difference.
             object.set_resource_version(previous.resource_version().to_owned());
             if object == **previous {
                 return previous.clone();
@@ -262,7 +263,7 @@ impl Tables {
         Some(self.record(EventKind::Deleted, O::clone(&last), Some(last)))
     }
 
-    /// Gives the write its version and puts it into the log.
+    /// Sets the version of the write, and appends it to the log.
     fn record<O: Stored>(&mut self, kind: EventKind, mut object: O, previous: Option<Arc<O>>) -> Arc<O> {
         self.version += 1;
         let version = self.version;
@@ -303,10 +304,10 @@ impl<O: Object> Table<O> {
         Ok(())
     }
 
-    /// What differs between `version` and now: each key with its object then, if there was one.
+    /// The differences between `version` and now: each key with its object at that version, if there was one.
     fn undone_to(&self, version: u64) -> BTreeMap<Key, Option<Arc<O>>> {
         let later = self.log.iter().rev().take_while(|e| e.version > version);
-        // Newest first, so that the oldest of an object's changes is the one that stays.
+        // Newest first, so that the oldest change of an object remains.
         later.map(|e| (key_of(&*e.object), e.previous.clone())).collect()
     }
 }
@@ -334,7 +335,7 @@ fn key_of<O: Object>(object: &O) -> Key {
     (object.namespace().to_owned(), object.name().to_owned())
 }
 
-/// The entries of a namespace, or of all, behind the key `after`.
+/// The entries of a namespace, or of all namespaces, after the key `after`.
 fn keys_from<'a, V>(
     map: &'a BTreeMap<Key, V>,
     namespace: Option<&'a str>,

@@ -2,38 +2,38 @@
 
 use std::{str::FromStr, time::Duration};
 
-/// Upper bounds, ascending, in seconds; the bucket without a bound is not among them.
+/// Upper bounds in seconds, ascending, without the bucket +Inf.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bounds {
     seconds: Box<[f64]>,
-    /// The same, for comparisons without rounding.
+    /// The same bounds, for comparisons without rounding.
     nanos: Box<[u64]>,
 }
 
-/// Buckets that cannot be.
+/// Invalid bucket bounds.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum BoundsError {
     /// Not a number.
-    #[error("{0:?} is no number of seconds")]
+    #[error("{0:?} is not a number of seconds")]
     NotANumber(String),
-    /// Outside what can be measured.
-    #[error("{0} s is no bucket bound: it must lie between a microsecond and an hour")]
+    /// Outside the range that can be measured.
+    #[error("{0} s is not a valid bucket bound: it must be between a microsecond and an hour")]
     OutOfRange(f64),
     /// Not ascending.
-    #[error("{1} s does not lie above {0} s: bucket bounds must ascend")]
+    #[error("{1} s is not above {0} s: bucket bounds must ascend")]
     NotAscending(f64, f64),
-    /// More than a Prometheus should be given.
+    /// Too many series for Prometheus.
     #[error("{0} buckets are more than 50: each is a series per Service and kind of change")]
     TooMany(usize),
-    /// None at all.
-    #[error("there must be one bucket bound at least")]
+    /// No bounds at all.
+    #[error("there must be at least one bucket bound")]
     None,
 }
 
 // === impl Bounds ===
 
 impl Bounds {
-    /// From 5 ms, which an idle controller keeps to, to a minute; the default objective of 5 s is among them.
+    /// From 5 ms, which an idle controller achieves, to one minute. They include the default objective of 5 s.
     pub const DEFAULT: &str = "0.005,0.01,0.025,0.05,0.1,0.25,0.5,1,2.5,5,15,60";
 
     /// Bounds from seconds.
@@ -62,13 +62,13 @@ impl Bounds {
         &self.seconds
     }
 
-    /// The bucket of a delay: upper bounds are inclusive, and what exceeds them all is in the last bucket.
+    /// The bucket of a delay. Upper bounds are inclusive. Longer delays are in the last bucket.
     pub fn bucket(&self, delay: Duration) -> usize {
         let nanos = delay.as_nanos();
         self.nanos.partition_point(|bound| u128::from(*bound) < nanos)
     }
 
-    /// Number of buckets, the one without a bound included.
+    /// Number of buckets, including the one without a bound.
     pub fn buckets(&self) -> usize {
         self.seconds.len() + 1
     }

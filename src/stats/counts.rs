@@ -1,4 +1,4 @@
-//! What is counted of one kind of change of one Service.
+//! The counts of one kind of change of one Service.
 
 use super::{Delays, Misses};
 use crate::{ledger::Outcome, model::Stamp};
@@ -6,22 +6,22 @@ use crate::{ledger::Outcome, model::Stamp};
 /// The counts.
 #[derive(Debug)]
 pub(super) struct ChangeStats {
-    /// When counting began.
+    /// When counting started.
     pub(super) created: Stamp,
     /// By [`Outcome::index`].
     pub(super) outcomes: [u64; Outcome::NAMES.len()],
-    /// When each outcome was counted first; the clock's origin where it was not.
+    /// When each outcome was first counted; the clock's origin if it never was.
     pub(super) first: [Stamp; Outcome::NAMES.len()],
     pub(super) judged: u64,
     pub(super) missed: Misses,
-    /// Made at the first delay: most Services see few kinds of change.
+    /// Created with the first delay, because most Services have few kinds of change.
     pub(super) delays: Option<Delays>,
 }
 
 // === impl ChangeStats ===
 
 impl ChangeStats {
-    /// Nothing counted yet.
+    /// Empty counts.
     pub(super) fn new(created: Stamp) -> Self {
         Self {
             created,

@@ -1,4 +1,4 @@
-//! One distribution of delays, counted twice: exactly for Prometheus' buckets, and in HDR cells for quantiles.
+//! A distribution of delays, counted twice: in Prometheus' buckets, exactly, and in HDR cells, for quantiles.
 
 use super::{
     Bounds, NativeBuckets,
@@ -17,37 +17,37 @@ pub struct Delays {
     distribution: Distribution,
 }
 
-/// HDR cells of a distribution, since counting began and in the windows before now.
+/// HDR cells of a distribution, since counting started and in recent windows.
 #[derive(Clone, Debug)]
 pub struct Distribution {
     histogram: SparseHistogram,
     intervals: Intervals,
     max: Duration,
-    /// Delays that were too long for the cells, and stand in the last one.
+    /// Number of delays that were too long for the cells. They are counted in the last one.
     clamped: u64,
 }
 
 /// A distribution over one window.
 #[derive(Clone, Debug)]
 pub struct WindowView {
-    /// The delays, counted.
+    /// The counted delays.
     pub histogram: SparseHistogram,
     /// The longest delay, exactly; `None` if there is none.
     pub max: Option<Duration>,
 }
 
-/// What Prometheus is shown of a distribution.
+/// The data of a distribution that Prometheus gets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Buckets {
-    /// Counts by bucket, not cumulated: one for each bound, and one for what exceeds them.
+    /// Counts by bucket, not cumulative: one for each bound, and one for longer delays.
     pub counts: Box<[u64]>,
-    /// The same delays in the buckets of a native histogram. A change that was given up stands at its age.
+    /// The same delays in the buckets of a native histogram. An expired change is counted at its age.
     pub native: NativeBuckets,
-    /// Of all delays, in seconds.
+    /// The sum of all delays, in seconds.
     pub sum: f64,
-    /// When counting began.
+    /// When counting started.
     pub created: Stamp,
-    /// A slow one.
+    /// A slow change, as the exemplar.
     pub exemplar: Option<Exemplar>,
 }
 
@@ -62,26 +62,26 @@ pub struct Exemplar {
     pub at: Stamp,
 }
 
-/// How long a slow delay is shown as the exemplar before any other takes its place.
+/// How long a slow change stays the exemplar, before any other change replaces it.
 const EXEMPLAR_AGE: Duration = Duration::from_secs(300);
 
 // === impl Delays ===
 
 impl Delays {
-    /// No delays yet; counting begins at `created`.
+    /// An empty distribution. Counting starts at `created`.
     pub fn new(bounds: Arc<Bounds>, precision: Precision, created: Stamp) -> Self {
         let counts = vec![0; bounds.buckets()].into_boxed_slice();
         let buckets = Buckets { counts, native: NativeBuckets::default(), sum: 0.0, created, exemplar: None };
         Self { bounds, buckets, distribution: Distribution::new(precision) }
     }
 
-    /// Counts a delay that was known at `at`.
+    /// Counts a delay that became known at `at`.
     pub fn record(&mut self, delay: Duration, at: Stamp) {
         let bucket = self.bounds.bucket(delay);
         self.count(bucket, delay, at);
     }
 
-    /// Counts a change that was given up at `age`: it exceeds every bound, since nobody knows how long it would have taken.
+    /// Counts a change that expired at `age`. It exceeds every bound, because its delay is unknown.
     pub fn record_expired(&mut self, age: Duration, at: Stamp) {
         self.count(self.bounds.buckets() - 1, age, at);
     }
@@ -93,7 +93,7 @@ impl Delays {
         self.distribution.record(delay, at);
     }
 
-    /// Shows `pod` as the exemplar, if its delay is the slowest of the last five minutes.
+    /// Uses `pod` as the exemplar, if its delay is the longest of the last five minutes.
     pub fn exemplify(&mut self, pod: &PodRef, delay: Duration, at: Stamp) {
         let stands = |shown: &Exemplar| shown.delay > delay && at.since(shown.at) < EXEMPLAR_AGE;
         if !self.buckets.exemplar.as_ref().is_some_and(stands) {
@@ -101,7 +101,7 @@ impl Delays {
         }
     }
 
-    /// What Prometheus is shown.
+    /// The data for Prometheus.
     pub fn buckets(&self) -> Buckets {
         self.buckets.clone()
     }
@@ -111,7 +111,7 @@ impl Delays {
         &self.distribution
     }
 
-    /// Drops what no window reaches any more.
+    /// Drops data that are older than every window.
     pub fn forget(&mut self, now: Stamp) {
         self.distribution.intervals.forget(now);
     }
@@ -138,7 +138,7 @@ impl Distribution {
         self.clamped += u64::from(units > MAX_UNITS);
     }
 
-    /// Delays since counting began that were longer than an hour, and stand in the last cell.
+    /// Number of delays since the start that were longer than an hour. They are counted in the last cell.
     pub fn clamped(&self) -> u64 {
         self.clamped
     }
@@ -157,8 +157,8 @@ impl Distribution {
         }
     }
 
-    /// What was counted in a minute of the last hour. Its longest delay is known within the precision, since exactly it is kept for
-    /// the windows alone.
+    /// The counts in one minute of the last hour. The longest delay is known only to the histogram's precision, because its exact
+    /// value is kept only for the windows.
     pub fn during(&self, minute: Minute) -> WindowView {
         let histogram = self.intervals.between(minute.intervals(), self.histogram.precision());
         WindowView { max: histogram.quantile(1.0).map(|longest| longest.min(self.max)), histogram }
@@ -168,18 +168,18 @@ impl Distribution {
 // === impl WindowView ===
 
 impl WindowView {
-    /// Nothing counted.
+    /// An empty distribution.
     pub fn empty(precision: Precision) -> Self {
         Self { histogram: SparseHistogram::new(precision), max: None }
     }
 
-    /// Several of one precision as one.
+    /// Merges several distributions with the same precision.
     pub fn merged(parts: &[Self]) -> Option<Self> {
         let histogram = SparseHistogram::merged(parts.iter().map(|part| &part.histogram))?;
         Some(Self { histogram, max: parts.iter().filter_map(|part| part.max).max() })
     }
 
-    /// The delay that a share `q` of all delays does not exceed, within the precision; `None` if there is none.
+    /// The delay that a share `q` of all delays does not exceed, within the precision; `None` if there are no delays.
     pub fn quantile(&self, q: f64) -> Option<Duration> {
         Some(self.histogram.quantile(q)?.min(self.max?))
     }

@@ -1,30 +1,30 @@
-//! The last hour by the minute. Nothing is kept for it: the intervals that the windows are made of are added up when somebody
-//! asks.
+//! The last hour by the minute. No data are stored for this. A query sums up the intervals of the windows.
 
 use super::windows::{INTERVAL, interval};
 use crate::model::Stamp;
 use std::{ops::Range, time::Duration};
 
-/// A minute since counting began. It begins with an interval, and so at no full minute of the wall clock.
+/// A minute since counting started. It starts with an interval, not at a full minute of the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Minute(u32);
 
-/// Minutes of an hour: as many as there are intervals of.
+/// Number of minutes for which intervals are kept: one hour.
 const KEPT: u32 = 60;
 
 const INTERVALS: u32 = (Minute::LENGTH.as_secs() / INTERVAL.as_secs()) as u32;
 
 impl Minute {
-    /// How long it is.
+    /// Length of a minute.
     pub const LENGTH: Duration = Duration::from_secs(60);
 
-    /// Those of the last hour, the oldest first; the last one is not over. There are fewer where counting began less than an hour ago.
+    /// The minutes of the last hour, the oldest first. The last one is not complete. There are fewer if counting started less
+    /// than an hour ago.
     pub fn of_the_last_hour(now: Stamp) -> impl DoubleEndedIterator<Item = Self> {
         let last = interval(now) / INTERVALS;
         (last.saturating_sub(KEPT - 1)..=last).map(Self)
     }
 
-    /// When it began.
+    /// Its start.
     pub fn start(self) -> Stamp {
         Stamp::new(Self::LENGTH * self.0)
     }
@@ -61,7 +61,7 @@ mod tests {
     }
 
     proptest! {
-        /// What the windows drop is older than the oldest minute.
+        /// Intervals that the windows drop are older than the oldest minute.
         #[test]
         fn each_minute_holds_what_was_recorded_in_it(
             changes in prop::collection::vec((0..90u64, 1..600_000u64), 1..200), after in 0..4_000u64,

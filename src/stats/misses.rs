@@ -1,4 +1,4 @@
-//! Missed objectives, in all and in the windows before now.
+//! Missed objectives, in total and in recent windows.
 
 use super::{
     minutes::Minute,
@@ -7,18 +7,18 @@ use super::{
 use crate::model::Stamp;
 use std::collections::VecDeque;
 
-/// Missed objectives of one kind of change, of one Service or of all.
+/// Missed objectives of one kind of change, of one Service or of all Services.
 #[derive(Clone, Debug, Default)]
 pub struct Misses {
     total: u64,
-    /// How many in which interval of the last hour.
+    /// Number of misses in each interval of the last hour.
     intervals: VecDeque<(u32, u32)>,
 }
 
 // === impl Misses ===
 
 impl Misses {
-    /// Counts one that was seen at `now`.
+    /// Counts a miss at `now`.
     pub(super) fn count(&mut self, now: Stamp) {
         self.total += 1;
         self.forget(now);
@@ -29,12 +29,12 @@ impl Misses {
         }
     }
 
-    /// Since counting began.
+    /// Misses since the start.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// In a window that ends now.
+    /// Misses in a window that ends now.
     pub fn within(&self, window: Window, now: Stamp) -> u64 {
         if window == Window::Start {
             return self.total;
@@ -43,7 +43,7 @@ impl Misses {
         self.intervals.iter().filter(|(interval, _)| *interval >= first).map(|(_, count)| u64::from(*count)).sum()
     }
 
-    /// In a minute of the last hour.
+    /// Misses in one minute of the last hour.
     pub fn during(&self, minute: Minute) -> u64 {
         let intervals = minute.intervals();
         self.intervals
@@ -53,7 +53,7 @@ impl Misses {
             .sum()
     }
 
-    /// Drops what no window reaches any more.
+    /// Drops data that are older than every window.
     pub(super) fn forget(&mut self, now: Stamp) {
         let first = Window::Hour.first_interval(now);
         while self.intervals.front().is_some_and(|(interval, _)| *interval < first) {

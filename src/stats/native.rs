@@ -1,28 +1,28 @@
-//! The sparse buckets of a Prometheus native histogram, counted as values come in.
+//! The sparse buckets of a Prometheus native histogram, counted as values arrive.
 //!
-//! They are not made from the HDR cells: finer than one bucket an octave, the two grids do not meet, and a part of the counts
-//! would stand in the wrong bucket.
+//! They cannot be computed from the HDR cells: with more than one bucket per octave, the bounds of both do not match, and some
+//! counts would be in the wrong bucket.
 
 use std::{sync::LazyLock, time::Duration};
 
-/// Buckets grow by 2^(2^-3), nine percent: eight an octave.
+/// Each bucket is 2^(2^-3) times as wide as the one before, which is nine percent more: eight buckets per octave.
 pub const SCHEMA: i32 = 3;
 
 const PER_OCTAVE: i32 = 1 << SCHEMA;
 
-/// Values up to this are in the zero bucket: 2^-128, what Prometheus' own clients use.
+/// Values up to this are in the zero bucket: 2^-128, as in Prometheus' own clients.
 pub const ZERO_THRESHOLD: f64 = 2.938_735_877_055_719e-39;
 
-/// Lower bounds of the eight buckets of the octave from 0.5 to 1, which every number's fraction lies in.
+/// Lower bounds of the eight buckets of the octave from 0.5 to 1. The fraction of every number is in this octave.
 static FRACTIONS: LazyLock<[f64; PER_OCTAVE as usize]> =
     LazyLock::new(|| std::array::from_fn(|at| (at as f64 / f64::from(PER_OCTAVE) - 1.0).exp2()));
 
 /// Sparse counts. Bucket `i` holds the values in `(2^((i-1)/8), 2^(i/8)]` seconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NativeBuckets {
-    /// Values that are zero.
+    /// Number of values in the zero bucket.
     pub zero: u64,
-    /// Bucket and count, by bucket. Never a count of zero.
+    /// Bucket and count, sorted by bucket. A count is never zero.
     pub positive: Vec<(i32, u64)>,
 }
 
@@ -41,9 +41,9 @@ impl NativeBuckets {
         }
     }
 
-    /// Runs of neighbouring buckets, each as its distance from the end of the one before (the first: from bucket 0) and its
-    /// length; and the counts, each as its difference from the one before. An empty histogram has one empty run, which says that
-    /// it is a native one.
+    /// Runs of adjacent buckets: for each run the distance from the end of the previous one (for the first: from bucket 0) and
+    /// its length. Then the counts, each as the difference from the previous one. An empty histogram has one empty run, which
+    /// marks it as a native histogram.
     pub fn spans_and_deltas(&self) -> (Vec<(i32, u32)>, Vec<i64>) {
         let (mut spans, mut deltas): (Vec<(i32, u32)>, Vec<i64>) = (Vec::new(), Vec::new());
         let (mut next, mut last_count) = (0, 0);
@@ -68,12 +68,13 @@ impl NativeBuckets {
 fn bucket(seconds: f64) -> i32 {
     let exponent = exponent(seconds);
     let fraction = seconds / f64::from(exponent).exp2();
-    // Upper bounds are inclusive: a fraction that is a bound belongs to the bucket below it.
+    // Upper bounds are inclusive, so a fraction equal to a bound belongs to the bucket below.
     let within = FRACTIONS.partition_point(|bound| *bound < fraction) as i32;
     within + (exponent - 1) * PER_OCTAVE
 }
 
-/// The power of two `e` with `seconds` in `[2^(e-1), 2^e)`. Delays are nanoseconds or more, far from subnormal numbers.
+/// The power of two `e` with `seconds` in `[2^(e-1), 2^e)`. Delays are at least a nanosecond, so they are never subnormal
+/// numbers.
 fn exponent(seconds: f64) -> i32 {
     let bits = (seconds.to_bits() >> 52) & 0x7ff;
     bits as i32 - 1022
@@ -111,7 +112,7 @@ mod tests {
             let seconds = Duration::from_nanos(nanos).as_secs_f64();
             let bucket = f64::from(bucket(seconds));
             let (lower, upper) = (((bucket - 1.0) / 8.0).exp2(), (bucket / 8.0).exp2());
-            // The bounds as computed here may be off by their last bit.
+            // The last bit of the bounds computed here may be wrong.
             prop_assert!(lower * (1.0 - 1e-12) < seconds && seconds <= upper * (1.0 + 1e-12), "{lower} {seconds} {upper}");
         }
     }

@@ -1,32 +1,34 @@
-//! What the slices show wrongly now, by Service: a state, whatever became of the changes that led to it.
+//! Endpoints that the slices show wrongly now, by Service. This is a state: it does not depend on the outcome of the changes
+//! behind it.
 
 use super::Stats;
 use crate::{
+    ledger::Faults,
     model::Stamp,
-    propagation::{OutOfSyncService, ServiceName, Tracker},
+    propagation::{ServiceName, Standing},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-/// Endpoints that are out of sync, of one Service or of several.
+/// Out-of-sync endpoints of one Service or of several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutOfSync {
-    /// How many.
+    /// Number of endpoints.
     pub endpoints: u64,
-    /// Since when the oldest of them is.
+    /// Since when the oldest of them is out of sync.
     pub oldest: Option<Stamp>,
-    /// The same of those that send connections where they should not go, or keep them from where they should.
+    /// The same for endpoints that get connections that they should not get, or do not get those that they should.
     pub oldest_traffic: Option<Stamp>,
 }
 
-/// The Services that are known to be in sync or not. One in sync is there with nothing.
+/// Services whose sync state is known. A Service in sync has an entry with zero endpoints.
 pub type OutOfSyncServices = BTreeMap<Arc<ServiceName>, OutOfSync>;
 
 // === impl OutOfSync ===
 
 impl OutOfSync {
     /// Counts another Service in.
-    pub(super) fn add(&mut self, other: &OutOfSyncService) {
-        self.endpoints += other.endpoints;
+    pub(super) fn add(&mut self, other: &Faults) {
+        self.endpoints += other.count;
         self.oldest = earliest(self.oldest, Some(other.oldest));
         self.oldest_traffic = earliest(self.oldest_traffic, other.oldest_traffic);
     }
@@ -40,12 +42,9 @@ fn earliest(one: Option<Stamp>, other: Option<Stamp>) -> Option<Stamp> {
 
 impl Stats {
     /// Measured Services with gauges of their own, sorted: where they are too many, those that count something come first.
-    pub(super) fn named(&self, trackers: &[Tracker]) -> Vec<(Arc<ServiceName>, Duration)> {
-        let measured = trackers.iter().flat_map(Tracker::measured_services);
-        let mut named: Vec<_> = measured
-            .filter(|(name, _)| self.has_own(name))
-            .map(|(name, objective)| (name.clone(), objective))
-            .collect();
+    pub(super) fn named(&self, scopes: &[Standing]) -> Vec<(Arc<ServiceName>, Duration)> {
+        let measured = scopes.iter().flat_map(|scope| &scope.measured);
+        let mut named: Vec<_> = measured.filter(|(name, _)| self.has_own(name)).cloned().collect();
         if named.len() > self.limits.services {
             named.sort_unstable_by_key(|(name, _)| (!self.services.contains_key(name), name.clone()));
             named.truncate(self.limits.services);
@@ -54,27 +53,27 @@ impl Stats {
         named
     }
 
-    /// What is out of sync, by the names under which `name_of` has Services shown. A scope that was not listed yet is left
-    /// out: what it would say is not known.
+    /// Out-of-sync endpoints, by the Service names from `name_of`. A scope whose first lists are not complete is left out,
+    /// because its state is not known.
     pub(super) fn out_of_sync(
-        trackers: &[Tracker],
+        scopes: &[Standing],
         name_of: impl Fn(&Arc<ServiceName>) -> Arc<ServiceName>,
     ) -> OutOfSyncServices {
-        let known = || trackers.iter().filter(|tracker| tracker.is_measuring());
-        let measured = known().flat_map(Tracker::measured_services).map(|(name, _)| name);
-        by_service(measured, known().flat_map(Tracker::out_of_sync), name_of)
+        let known = || scopes.iter().filter(|scope| scope.is_measuring);
+        let measured = known().flat_map(|scope| &scope.measured).map(|(name, _)| name);
+        by_service(measured, known().flat_map(|scope| &scope.out_of_sync), name_of)
     }
 }
 
-/// Each measured Service, with what is out of sync of it.
+/// Each measured Service, with its out-of-sync endpoints.
 fn by_service<'a>(
     measured: impl Iterator<Item = &'a Arc<ServiceName>>,
-    found: impl Iterator<Item = OutOfSyncService>,
+    found: impl Iterator<Item = &'a (Arc<ServiceName>, Faults)>,
     name_of: impl Fn(&Arc<ServiceName>) -> Arc<ServiceName>,
 ) -> OutOfSyncServices {
     let mut services: OutOfSyncServices = measured.map(|name| (name_of(name), OutOfSync::default())).collect();
-    for it in found {
-        services.entry(name_of(&it.service)).or_default().add(&it);
+    for (service, faults) in found {
+        services.entry(name_of(service)).or_default().add(faults);
     }
     services
 }

@@ -1,30 +1,30 @@
-//! An HDR histogram that keeps only the cells in which something was counted.
+//! An HDR histogram that stores only cells with a count.
 //!
-//! The grid is HdrHistogram's own, so that cells turn into one of its histograms without moving a count. Its dense array takes
-//! 13 KB at two digits and 188 KB at three, for a Service that sees a hundred changes a day as much as for the cluster; here a
-//! cell in use takes 8 bytes, and delays of one Service fall into some tens of cells.
+//! It uses HdrHistogram's own grid, so cells convert to one of its histograms without moving a count. A dense array takes 13 KB
+//! with two digits and 188 KB with three, even for a Service with a hundred changes a day. Here a used cell takes 8 bytes, and
+//! the delays of one Service use a few dozen cells.
 
 use hdrhistogram::Histogram;
 use std::time::Duration;
 
-/// HDR histograms count in units of 2^-20 s (0.95 us), so that their octaves fall on the bounds of native histograms.
+/// HDR histograms count in units of 2^-20 s (0.95 us), so that their octaves match the bounds of native histograms.
 pub const UNITS_PER_SECOND: u64 = 1 << 20;
 
-/// Longest delay that is told from longer ones: an hour. Expiry comes before, unless it is set to more.
+/// The longest delay that has its own cell: one hour. Changes expire earlier, unless `--expiry` is longer.
 pub const MAX_UNITS: u64 = 3600 * UNITS_PER_SECOND;
 
-/// Octaves of [`SparseHistogram::octaves`]: up to the one that an hour lies in.
+/// Number of octaves in [`SparseHistogram::octaves`]: up to the one that contains an hour.
 pub const OCTAVES: usize = 23;
 
-/// The octave in units that ends at 2^-10 s. What is shorter tells nobody anything.
+/// The octave in units that ends at 2^-10 s. Differences between shorter delays do not matter.
 const FIRST_OCTAVE: usize = 10;
 
-/// How finely an HDR histogram counts.
+/// Precision of an HDR histogram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
-    /// Two decimal digits: there are thousands of Services.
+    /// Two decimal digits, for Services, because there are thousands of them.
     Service,
-    /// Three decimal digits: there is one cluster.
+    /// Three decimal digits, for the cluster.
     Cluster,
 }
 
@@ -32,14 +32,14 @@ pub enum Precision {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SparseHistogram {
     precision: Precision,
-    /// Cell and count, by cell. Never a count of zero.
+    /// Cell and count, sorted by cell. A count is never zero.
     counts: Vec<(u16, u32)>,
 }
 
 // === impl Precision ===
 
 impl Precision {
-    /// Significant decimal digits, as HdrHistogram takes them.
+    /// Number of significant decimal digits, as HdrHistogram takes it.
     pub fn digits(self) -> u8 {
         match self {
             Self::Service => 2,
@@ -47,7 +47,7 @@ impl Precision {
         }
     }
 
-    /// Cells of an octave, as a power of two: the smallest that tells 2 * 10^digits values apart, halved.
+    /// Number of cells per octave, as a power of two: half of the smallest power that distinguishes 2 * 10^digits values.
     fn magnitude(self) -> u32 {
         match self {
             Self::Service => 7,
@@ -55,8 +55,7 @@ impl Precision {
         }
     }
 
-    /// The cell that counts a value. The first two octaves' worth of cells hold one value each; from there on an octave has
-    /// `2^magnitude` cells.
+    /// The cell of a value. Each cell of the first two octaves contains one value. After that an octave has `2^magnitude` cells.
     pub(super) fn cell(self, units: u64) -> u16 {
         let magnitude = self.magnitude();
         let units = units.min(MAX_UNITS);
@@ -66,7 +65,7 @@ impl Precision {
         u16::try_from(cell).expect("bounded by MAX_UNITS")
     }
 
-    /// The lowest value that a cell counts, and the highest.
+    /// The lowest and the highest value of a cell.
     fn values(self, cell: u16) -> (u64, u64) {
         let (magnitude, cell) = (self.magnitude(), u64::from(cell));
         let octave = (cell >> magnitude).saturating_sub(1);
@@ -78,12 +77,12 @@ impl Precision {
 // === impl SparseHistogram ===
 
 impl SparseHistogram {
-    /// Nothing counted.
+    /// An empty histogram.
     pub fn new(precision: Precision) -> Self {
         Self { precision, counts: Vec::new() }
     }
 
-    /// Adds up cells that come in no order.
+    /// Sums up cells in any order.
     pub(super) fn collect(precision: Precision, mut counts: Vec<(u16, u32)>) -> Self {
         counts.sort_unstable_by_key(|(cell, _)| *cell);
         counts.dedup_by(|(cell, count), (kept, sum)| {
@@ -109,12 +108,12 @@ impl SparseHistogram {
         }
     }
 
-    /// How much was counted.
+    /// Number of counted values.
     pub fn total(&self) -> u64 {
         self.counts.iter().map(|(_, count)| u64::from(*count)).sum()
     }
 
-    /// Several of one precision as one. That of the first holds; `None` if there is none.
+    /// Merges several histograms with the same precision, which is that of the first; `None` if there are none.
     pub fn merged<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
         let mut parts = parts.into_iter();
         let first = parts.next()?;
@@ -126,7 +125,7 @@ impl SparseHistogram {
         Some(Self::collect(first.precision, counts))
     }
 
-    /// The delay that a share `q` of all delays does not exceed: the upper end of its cell. `None` if nothing was counted.
+    /// The delay that a share `q` of all delays does not exceed: the upper end of its cell. `None` if there are no values.
     pub fn quantile(&self, q: f64) -> Option<Duration> {
         let rank = ((q * self.total() as f64).ceil() as u64).max(1);
         let mut passed = 0;
@@ -138,12 +137,12 @@ impl SparseHistogram {
         Some(duration(self.precision.values(*cell).1))
     }
 
-    /// Counts by octave of seconds, exactly: what is at most a millisecond long (2^-10 s) comes first, then each octave that ends at
-    /// [`octave_end`]. The last holds what is longer than an hour as well.
+    /// Exact counts by octave of seconds. The first one counts delays of at most a millisecond (2^-10 s), each other one an
+    /// octave that ends at [`octave_end`]. The last one also counts delays longer than an hour.
     pub fn octaves(&self) -> [u64; OCTAVES] {
         let mut counts = [0; OCTAVES];
         for (cell, count) in &self.counts {
-            // Value `n` stands for `(n, n + 1]` units, so that the values of an octave have one length in bits.
+            // Value `n` means `(n, n + 1]` units, so all values of an octave have the same number of bits.
             let bits = u64::BITS - self.precision.values(*cell).0.leading_zeros();
             let octave = (bits as usize).saturating_sub(FIRST_OCTAVE).min(OCTAVES - 1);
             counts[octave] += u64::from(*count);
@@ -151,7 +150,7 @@ impl SparseHistogram {
         counts
     }
 
-    /// As a histogram of HdrHistogram, for what that library does.
+    /// Converts to a histogram of the HdrHistogram library.
     pub fn to_histogram(&self) -> Histogram<u64> {
         let mut histogram = empty_histogram(self.precision);
         for (cell, count) in &self.counts {
@@ -161,25 +160,25 @@ impl SparseHistogram {
     }
 }
 
-/// A dense histogram that holds every delay, with nothing counted.
+/// An empty dense histogram, with room for every delay.
 pub fn empty_histogram(precision: Precision) -> Histogram<u64> {
     // The bounds are constants that the library accepts.
     Histogram::new_with_bounds(1, MAX_UNITS, precision.digits()).expect("constant bounds")
 }
 
-/// The longest delay of an octave of [`SparseHistogram::octaves`], in seconds.
+/// The upper bound of an octave of [`SparseHistogram::octaves`], in seconds.
 pub fn octave_end(octave: usize) -> f64 {
     (1u64 << (octave + FIRST_OCTAVE)) as f64 / UNITS_PER_SECOND as f64
 }
 
-/// The value that stands for a delay. Value `n` stands for the delays in `(n, n + 1]` units, upper bound inclusive as in
-/// Prometheus; zero stands for no delay as well.
+/// The value for a delay. Value `n` means a delay in `(n, n + 1]` units, with an inclusive upper bound as in Prometheus. Zero
+/// also means no delay.
 pub fn units(delay: Duration) -> u64 {
     let units = (delay.as_nanos() * u128::from(UNITS_PER_SECOND)).div_ceil(1_000_000_000).saturating_sub(1);
     u64::try_from(units).unwrap_or(u64::MAX)
 }
 
-/// The longest delay that a value stands for.
+/// The longest delay of a value.
 pub fn duration(units: u64) -> Duration {
     let nanos = (u128::from(units) + 1) * 1_000_000_000 / u128::from(UNITS_PER_SECOND);
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))

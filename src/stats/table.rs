@@ -1,10 +1,10 @@
-//! The numbers behind the JSON API and the page: copies that whoever asks works on, off the pipeline's thread.
+//! The data for the JSON API and the page. Readers work on copies, outside the pipeline's thread.
 
 use super::{ChangeStats, Delays, Distribution, Misses, OutOfSync, OutOfSyncServices, Stats};
 use crate::{
-    ledger::{Change, Outcome},
+    ledger::{Backlog, Change, Outcome},
     model::Stamp,
-    propagation::{PendingView, ServiceName, Tracker},
+    propagation::{ServiceName, Standing},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,16 +12,16 @@ use std::{
     time::Duration,
 };
 
-/// Which Services and kinds of change are asked for; the default is all.
+/// The selected Services and kinds of change. The default selects all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Of this namespace.
+    /// Only Services in this namespace.
     pub namespace: Option<String>,
-    /// Of this name.
+    /// Only Services with this name.
     pub service: Option<String>,
-    /// With this in `namespace/name`.
+    /// Only Services with this text in `namespace/name`.
     pub contains: Option<String>,
-    /// Of this kind.
+    /// Only this kind of change.
     pub change: Option<Change>,
 }
 
@@ -36,11 +36,11 @@ pub struct Row {
     pub outcomes: [u64; Outcome::NAMES.len()],
     /// Changes that missed their objective.
     pub missed: Misses,
-    /// Delays, where any is known.
+    /// Delays, if there are any.
     pub delays: Option<Distribution>,
     /// Pending changes.
     pub pending: u64,
-    /// When the oldest of them started.
+    /// Start of the oldest pending change.
     pub oldest: Option<Stamp>,
 }
 
@@ -60,7 +60,7 @@ pub struct Table {
     pub rows: Vec<Row>,
     /// By Service.
     pub measured: Vec<Measured>,
-    /// What is out of sync of each selected Service.
+    /// Out-of-sync endpoints of each selected Service.
     pub out_of_sync: OutOfSyncServices,
 }
 
@@ -75,20 +75,20 @@ pub struct ClusterView {
     pub services: usize,
     /// Pending changes.
     pub pending: u64,
-    /// When the oldest of them started.
+    /// Start of the oldest pending change.
     pub oldest: Option<Stamp>,
     /// Services with a change that has been pending for longer than their objective.
     pub late_services: usize,
-    /// What is out of sync; `None` before the first lists are complete.
+    /// Out-of-sync endpoints; `None` before the first lists are complete.
     pub out_of_sync: Option<OutOfSync>,
-    /// Services whose endpoints have led traffic wrongly for longer than their objective.
+    /// Services whose endpoints have affected traffic for longer than their objective.
     pub misrouted_services: usize,
 }
 
 // === impl Selection ===
 
 impl Selection {
-    /// Whether it takes in this Service, for some kind of change.
+    /// Whether the selection includes this Service, for any kind of change.
     pub fn takes(&self, name: &ServiceName) -> bool {
         let is = |wanted: &Option<String>, text: &str| wanted.as_ref().is_none_or(|wanted| wanted == text);
         is(&self.namespace, &name.namespace)
@@ -96,7 +96,7 @@ impl Selection {
             && self.contains.as_ref().is_none_or(|part| name.to_string().contains(part.as_str()))
     }
 
-    /// Whether it takes in this kind of change of this Service.
+    /// Whether the selection includes this kind of change of this Service.
     pub fn matches(&self, name: &ServiceName, change: Change) -> bool {
         self.change.is_none_or(|wanted| wanted == change) && self.takes(name)
     }
@@ -128,7 +128,7 @@ impl Row {
 impl Stats {
     /// The selected Services as they are now. Copies the sparse cells and works nothing out, so as to be brief: whoever asks
     /// works on the copy elsewhere.
-    pub fn table(&self, trackers: &[Tracker], selection: &Selection) -> Table {
+    pub fn table(&self, scopes: &[Standing], selection: &Selection) -> Table {
         let mut rows: BTreeMap<(Arc<ServiceName>, Change), Row> = BTreeMap::new();
         let new = |key: &(Arc<ServiceName>, Change)| Row::new(key.0.clone(), key.1);
         for (service, stats) in self.services.iter().filter(|(service, _)| selection.takes(service)) {
@@ -137,52 +137,52 @@ impl Stats {
                 rows.entry((service.clone(), change)).or_insert_with_key(new).take(stats);
             }
         }
-        for PendingView { service, change, count, oldest } in trackers.iter().flat_map(Tracker::pending) {
-            let service = self.shown_as(&service);
-            if selection.matches(&service, change) {
-                let row = rows.entry((service, change)).or_insert_with_key(new);
+        for (service, change, Backlog { count, oldest }) in scopes.iter().flat_map(|scope| &scope.pending) {
+            let service = self.shown_as(service);
+            if selection.matches(&service, *change) {
+                let row = rows.entry((service, *change)).or_insert_with_key(new);
                 row.pending += count;
-                row.oldest = Some(row.oldest.map_or(oldest, |other| other.min(oldest)));
+                row.oldest = Some(row.oldest.map_or(*oldest, |other| other.min(*oldest)));
             }
         }
-        let measured = trackers.iter().flat_map(Tracker::measured_services);
+        let measured = scopes.iter().flat_map(|scope| &scope.measured);
         let selected = measured.filter(|(name, _)| selection.takes(name) && self.has_own(name));
         let mut measured: Vec<_> =
-            selected.map(|(name, objective)| Measured { service: name.clone(), objective }).collect();
+            selected.map(|(name, objective)| Measured { service: name.clone(), objective: *objective }).collect();
         measured.sort_unstable_by(|a, b| a.service.cmp(&b.service));
-        let mut out_of_sync = Self::out_of_sync(trackers, |name| self.shown_as(name));
+        let mut out_of_sync = Self::out_of_sync(scopes, |name| self.shown_as(name));
         out_of_sync.retain(|name, _| selection.takes(name));
         Table { rows: rows.into_values().collect(), measured, out_of_sync }
     }
 
     /// The cluster as a whole as it is now.
-    pub fn cluster(&self, trackers: &[Tracker], now: Stamp) -> ClusterView {
-        let pending: Vec<_> = trackers.iter().flat_map(Tracker::pending).collect();
-        let out_of_sync: Vec<_> = trackers.iter().flat_map(Tracker::out_of_sync).collect();
+    pub fn cluster(&self, scopes: &[Standing], now: Stamp) -> ClusterView {
+        let pending = || scopes.iter().flat_map(|scope| &scope.pending);
+        let out_of_sync = || scopes.iter().flat_map(|scope| &scope.out_of_sync);
+        let measured = || scopes.iter().flat_map(|scope| &scope.measured);
         let mut whole = OutOfSync::default();
-        out_of_sync.iter().for_each(|it| whole.add(it));
-        let late = oldest(pending.iter().map(|view| (&view.service, view.oldest)));
-        let misrouted = oldest(out_of_sync.iter().filter_map(|it| Some((&it.service, it.oldest_traffic?))));
+        out_of_sync().for_each(|(_, faults)| whole.add(faults));
+        let late = oldest(pending().map(|(service, _, backlog)| (service, backlog.oldest)));
+        let misrouted = oldest(out_of_sync().filter_map(|(service, faults)| Some((service, faults.oldest_traffic?))));
         let past_objective = |since: &HashMap<&Arc<ServiceName>, Stamp>| {
-            let measured = trackers.iter().flat_map(Tracker::measured_services);
             let is_past =
-                |(name, objective): &(_, _)| since.get(name).is_some_and(|since| now.since(*since) > *objective);
-            measured.filter(is_past).count()
+                |(name, objective): &&(_, _)| since.get(name).is_some_and(|since| now.since(*since) > *objective);
+            measured().filter(is_past).count()
         };
         ClusterView {
             delays: self.cluster.each_ref().map(Delays::distribution).map(Clone::clone),
             missed: self.missed.clone(),
-            services: trackers.iter().map(|tracker| tracker.measured_services().count()).sum(),
-            pending: pending.iter().map(|view| view.count).sum(),
-            oldest: pending.iter().map(|view| view.oldest).min(),
+            services: measured().count(),
+            pending: pending().map(|(_, _, backlog)| backlog.count).sum(),
+            oldest: pending().map(|(_, _, backlog)| backlog.oldest).min(),
             late_services: past_objective(&late),
-            out_of_sync: trackers.iter().any(Tracker::is_measuring).then_some(whole),
+            out_of_sync: scopes.iter().any(|scope| scope.is_measuring).then_some(whole),
             misrouted_services: past_objective(&misrouted),
         }
     }
 }
 
-/// The first moment of each Service.
+/// The earliest moment of each Service.
 fn oldest<'a>(moments: impl Iterator<Item = (&'a Arc<ServiceName>, Stamp)>) -> HashMap<&'a Arc<ServiceName>, Stamp> {
     let mut oldest = HashMap::new();
     for (service, at) in moments {

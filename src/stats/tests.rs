@@ -1,5 +1,8 @@
 use super::*;
-use crate::propagation::Ended;
+use crate::{
+    ledger::{Cause, Hop},
+    propagation::{Ended, Subject},
+};
 use proptest::prelude::*;
 
 fn bounds() -> Bounds {
@@ -20,7 +23,8 @@ fn name(name: &str) -> Arc<ServiceName> {
 }
 
 fn ended(service: &str, change: Change, outcome: Outcome) -> Report {
-    Report::Ended(Ended { service: name(service), pod: None, change, outcome, at: Stamp::default() })
+    let (key, at) = (Subject { service: name(service), pod: None }, Stamp::default());
+    Report::Ended(Ended { hop: Hop::Slice, key, change, cause: Cause::Pod, began: at, outcome, at, by: None })
 }
 
 fn propagated(millis: u64) -> Outcome {
@@ -30,10 +34,10 @@ fn propagated(millis: u64) -> Outcome {
 #[test]
 fn bounds_are_checked_and_say_what_is_wrong() {
     let error = |text: &str| text.parse::<Bounds>().expect_err("bad").to_string();
-    assert_eq!(error("1,x"), "\"x\" is no number of seconds");
-    assert_eq!(error("1,1"), "1 s does not lie above 1 s: bucket bounds must ascend");
-    assert_eq!(error("0,1"), "0 s is no bucket bound: it must lie between a microsecond and an hour");
-    assert_eq!(error("1,inf"), "inf s is no bucket bound: it must lie between a microsecond and an hour");
+    assert_eq!(error("1,x"), "\"x\" is not a number of seconds");
+    assert_eq!(error("1,1"), "1 s is not above 1 s: bucket bounds must ascend");
+    assert_eq!(error("0,1"), "0 s is not a valid bucket bound: it must be between a microsecond and an hour");
+    assert_eq!(error("1,inf"), "inf s is not a valid bucket bound: it must be between a microsecond and an hour");
     assert!(matches!(Bounds::new(&[]), Err(BoundsError::None)));
     assert!(bounds().seconds().contains(&5.0), "the default objective is a bound");
 }
@@ -74,9 +78,9 @@ fn only_what_has_a_delay_enters_the_distribution() {
 fn services_that_are_gone_are_forgotten_after_a_while() {
     let mut stats = stats();
     stats.record(&ended("cart", Change::Ready, propagated(3)), Stamp::default());
-    stats.sweep(&[], Stamp::default().plus(RETENTION / 2));
+    stats.sweep(|_| false, Stamp::default().plus(RETENTION / 2));
     assert_eq!(snapshot(&stats).series.len(), 1);
-    stats.sweep(&[], Stamp::default().plus(RETENTION));
+    stats.sweep(|_| false, Stamp::default().plus(RETENTION));
     assert_eq!(snapshot(&stats).series.len(), 0);
 }
 
@@ -85,7 +89,7 @@ fn services_without_a_change_for_long_lose_their_numbers() {
     let mut stats = stats();
     stats.limits.idle = RETENTION / 2;
     stats.record(&ended("cart", Change::Ready, propagated(3)), Stamp::default());
-    stats.sweep(&[], Stamp::default().plus(RETENTION / 2));
+    stats.sweep(|_| false, Stamp::default().plus(RETENTION / 2));
     assert_eq!(snapshot(&stats).series.len(), 0);
 }
 

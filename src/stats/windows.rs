@@ -1,14 +1,14 @@
-//! What was counted in the last minutes and the last hour: intervals, each as sparse as what it holds.
+//! Counts of the last minutes and the last hour, in sparse intervals.
 //!
-//! A cell that was hit in an interval takes 8 bytes. A Service with 100 changes an hour so keeps 800 bytes at most, 10,000 of them
-//! 8 MB, where dense histograms of 13 KB each would take gigabytes. A busier one pays for the cells it hits and not for its
-//! changes: 360 intervals that hit 70 cells each come to 200 KB. What is older than an hour is dropped.
+//! A cell with a count takes 8 bytes for each interval. So a Service with 100 changes an hour takes at most 800 bytes, and 10,000
+//! such Services 8 MB, while dense histograms of 13 KB each would take gigabytes. The size depends on the number of cells in use,
+//! not on the number of changes: 360 intervals with 70 cells each take 200 KB. Data older than an hour are dropped.
 
 use super::sparse_histogram::{Precision, SparseHistogram};
 use crate::model::Stamp;
 use std::{collections::VecDeque, ops::Range, time::Duration};
 
-/// Length of an interval, and so by how much a window may be longer than its name says: it begins with an interval.
+/// Length of an interval. A window starts with an interval, so it may be longer than its name says by up to this length.
 pub(super) const INTERVAL: Duration = Duration::from_secs(10);
 
 /// A span of time that ends now.
@@ -18,20 +18,20 @@ pub enum Window {
     Minutes,
     /// The last hour.
     Hour,
-    /// All since counting began.
+    /// The whole time since counting started.
     Start,
 }
 
 /// The intervals of one distribution.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Intervals {
-    /// By interval and cell.
+    /// Sorted by interval and cell.
     entries: VecDeque<Entry>,
-    /// Longest delays: each is longer than all that come after it, so that the first of a window is that window's longest.
+    /// Longest delays. Each is longer than all later ones, so the first one in a window is the longest of that window.
     longest: VecDeque<(u32, Duration)>,
 }
 
-/// How often a cell was hit in an interval. When the count is full, another entry of the same cell goes on.
+/// The count of a cell in an interval. When it reaches its maximum, another entry of the same cell continues it.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     interval: u32,
@@ -42,10 +42,10 @@ struct Entry {
 // === impl Window ===
 
 impl Window {
-    /// All there are.
+    /// All windows.
     pub const ALL: [Self; 3] = [Self::Minutes, Self::Hour, Self::Start];
 
-    /// As the API names it.
+    /// The name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Minutes => "5m",
@@ -54,7 +54,7 @@ impl Window {
         }
     }
 
-    /// How long it is, if it does not reach back to the start.
+    /// Its length; `None` if it reaches back to the start.
     fn length(self) -> Option<Duration> {
         match self {
             Self::Minutes => Some(Duration::from_secs(5 * 60)),
@@ -63,7 +63,7 @@ impl Window {
         }
     }
 
-    /// The first interval of it.
+    /// Its first interval.
     pub(super) fn first_interval(self, now: Stamp) -> u32 {
         self.length().map_or(0, |length| interval(Stamp::new(now.since_origin().saturating_sub(length))))
     }
@@ -72,8 +72,8 @@ impl Window {
 // === impl Intervals ===
 
 impl Intervals {
-    /// Counts a delay. Watches bring their stamps in an order of their own; what comes a little late counts in the interval that
-    /// is under way.
+    /// Counts a delay. Stamps of different watches are not in order. A delay that is a little late is counted in the present
+    /// interval.
     pub(super) fn record(&mut self, at: Stamp, cell: u16, delay: Duration) {
         self.forget(at);
         let last = self.entries.back().map_or(0, |entry| entry.interval);
@@ -92,7 +92,7 @@ impl Intervals {
         self.thin_longest();
     }
 
-    /// Of one interval only the longest delay can ever be a window's longest.
+    /// Only the longest delay of an interval can be the longest of a window.
     fn thin_longest(&mut self) {
         let mut newest = self.longest.iter().rev();
         if let (Some((last, _)), Some((before, _))) = (newest.next(), newest.next())
@@ -102,7 +102,7 @@ impl Intervals {
         }
     }
 
-    /// Drops what no window reaches any more.
+    /// Drops data that are older than every window.
     pub(super) fn forget(&mut self, now: Stamp) {
         let first = Window::Hour.first_interval(now);
         while self.entries.front().is_some_and(|entry| entry.interval < first) {
@@ -111,25 +111,25 @@ impl Intervals {
         while self.longest.front().is_some_and(|(interval, _)| *interval < first) {
             self.longest.pop_front();
         }
-        // A rush long ago is no reason to keep its room.
+        // After a burst, frees the memory that is no longer needed.
         if self.entries.capacity() > 64 && self.entries.len() < self.entries.capacity() / 4 {
             self.entries.shrink_to(self.entries.len() * 2);
         }
     }
 
-    /// What was counted in a window that ends now.
+    /// The counts in a window that ends now.
     pub(super) fn histogram(&self, window: Window, now: Stamp, precision: Precision) -> SparseHistogram {
         self.between(window.first_interval(now)..u32::MAX, precision)
     }
 
-    /// What was counted in these intervals.
+    /// The counts in these intervals.
     pub(super) fn between(&self, intervals: Range<u32>, precision: Precision) -> SparseHistogram {
         let place = |interval: u32| self.entries.partition_point(|entry| entry.interval < interval);
         let entries = self.entries.range(place(intervals.start)..place(intervals.end));
         SparseHistogram::collect(precision, entries.map(|entry| (entry.cell, u32::from(entry.count))).collect())
     }
 
-    /// The longest delay of a window that ends now, exactly.
+    /// The longest delay in a window that ends now, exactly.
     pub(super) fn longest(&self, window: Window, now: Stamp) -> Option<Duration> {
         let first = window.first_interval(now);
         let at = self.longest.partition_point(|(interval, _)| *interval < first);
@@ -137,7 +137,7 @@ impl Intervals {
     }
 }
 
-/// The interval of a moment. 2^32 of them are a thousand years.
+/// The interval of a stamp. 2^32 intervals are more than a thousand years.
 pub(super) fn interval(at: Stamp) -> u32 {
     u32::try_from(at.since_origin().as_secs() / INTERVAL.as_secs()).unwrap_or(u32::MAX)
 }

@@ -3,12 +3,12 @@
 use super::kubectl::Cluster;
 use super::process::{Container, Running, told_once};
 use super::variants::VARIANTS;
-use crate::controlplane::credentials::{Token, kubeconfig};
-use crate::controlplane::objects::Objects;
-use crate::controlplane::workspace::{Workspace, free_port};
-use crate::helm::{CHART, Helm};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
+use testkit::controlplane::credentials::{Token, kubeconfig};
+use testkit::controlplane::objects::Objects;
+use testkit::helm::{CHART, Helm};
+use testkit::workspace::{Workspace, free_port};
 
 /// Questions of `kubectl auth can-i`, and whether the daemon's account should be told yes.
 const RIGHTS: [(&[&str], bool); 14] = [

@@ -1,12 +1,12 @@
 //! kubectl against the control plane of the tests, and what a cluster has before a chart comes.
 
-use crate::controlplane::binaries::{Binaries, Binary};
-use crate::controlplane::plane::{ControlPlane, Options};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use testkit::controlplane::binaries::{Binaries, Binary};
+use testkit::controlplane::plane::{ControlPlane, Options};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 /// The kinds of the Prometheus Operator, of which the API server need only know that they exist: the operator's own types

@@ -2,14 +2,14 @@
 
 use super::schemas::Schemas;
 use super::variants::{VARIANTS, manifests};
-use crate::controlplane::gobuild::{Module, Program, version};
-use crate::helm::{CHART, Helm, parse};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use testkit::gobuild::{Module, Program, version};
+use testkit::helm::{CHART, Helm, parse};
 
 /// The kinds of the Prometheus Operator, of which kubeconform has no schema: its own types judge them.
 const OF_THE_OPERATOR: [&str; 3] = ["ServiceMonitor", "PodMonitor", "PrometheusRule"];

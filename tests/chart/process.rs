@@ -1,14 +1,14 @@
 //! A container of a rendered pod, run as a process: there is no kubelet in the tests.
 
-use crate::controlplane::http::{self, Response};
-use crate::controlplane::process::{Output, Process};
-use crate::controlplane::workspace::Workspace;
-use crate::daemon::metrics::Metrics;
-use crate::daemon::program;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use testkit::daemon::metrics::Metrics;
+use testkit::daemon::program;
+use testkit::http::{self, Response};
+use testkit::process::{Output, Process};
+use testkit::workspace::Workspace;
 
 /// Ample time to sync watches on a busy machine, or to reflect a change.
 const SOON: Duration = Duration::from_secs(60);

@@ -1,12 +1,13 @@
 //! What the chart's README says to type, typed.
 
 use super::kubectl::Cluster;
-use crate::helm::{CHART, Helm, root};
-use crate::prometheus::promtool;
 use anyhow::{Context, Result, ensure};
 use std::env;
 use std::fs;
 use std::process::Command;
+use testkit::helm::{CHART, Helm};
+use testkit::prometheus::promtool;
+use testkit::root;
 
 /// The image that the commands name.
 const IMAGE: &str = "registry.example.org/endpointlag:0.1.0";

@@ -1,7 +1,7 @@
 //! Values that make no sense are refused before anything is installed, by words that say which and why.
 
-use crate::helm::{CHART, Helm};
 use anyhow::{Result, ensure};
+use testkit::helm::{CHART, Helm};
 
 /// Flags, and what the refusal says.
 const REFUSED: [(&[&str], &str); 26] = [

@@ -2,13 +2,14 @@
 
 use super::process::Container;
 use super::variants::{RELEASE, VARIANTS, Variant};
-use crate::helm::{CHART, Helm, root};
 use anyhow::{Context, Result, bail, ensure};
 use clap::{CommandFactory, Parser};
 use endpointlag::config::{Cli, Command};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
+use testkit::helm::{CHART, Helm};
+use testkit::root;
 
 /// The labels that Kubernetes recommends, of each object.
 const LABELS: [&str; 5] = ["name", "instance", "version", "part-of", "managed-by"];

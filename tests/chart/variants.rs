@@ -1,9 +1,10 @@
 //! What users choose: the values under which the chart is checked.
 
-use crate::helm::{Helm, root};
 use anyhow::Result;
 use serde_json::Value;
 use std::fs;
+use testkit::helm::Helm;
+use testkit::root;
 
 /// Name and namespace of the release of all checks.
 pub const RELEASE: &str = "endpointlag";

@@ -1,14 +1,14 @@
 //! Each query of each dashboard, asked of a real Prometheus that scraped the daemon while everything happened that it measures.
 
 use super::grafana::{self, Dashboard, Target, Values, interpolate, list, text};
-use crate::controlplane::objects::{Objects, PodHandle};
-use crate::controlplane::plane::{ControlPlane, Controllers, Options};
-use crate::prometheus::{Prometheus, encode};
-use crate::scene::{Scene, Setup};
 use anyhow::{Context, Result, bail, ensure};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
+use testkit::controlplane::objects::{Objects, PodHandle};
+use testkit::controlplane::plane::{ControlPlane, Controllers, Options};
+use testkit::prometheus::{Prometheus, encode};
+use testkit::scene::{Scene, Setup};
 
 /// Where changes are made, and to what.
 const NAMESPACES: [&str; 2] = ["media", "shop"];

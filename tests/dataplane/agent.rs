@@ -1,7 +1,6 @@
 //! The agent as a process, and what it prints.
 
 use super::node::Node;
-use crate::controlplane::process::{Output, Process};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +9,7 @@ use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+use testkit::process::{Output, Process};
 use tokio::time::{Instant, sleep};
 
 /// How long something may take to be seen, on a busy machine.

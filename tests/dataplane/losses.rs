@@ -26,8 +26,8 @@ async fn iptables() -> Result<()> {
 /// Another program's rules, which fill the buffer.
 fn filler() -> String {
     let rules =
-        (0..RULES).map(|number| format!("add rule ip filler all ip daddr 192.0.2.1 tcp dport {number} accept\n"));
-    let begin = "add table ip filler\ndelete table ip filler\nadd table ip filler\nadd chain ip filler all\n";
+        (0..RULES).map(|number| format!("add rule ip filler rules ip daddr 192.0.2.1 tcp dport {number} accept\n"));
+    let begin = "add table ip filler\ndelete table ip filler\nadd table ip filler\nadd chain ip filler rules\n";
     begin.to_owned() + &rules.collect::<String>()
 }
 

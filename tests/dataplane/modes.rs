@@ -5,12 +5,12 @@ use super::node::{Mode, Node};
 use super::probe::Prober;
 use super::story::create_service;
 use super::{kernel, shared_plane};
-use crate::controlplane::objects::Objects;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
+use testkit::controlplane::objects::Objects;
 
 fn deciding(mode: &str, behind: Option<&str>) -> Plane {
     Plane { decides: Some(mode.to_owned()), behind: behind.map(str::to_owned) }

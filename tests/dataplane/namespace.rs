@@ -1,6 +1,5 @@
 //! A network namespace that stands for a node, in which the addresses of all pods are local.
 
-use crate::controlplane::progress::say;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
@@ -9,6 +8,7 @@ use std::process::{Command, id};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use testkit::progress::say;
 
 /// Where `ip netns` keeps the namespaces.
 const FOLDER: &str = "/run/netns";
@@ -24,9 +24,10 @@ const PACKAGES: [(&str, &str); 5] = [
 
 /// How a node is set up: an address of its own, all pods at itself, and a way out for clusterIPs, which nothing would be sent to
 /// otherwise.
-const SET_UP: [&str; 9] = [
+const SET_UP: [&str; 10] = [
     "link set lo up",
-    "link add node type dummy",
+    "link add node type veth peer name wire",
+    "link set wire up",
     "addr add 192.168.77.2/24 dev node",
     "addr add fd00:77::2/64 dev node nodad",
     "link set node up",

@@ -1,10 +1,6 @@
 //! A node: kube-proxy, a way to the API server, and a server behind every pod's address.
 
 use super::namespace::Namespace;
-use crate::controlplane::binaries::{Binaries, Binary};
-use crate::controlplane::plane::ControlPlane;
-use crate::controlplane::process::{Output, Process};
-use crate::controlplane::workspace::Workspace;
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use std::collections::VecDeque;
@@ -13,6 +9,10 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
+use testkit::controlplane::binaries::{Binaries, Binary};
+use testkit::controlplane::plane::ControlPlane;
+use testkit::process::{Output, Process};
+use testkit::workspace::Workspace;
 
 /// Ports that pods listen on.
 pub const PORTS: [u16; 2] = [8080, 8081];
@@ -80,7 +80,7 @@ impl Node {
         command.args([
             &format!("--kubeconfig={}", self.kubeconfig.display()),
             &format!("--proxy-mode={}", mode.name()),
-            &format!("--hostname-override={}", crate::controlplane::objects::NODE),
+            &format!("--hostname-override={}", testkit::controlplane::objects::NODE),
             "--bind-address=192.168.77.2",
             "--cluster-cidr=10.244.0.0/16,fd00:10:244::/64",
             "--conntrack-max-per-core=0",

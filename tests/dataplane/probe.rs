@@ -4,7 +4,7 @@ use super::namespace::Namespace;
 use anyhow::{Context, Result};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_linger;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, connect, recv, socket_with};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, connect, recv, socket_with};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -78,6 +78,7 @@ fn probe(target: SocketAddrV4, stop: &AtomicBool) -> Result<Vec<Probe>> {
             )?;
             // Ends with a reset, so that no port waits for a minute.
             set_socket_linger(&fd, Some(Duration::ZERO))?;
+            bind(&fd, &source(probes.len())?)?;
             let from = now();
             let started = connect(&fd, &target);
             let to = now();
@@ -110,6 +111,16 @@ fn probe(target: SocketAddrV4, stop: &AtomicBool) -> Result<Vec<Probe>> {
         }
     }
     Ok(probes)
+}
+
+/// An address and port that no connection came from before. The kernel remembers for two minutes where a connection went that got no
+/// answer, and sends another one from the same port there too.
+fn source(number: usize) -> Result<SocketAddrV4> {
+    // Above the ports of the pods and of kube-proxy.
+    const FIRST: usize = 12_000;
+    const PORTS: usize = 50_000;
+    let host = u8::try_from(1 + number / PORTS).context("too many connections")?;
+    Ok(SocketAddrV4::new(Ipv4Addr::new(10, 244, 200, host), u16::try_from(FIRST + number % PORTS)?))
 }
 
 /// Now, as the agent stamps.

@@ -38,13 +38,13 @@ async fn cap_net_admin_is_all_that_it_needs() -> Result<()> {
 async fn what_it_cannot_see_is_named() -> Result<()> {
     let node = Node::create(shared_plane().await?).await?;
     node.namespace.run("iptables-legacy", &["-t", "nat", "-L"])?;
-    node.namespace.run("ip", &["link", "add", "kube-ipvs0", "type", "dummy"])?;
+    node.namespace.run("ip", &["link", "add", "kube-ipvs0", "type", "veth", "peer", "name", "ipvs-peer"])?;
     let mut agent = Agent::start(&node, &[]).await?;
     let (ipv4, ipv6, unseen) = agent.planes().context("planes")?;
     ensure!(ipv4.decides.is_none() && ipv6.decides.is_none(), "{ipv4:?}, {ipv6:?}");
     ensure!(unseen == ["iptables-legacy", "ipvs"], "{unseen:?}");
     // It goes on to look.
-    node.namespace.run("ip", &["link", "add", "cilium_host", "type", "dummy"])?;
+    node.namespace.run("ip", &["link", "add", "cilium_host", "type", "veth", "peer", "name", "cilium-peer"])?;
     agent
         .wait("cilium", |lines| {
             let is_cilium = |unseen: &Vec<String>| unseen.iter().any(|it| it == "cilium");

@@ -6,8 +6,6 @@ use super::kernel;
 use super::node::{Mode, Node};
 use super::probe::{Probe, Prober};
 use super::shared_plane;
-use crate::controlplane::objects::{Objects, PodHandle};
-use crate::controlplane::plane::ControlPlane;
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Service;
 use kube::Api;
@@ -15,6 +13,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
+use testkit::controlplane::objects::{Objects, PodHandle};
+use testkit::controlplane::plane::ControlPlane;
 use tokio::time::{Instant, sleep};
 
 /// Time in which the client sees a change for sure, after the agent did. It is longer than a connection waits for an answer.

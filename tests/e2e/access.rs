@@ -2,10 +2,10 @@
 
 use super::changes::{counts, selecting};
 use super::shared_plane;
-use crate::controlplane::access::{create_account, grant_cluster_role_to, grant_role_to};
-use crate::controlplane::objects::Objects;
-use crate::scene::{Scene, Setup};
 use anyhow::Result;
+use testkit::controlplane::access::{create_account, grant_cluster_role_to, grant_role_to};
+use testkit::controlplane::objects::Objects;
+use testkit::scene::{Scene, Setup};
 
 /// With `--namespace` the daemon needs no more than a Role there.
 #[tokio::test]

@@ -1,11 +1,11 @@
 //! Each kind of change of a pod.
 
 use super::shared_plane;
-use crate::scene::Scene;
-use crate::scene::agreement::Pair;
-use crate::truth::Change;
 use anyhow::Result;
 use serde_json::{Value, json};
+use testkit::scene::Scene;
+use testkit::scene::agreement::Pair;
+use testkit::truth::Change;
 
 /// The spec of an ordinary Service.
 pub fn selecting(app: &str) -> Value {

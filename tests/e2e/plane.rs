@@ -1,12 +1,12 @@
 //! The control plane of the tests itself: its parts can be taken away and brought back, and the truth holds across that.
 
 use super::changes::selecting;
-use crate::controlplane::objects::Objects;
-use crate::controlplane::plane::{ControlPlane, Controllers, Options};
-use crate::truth::audit::AuditLog;
-use crate::truth::{self, Change, Outcome, Record};
 use anyhow::{Context, Result};
 use std::time::Duration;
+use testkit::controlplane::objects::Objects;
+use testkit::controlplane::plane::{ControlPlane, Controllers, Options};
+use testkit::truth::audit::AuditLog;
+use testkit::truth::{self, Change, Outcome, Record};
 
 /// A pod turns Ready while nobody writes slices, and after the API server crashed: the first delay is as long as the
 /// controllers were away.

@@ -2,13 +2,6 @@
 
 use super::changes::selecting;
 use super::shared_plane;
-use crate::controlplane::access::{self, ACCOUNT};
-use crate::controlplane::http;
-use crate::controlplane::objects::Objects;
-use crate::controlplane::process::{Output, Process};
-use crate::controlplane::workspace::{Workspace, free_port};
-use crate::daemon::{self, metrics::Metrics};
-use crate::scene::{Scene, Setup};
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use std::fs;
@@ -16,6 +9,13 @@ use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
+use testkit::controlplane::access::{self, ACCOUNT};
+use testkit::controlplane::objects::Objects;
+use testkit::daemon::{self, metrics::Metrics};
+use testkit::http;
+use testkit::process::{Output, Process};
+use testkit::scene::{Scene, Setup};
+use testkit::workspace::{Workspace, free_port};
 
 /// Ample time for what should happen at once.
 const SOON: Duration = Duration::from_secs(20);

@@ -2,9 +2,9 @@
 
 use super::changes::{counts, selecting};
 use super::shared_plane;
-use crate::scene::Scene;
 use anyhow::Result;
 use futures::{StreamExt, TryStreamExt, stream};
+use testkit::scene::Scene;
 
 /// Endpoints of the test, in slices of at most 100.
 const PODS: usize = 250;

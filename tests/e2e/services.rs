@@ -2,10 +2,10 @@
 
 use super::changes::{counts, selecting};
 use super::shared_plane;
-use crate::scene::Scene;
 use anyhow::Result;
 use serde_json::json;
 use std::collections::BTreeSet;
+use testkit::scene::Scene;
 
 #[tokio::test]
 async fn a_service_created_before_and_after_its_pods() -> Result<()> {

@@ -2,15 +2,6 @@
 
 use super::changes::selecting;
 use super::shared_plane;
-use crate::controlplane::access::{ACCOUNT, account_kubeconfig};
-use crate::controlplane::objects::{Objects, PodHandle};
-use crate::controlplane::plane::ControlPlane;
-use crate::controlplane::workspace::Workspace;
-use crate::daemon::Daemon;
-use crate::daemon::samples::Sample;
-use crate::scene::agreement;
-use crate::truth::audit::AuditLog;
-use crate::truth::{self, Record};
 use anyhow::{Context, Result, bail, ensure};
 use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
 use endpointlag::stats::{Precision, empty_histogram, units};
@@ -18,6 +9,15 @@ use hdrhistogram::serialization::Deserializer;
 use rustix::process::Signal;
 use serde_json::Value;
 use std::time::{Duration, Instant};
+use testkit::controlplane::access::{ACCOUNT, account_kubeconfig};
+use testkit::controlplane::objects::{Objects, PodHandle};
+use testkit::controlplane::plane::ControlPlane;
+use testkit::daemon::Daemon;
+use testkit::daemon::samples::Sample;
+use testkit::scene::agreement;
+use testkit::truth::audit::AuditLog;
+use testkit::truth::{self, Record};
+use testkit::workspace::Workspace;
 
 /// Enough that each of three shards has some: that none is left out has a chance of 1 in 10,000, and the names are fixed.
 const NAMESPACES: usize = 9;

@@ -2,14 +2,14 @@
 
 use super::changes::{counts, selecting};
 use super::shared_plane;
-use crate::controlplane::objects::create_node;
-use crate::controlplane::objects::unusual::delete_node;
-use crate::scene::{Scene, Setup};
-use crate::truth::Change;
 use anyhow::{Result, ensure};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde_json::json;
 use std::time::{Duration, Instant};
+use testkit::controlplane::objects::create_node;
+use testkit::controlplane::objects::unusual::delete_node;
+use testkit::scene::{Scene, Setup};
+use testkit::truth::Change;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -2,12 +2,12 @@
 
 mod states;
 
-use crate::truth::audit::AuditLog;
-use crate::truth::{self, Change, Outcome};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::time::Duration;
+use testkit::truth::audit::AuditLog;
+use testkit::truth::{self, Change, Outcome};
 
 /// An audit log in the making. Each write has the next version of the store; times are milliseconds.
 #[derive(Default)]

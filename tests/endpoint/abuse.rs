@@ -2,10 +2,10 @@
 
 use super::client::Client;
 use super::demo::{Demo, SOON, changes};
-use crate::controlplane::workspace::Workspace;
-use crate::daemon::metrics::Metrics;
 use anyhow::{Context, Result, ensure};
 use std::time::{Duration, Instant};
+use testkit::daemon::metrics::Metrics;
+use testkit::workspace::Workspace;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;

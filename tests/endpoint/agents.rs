@@ -3,11 +3,6 @@
 use super::authorization::shared_plane;
 use super::client::Client;
 use super::pair::{Files, Pair};
-use crate::controlplane::access::{self, ACCOUNT};
-use crate::controlplane::objects::NODE;
-use crate::controlplane::plane::ControlPlane;
-use crate::controlplane::workspace::Workspace;
-use crate::daemon::{Daemon, address_of};
 use anyhow::{Context, Result, ensure};
 use endpointlag::dataplane::{
     AUDIENCE, Commit, Endpoint, Frontend, Observation, Outbox, Protocol, Report, SetChange, Uplink, UplinkHealth,
@@ -22,6 +17,11 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use testkit::controlplane::access::{self, ACCOUNT};
+use testkit::controlplane::objects::NODE;
+use testkit::controlplane::plane::ControlPlane;
+use testkit::daemon::{Daemon, address_of};
+use testkit::workspace::Workspace;
 
 const SOON: Duration = Duration::from_secs(60);
 

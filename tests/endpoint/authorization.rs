@@ -2,12 +2,12 @@
 
 use super::client::Client;
 use super::pair::{Files, Pair};
-use crate::controlplane::access::{self, ACCOUNT};
-use crate::controlplane::plane::{ControlPlane, Options};
-use crate::controlplane::workspace::{Workspace, free_port};
-use crate::daemon::{Daemon, address_of};
 use anyhow::{Context, Result, ensure};
 use std::time::{Duration, Instant};
+use testkit::controlplane::access::{self, ACCOUNT};
+use testkit::controlplane::plane::{ControlPlane, Options};
+use testkit::daemon::{Daemon, address_of};
+use testkit::workspace::{Workspace, free_port};
 use tokio::sync::OnceCell;
 
 /// Ample time for watches to sync.

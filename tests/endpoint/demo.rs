@@ -1,16 +1,16 @@
 //! The daemon beside its simulated cluster: measures without a control plane.
 
 use super::client::Client;
-use crate::controlplane::process::{Output, Process};
-use crate::controlplane::workspace::Workspace;
-use crate::daemon::metrics::Metrics;
-use crate::daemon::{self, LogLine};
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{ChildStdout, ExitStatus};
 use std::time::{Duration, Instant};
+use testkit::daemon::metrics::Metrics;
+use testkit::daemon::{self, LogLine};
+use testkit::process::{Output, Process};
+use testkit::workspace::Workspace;
 
 /// Ample time for what takes a second.
 pub const SOON: Duration = Duration::from_secs(60);

@@ -3,9 +3,6 @@
 use super::client::Client;
 use super::demo::{Demo, SOON, STOP};
 use super::pair::{Files, Pair};
-use crate::controlplane::process::{Output, Process};
-use crate::controlplane::workspace::Workspace;
-use crate::daemon::{self, metrics::Metrics};
 use anyhow::{Context, Result, ensure};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::pipe::fcntl_setpipe_size;
@@ -13,10 +10,13 @@ use rustix::process::Signal;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use testkit::daemon::{self, metrics::Metrics};
+use testkit::process::{Output, Process};
+use testkit::workspace::Workspace;
 use tokio::time::sleep;
 
 /// What it says if it gave up on an output.
-const GAVE_UP: &str = "could be written before the end";
+const GAVE_UP: &str = "before the end";
 
 /// A pipe, which nobody will ever write to: to open it for reading hangs.
 fn hang(path: &Path) -> Result<()> {

@@ -2,8 +2,8 @@
 
 use super::client::Client;
 use super::demo::Demo;
-use crate::controlplane::workspace::Workspace;
 use anyhow::Result;
+use testkit::workspace::Workspace;
 
 #[tokio::test]
 async fn another_name_is_answered_only_where_it_is_allowed() -> Result<()> {

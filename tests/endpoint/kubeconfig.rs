@@ -2,15 +2,15 @@
 
 use super::client::Client;
 use super::demo::{SOON, STOP};
-use crate::controlplane::process::{Output, Process};
-use crate::controlplane::workspace::Workspace;
-use crate::daemon::{self, LogLine};
 use anyhow::{Result, ensure};
 use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use testkit::daemon::{self, LogLine};
+use testkit::process::{Output, Process};
+use testkit::workspace::Workspace;
 
 /// Contexts `plugged`, whose credentials come from a program, and `dangling`, whose user is not there.
 fn config(plugin: &Path) -> String {

@@ -1,13 +1,13 @@
 //! What is logged: fatal errors in the chosen format, and nothing that others can forge.
 
 use super::demo::SOON;
-use crate::controlplane::process::{Output, Process};
-use crate::controlplane::workspace::Workspace;
-use crate::daemon;
 use anyhow::{Result, ensure};
 use std::fs;
 use std::net::TcpListener as StdListener;
 use std::time::{Duration, Instant};
+use testkit::daemon;
+use testkit::process::{Output, Process};
+use testkit::workspace::Workspace;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 

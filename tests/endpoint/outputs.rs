@@ -3,13 +3,13 @@
 use super::client::Client;
 use super::demo::{Demo, SOON};
 use super::pair::{Files, Pair};
-use crate::controlplane::workspace::Workspace;
-use crate::daemon;
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use testkit::daemon;
+use testkit::workspace::Workspace;
 
 /// Lines of its log at a level that name an output.
 fn lines_about(demo: &Demo, level: &str, output: &str) -> Result<usize> {

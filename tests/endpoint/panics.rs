@@ -1,13 +1,13 @@
 //! A panic ends the process, whichever thread or task it comes from.
 
-use crate::controlplane::process::{Output, Process};
-use crate::controlplane::workspace::Workspace;
 use anyhow::{Result, ensure};
 use endpointlag::logging::LogFormat;
 use std::env;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
+use testkit::process::{Output, Process};
+use testkit::workspace::Workspace;
 
 /// Says to a process of these tests that it is to panic, and where.
 const WHERE: &str = "TEST_PANICS_IN";
@@ -31,7 +31,7 @@ async fn it_leaves_no_process_that_does_half() -> Result<()> {
         let mut process = Process::start(place, command, Output::Pipe, &log)?;
         let status = process.wait(Duration::from_secs(20)).await?;
         ensure!(!status.success(), "it ended with {status}");
-        let lines = crate::daemon::read_log(&log)?;
+        let lines = testkit::daemon::read_log(&log)?;
         let [line] = &*lines else { anyhow::bail!("not one line: {lines:?}") };
         let message = line.field("message");
         ensure!(line.level == "ERROR" && message.contains("forced, in two\\nlines"), "{message}");

@@ -3,13 +3,13 @@
 use super::client::Client;
 use super::demo::{Demo, SOON};
 use super::pair::{Files, Pair};
-use crate::controlplane::process::{Output, Process};
-use crate::controlplane::workspace::Workspace;
-use crate::daemon;
 use anyhow::{Result, ensure};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use testkit::daemon;
+use testkit::process::{Output, Process};
+use testkit::workspace::Workspace;
 
 /// Waits until new connections get a certificate.
 async fn wait_for(demo: &Demo, pair: &Pair) -> Result<()> {

@@ -3,16 +3,16 @@
 use super::reckoning::{Gap, reckon};
 use super::relay::Relay;
 use super::{selecting, start_plane};
-use crate::controlplane::access::{
-    account_token, create_account, delete_account, grant_cluster_role_to, revoke_cluster_role_of,
-};
-use crate::controlplane::objects::Objects;
-use crate::controlplane::plane::{ControlPlane, Options};
-use crate::scene::{Scene, Setup};
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
 use std::fs;
 use std::time::{Duration, Instant};
+use testkit::controlplane::access::{
+    account_token, create_account, delete_account, grant_cluster_role_to, revoke_cluster_role_of,
+};
+use testkit::controlplane::objects::Objects;
+use testkit::controlplane::plane::{ControlPlane, Options};
+use testkit::scene::{Scene, Setup};
 
 const RESOURCES: [&str; 3] = ["pods", "services", "endpointslices"];
 

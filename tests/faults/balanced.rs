@@ -2,11 +2,11 @@
 
 use super::relay::Relay;
 use super::{selecting, start_plane};
-use crate::controlplane::plane::Options;
-use crate::scene::{Scene, Setup};
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::time::Duration;
+use testkit::controlplane::plane::Options;
+use testkit::scene::{Scene, Setup};
 
 const PODS: usize = 6;
 const ROUNDS: usize = 14;

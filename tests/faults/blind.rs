@@ -3,17 +3,17 @@
 use super::gateway::{Gateway, Odd};
 use super::relay::Relay;
 use super::{selecting, start_plane};
-use crate::controlplane::access::{
-    create_account, grant_cluster_role_to, grant_cluster_role_without, revoke_cluster_role_of,
-};
-use crate::controlplane::objects::{Objects, PodHandle};
-use crate::controlplane::plane::{ControlPlane, Options};
-use crate::daemon::metrics::Metrics;
-use crate::daemon::samples::{Outcome, Sample};
-use crate::scene::{Scene, Setup};
-use crate::truth::Change;
 use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
+use testkit::controlplane::access::{
+    create_account, grant_cluster_role_to, grant_cluster_role_without, revoke_cluster_role_of,
+};
+use testkit::controlplane::objects::{Objects, PodHandle};
+use testkit::controlplane::plane::{ControlPlane, Options};
+use testkit::daemon::metrics::Metrics;
+use testkit::daemon::samples::{Outcome, Sample};
+use testkit::scene::{Scene, Setup};
+use testkit::truth::Change;
 
 const SLICES: &str = "endpointslices";
 

@@ -3,14 +3,14 @@
 use super::reckoning::{Gap, reckon};
 use super::relay::Relay;
 use super::{selecting, start_plane};
-use crate::controlplane::http;
-use crate::controlplane::plane::{ControlPlane, Options};
-use crate::daemon::samples::Outcome;
-use crate::scene::{Scene, Setup};
-use crate::truth::Change;
 use anyhow::{Context, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use testkit::controlplane::plane::{ControlPlane, Options};
+use testkit::daemon::samples::Outcome;
+use testkit::http;
+use testkit::scene::{Scene, Setup};
+use testkit::truth::Change;
 
 const RESOURCES: [&str; 3] = ["pods", "services", "endpointslices"];
 
@@ -53,14 +53,15 @@ async fn compacted_while_the_watches_are_cut() -> Result<()> {
     let mut scene = Scene::prepare(&plane, "compacted", setup.with(&["--namespace", "compacted"])).await?;
     scene.daemon.wait_until_ready().await?;
     let objects = &scene.objects;
-    // Of an app of its own, as the one that comes: the lists come one by one, and where that of the Services is the first, a pod that
-    // one of them selects is found to have changed for it.
+    // The one that goes is of an app of its own: the lists come one by one, and a pod that it selects may be found to have changed for it
+    // before it is found to be gone.
     for service in ["web", "doomed"] {
         objects.create_service(service, selecting(service)).await?;
     }
     let [stays, flaps, fails, leaves] = ["stays", "flaps", "fails", "leaves"];
+    let pods_before = [stays, flaps, fails, leaves];
     let mut pods = Vec::new();
-    for name in [stays, flaps, fails, leaves] {
+    for name in pods_before {
         let pod = objects.create_pod(name, "web").await?;
         objects.report(&pod, true).await?;
         pods.push(pod);
@@ -84,7 +85,8 @@ async fn compacted_while_the_watches_are_cut() -> Result<()> {
     objects.terminate(&pods[3]).await?;
     objects.finish(&pods[3]).await?;
     objects.delete_service("doomed").await?;
-    objects.create_service("new", selecting("new")).await?;
+    // Its pods changed before it came.
+    objects.create_service("new", selecting("web")).await?;
     let arrives = objects.create_pod("arrives", "web").await?;
     objects.report(&arrives, true).await?;
     scene.settle().await?;
@@ -120,6 +122,8 @@ async fn compacted_while_the_watches_are_cut() -> Result<()> {
     assert_eq!(count(fails, "web", Change::Unready, Outcome::Censored), 1, "{told:?}");
     assert_eq!(count("arrives", "web", Change::Ready, Outcome::Censored), 1, "{told:?}");
     assert_eq!(count("", "new", Change::Service, Outcome::Censored), 1, "{told:?}");
+    let of_newcomer = |it: &&(String, String, Change, Outcome)| it.1 == "new" && pods_before.contains(&&*it.0);
+    assert_eq!(told.iter().filter(of_newcomer).count(), 0, "they had changed before it came: {told:?}");
     for pod in [stays, flaps] {
         assert_eq!(told.iter().filter(|it| it.0 == pod && it.1 == "web").count(), 1, "{pod}: {told:?}");
     }

@@ -1,14 +1,14 @@
 //! The controller manager is away: nothing is reflected, and nothing is forgotten.
 
 use super::{selecting, start_plane};
-use crate::controlplane::plane::{Controllers, Options};
-use crate::scene::agreement::Pair;
-use crate::scene::{Scene, Setup};
-use crate::truth::{Change, Outcome};
 use anyhow::{Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 use std::time::{Duration, Instant};
+use testkit::controlplane::plane::{Controllers, Options};
+use testkit::scene::agreement::Pair;
+use testkit::scene::{Scene, Setup};
+use testkit::truth::{Change, Outcome};
 
 const PODS: usize = 50;
 

@@ -3,10 +3,10 @@
 use super::reckoning::{Gap, reckon};
 use super::relay::Relay;
 use super::{selecting, start_plane};
-use crate::controlplane::plane::Options;
-use crate::scene::{Scene, Setup};
 use anyhow::Result;
 use jiff::Timestamp;
+use testkit::controlplane::plane::Options;
+use testkit::scene::{Scene, Setup};
 
 /// Pods that turn Ready before, in and after the outage.
 const BEFORE: usize = 20;

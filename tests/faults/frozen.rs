@@ -3,11 +3,11 @@
 use super::reckoning::{Gap, check_delays, reckon};
 use super::relay::Relay;
 use super::{selecting, start_plane};
-use crate::controlplane::plane::Options;
-use crate::scene::{Scene, Setup};
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
 use std::time::{Duration, Instant};
+use testkit::controlplane::plane::Options;
+use testkit::scene::{Scene, Setup};
 
 const RESOURCES: [&str; 3] = ["pods", "services", "endpointslices"];
 

@@ -1,8 +1,6 @@
 //! A plain HTTP gateway before the API server, which can make one resource slow, or keep it away: what a TCP relay cannot,
 //! since it does not know which connection carries which watch.
 
-use crate::controlplane::credentials::{Token, kubeconfig};
-use crate::controlplane::plane::ControlPlane;
 use anyhow::{Context, Result, anyhow, ensure};
 use futures::{Stream, StreamExt, stream};
 use http::{Request, Response};
@@ -15,6 +13,8 @@ use kube::client::Body;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use std::net::SocketAddr;
 use std::time::Duration;
+use testkit::controlplane::credentials::{Token, kubeconfig};
+use testkit::controlplane::plane::ControlPlane;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};

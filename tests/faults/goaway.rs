@@ -3,12 +3,12 @@
 use super::reckoning::check_delays;
 use super::relay::Relay;
 use super::{selecting, start_plane};
-use crate::controlplane::objects::Objects;
-use crate::controlplane::plane::Options;
-use crate::daemon::samples::Outcome;
-use crate::scene::{Scene, Setup};
 use anyhow::{Result, ensure};
 use std::time::Duration;
+use testkit::controlplane::objects::Objects;
+use testkit::controlplane::plane::Options;
+use testkit::daemon::samples::Outcome;
+use testkit::scene::{Scene, Setup};
 
 /// Each has a connection of its own and makes six requests to begin with, one in fifty of which is answered with a GOAWAY: that none of
 /// them is happens once in a thousand times.

@@ -1,11 +1,11 @@
 //! Names and addresses that are used again.
 
 use super::{selecting, start_plane};
-use crate::controlplane::plane::Options;
-use crate::scene::Scene;
-use crate::truth::Change;
 use anyhow::Result;
 use std::collections::BTreeSet;
+use testkit::controlplane::plane::Options;
+use testkit::scene::Scene;
+use testkit::truth::Change;
 
 /// How often the pod is replaced.
 const LIVES: usize = 4;

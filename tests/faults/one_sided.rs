@@ -3,11 +3,11 @@
 use super::gateway::{Gateway, Odd};
 use super::reckoning::{Gap, reckon};
 use super::{selecting, start_plane};
-use crate::controlplane::plane::Options;
-use crate::scene::{Scene, Setup};
 use anyhow::Result;
 use jiff::Timestamp;
 use std::time::Duration;
+use testkit::controlplane::plane::Options;
+use testkit::scene::{Scene, Setup};
 
 /// How much later events come through the watch in question. That puts the replay after the moment at which the daemon
 /// knows which version was current when it connected, so that nothing but the version tells it from what follows.

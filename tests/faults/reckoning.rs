@@ -4,14 +4,14 @@
 //! guesses. What is asked for here: no delay that is not true, no change that did not happen, none told twice, and nothing
 //! excused by the gap that lies outside it.
 
-use crate::daemon::metrics::Metrics;
-use crate::daemon::samples::{Outcome as Told, Sample};
-use crate::scene::Scene;
-use crate::scene::agreement::histories;
-use crate::truth::{Outcome, Record};
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
 use std::time::{Duration, Instant};
+use testkit::daemon::metrics::Metrics;
+use testkit::daemon::samples::{Outcome as Told, Sample};
+use testkit::scene::Scene;
+use testkit::scene::agreement::histories;
+use testkit::truth::{Outcome, Record};
 
 /// How far a delay may be from the truth; as loose as in the other tests, since machines may be busy. The gaps of these
 /// tests are far longer.

@@ -1,12 +1,12 @@
 //! The daemon itself goes and comes back.
 
 use super::{selecting, start_plane};
-use crate::controlplane::plane::{Controllers, Options};
-use crate::daemon::samples::Outcome as Told;
-use crate::scene::Scene;
-use crate::truth::{Change, Outcome, Record};
 use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
+use testkit::controlplane::plane::{Controllers, Options};
+use testkit::daemon::samples::Outcome as Told;
+use testkit::scene::Scene;
+use testkit::truth::{Change, Outcome, Record};
 
 /// How long the pending changes wait before the daemon goes, and after.
 const WAIT: Duration = Duration::from_secs(1);

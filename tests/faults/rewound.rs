@@ -2,13 +2,13 @@
 
 use super::relay::Relay;
 use super::{selecting, start_plane};
-use crate::controlplane::plane::{Controllers, Options};
-use crate::daemon::samples::Outcome;
-use crate::scene::{Scene, Setup};
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
+use testkit::controlplane::plane::{Controllers, Options};
+use testkit::daemon::samples::Outcome;
+use testkit::scene::{Scene, Setup};
 
 const RESOURCES: [&str; 3] = ["pods", "services", "endpointslices"];
 

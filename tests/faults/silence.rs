@@ -3,14 +3,14 @@
 use super::reckoning::{Gap, reckon};
 use super::relay::Relay;
 use super::{selecting, start_plane};
-use crate::controlplane::objects::{Objects, PodHandle};
-use crate::controlplane::plane::Options;
-use crate::daemon::metrics::Metrics;
-use crate::scene::{Scene, Setup};
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
 use serde_json::json;
 use std::time::{Duration, Instant};
+use testkit::controlplane::objects::{Objects, PodHandle};
+use testkit::controlplane::plane::Options;
+use testkit::daemon::metrics::Metrics;
+use testkit::scene::{Scene, Setup};
 
 /// The bound under test. A real one is above the minute that lies between two bookmarks; here all three watches get
 /// something to read every [`PULSE`].

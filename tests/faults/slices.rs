@@ -1,15 +1,15 @@
 //! Unusual ways of writing slices: late, small, in two families, and by somebody else.
 
 use super::{selecting, start_plane};
-use crate::controlplane::plane::{Controllers, Options};
-use crate::scene::Scene;
-use crate::scene::agreement::Pair;
-use crate::truth::{Change, Outcome};
 use anyhow::Result;
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde_json::json;
 use std::time::Duration;
+use testkit::controlplane::plane::{Controllers, Options};
+use testkit::scene::Scene;
+use testkit::scene::agreement::Pair;
+use testkit::truth::{Change, Outcome};
 
 /// How many changes of each pod kind ended `propagated` and `superseded`: ready, unready, terminating, removed.
 fn outcomes(pairs: &[Pair]) -> [[usize; 2]; 4] {

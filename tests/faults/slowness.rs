@@ -2,13 +2,13 @@
 
 use super::gateway::{Gateway, Odd};
 use super::{selecting, start_plane};
-use crate::controlplane::plane::Options;
-use crate::daemon::metrics::Metrics;
-use crate::scene::agreement::Pair;
-use crate::scene::{Scene, Setup};
-use crate::truth::Outcome;
 use anyhow::Result;
 use std::time::Duration;
+use testkit::controlplane::plane::Options;
+use testkit::daemon::metrics::Metrics;
+use testkit::scene::agreement::Pair;
+use testkit::scene::{Scene, Setup};
+use testkit::truth::Outcome;
 
 /// How much longer the way is.
 const DETOUR: Duration = Duration::from_millis(300);

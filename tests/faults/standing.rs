@@ -9,15 +9,15 @@ mod ignored;
 mod late_write;
 
 use super::start_plane;
-use crate::controlplane::plane::{Controllers, Options};
-use crate::daemon::Daemon;
-use crate::daemon::metrics::Metrics;
-use crate::daemon::samples::{Outcome, Sample};
-use crate::scene::{Scene, Setup};
-use crate::truth::Change;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use testkit::controlplane::plane::{Controllers, Options};
+use testkit::daemon::Daemon;
+use testkit::daemon::metrics::Metrics;
+use testkit::daemon::samples::{Outcome, Sample};
+use testkit::scene::{Scene, Setup};
+use testkit::truth::Change;
 
 /// What counts as late, for all Services that say nothing else.
 const OBJECTIVE: Duration = Duration::from_secs(1);

@@ -2,14 +2,14 @@
 
 use super::reckoning::{Gap, check_delays, reckon};
 use super::{selecting, start_plane};
-use crate::controlplane::objects::PodHandle;
-use crate::controlplane::plane::Options;
-use crate::daemon::samples::Outcome;
-use crate::scene::Scene;
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
 use rustix::process::Signal;
 use std::time::Duration;
+use testkit::controlplane::objects::PodHandle;
+use testkit::controlplane::plane::Options;
+use testkit::daemon::samples::Outcome;
+use testkit::scene::Scene;
 
 /// How long it is stopped; the controller needs some tens of milliseconds.
 const STOPPED: Duration = Duration::from_millis(1500);

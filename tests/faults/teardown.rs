@@ -2,13 +2,13 @@
 
 use super::reckoning::add_up;
 use super::{selecting, start_plane};
-use crate::controlplane::plane::Options;
-use crate::daemon::samples::{Outcome, Sample};
-use crate::scene::{Scene, Setup};
-use crate::truth::Change;
 use anyhow::{Result, ensure};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+use testkit::controlplane::plane::Options;
+use testkit::daemon::samples::{Outcome, Sample};
+use testkit::scene::{Scene, Setup};
+use testkit::truth::Change;
 
 const PODS: usize = 6;
 

@@ -3,13 +3,13 @@
 use super::cgroup::CpuLimit;
 use super::reckoning::{add_up, check_delays};
 use super::{selecting, start_plane};
-use crate::controlplane::objects::PodHandle;
-use crate::controlplane::plane::Options;
-use crate::daemon::samples::Outcome;
-use crate::scene::Scene;
 use anyhow::{Result, ensure};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+use testkit::controlplane::objects::PodHandle;
+use testkit::controlplane::plane::Options;
+use testkit::daemon::samples::Outcome;
+use testkit::scene::Scene;
 use tokio::time::MissedTickBehavior;
 
 /// What it gets: a hundredth of a CPU, one millisecond in each hundred.

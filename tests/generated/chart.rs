@@ -1,10 +1,11 @@
 //! What the chart carries, and what is rendered from it.
 
 use super::committed::check;
-use crate::helm::{CHART, Helm, root};
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
 use std::fs;
+use testkit::helm::{CHART, Helm};
+use testkit::root;
 
 /// Name and namespace of the manifests' release.
 const RELEASE: &str = "endpointlag";

@@ -1,11 +1,11 @@
 //! The mixin and what is rendered from it: rules and alerts for Prometheus, SLOs, dashboards. And the runbook of each alert.
 
 use super::committed::check;
-use crate::jsonnet::{self, evaluate, evaluate_text};
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use testkit::jsonnet::{self, evaluate, evaluate_text};
+use testkit::root;
 
 const MIXIN: &str = "(import 'deploy/mixin/mixin.libsonnet')";
 
@@ -128,8 +128,4 @@ fn files(folder: &str, end: &str) -> Result<BTreeSet<String>> {
         }
     }
     Ok(found)
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
 }

@@ -1,9 +1,6 @@
 //! Builds what the image holds: by the script of the Dockerfile, from the files that it copies.
 
 use super::dockerfile::{self, text};
-use crate::controlplane::gobuild::cache_folder;
-use crate::controlplane::progress::say;
-use crate::pypi::installed;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
 use std::env;
@@ -11,6 +8,9 @@ use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use testkit::gobuild::cache_folder;
+use testkit::progress::say;
+use testkit::pypi::installed;
 
 /// What the binary is told to be built from.
 pub const REVISION: &str = "0123456789ab";

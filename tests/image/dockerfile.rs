@@ -1,11 +1,11 @@
 //! The Dockerfile: what its linter says, and that it agrees with the rest of the repository.
 
 use super::build::{Arch, run};
-use crate::pypi::installed;
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use testkit::pypi::installed;
 
 const DOCKERFILE: &str = "deploy/image/Dockerfile";
 

@@ -1,7 +1,6 @@
 //! The files that were built, without running them.
 
 use super::build::{Arch, REVISION, binary, run};
-use crate::controlplane::gobuild::cache_folder;
 use anyhow::{Context, Result, ensure};
 use flate2::read::ZlibDecoder;
 use serde_json::Value;
@@ -9,6 +8,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::process::Command;
+use testkit::gobuild::cache_folder;
 
 #[test]
 fn they_are_static_and_for_their_machine() -> Result<()> {

@@ -1,13 +1,13 @@
 //! A file system that has the binary and nothing else, as the image's is.
 
 use super::build::{Arch, binary};
-use crate::controlplane::progress::say;
 use anyhow::{Context, Result, bail};
 use std::env;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use testkit::progress::say;
 
 /// The user of the image.
 const USER: &str = "65532:65532";

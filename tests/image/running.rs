@@ -3,18 +3,18 @@
 use super::build::{Arch, REVISION, run};
 use super::dockerfile::text;
 use super::root::{Root, account_file, emulator};
-use crate::controlplane::access::{ACCOUNT, account_token};
-use crate::controlplane::http;
-use crate::controlplane::objects::Objects;
-use crate::controlplane::plane::{ControlPlane, Options};
-use crate::controlplane::process::{Output, Process};
-use crate::controlplane::workspace::{Workspace, free_port};
-use crate::demo::Demo;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
+use testkit::controlplane::access::{ACCOUNT, account_token};
+use testkit::controlplane::objects::Objects;
+use testkit::controlplane::plane::{ControlPlane, Options};
+use testkit::demo::Demo;
+use testkit::http;
+use testkit::process::{Output, Process};
+use testkit::workspace::{Workspace, free_port};
 
 /// Where the image has the roots of trust.
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";

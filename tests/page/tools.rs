@@ -1,12 +1,12 @@
 //! Chromium, from the machine or its package manager, and the libraries that drive it and check the page, from npm into the cache.
 
-use crate::controlplane::gobuild::cache_folder;
-use crate::controlplane::progress::say;
 use anyhow::{Context, Result, bail, ensure};
 use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use testkit::gobuild::cache_folder;
+use testkit::progress::say;
 
 /// Names the libraries and their versions.
 const PACKAGE: &str = include_str!("package.json");

@@ -1,17 +1,17 @@
 //! The tracker and the reference say the same of any history.
 
 use crate::{
-    apply,
     reference::{End, Pending, Reference, Verdict},
+    retold::Retold,
     world::{Script, Step, scripts, tell},
 };
 use endpointlag::{
-    ledger::{Change, Outcome},
+    ledger::{Change, Faults, Outcome},
     model::{Event, Seen, Stamp, Uid},
-    propagation::{OutOfSyncEndpoint, OutOfSyncService, PendingChange, Report, ServiceName, Size, Tracker},
+    propagation::{OutOfSyncEndpoint, PendingChange, Report, ServiceName, Size, Tracker},
 };
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Cases run unless `PROPTEST_CASES` says otherwise.
 const CASES: u32 = 1_000;
@@ -45,8 +45,8 @@ fn said(tracker: &mut Tracker) -> Said {
     for report in tracker.reports() {
         match report {
             Report::Ended(end) => said.ends.push(End {
-                service: (*end.service).clone(),
-                pod: end.pod.map(|pod| pod.uid),
+                service: (*end.key.service).clone(),
+                pod: end.key.pod.map(|pod| pod.uid),
                 change: end.change,
                 outcome: end.outcome,
                 at: end.at,
@@ -72,8 +72,8 @@ fn sorted(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
 
 fn pending_of_tracker(tracker: &Tracker) -> PendingSet {
     let keyed = |it: PendingChange| {
-        let pod = it.pod.map(|pod| pod.uid);
-        (((*it.service).clone(), pod, it.change), (it.since, it.exact))
+        let pod = it.key.pod.map(|pod| pod.uid);
+        (((*it.key.service).clone(), pod, it.change), (it.since, it.exact))
     };
     tracker.pending_changes().map(keyed).collect()
 }
@@ -84,13 +84,15 @@ fn pending_of_reference(reference: &Reference) -> PendingSet {
 }
 
 fn out_of_sync_of_tracker(tracker: &Tracker) -> OutOfSync {
-    let keyed = |it: OutOfSyncEndpoint| (((*it.service).clone(), it.pod.uid), (it.since, it.traffic));
+    let keyed = |it: OutOfSyncEndpoint| (((*it.service).clone(), it.pod.uid), (it.fault.since, it.fault.traffic));
     tracker.out_of_sync_endpoints().map(keyed).collect()
 }
 
 fn services_of_tracker(tracker: &Tracker) -> OutOfSyncServices {
-    let keyed = |it: OutOfSyncService| ((*it.service).clone(), (it.endpoints, it.oldest, it.oldest_traffic));
-    tracker.out_of_sync().into_iter().map(keyed).collect()
+    let keyed = |(service, faults): (Arc<ServiceName>, Faults)| {
+        ((*service).clone(), (faults.count, faults.oldest, faults.oldest_traffic))
+    };
+    tracker.standing().out_of_sync.into_iter().map(keyed).collect()
 }
 
 fn summed_up(endpoints: &OutOfSync) -> OutOfSyncServices {
@@ -106,9 +108,9 @@ fn summed_up(endpoints: &OutOfSync) -> OutOfSyncServices {
     services
 }
 
-fn feed(tracker: &mut Tracker, step: &Step) {
+fn feed(tracker: &mut Tracker, retold: &mut Retold, step: &Step) {
     match step {
-        Step::Event(seen, event) => apply(tracker, *seen, event.clone()),
+        Step::Event(seen, event) => tracker.apply(*seen, retold.tell(event)),
         Step::Advance(now) => tracker.advance(*now),
     }
 }
@@ -135,9 +137,9 @@ fn agree(script: &Script) -> Result<(), TestCaseError> {
     let heard = script.play().steps;
     let mut tracker = Tracker::new(script.settings);
     let mut reference = Reference::new(script.settings);
-    let mut ended = 0;
+    let (mut retold, mut ended) = (Retold::default(), 0);
     for (index, step) in heard.iter().enumerate() {
-        feed(&mut tracker, step);
+        feed(&mut tracker, &mut retold, step);
         reference.feed(step);
         let said = said(&mut tracker);
         let context = || format!("after the last of\n{}", tell(&heard[..=index]));
@@ -158,14 +160,14 @@ fn agree(script: &Script) -> Result<(), TestCaseError> {
         prop_assert_eq!(services_of_tracker(&tracker), summed_up(&out_of_sync), "out of sync {}", context());
         prop_assert_eq!(out_of_sync_of_tracker(&tracker), out_of_sync, "out of sync {}", context());
         ended += said.ends.len();
-        prop_assert_eq!(ended + tracker.pending_count(), reference.started as usize, "sum {}", context());
+        prop_assert_eq!(ended + tracker.size().pending, reference.started as usize, "sum {}", context());
         for end in &said.ends {
             prop_assert!(is_timed_by_live_events(end.outcome, &heard[..=index]), "{:?} {}", end, context());
         }
     }
     // Everything was deleted, every watch was heard out, and the time for all is over.
     prop_assert_eq!(tracker.size(), Size::default(), "left of\n{}", tell(&heard));
-    prop_assert_eq!(tracker.measured_services().count(), 0);
+    prop_assert_eq!(tracker.standing().measured.len(), 0);
     Ok(())
 }
 
@@ -173,10 +175,11 @@ fn agree(script: &Script) -> Result<(), TestCaseError> {
 fn agrees_with_a_fresh_one(script: &Script) -> Result<(), TestCaseError> {
     let play = script.play();
     let Some((count, lists)) = play.settled else { return Ok(()) };
+    let mut retold = Retold::default();
     let (mut tracker, mut fresh) = (Tracker::new(script.settings), Tracker::new(script.settings));
-    play.steps[..count].iter().for_each(|step| feed(&mut tracker, step));
+    play.steps[..count].iter().for_each(|step| feed(&mut tracker, &mut retold, step));
     for event in lists {
-        apply(&mut fresh, Seen::late(Stamp::default()), event);
+        fresh.apply(Seen::late(Stamp::default()), event);
     }
     let named = |tracker: &Tracker| -> BTreeMap<_, _> {
         out_of_sync_of_tracker(tracker).into_iter().map(|(endpoint, (_, traffic))| (endpoint, traffic)).collect()

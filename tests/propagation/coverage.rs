@@ -36,6 +36,8 @@ struct Met {
     outlived_expiry: u32,
     /// Changes whose start was not seen and that were not in the first lists.
     unseen_starts: u32,
+    /// Pods found otherwise than before, of Services that came in a gap.
+    found: u32,
 }
 
 /// What is remembered of a script while it is played.
@@ -115,6 +117,7 @@ impl Met {
         counts.push(("families dropped".into(), self.dropped_family));
         counts.push(("out of sync beyond expiry".into(), self.outlived_expiry));
         counts.push(("starts that were not seen".into(), self.unseen_starts));
+        counts.push(("pods found of newcomers".into(), self.found));
         counts.into_iter().filter(|(_, count)| *count < OFTEN).map(|(what, _)| what).collect()
     }
 }
@@ -149,6 +152,7 @@ fn the_scripts_come_to_every_outcome_of_every_kind() {
             reference.feed(step);
             met.take(&mut memory, step, &mut reference);
         }
+        met.found += reference.found;
         let left = (reference.pending.len(), reference.remembered(), reference.out_of_sync().len());
         assert_eq!(left, (0, 0, 0), "everything was deleted, and the time for all is over");
     }

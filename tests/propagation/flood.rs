@@ -1,6 +1,5 @@
 //! The controller is dead and the pods go on: what is pending stays within its bound, and ends.
 
-use crate::apply;
 use endpointlag::{
     ledger::{Change, Outcome},
     model::{
@@ -23,33 +22,33 @@ fn a_flood_stays_within_its_bound_and_is_freed() {
     list(&mut tracker, Resource::Services, (0..SERVICES).map(|number| Event::Service(service(number))));
     list(&mut tracker, Resource::Pods, old.clone().map(|number| Event::Pod(pod(number, 1, true))));
     list(&mut tracker, Resource::EndpointSlices, (0..SERVICES).map(|number| Event::EndpointSlice(slice(number))));
-    assert_eq!(tracker.pending_count(), 0);
+    assert_eq!(tracker.size().pending, 0);
 
     // Nobody writes slices any more. Old pods fail, flap and go, new ones come: each time as many changes, never more at once.
     let live = |second: u64| Seen::live(at(second));
     for round in 0..3 {
         let second = 10 + round;
         for number in old.clone() {
-            apply(&mut tracker, live(second), Event::Pod(pod(number, 10 + 2 * round, false)));
+            tracker.apply(live(second), Event::Pod(pod(number, 10 + 2 * round, false)));
         }
         for number in new.clone() {
-            apply(&mut tracker, live(second), Event::Pod(pod(number, 10 + 2 * round, true)));
+            tracker.apply(live(second), Event::Pod(pod(number, 10 + 2 * round, true)));
         }
-        assert_eq!(tracker.pending_count(), PODS, "old pods wait to be shown unready, new ones ready");
+        assert_eq!(tracker.size().pending, PODS, "old pods wait to be shown unready, new ones ready");
         if round < 2 {
             for number in old.clone() {
-                apply(&mut tracker, live(second), Event::Pod(pod(number, 11 + 2 * round, true)));
+                tracker.apply(live(second), Event::Pod(pod(number, 11 + 2 * round, true)));
             }
             for number in new.clone() {
-                apply(&mut tracker, live(second), Event::Pod(pod(number, 11 + 2 * round, false)));
+                tracker.apply(live(second), Event::Pod(pod(number, 11 + 2 * round, false)));
             }
-            assert_eq!(tracker.pending_count(), 0, "no slice ever showed anything else than what is true again");
+            assert_eq!(tracker.size().pending, 0, "no slice ever showed anything else than what is true again");
         }
     }
     for number in old.clone() {
         let leaving = Pod { terminating: true, ..pod(number, 20, false) };
-        apply(&mut tracker, live(20), Event::Pod(leaving.clone()));
-        apply(&mut tracker, live(21), Event::PodDeleted(leaving));
+        tracker.apply(live(20), Event::Pod(leaving.clone()));
+        tracker.apply(live(21), Event::PodDeleted(leaving));
     }
     let most = 3 * old.len() + new.len();
     let size =
@@ -82,14 +81,14 @@ fn a_flood_stays_within_its_bound_and_is_freed() {
     assert_eq!((ended, missed), (expected, most));
 
     assert_eq!(tracker.out_of_sync_endpoints().count(), PODS, "what was given up is wrong all the same");
-    assert!(tracker.out_of_sync_endpoints().all(|endpoint| endpoint.traffic));
+    assert!(tracker.out_of_sync_endpoints().all(|endpoint| endpoint.fault.traffic));
 
     for number in new {
-        apply(&mut tracker, live(800), Event::PodDeleted(pod(number, 30, true)));
+        tracker.apply(live(800), Event::PodDeleted(pod(number, 30, true)));
     }
     for number in 0..SERVICES {
-        apply(&mut tracker, live(800), Event::ServiceDeleted(service(number)));
-        apply(&mut tracker, live(800), Event::EndpointSliceDeleted(slice(number)));
+        tracker.apply(live(800), Event::ServiceDeleted(service(number)));
+        tracker.apply(live(800), Event::EndpointSliceDeleted(slice(number)));
     }
     assert_eq!(tracker.size(), Size::default());
     assert_eq!(tracker.out_of_sync_endpoints().count(), 0);
@@ -102,11 +101,11 @@ fn at(second: u64) -> Stamp {
 
 fn list(tracker: &mut Tracker, resource: Resource, objects: impl Iterator<Item = Event>) {
     let late = Seen::late(at(0));
-    apply(tracker, late, Event::Init(resource));
+    tracker.apply(late, Event::Init(resource));
     for object in objects {
-        apply(tracker, late, object);
+        tracker.apply(late, object);
     }
-    apply(tracker, late, Event::InitDone(resource));
+    tracker.apply(late, Event::InitDone(resource));
 }
 
 fn ipv4() -> Families {

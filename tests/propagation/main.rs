@@ -5,15 +5,6 @@ mod coverage;
 mod flood;
 mod kubernetes;
 mod reference;
+mod retold;
 mod week;
 mod world;
-
-use endpointlag::{
-    model::{Event, Seen},
-    propagation::Tracker,
-};
-
-/// Has the tracker take an event whose object is in order.
-fn apply(tracker: &mut Tracker, seen: Seen, event: Event) {
-    tracker.apply(seen, event).expect("an object to be used");
-}

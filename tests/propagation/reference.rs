@@ -84,6 +84,8 @@ pub struct Reference {
     dormant: BTreeMap<Uid, Dormant>,
     /// How many changes there have been.
     pub started: u64,
+    /// How many pods were found otherwise than before, of Services that came in a gap: no changes.
+    pub found: u32,
     pub ends: Vec<End>,
     pub verdicts: Vec<Verdict>,
 }
@@ -94,6 +96,9 @@ impl Reference {
             seen: Seen::late(Stamp::default()),
             resource: Resource::Pods,
             services_named: BTreeSet::new(),
+            pods_lost: false,
+            pods_caught_up: false,
+            newcomers: BTreeSet::new(),
             view: View::default(),
             out_of_sync: BTreeMap::new(),
         };
@@ -108,6 +113,7 @@ impl Reference {
             overtaken: BTreeMap::new(),
             dormant: BTreeMap::new(),
             started: 0,
+            found: 0,
             ends: Vec::new(),
             verdicts: Vec::new(),
         }
@@ -174,7 +180,13 @@ impl Reference {
             self.measuring_since = self.history.len();
         }
         let out_of_sync = if self.is_measuring() { view.out_of_sync() } else { BTreeMap::new() };
-        self.history.push(Moment { seen, resource, services_named, view, out_of_sync });
+        let tells_of_a_pod = matches!(event, Event::Pod(_) | Event::PodDeleted(_));
+        let pods_caught_up = matches!(event, Event::WatchRestored(Resource::Pods) | Event::InitDone(Resource::Pods))
+            || tells_of_a_pod && !seen.is_late();
+        let newcomers = if resource == Resource::Pods && seen.is_late() { self.newcomers() } else { BTreeSet::new() };
+        let pods_lost = self.lost.contains_key(&Resource::Pods);
+        let moment = Moment { seen, resource, services_named, pods_lost, pods_caught_up, newcomers, view, out_of_sync };
+        self.history.push(moment);
         if begins {
             self.start_from_lists();
         } else if self.is_measuring() && !matches!(event, Event::WatchLost(_) | Event::WatchRestored(_)) {
@@ -282,5 +294,6 @@ fn subject(event: &Event) -> (Resource, Option<Uid>) {
         Event::EndpointSlice(slice) | Event::EndpointSliceDeleted(slice) => {
             (Resource::EndpointSlices, Some(slice.uid.clone()))
         }
+        Event::EndpointsChanged(_) => panic!("the reference is told of slices whole"),
     }
 }

@@ -8,7 +8,6 @@ use self::{
     totals::Totals,
     workload::{Agenda, Known, Workload},
 };
-use crate::apply;
 use endpointlag::{
     model::{Event, Resource, Seen, Stamp},
     propagation::{Size, Tracker, TrackerSettings},
@@ -45,7 +44,7 @@ fn a_week_has_exact_totals_and_flat_memory() {
             }
             agenda.deliver(agenda.now + Duration::from_secs(60), &mut |seen, event| {
                 known.learn(&event);
-                apply(&mut tracker, seen, event);
+                tracker.apply(seen, event);
             });
             if rng.random_bool(0.01) {
                 list(&mut tracker, Stamp::new(agenda.now), &known);
@@ -55,14 +54,14 @@ fn a_week_has_exact_totals_and_flat_memory() {
         }
         agenda.deliver(midnight, &mut |seen, event| {
             known.learn(&event);
-            apply(&mut tracker, seen, event);
+            tracker.apply(seen, event);
         });
         tracker.advance(Stamp::new(midnight));
         counted.take(&mut tracker);
         assert_eq!(counted, expected, "on the evening of day {}", day + 1);
         assert_eq!(tracker.size(), known.size(), "on the evening of day {}", day + 1);
-        assert_eq!(tracker.measured_services().count(), SERVICES);
-        assert!(tracker.out_of_sync().is_empty(), "on the evening of day {}", day + 1);
+        assert_eq!(tracker.standing().measured.len(), SERVICES);
+        assert!(tracker.standing().out_of_sync.is_empty(), "on the evening of day {}", day + 1);
         evenings.push(tracker.size());
     }
     let changes: u64 = expected.outcomes.values().sum();
@@ -75,10 +74,10 @@ fn a_week_has_exact_totals_and_flat_memory() {
 /// All three watches list what there is. Between two of them nothing happens that the tracker has not heard of.
 fn list(tracker: &mut Tracker, at: Stamp, known: &Known) {
     for resource in Resource::ALL {
-        apply(tracker, Seen::late(at), Event::Init(resource));
+        tracker.apply(Seen::late(at), Event::Init(resource));
         for object in known.list(resource) {
-            apply(tracker, Seen::late(at), object);
+            tracker.apply(Seen::late(at), object);
         }
-        apply(tracker, Seen::late(at), Event::InitDone(resource));
+        tracker.apply(Seen::late(at), Event::InitDone(resource));
     }
 }

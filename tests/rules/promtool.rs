@@ -1,12 +1,12 @@
 //! What promtool says about the rules, by the tests in `promtool/`: each alert fires when it should, is quiet when it should, and
 //! resolves.
 
-use crate::prometheus;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use testkit::prometheus;
 
 const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus/rules.yaml");
 const ALERTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus/alerts.yaml");

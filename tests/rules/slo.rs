@@ -1,13 +1,13 @@
 //! The objectives for other tools: Sloth makes rules of its file, and promtool finds no fault with them. Pyrra is on no Go proxy,
 //! so its file is held against the fields that its resource has.
 
-use crate::controlplane::gobuild::{Module, Program, version};
-use crate::prometheus;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
+use testkit::gobuild::{Module, Program, version};
+use testkit::prometheus;
 
 const SLOTH: Program = Program { name: "sloth", package: "github.com/slok/sloth/cmd/sloth" };
 const FOR_SLOTH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/slo/sloth.yaml");

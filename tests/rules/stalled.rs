@@ -1,11 +1,11 @@
 //! A controller that stops, for real: the alerts fire in a Prometheus that scrapes the daemon, and resolve when it is back.
 
-use crate::controlplane::plane::{ControlPlane, Controllers, Options};
-use crate::jsonnet::{evaluate, evaluate_text};
-use crate::prometheus::Prometheus;
-use crate::scene::{Scene, Setup};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
+use testkit::controlplane::plane::{ControlPlane, Controllers, Options};
+use testkit::jsonnet::{evaluate, evaluate_text};
+use testkit::prometheus::Prometheus;
+use testkit::scene::{Scene, Setup};
 
 const NAMESPACE: &str = "stalled";
 const SERVICE: &str = "web";

@@ -1,6 +1,6 @@
-//! A socket that is read in one go.
+//! A socket with a read buffer.
 //!
-//! rustls asks for 4 KB at a time, so that an event of a pod, which comes in one piece, would take four system calls to read.
+//! rustls reads 4 KB at a time. An event of a pod arrives in one piece, and would take four system calls to read.
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::{
@@ -14,17 +14,17 @@ use std::{
 };
 use tokio::{io::BufReader, net::TcpStream};
 
-/// More than an event of a pod or of a full slice.
+/// More than the size of an event of a pod or of a full slice.
 const BUFFER: usize = 64 << 10;
 
-/// A TCP connection with a buffer for what is read of it.
+/// A TCP connection with a buffer for reads.
 #[derive(Debug)]
 pub(super) struct Buffered(TokioIo<BufReader<TcpStream>>);
 
 // === impl Buffered ===
 
 impl Buffered {
-    /// Of a new connection.
+    /// Wraps a new connection.
     pub(super) fn new(connection: TokioIo<TcpStream>) -> Self {
         Self(TokioIo::new(BufReader::with_capacity(BUFFER, connection.into_inner())))
     }

@@ -1,4 +1,4 @@
-//! What a watch asks, over one connection where the server speaks HTTP/2.
+//! The requests of a watch, over one connection if the server supports HTTP/2.
 
 use super::{RequestError, Scope, exchange::Exchange, http2::Lost};
 use crate::cluster::decode;
@@ -11,10 +11,10 @@ use tokio::sync::watch;
 const LIST_MIME: &str = "application/vnd.kubernetes.protobuf";
 const WATCH_MIME: &str = "application/vnd.kubernetes.protobuf;stream=watch";
 
-/// Objects a page of a list holds, where lists are not streamed. What client-go uses.
+/// Objects in a page of a list, if lists are not streamed. client-go uses the same number.
 const PAGE: u32 = 500;
 
-/// A way to one API server. Over HTTP/1.1 each watch and each request that meets no idle one makes a connection of its own.
+/// A connection to one API server. Over HTTP/1.1 each watch, and each request that finds no idle connection, opens its own.
 #[derive(Clone)]
 pub struct Connection {
     exchange: Exchange,
@@ -29,12 +29,12 @@ impl Connection {
         Self { exchange, lost }
     }
 
-    /// That it has to be left, if it has.
+    /// Why the connection is lost, if it is.
     pub fn loss(&self) -> Option<Lost> {
         *self.lost.as_ref()?.borrow()
     }
 
-    /// Completes when it has to be left.
+    /// Completes when the connection is lost.
     pub async fn lost(&self) -> Lost {
         if let Some(mut lost) = self.lost.clone()
             && let Ok(lost) = lost.wait_for(Option::is_some).await
@@ -42,14 +42,15 @@ impl Connection {
         {
             return lost;
         }
-        // Over HTTP/1.1 each stream says for itself when it has ended; and who carries a connection tells before it stops to.
+        // Over HTTP/1.1 each stream reports its own end. Over HTTP/2 the task that runs the connection reports the loss before it
+        // ends.
         pending().await
     }
 
-    /// Opens a watch. `from` is the version to resume from; `None` asks for a streamed list first.
+    /// Opens a watch. `from` is the version to resume from; `None` requests a streamed list first.
     ///
     /// # Errors
-    /// If the server does not answer, or not with a watch.
+    /// If the server does not answer, or answers with something other than a watch.
     pub async fn watch(&self, scope: &Scope, from: Option<u64>, timeout: Duration) -> Result<Body, RequestError> {
         let parameters = params::WatchParams {
             field_selector: scope.field_selector.clone(),
@@ -58,7 +59,7 @@ impl Connection {
             send_initial_events: from.is_none(),
             ..Default::default()
         };
-        // A streamed list without a version is a consistent one: at least as new as the request.
+        // A streamed list without a version is consistent: it is at least as new as the request.
         let from = from.map_or_else(String::new, |version| version.to_string());
         let request = scope.request().watch(&parameters, &from);
         Ok(self.plain(self.exchange.send(request, WATCH_MIME).await?)?.into_body())
@@ -67,7 +68,7 @@ impl Connection {
     /// A page of a list.
     ///
     /// # Errors
-    /// If the server does not answer, or not with a list.
+    /// If the server does not answer, or answers with something other than a list.
     pub async fn page(&self, scope: &Scope, token: Option<&str>) -> Result<Bytes, RequestError> {
         let parameters = params::ListParams {
             field_selector: scope.field_selector.clone(),
@@ -78,10 +79,10 @@ impl Connection {
         self.list(scope, &parameters).await
     }
 
-    /// The version of the resource that is current: a list of one object, read consistently.
+    /// The current version of the resource, from a consistent list of one object.
     ///
     /// # Errors
-    /// If the server does not answer, or not with a list.
+    /// If the server does not answer, or answers with something other than a list.
     pub async fn current_version(&self, scope: &Scope) -> Result<u64, RequestError> {
         let parameters =
             params::ListParams { field_selector: scope.field_selector.clone(), limit: Some(1), ..Default::default() };
@@ -93,7 +94,7 @@ impl Connection {
         self.exchange.body(self.plain(response)?).await
     }
 
-    /// An answer, if it is as it was asked for: not compressed.
+    /// The answer, if it has the requested encoding: not compressed.
     fn plain(&self, response: Response<Body>) -> Result<Response<Body>, RequestError> {
         let encoding = response.headers().get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity");
         let Some(encoding) = encoding else { return Ok(response) };

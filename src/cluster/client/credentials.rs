@@ -1,7 +1,8 @@
-//! What requests prove the user with, and a program called again when the server takes its credentials no more.
+//! The credentials of requests. If the server no longer accepts them, the program that issued them is called again.
 //!
-//! kube calls such a program when its credentials are about to expire. Credentials may be revoked before; a 401 says so.
+//! kube calls this program when its credentials are about to expire. They may be revoked earlier; then the server answers 401.
 
+use crate::errors::chain;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::future::BoxFuture;
 use http::{Request, Response, StatusCode};
@@ -18,14 +19,14 @@ use std::{
 use tokio::time::Instant;
 use tower::{BoxError, Layer, Service, ServiceExt};
 
-/// Between two calls of the program for credentials that the server does not take. Credentials that are taken for
-/// as long as the longest are well.
+/// Minimum and maximum pause between two calls of the program, while the server rejects its credentials. If the server accepted
+/// credentials for longer than the maximum, the pause starts again at the minimum.
 const PAUSES: std::ops::RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(300);
 
-/// How long the program may take before a line says that it is waited for.
+/// How long the program may take before a log line says that the daemon waits for it.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Credentials of one client. Copies are of the same.
+/// The credentials of one client. Clones share them.
 #[derive(Clone)]
 pub(super) struct Credentials {
     config: Arc<Config>,
@@ -33,14 +34,14 @@ pub(super) struct Credentials {
 }
 
 struct CredentialsState {
-    /// Puts them into a request. `None` if there are none, or the TLS connection carries them.
+    /// Adds the credentials to a request. `None` if there are none, or if the TLS connection carries them.
     layer: Option<Arc<AuthLayer>>,
-    /// How often they have been renewed.
+    /// How many times they have been renewed.
     renewals: u64,
-    /// When the program was called last because they were refused, and how long to wait for the next time.
+    /// When the program was last called because the server rejected the credentials, and the pause before the next call.
     called: Option<(Instant, Duration)>,
     pauses: ExponentialBackoff,
-    /// Whether it runs.
+    /// Whether the program is running.
     is_called: bool,
 }
 
@@ -54,22 +55,23 @@ pub(super) struct Proven<S> {
 // === impl Credentials ===
 
 impl Credentials {
-    /// Those of `config`. A program that hands them out is called, and waited for.
+    /// The credentials of `config`. If a program issues them, this calls it and waits for it.
     ///
     /// # Errors
-    /// If there are none to be had.
+    /// If there are no credentials.
     pub(super) fn new(config: &Config) -> kube::Result<Self> {
         let layer = config.auth_layer()?.map(Arc::new);
         let state = CredentialsState { layer, renewals: 0, called: None, pauses: pauses(), is_called: false };
         Ok(Self { config: Arc::new(config.clone()), state: Arc::new(Mutex::new(state)) })
     }
 
-    /// Whether a program hands them out again. One that hands out a certificate does not: that belongs to the connection.
+    /// Whether a program can issue them again. This is not so for a program that issues a certificate, because the certificate
+    /// belongs to the connection.
     pub(super) fn can_be_renewed(&self) -> bool {
         self.config.auth_info.exec.is_some() && self.state.lock().layer.is_some()
     }
 
-    /// The server refused those that had been renewed so often. Has the program called, if it is time.
+    /// The server rejected the credentials after this number of renewals. Calls the program again, if the pause is over.
     fn refused(&self, renewals: u64) {
         if self.can_be_renewed() && self.state.lock().begin_call(renewals, Instant::now()) {
             tokio::spawn(self.clone().renew());
@@ -79,7 +81,7 @@ impl Credentials {
     async fn renew(self) {
         let config = self.config.clone();
         let plugin = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
-        tracing::info!(plugin, "the API server takes the credentials no more: asking for new ones");
+        tracing::info!(plugin, "the API server no longer accepts the credentials: requesting new ones");
         let mut call = tokio::task::spawn_blocking(move || config.auth_layer());
         let called = match tokio::time::timeout(TIMEOUT, &mut call).await {
             Ok(called) => called,
@@ -93,9 +95,9 @@ impl Credentials {
                 self.state.lock().end_call(Some(layer));
                 return;
             }
-            Ok(Ok(None)) => tracing::warn!(plugin, "no token among the new credentials"),
-            Ok(Err(error)) => tracing::warn!(plugin, error = super::chain(&error), "no new credentials"),
-            Err(error) => tracing::warn!(plugin, %error, "no new credentials"),
+            Ok(Ok(None)) => tracing::warn!(plugin, "the new credentials have no token"),
+            Ok(Err(error)) => tracing::warn!(plugin, error = chain(&error), "cannot get new credentials"),
+            Err(error) => tracing::warn!(plugin, %error, "cannot get new credentials"),
         }
         self.state.lock().end_call(None);
     }
@@ -112,7 +114,7 @@ impl<S> Layer<S> for Credentials {
 // === impl CredentialsState ===
 
 impl CredentialsState {
-    /// Whether to call the program now, for credentials that had been renewed so often. If so, it is being called.
+    /// Whether to call the program now, for credentials with this number of renewals. If so, it counts as running.
     fn begin_call(&mut self, renewals: u64, now: Instant) -> bool {
         if self.is_called || renewals != self.renewals {
             return false;
@@ -149,7 +151,7 @@ where
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        // Each call waits for a copy of its own.
+        // Each call needs its own clone to wait on.
         Poll::Ready(Ok(()))
     }
 
@@ -196,7 +198,7 @@ mod tests {
         assert_eq!(calls[0], 0);
         assert!((5..=11).contains(&calls[1]), "{calls:?}");
         assert!((10..=20).contains(&calls.len()), "{calls:?}");
-        // Those that were taken for long were well.
+        // The server accepted the old credentials for a long time.
         let later = began + Duration::from_secs(9000);
         assert!(!state.begin_call(state.renewals + 1, later), "those are gone already");
         assert!(state.begin_call(state.renewals, later));

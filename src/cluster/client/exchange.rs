@@ -1,25 +1,25 @@
-//! A request and its answer.
+//! One request and its answer.
 
-use super::{RequestError, chain};
+use super::{NoAnswer, RequestError};
 use crate::cluster::decode;
 use http::{HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::client::Body;
 use std::time::Duration;
 
-/// How long the server may take to begin its answer, and to end it where it has an end.
+/// How long the server may take to start its answer, and to finish it if it is not a stream.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The longest answer that is read as a whole: a page of a list holds 500 objects.
+/// The longest answer that is read as a whole. A page of a list has 500 objects.
 const LONGEST: usize = 256 << 20;
 
-/// The longest error.
+/// The longest error message that is read.
 const LONGEST_ERROR: usize = 64 << 10;
 
-/// How much is repeated of an answer that makes no sense.
+/// How much of a malformed answer an error repeats.
 const SAID: usize = 200;
 
-/// Asks one API server.
+/// Sends requests to one API server.
 #[derive(Clone)]
 pub(super) struct Exchange {
     client: kube::Client,
@@ -29,34 +29,34 @@ pub(super) struct Exchange {
 // === impl Exchange ===
 
 impl Exchange {
-    /// Over this client, whose server is at `url`.
+    /// With this client, whose server is at `url`.
     pub(super) fn new(client: kube::Client, url: String) -> Self {
         Self { client, url }
     }
 
-    /// Where the API server is.
+    /// The URL of the API server.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
 
-    /// An answer that is no error.
+    /// The answer, if it is not an error.
     pub(super) async fn send(
         &self,
         request: Result<Request<Vec<u8>>, kube::core::request::Error>,
         accept: &'static str,
     ) -> Result<Response<Body>, RequestError> {
-        let mut request = request.map_err(|error| self.unreachable(error.to_string()))?.map(Body::from);
+        let mut request = request.map_err(|error| self.unreachable(error))?.map(Body::from);
         let headers = request.headers_mut();
         headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-        // Kubernetes 1.37 would compress each event by itself.
+        // Kubernetes 1.37 would compress each event separately.
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let response = tokio::time::timeout(TIMEOUT, self.client.send(request))
             .await
-            .map_err(|_| self.unreachable(format!("no answer within {} s", TIMEOUT.as_secs())))?
-            .map_err(|error| self.unreachable(chain(&error)))?;
+            .map_err(|_| self.unreachable(NoAnswer::Late(TIMEOUT)))?
+            .map_err(|error| self.unreachable(Box::new(error)))?;
         let status = response.status();
         let content_type = field(&response, &header::CONTENT_TYPE).map(str::to_owned);
-        // Without the parameters of either.
+        // Compares the types without their parameters.
         let wanted = accept.split(';').next().unwrap_or(accept);
         match content_type {
             Some(content_type) if status.is_success() && !content_type.starts_with(wanted) => {
@@ -69,7 +69,7 @@ impl Exchange {
         }
     }
 
-    /// What the server says instead of an answer.
+    /// The error that the server sent.
     async fn refusal(&self, response: Response<Body>) -> Result<RequestError, RequestError> {
         let status = response.status();
         let retry_after = field(&response, &header::RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
@@ -93,17 +93,15 @@ impl Exchange {
         let body = Limited::new(response.into_body(), longest).collect();
         match tokio::time::timeout(TIMEOUT, body).await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                Err(self.unreachable(format!("an answer of more than {longest} bytes")))
-            }
-            Ok(Err(error)) => Err(self.unreachable(chain(&*error))),
-            Err(_) => Err(self.unreachable(format!("half an answer within {} s", TIMEOUT.as_secs()))),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(self.unreachable(NoAnswer::TooLong(longest))),
+            Ok(Err(error)) => Err(self.unreachable(NoAnswer::Body(error))),
+            Err(_) => Err(self.unreachable(NoAnswer::Half(TIMEOUT))),
         }
     }
 
-    /// There is no answer that could be used.
-    pub(super) fn unreachable(&self, cause: String) -> RequestError {
-        RequestError::Unreachable { url: self.url.clone(), cause }
+    /// There is no usable answer.
+    pub(super) fn unreachable(&self, source: impl Into<NoAnswer>) -> RequestError {
+        RequestError::Unreachable { url: self.url.clone(), source: source.into() }
     }
 }
 
@@ -115,7 +113,7 @@ fn beginning_of(body: &[u8]) -> String {
     clean(&String::from_utf8_lossy(&body[..body.len().min(SAID)]))
 }
 
-/// What a stranger says, on one line of the log that it cannot leave.
+/// Text from an unknown server, escaped so that it stays on one line of the log.
 fn clean(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
@@ -128,7 +126,7 @@ mod tests {
 
     const MIME: &str = "application/vnd.kubernetes.protobuf";
 
-    /// What becomes of an answer.
+    /// Sends a request whose answer is this one.
     async fn ask(head: http::response::Builder, body: Vec<u8>) -> Result<bytes::Bytes, RequestError> {
         let response = std::sync::Mutex::new(Some(head.body(Full::new(bytes::Bytes::from(body))).expect("a response")));
         let service = tower::service_fn(move |_: Request<Body>| {
@@ -152,7 +150,7 @@ mod tests {
         let error = ask(head, b"<html>\n\x1b[31mlog in".to_vec()).await.expect_err("no answer").to_string();
         assert_eq!(
             error,
-            "not the API server but something else answers at https://server/: text/html: <html>  [31mlog in"
+            "something other than the API server answers at https://server/: text/html: <html>  [31mlog in"
         );
     }
 
@@ -170,6 +168,7 @@ mod tests {
     #[tokio::test]
     async fn an_error_without_end_is_not_read_to_it() {
         let error = ask(Response::builder().status(500), vec![b'x'; LONGEST_ERROR + 1]).await.expect_err("no answer");
-        assert!(error.to_string().contains("more than 65536 bytes"), "{error}");
+        let error = crate::errors::chain(&error);
+        assert!(error.contains("more than 65536 bytes"), "{error}");
     }
 }

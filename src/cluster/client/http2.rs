@@ -1,5 +1,5 @@
-//! One HTTP/2 connection for all that one scope asks: what holds one of its streams up holds up all of them, and PINGs say in a second
-//! whether it holds any up.
+//! One HTTP/2 connection for all requests of one scope. What delays one of its streams delays all of them, and PINGs detect a
+//! delay within a second.
 
 use crate::{
     cluster::{clock::Clock, health::LinkHealth},
@@ -26,54 +26,53 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Between the answer to one PING and the next on the connection of the only scope, and on that of one of very many.
-const PING_EVERY: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(1);
+/// Pause between the answer to a PING and the next PING: with one scope, and with very many scopes.
+const PING_EVERY: RangeInclusive<Duration> = Duration::from_millis(25)..=Duration::from_secs(1);
 
-/// How long an answer may take, counted in steps: while this process does not run, only one of them passes.
+/// How long an answer may take, counted in steps. While this process does not run, only one of the steps passes.
 const PING_STEP: Duration = Duration::from_millis(200);
 const PING_STEPS: usize = 25;
 
-/// Bytes that may lie unread in all streams of their kind together, for each of a scope's three. What nobody has read yet is held by
-/// this process.
+/// Unread bytes that the streams of one resource may hold together, over all scopes. This process holds unread bytes in memory.
 const WINDOWS: usize = 16 << 20;
 
-/// What the window of one stream is in any case, and at most. A watch never waits for its window with less than this on its way; a
-/// window of 4 MiB lets 80 MB/s come from 50 ms away.
+/// Minimum and maximum of the window of one stream. A watch with less than this amount in transit never waits for its window. A
+/// window of 4 MiB allows 80 MB/s at a round trip of 50 ms.
 const WINDOW: RangeInclusive<usize> = 256 << 10..=4 << 20;
 
-/// Streams whose windows fit into the one of the connection: three watches, and some requests beside them.
+/// Number of streams whose windows fit into the window of the connection: three watches, and some other requests.
 const STREAMS: u32 = 6;
 
-/// How a connection is kept.
+/// Settings of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keeping {
-    /// Bytes that each stream may hold and nobody has read.
+    /// Unread bytes that each stream may hold.
     window: u32,
-    /// Between the answer to one PING and the next.
+    /// Pause between the answer to a PING and the next PING.
     ping_every: Duration,
 }
 
-/// Why a connection is to be left.
+/// Why a connection is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// The server asked for it: it is going away, or spreads its clients.
+    /// The server asked the client to leave: it shuts down, or balances its clients.
     Closed,
     /// The connection broke.
     Broken,
-    /// It answered no PING in time.
+    /// The server answered no PING in time.
     Unanswered,
 }
 
-/// That a connection is to be left: the same for all that use it.
+/// The loss of a connection. It is the same for all users of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
-    /// Why.
+    /// The cause.
     pub cause: Loss,
-    /// Up to when all that was sent has come.
+    /// Up to this time, everything that was sent has arrived.
     pub through: Stamp,
 }
 
-/// Tells all that use a connection that it is to be left.
+/// Tells all users of a connection that it is lost.
 #[derive(Clone)]
 struct Teller {
     lost: watch::Sender<Option<Lost>>,
@@ -88,13 +87,13 @@ pub(super) struct Requests {
     teller: Teller,
 }
 
-/// The body of an answer, which gives the server leave to send more as it is read.
+/// The body of an answer. Reading it allows the server to send more.
 pub(super) struct Answer(RecvStream);
 
 // === impl Keeping ===
 
 impl Keeping {
-    /// One of so many connections, whose windows and PINGs are shared out.
+    /// Settings for one of this number of connections, which share the limit for unread bytes and the rate of PINGs.
     pub(super) fn one_of(links: usize) -> Self {
         let links = links.max(1);
         let window = (WINDOWS / links).clamp(*WINDOW.start(), *WINDOW.end()) as u32;
@@ -106,14 +105,14 @@ impl Keeping {
 // === impl Loss ===
 
 impl Loss {
-    /// How long a PING may stay without an answer.
+    /// How long a PING may remain unanswered.
     pub const TIMEOUT: Duration = Duration::from_millis(PING_STEP.as_millis() as u64 * PING_STEPS as u64);
 }
 
-/// Takes up an HTTP/2 connection, and keeps it up in the background.
+/// Starts an HTTP/2 connection, and runs it in the background.
 ///
 /// # Errors
-/// If the peer does not begin as HTTP/2 does.
+/// If the peer does not start as HTTP/2 requires.
 pub(super) async fn connect<T>(
     io: T,
     keeping: Keeping,
@@ -148,7 +147,7 @@ async fn carry<T: AsyncRead + AsyncWrite + Unpin>(connection: Connection<T>, tel
     teller.tell(if ended.is_ok() { Loss::Closed } else { Loss::Broken });
 }
 
-/// Looks again and again whether the connection carries what is sent, until it is lost.
+/// Checks periodically whether the connection delivers, until it is lost.
 async fn ping(mut pings: PingPong, every: Duration, requests: Requests, carrier: JoinHandle<()>) {
     let teller = &requests.teller;
     let Teller { health, clock, .. } = teller;
@@ -156,13 +155,13 @@ async fn ping(mut pings: PingPong, every: Duration, requests: Requests, carrier:
         let sent = clock.now();
         health.ping_sent(sent);
         if !is_answered(&mut pings).await {
-            // What ended by itself has said why.
+            // If the connection ended by itself, its task has already reported the cause.
             teller.tell(Loss::Unanswered);
             carrier.abort();
             return;
         }
         health.ping_answered(sent, clock.now());
-        // Streams that are there would go on after a GOAWAY, each for as long as it likes, while new ones go elsewhere.
+        // After a GOAWAY the existing streams would go on for an unlimited time, while new ones use another connection.
         if requests.ready().await.is_err() {
             return;
         }
@@ -184,10 +183,10 @@ async fn is_answered(pings: &mut PingPong) -> bool {
 // === impl Teller ===
 
 impl Teller {
-    /// The first cause is the one that holds.
+    /// Only the first cause counts.
     fn tell(&self, cause: Loss) {
         let through = match cause {
-            // What had been sent came before the end.
+            // Everything that had been sent arrived before the end.
             Loss::Closed => self.clock.now(),
             Loss::Broken | Loss::Unanswered => self.health.complete_through(),
         };
@@ -202,14 +201,14 @@ impl Teller {
 // === impl Requests ===
 
 impl Requests {
-    /// Waits until one may be sent. Fails for ever after a GOAWAY, and then tells all that use the connection.
+    /// Waits until a request may be sent. After a GOAWAY it always fails, and then tells all users of the connection.
     async fn ready(&self) -> Result<SendRequest<Bytes>, h2::Error> {
         self.sender.clone().ready().await.inspect_err(|_| self.teller.tell(Loss::Closed))
     }
 
     async fn send(&self, request: Request<()>) -> Result<Response<Answer>, h2::Error> {
         let (answer, _) = self.ready().await?.send_request(request, true)?;
-        // Sent before the GOAWAY came, and too late for the server.
+        // Sent before the GOAWAY arrived, but too late for the server.
         let answer = answer.await.inspect_err(|error| {
             if error.is_go_away() && error.reason() == Some(Reason::NO_ERROR) {
                 self.teller.tell(Loss::Closed);
@@ -225,11 +224,11 @@ impl tower::Service<Request<kube::client::Body>> for Requests {
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        // Each call waits for itself, so that none waits for another.
+        // Each call waits with its own clone, so that no call waits for another.
         Poll::Ready(Ok(()))
     }
 
-    /// Sends a request, whose body has to be empty: a watch only reads.
+    /// Sends a request. Its body must be empty, because a watch only reads.
     fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
         let requests = self.clone();
         let (head, _) = request.into_parts();
@@ -271,7 +270,7 @@ mod tests {
     use tokio::io::{DuplexStream, duplex};
     use tower::Service;
 
-    /// Time that passes as soon as nothing else happens.
+    /// Lets time pass as soon as nothing else happens.
     const PATIENCE: Duration = Duration::from_secs(60);
 
     async fn connected(io: DuplexStream, health: &Arc<LinkHealth>) -> (Requests, watch::Receiver<Option<Lost>>) {
@@ -287,7 +286,7 @@ mod tests {
         Request::get("http://server/").body(kube::client::Body::empty()).expect("a request")
     }
 
-    /// Answers each request with a body that goes on for ever, and then asks the client to leave if it is to.
+    /// Answers each request with an endless body. Then asks the client to leave, if so configured.
     async fn serve(io: DuplexStream, leave: bool) {
         let mut connection = h2::server::handshake(io).await.expect("HTTP/2");
         let mut bodies = Vec::new();
@@ -319,7 +318,7 @@ mod tests {
         tokio::spawn(serve(server, true));
         let health = Arc::default();
         let (mut requests, losses) = connected(client, &health).await;
-        // After the first PING, and before the next.
+        // After the first PING, and before the second.
         tokio::time::sleep(Duration::from_millis(10)).await;
         let _body = requests.call(request()).await.expect("an answer");
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -343,7 +342,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_carries_nothing_is_left_within_seconds() {
         let (client, server) = duplex(1 << 20);
-        // Open, and never looked at again.
+        // Open, but never read again.
         let stuck = tokio::spawn(async move { h2::server::handshake(server).await });
         let health = Arc::default();
         let (mut requests, mut losses) = connected(client, &health).await;

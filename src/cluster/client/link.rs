@@ -1,8 +1,8 @@
 //! The connection that the watches of one scope share.
 //!
-//! A scope has one of its own: what its watches tell is joined with nothing that comes another way, and the three of them stay far below
-//! the hundred streams that an API server allows a connection. Two hundred namespaces are two hundred connections, where HTTP/1.1 would
-//! take six hundred.
+//! Each scope has its own connection, because the events of its watches are joined only with each other. Its three watches stay
+//! far below the hundred streams that an API server allows on a connection. Two hundred namespaces take two hundred connections;
+//! with HTTP/1.1 they would take six hundred.
 
 use super::{
     ApiClient, Connection, RequestError, WatchProtocol,
@@ -22,9 +22,9 @@ use std::{
     time::Duration,
 };
 use tokio::sync::Mutex;
-use tower::ServiceExt;
+use tower::{BoxError, ServiceExt};
 
-/// How long it may take to connect, TLS included.
+/// How long connecting may take, including TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Connects the watches of one scope.
@@ -40,14 +40,28 @@ pub struct Link {
 #[derive(Default)]
 struct LinkState {
     connection: Option<Connection>,
-    /// When connecting failed last, and why: true for all who waited for it.
-    failure: Option<(Stamp, String)>,
+    /// When connecting last failed, and why. All callers that waited for it get this error.
+    failure: Option<(Stamp, Arc<LinkError>)>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The server does not answer.
+    #[error("no connection within {} s", .0.as_secs())]
+    Late(Duration),
+    /// TCP or TLS fails.
+    #[error(transparent)]
+    Connect(BoxError),
+    /// The peer offered HTTP/2, and does not speak it.
+    #[error(transparent)]
+    Http2(#[from] h2::Error),
 }
 
 // === impl Link ===
 
 impl Link {
-    /// One of so many links of a server.
+    /// One of this number of links to a server.
     pub fn new(
         client: ApiClient,
         protocol: WatchProtocol,
@@ -58,7 +72,7 @@ impl Link {
         Self { client, protocol, keeping: Keeping::one_of(links), clock, health, state: Mutex::default() }
     }
 
-    /// The connection, made anew if there is none that holds.
+    /// The current connection, or a new one if it is lost.
     ///
     /// # Errors
     /// If the server cannot be reached.
@@ -78,38 +92,37 @@ impl Link {
                 state.connection = Some(connection.clone());
                 return Ok(connection);
             }
-            Ok(Err(cause)) => cause,
-            Err(_) => format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()),
+            Ok(Err(error)) => Arc::new(error),
+            Err(_) => Arc::new(LinkError::Late(CONNECT_TIMEOUT)),
         };
         state.failure = Some((self.clock.now(), cause.clone()));
         Err(self.client.exchange.unreachable(cause))
     }
 
-    async fn connect(&self) -> Result<Connection, String> {
+    async fn connect(&self) -> Result<Connection, LinkError> {
         let secure = match (&self.client.secure, self.protocol) {
             (Some(secure), WatchProtocol::Auto) => secure,
             (None, WatchProtocol::Auto) if self.client.config.proxy_url.is_some() => {
                 return Ok(self.fall_back(Some("the way leads through the proxy of the kubeconfig")));
             }
-            // As it was asked for, or without TLS, which a real API server is not.
+            // Because of the setting, or because there is no TLS. A real API server always has TLS.
             _ => return Ok(self.fall_back(None)),
         };
         let stream = secure.clone().oneshot(self.client.config.cluster_url.clone()).await;
-        let stream = stream.map_err(|error| super::chain(&*error))?;
+        let stream = stream.map_err(LinkError::Connect)?;
         if !stream.connected().is_negotiated_h2() {
             return Ok(self.fall_back(Some("no HTTP/2 is offered")));
         }
         self.health.connected(Protocol::Http2, self.clock.now());
         let io = TokioIo::new(stream);
-        let (requests, lost) = http2::connect(io, self.keeping, self.health.clone(), self.clock)
-            .await
-            .map_err(|error| super::chain(&error))?;
+        let (requests, lost) = http2::connect(io, self.keeping, self.health.clone(), self.clock).await?;
         let client = self.client.layers.client_over(requests, &self.client.config);
         let exchange = Exchange::new(client, self.client.url().to_owned());
         Ok(Connection::new(exchange, Some(lost)))
     }
 
-    /// HTTP/1.1, and why if that is worth a line in the log. Holds as long as the process does: who offers no HTTP/2 is asked no second time.
+    /// HTTP/1.1, with a log line if there is a reason that users should know. This stays until the process ends: a server that
+    /// does not offer HTTP/2 is not asked again.
     fn fall_back(&self, why: Option<&str>) -> Connection {
         static SAID: Once = Once::new();
         if let Some(why) = why {
@@ -117,7 +130,7 @@ impl Link {
             SAID.call_once(|| {
                 tracing::warn!(
                     server,
-                    "{why}: each watch has an HTTP/1.1 connection of its own, and one that lags is not noticed"
+                    "{why}: each watch has its own HTTP/1.1 connection, and the daemon cannot detect a slow one"
                 );
             });
         }

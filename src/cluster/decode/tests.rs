@@ -5,12 +5,12 @@ use std::time::Duration;
 
 #[derive(Default)]
 struct Collected {
-    events: Vec<(Seen, Event<EncodedEndpoint>)>,
+    events: Vec<(Seen, Event)>,
     malformed: Vec<ObjectError>,
 }
 
 impl Sink for Collected {
-    fn event(&mut self, seen: Seen, event: Event<EncodedEndpoint>) {
+    fn event(&mut self, seen: Seen, event: Event) {
         self.events.push((seen, event));
     }
 

@@ -1,62 +1,63 @@
-//! What is wrong with a watch, and when that is worth a line in the log.
+//! The failures of a watch, and which of them are logged.
 
 use crate::model::Stamp;
 use std::{fmt, time::Duration};
 
-/// A cause that lasts is told again after this long.
+/// A failure that lasts is logged again after this time.
 const AGAIN: Duration = Duration::from_secs(600);
 
-/// Causes that are told within that time. More are a server that says something else each time, and its log would fill the disk.
+/// Maximum number of causes that are logged within that time. A server that sends a different message each time could otherwise
+/// fill the disk with log lines.
 const CAUSES: usize = 8;
 
-/// Something that is wrong.
+/// A failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     text: String,
-    /// The same for failures that are told once.
+    /// Identifies failures that count as the same for logging.
     cause: String,
 }
 
-/// What has been told when.
+/// When each cause was logged.
 #[derive(Debug, Default)]
 pub(super) struct Told(Vec<(String, Stamp)>);
 
-/// What is wrong with one watch, and has been.
+/// The present failures of one watch, and earlier ones.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     current: Option<(Stamp, Failure)>,
-    /// When the first of them came since the watch was well.
+    /// When the first failure happened since the watch was healthy.
     since: Option<Stamp>,
     told: Told,
-    /// Whether one was told since the watch was well.
+    /// Whether one of them was logged since the watch was healthy.
     has_told: bool,
 }
 
-/// Whether a failure is worth a line.
+/// Whether to log a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Worth {
-    /// It has been told.
+    /// It was logged before.
     Nothing,
-    /// It is new, or lasts for so long.
+    /// It is new, or has lasted for this time.
     Line(Duration),
 }
 
 // === impl Failure ===
 
 impl Failure {
-    /// A failure that is another one in other words, whatever numbers are in them.
+    /// A failure that is the same as another one with the same text, apart from numbers.
     pub fn new(text: impl Into<String>) -> Self {
         let text = text.into();
         let cause = text.chars().filter(|letter| !letter.is_ascii_digit()).collect();
         Self { text, cause }
     }
 
-    /// A failure that is the same in other words.
+    /// A failure that is the same as any other of this cause, whatever the text.
     pub fn of(cause: impl Into<String>, text: impl Into<String>) -> Self {
         Self { text: text.into(), cause: cause.into() }
     }
 
-    /// The same failure, said so.
+    /// The same failure with another text.
     pub fn said(self, text: impl FnOnce(&str) -> String) -> Self {
         Self { text: text(&self.text), cause: self.cause }
     }
@@ -71,7 +72,7 @@ impl fmt::Display for Failure {
 // === impl Told ===
 
 impl Told {
-    /// Whether to tell of this cause at `at`; it then has been told.
+    /// Whether to log this cause at `at`. If so, it counts as logged.
     pub(super) fn is_due(&mut self, cause: &str, at: Stamp) -> bool {
         self.0.retain(|(_, told)| at.since(*told) < AGAIN);
         let is_due = self.0.len() < CAUSES && self.0.iter().all(|(told, _)| told != cause);
@@ -89,7 +90,7 @@ impl Failures {
         self.current.as_ref().map(|(_, failure)| failure)
     }
 
-    /// Whether the last came after `since`, and was no `other`.
+    /// Whether the last failure came after `since`, and was not `other`.
     pub(super) fn came_after(&self, since: Stamp, other: &Failure) -> bool {
         self.current.as_ref().is_some_and(|(at, failure)| *at >= since && failure.cause != other.cause)
     }
@@ -102,13 +103,13 @@ impl Failures {
         if is_due { Worth::Line(at.since(since)) } else { Worth::Nothing }
     }
 
-    /// The watch is well. Returns whether that is worth a line.
+    /// The watch is healthy. Returns whether to log this.
     pub(super) fn end(&mut self) -> bool {
         (self.current, self.since) = (None, None);
         std::mem::take(&mut self.has_told)
     }
 
-    /// The watch was well for long: what happens from now on is another story.
+    /// The watch was healthy for a long time. Failures from now on are new ones.
     pub(super) fn forget(&mut self) {
         self.told = Told::default();
     }
@@ -122,7 +123,7 @@ mod tests {
         Stamp::new(Duration::from_secs(seconds))
     }
 
-    /// Sets a failure at this second, and returns whether it is told.
+    /// Records a failure at this second, and returns whether it is logged.
     fn is_told(failures: &mut Failures, second: u64, failure: &Failure) -> bool {
         failures.set(at(second), failure.clone()) != Worth::Nothing
     }

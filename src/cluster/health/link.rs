@@ -1,8 +1,9 @@
-//! How the connection that the watches of a scope share is doing.
+//! The state of the connection that the watches of a scope share.
 //!
-//! A connection that is slow for a while, or carries nothing any more, does not say so. PINGs do: what is read while one waits for its
-//! answer for longer than usual, or right after, may have been on its way for as long.
+//! A connection does not report that it is slow, or that it has stopped delivering. PINGs detect it. If a PING waits for its
+//! answer longer than usual, everything that is read in that time or right after it may have been in transit for as long.
 
+use super::round_trips::RoundTrips;
 use crate::model::Stamp;
 use parking_lot::Mutex;
 use std::{
@@ -13,59 +14,43 @@ use std::{
     time::Duration,
 };
 
-/// How much longer than usual a PING may take, and a quarter of the usual besides. Beside three builds on two cores one PING in twenty takes
-/// 60 ms and one in a hundred 115 ms, and each that is too slow ends the changes of half a second censored.
-const SLACK: Duration = Duration::from_millis(100);
-
-/// The quickest PING of the last one to two times this long says what is usual.
-const USUAL: Duration = Duration::from_secs(8);
-
-/// How long after a slow answer what was delayed with it may still be read.
+/// After a slow answer, delayed data may still arrive for this long.
 const DRAIN: Duration = Duration::from_millis(100);
 
-/// No stamp of a process comes near it.
+/// No real stamp of a process has this value.
 const NEVER: u64 = u64::MAX;
 
-/// What the watches speak with the server.
+/// Protocol of the watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// HTTP/1.1: each watch has a connection of its own.
+    /// HTTP/1.1: each watch has its own connection.
     Http1,
-    /// HTTP/2: all share one.
+    /// HTTP/2: all watches share one connection.
     Http2,
 }
 
 /// The connection of one scope, as seen from outside.
 #[derive(Debug)]
 pub struct LinkHealth {
-    /// 0 before the first connection, else one more than the protocol.
+    /// 0 before the first connection, then the protocol's number plus one.
     protocol: AtomicU8,
-    /// When the last PING that was answered as quickly as usual had been sent. [`NEVER`] where there are none.
+    /// When the last PING with a normal round trip was sent. [`NEVER`] if there are no PINGs.
     proven: AtomicU64,
-    /// When the PING that waits for its answer was sent; [`NEVER`] if none does.
+    /// When the PING that is not answered yet was sent; [`NEVER`] if there is none.
     waiting: AtomicU64,
-    /// When the last slow answer came; zero for never.
+    /// When the last slow answer arrived; zero for never.
     slow: AtomicU64,
-    /// What a PING may take.
+    /// The usual round trip, from which the limit for a PING is computed.
     bound_nanos: AtomicU64,
     ping_nanos: AtomicU64,
     slow_pings: AtomicU64,
-    usual: Mutex<Usual>,
-}
-
-/// The quickest round trip of some seconds.
-#[derive(Debug)]
-struct Usual {
-    /// Since when the current one counts.
-    since: Stamp,
-    current: Duration,
-    before: Duration,
+    round_trips: Mutex<RoundTrips>,
 }
 
 // === impl Protocol ===
 
 impl Protocol {
-    /// Both.
+    /// All protocols.
     pub const ALL: [Self; 2] = [Self::Http1, Self::Http2];
 
     /// The value of the label `protocol`.
@@ -89,23 +74,23 @@ impl Default for LinkHealth {
             bound_nanos: AtomicU64::new(NEVER),
             ping_nanos: AtomicU64::new(0),
             slow_pings: AtomicU64::new(0),
-            usual: Mutex::new(Usual::since(Stamp::default())),
+            round_trips: Mutex::new(RoundTrips::since(Stamp::default())),
         }
     }
 }
 
 impl LinkHealth {
-    /// There is a new connection, at `at`.
+    /// A new connection was established at `at`.
     pub fn connected(&self, protocol: Protocol, at: Stamp) {
         self.protocol.store(1 + protocol as u8, Relaxed);
         self.waiting.store(NEVER, Relaxed);
         self.slow.store(0, Relaxed);
         self.bound_nanos.store(NEVER, Relaxed);
-        *self.usual.lock() = Usual::since(at);
+        *self.round_trips.lock() = RoundTrips::since(at);
         self.proven.store(if protocol == Protocol::Http2 { at.as_nanos() } else { NEVER }, Release);
     }
 
-    /// What the last connection spoke; `None` before the first.
+    /// The protocol of the last connection; `None` before the first.
     pub fn protocol(&self) -> Option<Protocol> {
         let protocol = self.protocol.load(Relaxed);
         Protocol::ALL.into_iter().find(|known| 1 + *known as u8 == protocol)
@@ -125,16 +110,22 @@ impl LinkHealth {
             self.slow.store(at.as_nanos(), Relaxed);
             self.slow_pings.fetch_add(1, Relaxed);
         } else {
-            // All that the server had sent before the PING came to it has come before the answer.
+            // Everything that the server sent before it saw the PING has arrived before the answer.
             self.proven.store(sent.as_nanos(), Release);
         }
-        let usual = self.usual.lock().add(took, at);
-        self.bound_nanos.store((usual + usual / 4 + SLACK).as_nanos() as u64, Relaxed);
+        let bound = self.round_trips.lock().add(took, at);
+        self.bound_nanos.store(bound.as_nanos() as u64, Relaxed);
     }
 
-    /// The last round trip of a PING; zero where there was none.
+    /// The last round trip of a PING; zero if there was none.
     pub fn ping(&self) -> Duration {
         Duration::from_nanos(self.ping_nanos.load(Relaxed))
+    }
+
+    /// What a PING may take; `None` before the first answer on a connection.
+    pub fn ping_bound(&self) -> Option<Duration> {
+        let bound = self.bound_nanos.load(Relaxed);
+        (bound != NEVER).then(|| Duration::from_nanos(bound))
     }
 
     /// PINGs that took much longer than usual.
@@ -142,18 +133,18 @@ impl LinkHealth {
         self.slow_pings.load(Relaxed)
     }
 
-    /// Up to when all that was sent this way is known to have come; for ever where that cannot be known.
+    /// Everything that was sent on this connection up to this time is known to have arrived. Infinite if this cannot be known.
     pub fn complete_through(&self) -> Stamp {
         Stamp::from_nanos(self.proven.load(Acquire))
     }
 
-    /// The same, where it can be known.
+    /// The same, or `None` if it cannot be known.
     pub fn proven(&self) -> Option<Stamp> {
         let proven = self.proven.load(Acquire);
         (proven != NEVER).then(|| Stamp::from_nanos(proven))
     }
 
-    /// If what is read at `at` may have been delayed on its way: since when.
+    /// If data that are read at `at` may have been delayed in transit: the start of the delay.
     pub fn delayed_since(&self, at: Stamp) -> Option<Stamp> {
         let waiting = self.waiting.load(Relaxed);
         let bound = Duration::from_nanos(self.bound_nanos.load(Relaxed));
@@ -161,23 +152,6 @@ impl LinkHealth {
         let slow = self.slow.load(Relaxed);
         let was_slow = slow != 0 && at.since(Stamp::from_nanos(slow)) < DRAIN;
         (is_waiting || was_slow).then(|| self.complete_through())
-    }
-}
-
-// === impl Usual ===
-
-impl Usual {
-    fn since(since: Stamp) -> Self {
-        Self { since, current: Duration::MAX, before: Duration::MAX }
-    }
-
-    /// With a round trip more, which ended at `at`.
-    fn add(&mut self, round_trip: Duration, at: Stamp) -> Duration {
-        if at.since(self.since) >= USUAL {
-            *self = Self { since: at, current: Duration::MAX, before: self.current };
-        }
-        self.current = self.current.min(round_trip);
-        self.current.min(self.before)
     }
 }
 
@@ -189,7 +163,7 @@ mod tests {
         Stamp::from_nanos(millis * 1_000_000)
     }
 
-    /// A connection over HTTP/2, and the answers to its first PINGs, each a second after the one before.
+    /// An HTTP/2 connection with answers to its first PINGs, one second apart.
     fn answered(round_trips: &[u64]) -> LinkHealth {
         let link = LinkHealth::default();
         link.connected(Protocol::Http2, at(0));
@@ -228,7 +202,7 @@ mod tests {
         let link = answered(&[200, 210]);
         link.ping_sent(at(3000));
         assert_eq!(link.delayed_since(at(3340)), None);
-        // And one that has become long is usual after some time.
+        // After some time a longer round trip becomes the usual one.
         let link = answered(&[[2; 4].as_slice(), &[300; 6]].concat());
         assert_eq!(link.complete_through(), at(4000));
         let link = answered(&[[2; 4].as_slice(), &[300; 16]].concat());

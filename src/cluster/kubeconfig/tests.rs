@@ -43,7 +43,7 @@ impl Home {
     /// The address of the cluster that is found, or the error's words.
     async fn find(&self, file: Option<&Path>, context: Option<&str>) -> Result<String, String> {
         let choice = Choice { file: file.map(Path::to_owned), context: context.map(str::to_owned) };
-        let found = choice.find_in(&self.surroundings).await.map_err(|error| error.to_string())?;
+        let found = choice.find_in(&self.surroundings).await.map_err(|error| chain(&error))?;
         Ok(found.config.cluster_url.to_string())
     }
 }
@@ -91,7 +91,7 @@ async fn errors_name_the_file_and_the_cause() {
     for (content, words) in [
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
-        ("contexts: []", "has no current-context; choose one by --context: none"),
+        ("contexts: []", "has no current-context; choose one with --context: none"),
         (&FILE.replace("http://192.0.2.1:8080", "http://[::"), "cannot be used: failed to parse cluster url"),
         (
             &FILE.replace("server: 'http://192.0.2.1:8080'", "server: 'https://a', certificate-authority: ca.crt"),

@@ -1,9 +1,9 @@
-//! Addresses and their families, as the EndpointSlice controller reads them.
+//! Addresses and their families, parsed as in the EndpointSlice controller.
 
 use crate::model::Family;
 use std::net::IpAddr;
 
-/// The family that the API names so.
+/// The family with this name in the API.
 pub(super) fn parse_family(text: &str) -> Option<Family> {
     match text {
         "IPv4" => Some(Family::V4),
@@ -12,7 +12,7 @@ pub(super) fn parse_family(text: &str) -> Option<Family> {
     }
 }
 
-/// The family of an address, if it is one.
+/// The family of an address, if the text is an address.
 pub(super) fn family_of_address(text: &str) -> Option<Family> {
     Some(match parse_address(text)? {
         IpAddr::V4(_) => Family::V4,
@@ -20,14 +20,14 @@ pub(super) fn family_of_address(text: &str) -> Option<Family> {
     })
 }
 
-/// Reads an address as `ParseIPSloppy` of k8s.io/utils does, which lets numbers begin with zeros. API servers before 1.36 accept
-/// that, and keep what they have. An IPv4 address that is written as an IPv6 one is IPv4, as `To4` has it.
+/// Parses an address as `ParseIPSloppy` of k8s.io/utils does, which accepts numbers with leading zeros. API servers before 1.36
+/// accept such addresses and keep them. An IPv4 address in IPv6 notation counts as IPv4, as in `To4`.
 pub(crate) fn parse_address(text: &str) -> Option<IpAddr> {
     let address: IpAddr = text.parse().or_else(|_| without_leading_zeros(text).parse()).ok()?;
     Some(address.to_canonical())
 }
 
-/// The same numbers, decimal and hexadecimal, each without the zeros that it begins with.
+/// The same address without leading zeros in its decimal and hexadecimal numbers.
 fn without_leading_zeros(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut in_number = false;

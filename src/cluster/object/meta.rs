@@ -1,4 +1,4 @@
-//! What is read of every object's metadata.
+//! The metadata of an object.
 
 use super::ObjectError;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// Metadata where it lies.
+/// Metadata, as slices of the encoded object.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Meta<'a> {
     pub(super) name: &'a str,
@@ -17,19 +17,19 @@ pub(super) struct Meta<'a> {
     /// deletionTimestamp is set.
     pub(super) terminating: bool,
     labels: Vec<(&'a str, &'a str)>,
-    /// Encoded ownerReferences, where they are asked for: those of pods are never looked at.
+    /// Encoded ownerReferences. They are read only if requested; for pods they are not.
     owners: Option<Vec<&'a [u8]>>,
 }
 
 // === impl Meta ===
 
 impl<'a> Meta<'a> {
-    /// Nothing read yet, of an object whose owners matter.
+    /// Empty metadata of an object whose owners are needed.
     pub(super) fn with_owners() -> Self {
         Self { owners: Some(Vec::new()), ..Self::default() }
     }
 
-    /// Reads an `ObjectMeta`. Fields that are already there are kept where the message does not have them, as protobuf wants it.
+    /// Reads an `ObjectMeta`. Fields that the message does not have keep their value, as protobuf requires.
     pub(super) fn read(&mut self, message: &'a [u8]) -> Result<(), MessageError> {
         for field in Fields::of(message) {
             match field? {
@@ -63,7 +63,7 @@ impl<'a> Meta<'a> {
         self.labels.iter().rev().find(|(other, _)| *other == key).map(|(_, value)| *value)
     }
 
-    /// UID of the Service that owns it, as `ownedBy` of k8s.io/endpointslice looks for it.
+    /// UID of the Service that owns the object, determined as `ownedBy` of k8s.io/endpointslice does.
     pub(super) fn owning_service(&self) -> Result<Option<&'a str>, MessageError> {
         for reference in self.owners.iter().flatten() {
             let (mut kind, mut uid, mut version) = ("", "", "");

@@ -6,26 +6,26 @@ use crate::{
     model::{Families, NamedPort, Pod},
 };
 
-/// What is read of a pod beside its metadata, and what of a container.
+/// The fields of a pod that are read besides its metadata, and of a container.
 #[derive(Debug, Default)]
 struct Parts {
     /// The status of the first condition `Ready`.
     ready: Option<bool>,
     terminal: bool,
     families: Families,
-    /// The last address that is none.
+    /// The last address that is invalid.
     bad_address: Option<String>,
-    /// Of ordinary containers.
+    /// Ports of ordinary containers.
     ports: Vec<NamedPort>,
-    /// Of init containers that stay.
+    /// Ports of sidecars, which are init containers that keep running.
     sidecar_ports: Vec<NamedPort>,
 }
 
-/// Reads an encoded `v1` Pod, and says what of it cannot be read though the rest can be used. Field numbers are those of
-/// [`messages::Pod`](crate::simulator::messages::Pod).
+/// Decodes an encoded `v1` Pod. Also returns the error of a part that is malformed, if the rest can be used. Field numbers are
+/// those of [`messages::Pod`](crate::simulator::messages::Pod).
 ///
 /// # Errors
-/// If it is none, or has no identity.
+/// If the bytes are not a pod, or the pod has no identity.
 pub fn decode_pod(message: &[u8]) -> Result<(Pod, Option<ObjectError>), ObjectError> {
     let (mut meta, mut parts) = (Meta::default(), Parts::default());
     let mut read = || -> Result<(), MessageError> {
@@ -89,10 +89,10 @@ impl Parts {
             match field? {
                 (1, Value::Bytes(phase)) => self.terminal = matches!(phase, b"Succeeded" | b"Failed"),
                 (2, Value::Bytes(message)) => {
-                    // A condition: its type, then its status. An entry of a map looks the same.
+                    // A condition: its type, then its status. A map entry has the same form.
                     let (kind, status) = entry(message)?;
                     if kind == b"Ready" {
-                        // Of several the first counts, as in `getPodReadyCondition` of k8s.io/endpointslice.
+                        // If there are several, the first one counts, as in `getPodReadyCondition` of k8s.io/endpointslice.
                         self.ready.get_or_insert(status == b"True");
                     }
                 }
@@ -136,7 +136,7 @@ fn named_port(message: &[u8]) -> Result<Option<NamedPort>, MessageError> {
     for field in Fields::of(message) {
         match field? {
             (1, Value::Bytes(bytes)) => name = text(bytes)?,
-            // An int32 is written as the 64 bits it is extended to.
+            // An int32 is encoded as its 64-bit extension.
             (3, Value::Number(value)) => number = value as i32,
             (4, Value::Bytes(bytes)) => protocol = text(bytes)?,
             _ => {}
@@ -207,7 +207,7 @@ mod tests {
             terminating: true,
             terminal: true,
             families: Family::ALL.into_iter().collect(),
-            // Of sidecars, too, but after the others, and not of init containers that end.
+            // The ports of sidecars count too, after those of the containers. Those of init containers that end do not.
             ports: vec![port("web"), port("proxy")],
         };
         let unread =

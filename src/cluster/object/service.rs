@@ -12,10 +12,10 @@ use crate::{
 use prost::Message;
 use std::{collections::BTreeMap, time::Duration};
 
-/// Reads an encoded `v1` Service.
+/// Decodes an encoded `v1` Service.
 ///
 /// # Errors
-/// If it is none, or has no identity.
+/// If the bytes are not a Service, or the Service has no identity.
 pub fn decode_service(message: &[u8]) -> Result<Service, ObjectError> {
     let malformed = |source: prost::DecodeError| ObjectError::Undecodable { kind: "Service", source: source.into() };
     let service = wire::Service::decode(message).map_err(malformed)?;
@@ -24,8 +24,8 @@ pub fn decode_service(message: &[u8]) -> Result<Service, ObjectError> {
     let spec = service.spec.unwrap_or_default();
     let mut families: Families = spec.ip_families.iter().filter_map(|text| parse_family(text)).collect();
     if families.is_empty() {
-        // As `getAddressTypesForService` of k8s.io/endpointslice falls back: both for a headless Service, else the cluster IP's,
-        // and IPv4 if that is no address.
+        // The same fallback as in `getAddressTypesForService` of k8s.io/endpointslice: both families for a headless Service,
+        // otherwise the family of the cluster IP, and IPv4 if that is not an address.
         families = match &*spec.cluster_ip {
             "" | "None" => Family::ALL.into_iter().collect(),
             address => family_of_address(address).or(Some(Family::V4)).into_iter().collect(),
@@ -51,7 +51,7 @@ fn read_port(port: wire::ServicePort) -> ServicePort {
     let target = match port.target_port {
         Some(target) if target.kind == 1 => TargetPort::Name(target.string),
         Some(target) if target.int != 0 => TargetPort::Number(target.int),
-        // The API server fills in a missing target with the port itself; so do we, should an old one not.
+        // The API server sets a missing target port to the port itself. This is for an old server that does not.
         _ => TargetPort::Number(port.port),
     };
     ServicePort { name: port.name, protocol: port.protocol, target, app_protocol: port.app_protocol }

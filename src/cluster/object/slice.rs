@@ -6,59 +6,121 @@ use crate::{
         self,
         fields::{Fields, MessageError, Value, text},
     },
-    model::{Endpoint, EndpointPort, EndpointSlice, SliceEndpoint, SliceOwner, Uid},
+    model::{Endpoint, EndpointPort, EndpointSlice, Family, SliceOwner, Uid},
 };
-use bytes::Bytes;
 use prost::Message;
+use std::hash::Hash;
 
-/// Label of a slice that names its Service.
+/// Label of a slice with the name of its Service.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
-/// Label of a slice that names who writes it.
+/// Label of a slice with the name of its writer.
 pub const MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
-/// The value of [`MANAGED_BY_LABEL`] on slices of the EndpointSlice controller of Kubernetes, the only one measured.
+/// The value of [`MANAGED_BY_LABEL`] on slices of Kubernetes' EndpointSlice controller, the only one that is measured.
 pub const CONTROLLER: &str = "endpointslice-controller.k8s.io";
 
-/// An endpoint as it came. A slice is written whole whenever one of its endpoints changes: the others are known by their bytes, and
-/// not read again.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct EncodedEndpoint(Bytes);
+/// A `discovery.k8s.io/v1` EndpointSlice where it lies: who it is has been read, its ports and endpoints have not.
+#[derive(Debug)]
+pub struct EncodedSlice<'a> {
+    /// Identity.
+    pub uid: Uid,
+    /// Version of this state.
+    pub resource_version: u64,
+    /// Name.
+    pub name: &'a str,
+    namespace: &'a str,
+    owner: Option<EncodedOwner<'a>>,
+    ports: Vec<&'a [u8]>,
+    /// In their order.
+    pub endpoints: Vec<&'a [u8]>,
+}
 
-/// Reads an encoded `discovery.k8s.io/v1` EndpointSlice that is a part of `frame`, which its endpoints go on to share. Field
-/// numbers are those of [`messages::EndpointSlice`](crate::simulator::messages::EndpointSlice).
+/// All that says which Service's endpoints a slice has, and of which family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct EncodedOwner<'a> {
+    uid: &'a str,
+    service: &'a str,
+    family: Family,
+}
+
+// === impl EncodedSlice ===
+
+impl<'a> EncodedSlice<'a> {
+    /// Reads who it is. Field numbers are those of [`messages::EndpointSlice`](crate::simulator::messages::EndpointSlice).
+    ///
+    /// # Errors
+    /// If it is none, or has no identity.
+    pub fn read(message: &'a [u8]) -> Result<Self, ObjectError> {
+        let (mut meta, mut address_type) = (Meta::with_owners(), "");
+        let (mut endpoints, mut ports) = (Vec::new(), Vec::new());
+        let mut read = || -> Result<(), MessageError> {
+            for field in Fields::of(message) {
+                match field? {
+                    (1, Value::Bytes(message)) => meta.read(message)?,
+                    (2, Value::Bytes(message)) => endpoints.push(message),
+                    (3, Value::Bytes(message)) => ports.push(message),
+                    (4, Value::Bytes(bytes)) => address_type = text(bytes)?,
+                    _ => {}
+                }
+            }
+            Ok(())
+        };
+        read().map_err(undecodable("EndpointSlice"))?;
+        let (uid, resource_version) = meta.identity("EndpointSlice")?;
+        let managed = meta.label(MANAGED_BY_LABEL) == Some(CONTROLLER);
+        let owning = meta.owning_service().map_err(undecodable("EndpointSlice"))?;
+        let owner = match (meta.label(SERVICE_NAME_LABEL), owning, parse_family(address_type)) {
+            (Some(service), Some(uid), Some(family)) if managed => Some(EncodedOwner { uid, service, family }),
+            _ => None,
+        };
+        Ok(Self { uid, resource_version, name: meta.name, namespace: meta.namespace, owner, ports, endpoints })
+    }
+
+    /// Whether it is one that the EndpointSlice controller writes for a Service.
+    pub fn is_owned(&self) -> bool {
+        self.owner.is_some()
+    }
+
+    /// All that is measured of it, but for its version and its endpoints: while that is equal, so is the rest of the slice.
+    pub fn frame(&self) -> impl Hash {
+        (&self.owner, &self.ports)
+    }
+
+    /// The whole slice, with the endpoints that were read of it.
+    ///
+    /// # Errors
+    /// If a port is none.
+    pub fn into_slice(self, endpoints: Vec<Endpoint>) -> Result<EndpointSlice, ObjectError> {
+        let ports = self.ports.iter().map(|port| wire::EndpointPort::decode(*port).map(read_port));
+        let ports = ports.collect::<Result<Vec<_>, _>>();
+        let mut ports = ports.map_err(|source| undecodable("EndpointPort")(source.into()))?;
+        ports.sort_unstable();
+        Ok(EndpointSlice { ports, endpoints, ..self.into_empty() })
+    }
+
+    /// The slice without ports and endpoints, where they do not count.
+    pub fn into_empty(self) -> EndpointSlice {
+        let Self { uid, resource_version, name, namespace, owner, .. } = self;
+        let owner = owner.map(|EncodedOwner { uid, service, family }| SliceOwner {
+            uid: Uid::from(uid),
+            service: service.to_owned(),
+            family,
+        });
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        EndpointSlice { uid, resource_version, namespace, name, owner, ports: Vec::new(), endpoints: Vec::new() }
+    }
+}
+
+/// Reads an endpoint of a slice. `None` if there is no pod behind it.
 ///
 /// # Errors
-/// If it is none, or has no identity.
-///
-/// # Panics
-/// If `message` is not a part of `frame`.
-pub fn decode_slice(message: &[u8], frame: &Bytes) -> Result<EndpointSlice<EncodedEndpoint>, ObjectError> {
-    let (mut meta, mut address_type) = (Meta::with_owners(), "");
-    let (mut endpoints, mut ports) = (Vec::new(), Vec::new());
-    let mut read = || -> Result<(), MessageError> {
-        for field in Fields::of(message) {
-            match field? {
-                (1, Value::Bytes(message)) => meta.read(message)?,
-                (2, Value::Bytes(message)) => endpoints.push(EncodedEndpoint(frame.slice_ref(message))),
-                (3, Value::Bytes(message)) => ports.push(read_port(wire::EndpointPort::decode(message)?)),
-                (4, Value::Bytes(bytes)) => address_type = text(bytes)?,
-                _ => {}
-            }
-        }
-        Ok(())
-    };
-    read().map_err(|source| ObjectError::Undecodable { kind: "EndpointSlice", source })?;
-    let (uid, resource_version) = meta.identity("EndpointSlice")?;
-    let managed = meta.label(MANAGED_BY_LABEL) == Some(CONTROLLER);
-    let owning = meta.owning_service().map_err(|source| ObjectError::Undecodable { kind: "EndpointSlice", source })?;
-    let owner = match (meta.label(SERVICE_NAME_LABEL), owning, parse_family(address_type)) {
-        (Some(service), Some(uid), Some(family)) if managed => {
-            Some(SliceOwner { uid: Uid::from(uid), service: service.to_owned(), family })
-        }
-        _ => None,
-    };
-    ports.sort_unstable();
-    let (namespace, name) = (meta.namespace.to_owned(), meta.name.to_owned());
-    Ok(EndpointSlice { uid, resource_version, namespace, name, owner, ports, endpoints })
+/// If it is none.
+pub fn read_endpoint(message: &[u8]) -> Result<Option<Endpoint>, ObjectError> {
+    let endpoint = wire::Endpoint::decode(message).map_err(|source| undecodable("Endpoint")(source.into()))?;
+    Ok(of_pod(endpoint))
+}
+
+fn undecodable(kind: &'static str) -> impl Fn(MessageError) -> ObjectError {
+    move |source| ObjectError::Undecodable { kind, source }
 }
 
 fn read_port(port: wire::EndpointPort) -> EndpointPort {
@@ -71,7 +133,7 @@ fn read_port(port: wire::EndpointPort) -> EndpointPort {
 }
 
 /// The endpoint, if there is a pod behind it.
-fn read_endpoint(endpoint: wire::Endpoint) -> Option<Endpoint> {
+fn of_pod(endpoint: wire::Endpoint) -> Option<Endpoint> {
     let target = endpoint.target_ref.filter(|target| target.kind == "Pod" && !target.uid.is_empty())?;
     let conditions = endpoint.conditions.unwrap_or_default();
     let ready = conditions.ready.unwrap_or(true);
@@ -82,18 +144,6 @@ fn read_endpoint(endpoint: wire::Endpoint) -> Option<Endpoint> {
         serving: conditions.serving.unwrap_or(ready),
         terminating: conditions.terminating.unwrap_or(false),
     })
-}
-
-// === impl EncodedEndpoint ===
-
-impl SliceEndpoint for EncodedEndpoint {
-    type Error = ObjectError;
-
-    fn read(&self) -> Result<Option<Endpoint>, ObjectError> {
-        let malformed =
-            |source: prost::DecodeError| ObjectError::Undecodable { kind: "Endpoint", source: source.into() };
-        Ok(read_endpoint(wire::Endpoint::decode(&*self.0).map_err(malformed)?))
-    }
 }
 
 #[cfg(test)]
@@ -112,8 +162,9 @@ mod tests {
             if let Some(manager) = manager {
                 slice.metadata.labels.insert(MANAGED_BY_LABEL.into(), manager.into());
             }
-            let bytes = Bytes::from(slice.encode_to_vec());
-            decode_slice(&bytes, &bytes).expect("whole").owner
+            let bytes = slice.encode_to_vec();
+            let slice = EncodedSlice::read(&bytes).expect("whole");
+            slice.into_empty().owner
         };
         assert!(slice(Some(CONTROLLER), "IPv4", Some("s")).is_some());
         assert_eq!(slice(Some(CONTROLLER), "IPv4", None), None);
@@ -129,15 +180,15 @@ mod tests {
             let (ready, serving, terminating) = (Some(false), Some(true), Some(true));
             let conditions = Some(wire::EndpointConditions { ready, serving, terminating });
             let endpoint = wire::Endpoint { conditions, target_ref: Some(target) };
-            EncodedEndpoint(endpoint.encode_to_vec().into()).read()
+            read_endpoint(&endpoint.encode_to_vec())
         };
         for uid in ["u", "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"] {
             let pod = Uid::from(uid);
             let expected = Endpoint { pod, name: "p".into(), ready: false, serving: true, terminating: true };
             assert_eq!(read(uid), Ok(Some(expected)));
         }
-        assert_eq!(EncodedEndpoint(Bytes::new()).read(), Ok(None), "no pod behind it");
-        let error = EncodedEndpoint(Bytes::from_static(&[0xff])).read().expect_err("half a key");
+        assert_eq!(read_endpoint(&[]), Ok(None), "no pod behind it");
+        let error = read_endpoint(&[0xff]).expect_err("half a key");
         assert!(error.to_string().starts_with("malformed Endpoint: "), "{error}");
     }
 
@@ -145,7 +196,7 @@ mod tests {
     fn unset_conditions_follow_the_api() {
         let endpoint = |conditions| {
             let target = wire::ObjectReference { kind: "Pod".into(), name: "p".into(), uid: "u".into() };
-            let read = read_endpoint(wire::Endpoint { conditions, target_ref: Some(target) }).expect("has a pod");
+            let read = of_pod(wire::Endpoint { conditions, target_ref: Some(target) }).expect("has a pod");
             (read.ready, read.serving, read.terminating)
         };
         let set = |ready, serving| Some(wire::EndpointConditions { ready, serving, terminating: None });

@@ -6,6 +6,7 @@ use crate::{
         health::{Failure, Restart},
         queue::Progress,
     },
+    errors::chain,
     model::Stamp,
 };
 use http::StatusCode;
@@ -20,25 +21,25 @@ pub(super) enum End {
 /// How a stream ended.
 pub(super) struct Ended {
     pub(super) restart: Restart,
-    /// For people, where something is wrong.
+    /// A message for people, if something is wrong.
     pub(super) failure: Option<Failure>,
-    /// Up to when it was complete, where the connection says so for all that use it.
+    /// Up to when the stream was complete, if the connection reports this for all its users.
     pub(super) through: Option<Stamp>,
 }
 
-/// What is to be said of an end.
+/// How an end is recorded.
 pub(super) struct Account {
     pub(super) restart: Restart,
-    /// For people, where something is wrong.
+    /// A message for people, if something is wrong.
     pub(super) failure: Option<Failure>,
-    /// Whether there is nothing to resume from.
+    /// Whether a new list is needed.
     pub(super) needs_list: bool,
 }
 
 // === impl End ===
 
 impl End {
-    /// Over a connection that may be lost: then that is why a request got no answer.
+    /// If the connection is lost, this is the reason why a request got no answer.
     pub(super) fn or_lost(self, lost: Option<Lost>) -> Self {
         match (self, lost) {
             (Self::Request(RequestError::Unreachable { .. }), Some(lost)) => Self::Stream(lost.into()),
@@ -46,7 +47,7 @@ impl End {
         }
     }
 
-    /// How long the server asks to be left alone.
+    /// How long the server asks the client to wait before the next request.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Request(error) => error.retry_after(),
@@ -54,14 +55,14 @@ impl End {
         }
     }
 
-    /// What is to be said of it. What the decoder found wrong with the stream is the cause.
+    /// How to record the end. If the decoder found an error in the stream, that error is the cause.
     pub(super) fn account(self, progress: &Progress) -> Account {
         if let Some(failure) = &progress.failure {
             let restart = if failure.expired { Restart::Expired } else { Restart::Malformed };
             return Account { restart, failure: Some(Failure::new(&failure.message)), needs_list: true };
         }
         match self {
-            // One that is complete leaves something to resume from.
+            // A stream that is complete always has a version to resume from.
             Self::Stream(Ended { restart: Restart::Closed, through: None, .. }) if progress.resume.is_none() => {
                 let failure = Failure::new("the API server ended the watch in the middle of its list");
                 Account { restart: Restart::Broken, failure: Some(failure), needs_list: true }
@@ -93,7 +94,7 @@ impl From<Ended> for End {
 // === impl Ended ===
 
 impl Ended {
-    /// In good order, or so that somebody else says what was wrong.
+    /// Ended normally, or so that another part reports the error.
     pub(super) fn silently(restart: Restart) -> Self {
         Self { restart, failure: None, through: None }
     }
@@ -106,7 +107,7 @@ impl Ended {
         Self::saying(Restart::Broken, "the connection broke")
     }
 
-    /// The server is at an older version than the one to resume from.
+    /// The server has an older version than the one to resume from.
     pub(super) fn rewound(version: u64, resumed: u64) -> Self {
         Self::saying(
             Restart::Rewound,
@@ -130,23 +131,23 @@ impl From<Lost> for Ended {
     }
 }
 
-/// A request beside the stream failed, without which the stream is of no use.
+/// Another request of the watch failed, and the stream is useless without it.
 impl From<RequestError> for Ended {
     fn from(error: RequestError) -> Self {
         Self { failure: Some(without_version(&error)), ..Self::silently(reason_of(&error)) }
     }
 }
 
-/// Why nothing can be timed, though the watch is there.
+/// Why no delay can be computed, although the watch exists.
 pub(super) fn without_version(error: &RequestError) -> Failure {
     failure_of(error).said(|error| format!("the current version cannot be learned: {error}"))
 }
 
-/// Each status is a cause. What the server says beside it may be another thing for each request.
+/// Each status is one cause. The message of the server may be different for each request.
 fn failure_of(error: &RequestError) -> Failure {
     match error {
-        RequestError::Refused { status, .. } => Failure::of(status.as_str(), error.to_string()),
-        _ => Failure::new(error.to_string()),
+        RequestError::Refused { status, .. } => Failure::of(status.as_str(), chain(error)),
+        _ => Failure::new(chain(error)),
     }
 }
 
@@ -159,7 +160,8 @@ fn reason_of(error: &RequestError) -> Restart {
     }
 }
 
-/// Whether an answer says that the version to resume from is too old, or, as after a restored backup, too new to ever come.
+/// Whether the answer means that the version to resume from is too old, or too new to ever be reached, as after a restore from a
+/// backup.
 fn cannot_resume(status: StatusCode, message: &str) -> bool {
     let too_new = status == StatusCode::GATEWAY_TIMEOUT && message.contains("Too large resource version");
     status == StatusCode::GONE || too_new

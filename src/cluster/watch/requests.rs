@@ -1,4 +1,4 @@
-//! What a watch asks beside its stream: a list in pages, where lists are not streamed, and the version that is current.
+//! Other requests of a watch: a list in pages, if lists are not streamed, and the current version.
 
 use super::{
     End, Ended, Stop, Watch,
@@ -13,13 +13,14 @@ use crate::cluster::{
 use backon::BackoffBuilder;
 use tokio::sync::oneshot;
 
-/// Pages without an object that may follow each other. The server of a list with a field selector may return some.
+/// Maximum number of consecutive pages without an object. With a field selector a server may return some such pages.
 const EMPTY_PAGES: usize = 4;
 
-/// Pages of a list at the most: ten million objects, where Kubernetes is made for 150,000 pods.
+/// Maximum number of pages of a list: ten million objects, while Kubernetes is built for 150,000 pods.
 const PAGES: usize = 20_000;
 
-/// Times that the current version is asked for before the watch is given up, without which nothing is timed: some seconds.
+/// How often the current version is requested before the watch is dropped, because no delay can be computed without it. This
+/// takes a few seconds.
 const VERSION_TRIES: usize = 5;
 
 impl Watch {
@@ -38,7 +39,7 @@ impl Watch {
             let permit = self.queue.reserve(Load::List, body.len()).await?;
             self.queue.send_reserved(permit, Message::Page { at, body, reply })?;
             let Ok(page) = answer.await.map_err(|_| Stop)? else {
-                // The decoder says what is wrong when it is asked how far it has come.
+                // The decoder reports the error when it is asked for its progress.
                 return Ok(Err(Ended::silently(Restart::Malformed).into()));
             };
             let Some(next) = page.next else { return Ok(Ok(page.resource_version)) };
@@ -64,8 +65,8 @@ impl Watch {
         Ended::saying(Restart::Malformed, format!("the API server's list has no end: {why}")).into()
     }
 
-    /// The version that was current once the watch was established and its list, if it began with one, complete. Whatever is
-    /// newer came through the watch as it happened. Asked for the same way as the watch, and so of the same server.
+    /// The version that was current when the watch was established and its first list, if any, was complete. The watch delivered
+    /// everything newer as it happened. The request uses the same connection as the watch, so it reaches the same server.
     pub(super) async fn version_after_connecting(&self, connection: &Connection) -> Result<u64, RequestError> {
         let mut listed = self.signals.subscribe();
         // The sender lives as long as `self`.
@@ -76,7 +77,7 @@ impl Watch {
                 Err(error @ (RequestError::Refused { .. } | RequestError::Unreachable { .. })) => error,
                 answer => return answer,
             };
-            // A connection that breaks takes one request with it, and says so itself.
+            // A connection that breaks ends this request too, and reports the loss itself.
             if tries > 1 {
                 self.health.set_failure(self.clock.now(), without_version(&error));
             }

@@ -1,25 +1,25 @@
-//! When a watch is tried again, and whether it holds.
+//! When to retry a watch, and whether it is healthy.
 
 use crate::cluster::health::{Failure, Restart};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use std::time::Duration;
 
-/// A watch that told all as it happened for this long was in order, and is tried again at once.
+/// A watch that delivered events as they happened for this long was healthy. It is retried at once.
 pub(super) const SOUND: Duration = Duration::from_secs(5);
 
-/// Between two attempts at the most.
+/// Maximum pause between two attempts.
 pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
-/// So many watches in a row that ended before they were in order are no chance any more. A server that sends one client in fifty away, as
-/// Kubernetes allows, does it to the same one three times at once in a hundred thousand.
+/// This number of consecutive watches that ended before they were healthy is not a coincidence. A server that sends away one
+/// client in fifty, which Kubernetes allows, sends away the same client three times in a row once in a hundred thousand times.
 const DOUBTED: u32 = 3;
 
-/// The attempts of one watch. The pauses between them grow until a watch is in order again: how long an attempt took says nothing, since a
-/// server may take its time to answer with an error.
+/// The attempts of one watch. The pauses between them grow until a watch is healthy again. The duration of an attempt does not
+/// matter, because a server may take long to answer with an error.
 #[derive(Debug)]
 pub(super) struct Retry {
     pauses: ExponentialBackoff,
-    /// Watches in a row that were established, and ended before they were in order.
+    /// Number of consecutive watches that were established, and ended before they were healthy.
     lost: u32,
 }
 
@@ -32,7 +32,7 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// A watch has ended that had told all as it happened for so long; `None` if it never did.
+    /// A watch has ended. It delivered events as they happened for this long; `None` if never.
     pub(super) fn ended(&mut self, held: Option<Duration>) -> bool {
         let was_sound = held.is_some_and(|held| held >= SOUND);
         if was_sound {
@@ -43,28 +43,29 @@ impl Retry {
         was_sound
     }
 
-    /// How long the next watch has to tell all as it happens before it is said to do so.
+    /// How long the next watch must deliver events as they happen before it counts as synced.
     pub(super) fn proof(&self) -> Duration {
         if self.lost >= DOUBTED { SOUND } else { Duration::ZERO }
     }
 
-    /// What is wrong with a watch that was `clear` before it ended so: besides, that it is not the first, if that holds.
+    /// The failure of a watch that ended, and was `clear` before or not. If several watches in a row have ended early, the
+    /// failure says so.
     pub(super) fn doubt(&self, clear: bool, restart: Restart, failure: Option<Failure>) -> Option<Failure> {
         if self.lost < DOUBTED || !clear && failure.is_some() {
             return failure;
         }
         let why = failure.map_or_else(|| restart.as_str().to_owned(), |failure| failure.to_string());
         let (times, sound) = (self.lost, SOUND.as_secs());
-        Some(Failure::new(format!("the watch does not hold: the last {times} ended within {sound} s ({why})")))
+        Some(Failure::new(format!("the watch keeps ending: the last {times} ended within {sound} s ({why})")))
     }
 
-    /// How long to wait now, if the server asks to be left alone for `asked`.
+    /// The pause before the next attempt, if the server asks the client to wait for `asked`.
     pub(super) fn pause(&mut self, asked: Option<Duration>) -> Duration {
         asked.unwrap_or_default().min(LONGEST_DELAY) + self.pauses.next().unwrap_or(LONGEST_DELAY)
     }
 }
 
-/// Pauses that grow, with jitter, so that daemons that lost their server together do not come back together.
+/// Growing pauses with jitter, so that daemons that lost their server at the same time do not return at the same time.
 pub(super) fn pauses() -> ExponentialBuilder {
     ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(250))
@@ -77,7 +78,7 @@ pub(super) fn pauses() -> ExponentialBuilder {
 mod tests {
     use super::*;
 
-    /// The next so many pauses.
+    /// The next pauses.
     fn next(retry: &mut Retry, pauses: usize) -> Vec<Duration> {
         (0..pauses).map(|_| retry.pause(None)).collect()
     }
@@ -106,7 +107,7 @@ mod tests {
         }
         retry.ended(Some(SOUND / 2));
         assert_eq!(retry.proof(), SOUND);
-        assert_eq!(doubt(&retry).as_deref(), Some("the watch does not hold: the last 3 ended within 5 s (closed)"));
+        assert_eq!(doubt(&retry).as_deref(), Some("the watch keeps ending: the last 3 ended within 5 s (closed)"));
         let malformed = Some(Failure::new("no sense"));
         assert_eq!(retry.doubt(false, Restart::Malformed, malformed.clone()), malformed, "it says enough");
         assert_ne!(retry.doubt(true, Restart::Malformed, malformed.clone()), malformed);

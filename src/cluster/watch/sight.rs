@@ -1,52 +1,53 @@
-//! Whether what a watch reads is told as it happens.
+//! Whether a watch delivers events as they happen.
 
 use crate::{cluster::decode::ReplayBound, model::Stamp};
 use std::time::Duration;
 
-/// How long after all was read something may still come that lay at the server: the server knows a version some time before each of its
-/// watches has told of it, and has to be told first that there is room again. Both take milliseconds; a busy server takes more.
+/// How long after everything was read the server may still send delayed events. The server knows a version before each of its
+/// watches has delivered it, and it must first learn that the window has room again. Both take milliseconds; on a busy server
+/// they take longer.
 pub(super) const SETTLE: Duration = Duration::from_millis(300);
 
 /// What is known about the stamps of a stream.
 #[derive(Debug)]
 pub(super) struct Sight {
     phase: Phase,
-    /// The version that was current once the watch was established: nothing up to it is timed.
+    /// The version that was current when the watch was established. No delay is computed from events up to it.
     bound: Option<u64>,
-    /// When all was told as it happened for the first time.
+    /// When the stream first delivered events as they happened.
     clear: Option<Stamp>,
-    /// How long that has to last before the watch is said to be synced.
+    /// How long this must last before the watch counts as synced.
     proof: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Which version was current is not known yet: anything may be a replay.
+    /// The current version is not known yet, so any event may be a replay.
     Replaying {
-        /// What is read has lain unread besides.
+        /// The data that are read have also waited unread.
         behind: bool,
     },
-    /// What is read has lain unread, until there is nothing more to read.
+    /// The data that are read have waited unread, until there is nothing more to read.
     Behind,
-    /// All was read at `since`.
+    /// Everything was read at `since`.
     Settling {
         since: Stamp,
-        /// What comes may have lain at the server.
+        /// Events that arrive may have waited at the server.
         late: bool,
     },
-    /// Whatever comes is read as it happens.
+    /// Events are read as they happen.
     Clear,
 }
 
 // === impl Sight ===
 
 impl Sight {
-    /// Of a connection that has just been made, and has to hold for so long before it is believed to.
+    /// For a new connection, which must be healthy for this long before it counts as synced.
     pub(super) fn connected(proof: Duration) -> Self {
         Self { phase: Phase::Replaying { behind: false }, bound: None, clear: None, proof }
     }
 
-    /// Which version was current is known at `at`.
+    /// The current version became known at `at`.
     pub(super) fn establish(&mut self, version: u64, at: Stamp) {
         self.bound = Some(version);
         self.phase = match self.phase {
@@ -55,12 +56,12 @@ impl Sight {
         };
     }
 
-    /// Whether that version is still to be known.
+    /// Whether the current version is not known yet.
     pub(super) fn is_replaying(&self) -> bool {
         self.bound.is_none()
     }
 
-    /// What is read from now on has lain unread.
+    /// The data that are read from now on have waited unread.
     pub(super) fn fall_behind(&mut self) {
         self.phase = match self.phase {
             Phase::Replaying { .. } => Phase::Replaying { behind: true },
@@ -68,7 +69,7 @@ impl Sight {
         };
     }
 
-    /// Whether it matters when there is nothing more to read.
+    /// Whether the caller should report when there is nothing more to read.
     pub(super) fn is_behind(&self) -> bool {
         matches!(self.phase, Phase::Behind | Phase::Replaying { behind: true })
     }
@@ -82,7 +83,7 @@ impl Sight {
         };
     }
 
-    /// Which events of those that are read now are a replay.
+    /// Which of the events that are read now are a replay.
     pub(super) fn replay_bound(&self) -> ReplayBound {
         match (self.phase, self.bound) {
             (Phase::Settling { late: false, .. } | Phase::Clear, Some(version)) => ReplayBound::UpTo(version),
@@ -90,7 +91,7 @@ impl Sight {
         }
     }
 
-    /// How long until it is clear, if nothing comes between.
+    /// Time until the state becomes clear, if nothing else happens.
     fn settles_in(&self, at: Stamp) -> Option<Duration> {
         match self.phase {
             Phase::Settling { since, .. } => Some(SETTLE.saturating_sub(at.since(since))),
@@ -98,18 +99,18 @@ impl Sight {
         }
     }
 
-    /// How long until time alone makes a difference.
+    /// Time until the state changes by time alone.
     pub(super) fn changes_in(&self, at: Stamp) -> Option<Duration> {
         let proven = self.clear_for(at).and_then(|clear| self.proof.checked_sub(clear)).filter(|left| !left.is_zero());
         self.settles_in(at).into_iter().chain(proven).min()
     }
 
-    /// Whether it has held for long enough to be believed.
+    /// Whether it has been healthy for long enough to count as synced.
     pub(super) fn is_proven(&self, at: Stamp) -> bool {
         self.clear_for(at).is_some_and(|clear| clear >= self.proof)
     }
 
-    /// Time passes. Returns whether that made it clear.
+    /// Lets time pass. Returns whether the state became clear.
     pub(super) fn settle(&mut self, at: Stamp) -> bool {
         let settled = self.settles_in(at).is_some_and(|left| left.is_zero());
         if settled {
@@ -119,7 +120,7 @@ impl Sight {
         settled
     }
 
-    /// For how long it had been clear at `at`, or at least been so before; `None` if it never was.
+    /// How long before `at` the stream first became clear; `None` if it never did.
     pub(super) fn clear_for(&self, at: Stamp) -> Option<Duration> {
         self.clear.map(|since| at.since(since))
     }
@@ -182,7 +183,7 @@ mod tests {
         assert_eq!((sight.replay_bound(), sight.settle(at(9000))), (ReplayBound::All, false));
         sight.drain(at(9000));
         assert!(sight.settle(at(9300)));
-        // A list that was read to its end before anybody knew the version.
+        // A list that was read to its end before the version was known.
         let mut sight = Sight::connected(Duration::ZERO);
         sight.fall_behind();
         sight.drain(at(0));

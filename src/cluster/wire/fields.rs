@@ -1,32 +1,32 @@
-//! The fields of an encoded message, one after the other and where they lie.
+//! The fields of an encoded message, one after the other, without copying.
 //!
-//! Most of a pod is never looked at. To step over it costs a few instructions a field, and what is looked at is not copied.
+//! Most of a pod is never used. Skipping a field costs a few instructions, and the fields that are read are not copied.
 
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 use std::str::{self, Utf8Error};
 
-/// Iterates over the fields of a message. Nothing comes after an error.
+/// Iterates over the fields of a message. After an error it returns nothing.
 #[derive(Clone, Debug)]
 pub struct Fields<'a>(&'a [u8]);
 
-/// What a field holds.
+/// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
-    /// A number, a truth value or one of an enumeration.
+    /// A number, a boolean or an enum value.
     Number(u64),
-    /// A text, bytes or another message.
+    /// A string, bytes or another message.
     Bytes(&'a [u8]),
-    /// What no field that is read holds: a number of fixed width, or a group.
+    /// A type that no field in use has: a fixed-width number, or a group.
     Other,
 }
 
-/// What should be a message is none.
+/// The bytes are not a message.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum MessageError {
-    /// It is no sequence of fields.
+    /// The bytes are not a sequence of fields.
     #[error(transparent)]
     Protobuf(#[from] prost::DecodeError),
-    /// A text in it is none.
+    /// A string is not valid UTF-8.
     #[error("a text is not valid UTF-8")]
     NotText(#[from] Utf8Error),
 }
@@ -50,7 +50,7 @@ impl<'a> Fields<'a> {
                     self.0 = rest;
                     Value::Bytes(bytes)
                 } else {
-                    // Longer than the message: an error, and the library's to name.
+                    // Longer than the message. The library reports this error.
                     skip_field(wire_type, tag, &mut whole, DecodeContext::default())?;
                     Value::Other
                 }
@@ -84,12 +84,12 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// The first field of a message, if it is as nearly all are: one of the first fifteen, which holds less than 16 KB. What follows
-/// comes back as the third.
+/// The first field of a message, if it has the usual form: a number below sixteen and less than 16 KB of data. The third value is
+/// the rest of the message.
 #[inline]
 fn short(message: &[u8]) -> Option<(u32, &[u8], &[u8])> {
     let (&[key, low], rest) = message.split_first_chunk()?;
-    // Length-delimited, and the key is one byte.
+    // Length-delimited, with a key of one byte.
     if key & 0x87 != 2 || key < 0x08 {
         return None;
     }
@@ -102,7 +102,7 @@ fn short(message: &[u8]) -> Option<(u32, &[u8], &[u8])> {
     Some((u32::from(key >> 3), bytes, rest))
 }
 
-/// The text that a field holds.
+/// The string in a field.
 ///
 /// # Errors
 /// If it is not UTF-8.
@@ -110,10 +110,10 @@ pub fn text(bytes: &[u8]) -> Result<&str, MessageError> {
     Ok(str::from_utf8(bytes)?)
 }
 
-/// Key and value of an entry of a map, where both are texts.
+/// Key and value of a map entry, if both are strings.
 ///
 /// # Errors
-/// If it is no message.
+/// If the bytes are not a message.
 pub fn entry(message: &[u8]) -> Result<(&[u8], &[u8]), MessageError> {
     let (mut key, mut value) = (&[][..], &[][..]);
     for field in Fields::of(message) {
@@ -147,7 +147,7 @@ mod tests {
         fn what_one_reader_takes_for_a_message_the_other_does(
             bytes in prop::collection::vec(any::<u8>(), 0..40),
         ) {
-            /// A message of which no field is known.
+            /// A message without known fields.
             #[derive(Clone, PartialEq, prost::Message)]
             struct Blank {}
             let ours = Fields::of(&bytes).collect::<Result<Vec<_>, _>>();

@@ -1,7 +1,7 @@
 //! All rules at once: asked for in many requests, and whole only if no commit came between them.
 
 use super::{
-    attributes::Malformed,
+    attributes::{Attribute, Malformed},
     message::{Message, Part, Parts, kind, request},
     socket::{Received, Socket, SocketError},
 };
@@ -12,12 +12,14 @@ use crate::dataplane::{
     ruleset::{Ruleset, family, watched},
 };
 use rustix::io::Errno;
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 /// How long the kernel may take for one answer. It answers while the request is made.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Set in the flags of a set that is a map: NFT_SET_MAP.
+/// Flags of a set: NFT_SET_ANONYMOUS, NFT_SET_CONSTANT and NFT_SET_MAP.
+const IS_ANONYMOUS: u32 = 0x1;
+const IS_CONSTANT: u32 = 0x2;
 const IS_MAP: u32 = 0x8;
 
 /// Why the rules could not be read.
@@ -42,6 +44,20 @@ pub enum DumpError {
 pub(crate) struct Dumper {
     socket: Socket,
     sequence: u32,
+    /// Answers of a dump that was torn which hold for the next one too: the elements of anonymous maps, which never change while the
+    /// map is there. To read 10,000 maps takes seconds, in which kube-proxy may commit again and again.
+    constants: HashMap<Constant, Vec<u8>>,
+}
+
+/// What tells a map from all others there ever are: family, table, and the kernel's number for it.
+type Constant = (u8, String, u64);
+
+/// A map whose elements are to be asked for.
+#[derive(Debug)]
+struct Map {
+    name: String,
+    /// If its elements never change.
+    constant: Option<Constant>,
 }
 
 // === impl Dumper ===
@@ -52,7 +68,16 @@ impl Dumper {
     /// # Errors
     /// The kernel refuses it.
     pub(crate) fn open() -> Result<Self, SocketError> {
-        Ok(Self { socket: Socket::asking(ANSWER)?, sequence: 0 })
+        Ok(Self { socket: Socket::asking(ANSWER)?, sequence: 0, constants: HashMap::new() })
+    }
+
+    /// Opens another socket: what is left of an answer there must not be taken for another.
+    ///
+    /// # Errors
+    /// The kernel refuses it.
+    pub(crate) fn reopen(&mut self) -> Result<(), SocketError> {
+        self.socket = Socket::asking(ANSWER)?;
+        Ok(())
     }
 
     /// The present generation.
@@ -90,23 +115,56 @@ impl Dumper {
             self.ask_for_all(generation, kind::GET_RULE, *family, &of_table, |message| rules.apply(message))?;
             let mut maps = Vec::new();
             self.ask_for_all(generation, kind::GET_SET, *family, &of_table, |message| {
-                let [name, flags] = values(message.attributes(), [2, 3])?;
-                if flags.is_some_and(|flags| flags.u32().is_ok_and(|flags| flags & IS_MAP != 0)) {
-                    maps.push(name.ok_or(Malformed)?.text()?.to_owned());
+                let [name, flags, handle] = values(message.attributes(), [2, 3, 16])?;
+                let flags = flags.map_or(Ok(0), Attribute::u32)?;
+                if flags & IS_MAP != 0 {
+                    let name = name.ok_or(Malformed)?.text()?.to_owned();
+                    let is_constant = flags & IS_ANONYMOUS != 0 && flags & IS_CONSTANT != 0;
+                    let handle = handle.filter(|_| is_constant).map(Attribute::u64).transpose()?;
+                    maps.push(Map { name, constant: handle.map(|handle| (*family, table.clone(), handle)) });
                 }
                 Ok(())
             })?;
-            for map in &maps {
-                let of_map = [(1, &**table), (2, &**map)];
-                self.ask_for_all(generation, kind::GET_ELEMENTS, *family, &of_map, |message| rules.apply(message))?;
+            for map in maps {
+                self.read_elements(generation, *family, table, map, &mut rules)?;
             }
         }
         // Answers to requests for elements do not say that they were interrupted.
         if self.generation()? != generation {
             return Err(DumpError::Torn);
         }
+        self.constants.clear();
         rules.commit();
         Ok(Dump { generation, rules, at: clock::now() })
+    }
+
+    fn read_elements(
+        &mut self,
+        generation: u32,
+        family: u8,
+        table: &str,
+        map: Map,
+        rules: &mut Ruleset,
+    ) -> Result<(), DumpError> {
+        let of_map = [(1, table), (2, &*map.name)];
+        let Some(constant) = map.constant else {
+            return self.ask_for_all(generation, kind::GET_ELEMENTS, family, &of_map, |message| rules.apply(message));
+        };
+        if !self.constants.contains_key(&constant) {
+            let mut answer = Vec::new();
+            self.ask_for_all(generation, kind::GET_ELEMENTS, family, &of_map, |message| {
+                answer.extend_from_slice(message.whole);
+                answer.resize(answer.len().next_multiple_of(4), 0);
+                Ok(())
+            })?;
+            self.constants.insert(constant.clone(), answer);
+        }
+        for part in Parts::new(&self.constants[&constant]) {
+            if let Part::Message(message) = part? {
+                rules.apply(&message)?;
+            }
+        }
+        Ok(())
     }
 
     /// Asks for all of a kind, as of one generation.
@@ -141,6 +199,7 @@ impl Dumper {
         loop {
             let datagram = match self.socket.receive()? {
                 Received::Datagram(datagram) => datagram,
+                Received::Interrupted => continue,
                 Received::Nothing => return Err(DumpError::NoAnswer),
                 Received::Truncated | Received::Overrun => return Err(DumpError::Torn),
             };

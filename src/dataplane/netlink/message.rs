@@ -47,6 +47,8 @@ pub(crate) struct Message<'a> {
     pub(crate) generation: u16,
     /// Whether it is part of an answer that was overtaken by a commit.
     pub(crate) interrupted: bool,
+    /// The message with its headers.
+    pub(crate) whole: &'a [u8],
     attributes: &'a [u8],
 }
 
@@ -104,7 +106,7 @@ fn read(bytes: &[u8]) -> Option<(usize, Part<'_>)> {
         (_, [SUBSYSTEM, kind]) => {
             let attributes = bytes.get(HEADERS..)?;
             let generation = u16::from_be_bytes([bytes[18], bytes[19]]);
-            Part::Message(Message { kind, family: bytes[16], generation, interrupted, attributes })
+            Part::Message(Message { kind, family: bytes[16], generation, interrupted, whole: bytes, attributes })
         }
         _ if length >= NETLINK_HEADER => Part::Other,
         _ => return None,

@@ -46,6 +46,8 @@ pub(crate) enum Received<'a> {
     Truncated,
     /// Nothing in time.
     Nothing,
+    /// The process was stopped and goes on. Something may be there.
+    Interrupted,
     /// The buffer of the socket was full, and what came then is lost.
     Overrun,
 }
@@ -118,7 +120,8 @@ impl Socket {
         match recv(&self.fd, &mut *self.buffer, flags | RecvFlags::TRUNC) {
             Ok((_, length)) => Ok(self.buffer.get(..length).map_or(Received::Truncated, Received::Datagram)),
             Err(Errno::NOBUFS) => Ok(Received::Overrun),
-            Err(Errno::AGAIN | Errno::INTR) => Ok(Received::Nothing),
+            Err(Errno::AGAIN) => Ok(Received::Nothing),
+            Err(Errno::INTR) => Ok(Received::Interrupted),
             Err(error) => Err(SocketError::of("listen to nf_tables", error)),
         }
     }

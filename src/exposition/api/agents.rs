@@ -11,7 +11,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use std::time::SystemTime;
+use std::{str::FromStr, time::SystemTime};
 
 /// Observations of an answer that does not say how many.
 const LIMIT: usize = 100;
@@ -141,19 +141,23 @@ pub fn observations(agents: &Agents, query: &ObservationsQuery) -> serde_json::R
 
 // === impl ObservationsQuery ===
 
-impl ObservationsQuery {
-    /// Understands a query.
+impl FromStr for ObservationsQuery {
+    type Err = QueryError;
+
+    /// Parses a query.
     ///
     /// # Errors
     /// If a parameter is unknown or malformed.
-    pub fn parse(text: &str) -> Result<Self, QueryError> {
+    fn from_str(text: &str) -> Result<Self, QueryError> {
         let mut query = Query::parse(text)?;
         let (node, contains) = (query.text("node"), query.text("q"));
         let limit = query.number("limit", (0, MOST), LIMIT)?;
         query.end()?;
         Ok(Self { node, contains, limit })
     }
+}
 
+impl ObservationsQuery {
     fn matches(&self, told: &Told) -> bool {
         let of_node = self.node.as_deref().is_none_or(|node| node == &*told.node);
         of_node && self.contains.as_deref().is_none_or(|part| frontend(told).is_some_and(|it| it.contains(part)))

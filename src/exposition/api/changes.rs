@@ -1,4 +1,4 @@
-//! `/api/v1/changes`: single changes, those that are pending and the last that ended.
+//! `/api/v1/changes`: single changes, both pending ones and the last ones that ended.
 
 use super::{
     age,
@@ -6,18 +6,19 @@ use super::{
     seconds, time,
 };
 use crate::{
-    ledger::Outcome,
+    exposition::slice::SliceLine,
+    ledger::{Cause, Change, Outcome},
     pipeline::{Changes, Now},
-    propagation::{Ended, PendingChange, PodRef, ServiceName},
+    propagation::{Ended, PendingChange, Subject},
     stats::{KEPT, Selection},
 };
 use serde::Serialize;
-use std::cmp::Reverse;
+use std::{cmp::Reverse, str::FromStr};
 
-/// Changes of each kind of list in an answer that does not say how many.
+/// Default number of changes in each list of an answer.
 const LIMIT: usize = 100;
 
-/// What is asked for.
+/// The query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangesQuery {
     selection: Selection,
@@ -25,12 +26,12 @@ pub struct ChangesQuery {
     limit: usize,
 }
 
-/// Which come first.
+/// The order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sort {
-    /// The last that began or ended.
+    /// The newest first: those that started or ended last.
     Newest,
-    /// The oldest of the pending, the longest delays of the ended.
+    /// The slowest first: the oldest pending changes, and the longest delays of ended ones.
     Slowest,
 }
 
@@ -38,15 +39,15 @@ enum Sort {
 #[derive(Debug, Serialize)]
 struct Answer<'a> {
     time: String,
-    /// Selected changes that are pending, of which the list holds some.
+    /// Number of selected pending changes. The list may contain fewer.
     pending_total: usize,
     pending: Vec<PendingLine<'a>>,
-    /// Selected changes among the last that ended, of which the list holds some.
+    /// Number of selected changes among the last that ended. The list may contain fewer.
     ended_total: usize,
     ended: Vec<EndedLine<'a>>,
 }
 
-/// What every change has.
+/// The fields of every change.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
     namespace: &'a str,
@@ -56,6 +57,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<String>,
     change: &'static str,
+    /// What started it.
+    cause: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,7 +67,7 @@ struct PendingLine<'a> {
     line: Line<'a>,
     started: String,
     age_seconds: f64,
-    /// Whether it started then. If not it was first seen then, and the age is a lower bound.
+    /// Whether this is the start. If not, the change was first seen then, and its age is a lower bound.
     exact: bool,
 }
 
@@ -73,26 +76,31 @@ struct EndedLine<'a> {
     #[serde(flatten)]
     line: Line<'a>,
     outcome: &'static str,
-    /// Where the delay is known. Of an expired change, its age.
+    /// If the delay is known. For an expired change this is its age.
     #[serde(skip_serializing_if = "Option::is_none")]
     delay_seconds: Option<f64>,
-    /// How much earlier the slice came than the change, where it did.
+    /// How much earlier than the change the slice arrived, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     reordered_seconds: Option<f64>,
-    /// When it started, where the delay is known.
+    /// The start, if the delay is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     started: Option<String>,
     ended: String,
+    /// What showed it, where it propagated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slice: Option<SliceLine<'a>>,
 }
 
 // === impl ChangesQuery ===
 
-impl ChangesQuery {
-    /// Understands a query.
+impl FromStr for ChangesQuery {
+    type Err = QueryError;
+
+    /// Parses a query.
     ///
     /// # Errors
     /// If a parameter is unknown or malformed.
-    pub fn parse(text: &str) -> Result<Self, QueryError> {
+    fn from_str(text: &str) -> Result<Self, QueryError> {
         let mut query = Query::parse(text)?;
         let selection = query.selection()?;
         let sort = query.choice("sort", &[("newest", Sort::Newest), ("slowest", Sort::Slowest)])?;
@@ -105,13 +113,14 @@ impl ChangesQuery {
 // === impl Line ===
 
 impl<'a> Line<'a> {
-    fn new(service: &'a ServiceName, pod: Option<&'a PodRef>, change: &'static str) -> Self {
+    fn new(Subject { service, pod }: &'a Subject, change: Change, cause: Cause) -> Self {
         Self {
             namespace: &service.namespace,
             service: &service.name,
-            pod: pod.map(|pod| &*pod.name),
-            uid: pod.map(|pod| pod.uid.to_string()),
-            change,
+            pod: pod.as_ref().map(|pod| &*pod.name),
+            uid: pod.as_ref().map(|pod| pod.uid.to_string()),
+            change: change.as_str(),
+            cause: cause.as_str(),
         }
     }
 }
@@ -121,7 +130,7 @@ impl<'a> Line<'a> {
 impl<'a> PendingLine<'a> {
     fn new(pending: &'a PendingChange, now: &Now<Changes>) -> Self {
         Self {
-            line: Line::new(&pending.service, pending.pod.as_ref(), pending.change.as_str()),
+            line: Line::new(&pending.key, pending.change, pending.cause),
             started: time(now, pending.since),
             age_seconds: age(now, pending.since),
             exact: pending.exact,
@@ -138,15 +147,14 @@ impl<'a> EndedLine<'a> {
             Outcome::Propagated { reordered, .. } => reordered,
             _ => None,
         };
-        // A stamp lies after the clock's origin by more than any delay that it ended.
-        let started = |delay| crate::model::Stamp::new(ended.at.since_origin().saturating_sub(delay));
         Self {
-            line: Line::new(&ended.service, ended.pod.as_ref(), ended.change.as_str()),
+            line: Line::new(&ended.key, ended.change, ended.cause),
             outcome: ended.outcome.as_str(),
             delay_seconds: delay.map(seconds),
             reordered_seconds: reordered.map(seconds),
-            started: delay.map(|delay| time(now, started(delay))),
+            started: delay.map(|_| time(now, ended.began)),
             ended: time(now, ended.at),
+            slice: ended.by.as_deref().map(SliceLine::from),
         }
     }
 }
@@ -154,10 +162,10 @@ impl<'a> EndedLine<'a> {
 /// The answer, as JSON.
 ///
 /// # Errors
-/// None in practice: all of it can be written as JSON.
+/// None in practice: all values can be written as JSON.
 pub fn changes(now: &Now<Changes>, query: &ChangesQuery) -> serde_json::Result<Vec<u8>> {
     let Changes { pending, recent } = &now.value;
-    let selected = |it: &&PendingChange| query.selection.matches(&it.service, it.change);
+    let selected = |it: &&PendingChange| query.selection.matches(&it.key.service, it.change);
     let mut pending: Vec<_> = pending.iter().filter(selected).collect();
     let mut ended: Vec<_> = recent.select(&query.selection).collect();
     match query.sort {

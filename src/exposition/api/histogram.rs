@@ -1,4 +1,4 @@
-//! `/api/v1/histogram`: the HDR histograms themselves.
+//! `/api/v1/histogram`: HDR histograms.
 
 use super::{
     super::hdr,
@@ -15,24 +15,24 @@ use crate::{
 };
 use hdrhistogram::Histogram;
 use serde::{Serialize, ser::Error};
-use std::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 
-/// What is asked for.
+/// The query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistogramQuery {
-    /// The Service and kind of change; the cluster if no Service is named.
+    /// The Service and kind of change; the whole cluster if no Service is given.
     pub selection: Selection,
-    /// How it is written.
+    /// The format.
     pub format: HistogramFormat,
     window: Window,
 }
 
-/// How a histogram is written.
+/// The format of a histogram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HistogramFormat {
     /// V2 with DEFLATE in base64, and percentiles as numbers.
     Json,
-    /// Percentiles as HdrHistogram prints them.
+    /// Percentiles in HdrHistogram's text format.
     Text,
 }
 
@@ -43,16 +43,16 @@ struct Answer<'a> {
     window: &'static str,
     unit: Unit,
     histograms: Vec<Entry<'a>>,
-    /// All of them merged.
+    /// All histograms merged.
     merged: Merged,
 }
 
-/// How a value is turned into seconds.
+/// How to convert a value to seconds.
 #[derive(Debug, Serialize)]
 struct Unit {
-    /// Seconds of one unit.
+    /// Seconds per unit.
     seconds: f64,
-    /// The rule, for people.
+    /// The rule in words.
     rule: &'static str,
 }
 
@@ -69,7 +69,7 @@ struct Entry<'a> {
     service: Option<&'a str>,
     change: &'static str,
     count: u64,
-    /// Delays since the start that were longer than the histogram's longest value and stand there.
+    /// Number of delays since the start that were longer than the histogram's maximum. They are counted at the maximum.
     clamped: u64,
     significant_digits: u8,
     /// V2 with DEFLATE in base64.
@@ -77,7 +77,7 @@ struct Entry<'a> {
     percentiles: Percentiles,
 }
 
-/// `[seconds, quantile, count]`: so many delays, which are that share of all, do not exceed so many seconds.
+/// `[seconds, quantile, count]`: this number of delays, which is this share of all, are at most this long.
 type Percentiles = Vec<(f64, f64, u64)>;
 
 #[derive(Debug, Serialize)]
@@ -86,7 +86,7 @@ struct Merged {
     percentiles: Percentiles,
 }
 
-/// The histograms that were asked for, one for each kind of change.
+/// The requested histograms, one for each kind of change.
 #[derive(Debug)]
 pub struct Histograms {
     time: String,
@@ -105,12 +105,14 @@ struct Part {
 
 // === impl HistogramQuery ===
 
-impl HistogramQuery {
-    /// Understands a query.
+impl FromStr for HistogramQuery {
+    type Err = QueryError;
+
+    /// Parses a query.
     ///
     /// # Errors
-    /// If a parameter is unknown or malformed, or half a Service is named.
-    pub fn parse(text: &str) -> Result<Self, QueryError> {
+    /// If a parameter is unknown or malformed, or if only one of namespace and service is given.
+    fn from_str(text: &str) -> Result<Self, QueryError> {
         let mut query = Query::parse(text)?;
         let selection = query.one_service()?;
         let formats = [("json", HistogramFormat::Json), ("text", HistogramFormat::Text)];
@@ -119,8 +121,10 @@ impl HistogramQuery {
         query.end()?;
         Ok(Self { selection, format, window })
     }
+}
 
-    /// Whether the cluster is asked for, and not a Service.
+impl HistogramQuery {
+    /// Whether the query is about the whole cluster, and not about a Service.
     pub fn is_of_cluster(&self) -> bool {
         self.selection.service.is_none()
     }
@@ -129,7 +133,7 @@ impl HistogramQuery {
 // === impl Histograms ===
 
 impl Histograms {
-    /// Of the cluster.
+    /// For the cluster.
     pub fn of_cluster(now: &Now<ClusterView>, query: &HistogramQuery) -> Self {
         let wanted = |change: Change| query.selection.change.is_none_or(|wanted| wanted == change);
         let all = Change::ALL.into_iter().zip(&now.value.delays).filter(|(change, _)| wanted(*change));
@@ -137,7 +141,7 @@ impl Histograms {
         Self { time: time(now, now.at), window: query.window, service: None, parts }
     }
 
-    /// Of the one Service that was asked for; `None` if it is neither measured nor was lately.
+    /// For one Service; `None` if it is not measured, and was not recently.
     pub fn of_service(now: &Now<Table>, query: &HistogramQuery) -> Option<Self> {
         let Table { rows, measured, .. } = &now.value;
         let service = rows.iter().map(|row| &row.service).chain(measured.iter().map(|it| &it.service)).next()?.clone();
@@ -153,12 +157,12 @@ impl Histograms {
         merged.unwrap_or_else(|| SparseHistogram::new(precision)).to_histogram()
     }
 
-    /// As HdrHistogram prints them, all kinds of change together.
+    /// In HdrHistogram's text format, all kinds of change together.
     pub fn text(&self) -> String {
         hdr::percentiles(&self.merged())
     }
 
-    /// As JSON, each kind of change by itself.
+    /// As JSON, with each kind of change separately.
     ///
     /// # Errors
     /// None in practice: it is encoded in memory.

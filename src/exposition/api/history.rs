@@ -11,11 +11,12 @@ use crate::{
     stats::{ClusterView, Distribution, Minute, Misses, OCTAVES, Precision, Selection, Table, WindowView, octave_end},
 };
 use serde::Serialize;
+use std::str::FromStr;
 
-/// What is asked for.
+/// The query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryQuery {
-    /// The Service and kind of change; the cluster if no Service is named.
+    /// The Service and kind of change; the whole cluster if no Service is given.
     pub selection: Selection,
 }
 
@@ -25,11 +26,11 @@ pub struct History {
     time: String,
     /// Length of an interval.
     interval_seconds: f64,
-    /// Of the Service; `None` for the cluster, or if it is not measured any more.
+    /// The objective of the Service; `None` for the cluster, or if the Service is no longer measured.
     objective_seconds: Option<f64>,
-    /// The longest delay of each of an interval's counts. The last holds what is longer as well.
+    /// The upper bound of each count in an interval, in seconds. The last count also includes longer delays.
     bounds: [f64; OCTAVES],
-    /// The oldest first. The last is not over; there are none before the start.
+    /// The oldest interval first. The last one is not complete. There are none before the start.
     intervals: Vec<Interval>,
 }
 
@@ -37,29 +38,33 @@ pub struct History {
 #[derive(Debug, Serialize)]
 struct Interval {
     start: String,
-    /// Changes whose age passed their objective then, whether they have ended or not.
+    /// Changes whose age passed their objective in this minute, whether they have ended or not.
     missed: u64,
     #[serde(flatten)]
     delays: Quantiles,
-    /// Delays by the bound that they do not exceed.
+    /// Number of delays up to each bound and above the previous one.
     counts: [u64; OCTAVES],
 }
 
 // === impl HistoryQuery ===
 
-impl HistoryQuery {
-    /// Understands a query.
+impl FromStr for HistoryQuery {
+    type Err = QueryError;
+
+    /// Parses a query.
     ///
     /// # Errors
-    /// If a parameter is unknown or malformed, or half a Service is named.
-    pub fn parse(text: &str) -> Result<Self, QueryError> {
+    /// If a parameter is unknown or malformed, or if only one of namespace and service is given.
+    fn from_str(text: &str) -> Result<Self, QueryError> {
         let mut query = Query::parse(text)?;
         let selection = query.one_service()?;
         query.end()?;
         Ok(Self { selection })
     }
+}
 
-    /// Whether the cluster is asked for, and not a Service.
+impl HistoryQuery {
+    /// Whether the query is about the whole cluster, and not about a Service.
     pub fn is_of_cluster(&self) -> bool {
         self.selection.service.is_none()
     }
@@ -68,7 +73,7 @@ impl HistoryQuery {
 // === impl History ===
 
 impl History {
-    /// Of the cluster.
+    /// For the cluster.
     pub fn of_cluster(now: &Now<ClusterView>, query: &HistoryQuery) -> Self {
         let ClusterView { delays, missed, .. } = &now.value;
         let wanted = |change: &Change| query.selection.change.is_none_or(|wanted| wanted == *change);
@@ -78,7 +83,7 @@ impl History {
         Self::new(now, Precision::Cluster, None, &delays, &missed)
     }
 
-    /// Of the one Service that was asked for; `None` if it is neither measured nor was lately.
+    /// For one Service; `None` if it is not measured, and was not recently.
     pub fn of_service(now: &Now<Table>) -> Option<Self> {
         let Table { rows, measured, .. } = &now.value;
         if rows.is_empty() && measured.is_empty() {
@@ -119,7 +124,7 @@ impl History {
     /// As JSON.
     ///
     /// # Errors
-    /// None in practice: all of it can be written as JSON.
+    /// None in practice: all values can be written as JSON.
     pub fn json(&self) -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec(self)
     }

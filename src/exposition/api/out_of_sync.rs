@@ -1,4 +1,4 @@
-//! `/api/v1/out-of-sync`: each endpoint that the slices show now otherwise than its pod and Service say.
+//! `/api/v1/out-of-sync`: each endpoint that the slices now show differently from what its pod and Service say.
 
 use super::{
     age,
@@ -7,14 +7,15 @@ use super::{
 };
 use crate::{pipeline::Now, propagation::OutOfSyncEndpoint, stats::Selection};
 use serde::Serialize;
+use std::str::FromStr;
 
-/// Endpoints of an answer that does not say how many.
+/// Default number of endpoints in an answer.
 const LIMIT: usize = 100;
 
-/// Most endpoints of an answer.
+/// Maximum number of endpoints in an answer.
 const MOST: usize = 10_000;
 
-/// What is asked for.
+/// The query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutOfSyncQuery {
     selection: Selection,
@@ -22,11 +23,11 @@ pub struct OutOfSyncQuery {
     limit: usize,
 }
 
-/// The answer. What leads traffic wrongly comes first, and of that the oldest.
+/// The answer. Endpoints that affect traffic come first, and the oldest of them first.
 #[derive(Debug, Serialize)]
 struct Answer<'a> {
     time: String,
-    /// Selected endpoints, of which the list holds some.
+    /// Number of selected endpoints. The list may contain fewer.
     total: usize,
     endpoints: Vec<Line<'a>>,
 }
@@ -38,20 +39,22 @@ struct Line<'a> {
     pod: &'a str,
     uid: String,
     since: String,
-    /// A lower bound where nobody saw it begin.
+    /// A lower bound if the start was not seen.
     age_seconds: f64,
-    /// Whether it gets connections that it should not get, or lacks those that it should.
+    /// Whether the endpoint gets connections that it should not get, or does not get those that it should.
     traffic: bool,
 }
 
 // === impl OutOfSyncQuery ===
 
-impl OutOfSyncQuery {
-    /// Understands a query.
+impl FromStr for OutOfSyncQuery {
+    type Err = QueryError;
+
+    /// Parses a query.
     ///
     /// # Errors
     /// If a parameter is unknown or malformed.
-    pub fn parse(text: &str) -> Result<Self, QueryError> {
+    fn from_str(text: &str) -> Result<Self, QueryError> {
         let mut query = Query::parse(text)?;
         let selection = query.services();
         let traffic = query.choice("traffic", &[("true", true), ("false", false)])?;
@@ -59,9 +62,11 @@ impl OutOfSyncQuery {
         query.end()?;
         Ok(Self { selection, traffic, limit })
     }
+}
 
+impl OutOfSyncQuery {
     fn matches(&self, it: &OutOfSyncEndpoint) -> bool {
-        self.selection.takes(&it.service) && self.traffic.is_none_or(|wanted| wanted == it.traffic)
+        self.selection.takes(&it.service) && self.traffic.is_none_or(|wanted| wanted == it.fault.traffic)
     }
 }
 
@@ -74,9 +79,9 @@ impl<'a> Line<'a> {
             service: &it.service.name,
             pod: &it.pod.name,
             uid: it.pod.uid.to_string(),
-            since: time(now, it.since),
-            age_seconds: age(now, it.since),
-            traffic: it.traffic,
+            since: time(now, it.fault.since),
+            age_seconds: age(now, it.fault.since),
+            traffic: it.fault.traffic,
         }
     }
 }
@@ -84,10 +89,10 @@ impl<'a> Line<'a> {
 /// The answer, as JSON.
 ///
 /// # Errors
-/// None in practice: all of it can be written as JSON.
+/// None in practice: all values can be written as JSON.
 pub fn out_of_sync(now: &Now<Vec<OutOfSyncEndpoint>>, query: &OutOfSyncQuery) -> serde_json::Result<Vec<u8>> {
     let mut selected: Vec<_> = now.value.iter().filter(|it| query.matches(it)).collect();
-    let order = |it: &OutOfSyncEndpoint| (!it.traffic, it.since, it.service.clone(), it.pod.name.clone());
+    let order = |it: &OutOfSyncEndpoint| (!it.fault.traffic, it.fault.since, it.service.clone(), it.pod.name.clone());
     selected.sort_by_cached_key(|it| order(it));
     serde_json::to_vec(&Answer {
         time: time(now, now.at),

@@ -1,4 +1,4 @@
-//! `/api/v1/overview`: the cluster as a whole, and how the watches are doing.
+//! `/api/v1/overview`: the cluster as a whole, and the state of the watches.
 
 use super::{ByWindow, Quantiles, age, seconds, time};
 use crate::{
@@ -15,21 +15,21 @@ use std::sync::Arc;
 struct Answer<'a> {
     version: &'static str,
     revision: &'static str,
-    /// What is measured, in a few words.
+    /// What is measured, in words.
     subject: &'a str,
     time: String,
-    /// How long counting has gone on.
+    /// Time since counting started.
     uptime_seconds: f64,
     services: usize,
     pending: u64,
     oldest_pending_seconds: Option<f64>,
     /// Services with a change that has been pending for longer than their objective.
     late_services: usize,
-    /// Endpoints that the slices show wrongly now; `None` before the first lists are complete, as are the two that follow.
+    /// Endpoints that the slices show wrongly now. `None` before the first lists are complete, as for the next two fields.
     out_of_sync: Option<u64>,
     oldest_out_of_sync_seconds: Option<f64>,
     oldest_out_of_sync_traffic_seconds: Option<f64>,
-    /// Services whose endpoints have led traffic wrongly for longer than their objective.
+    /// Services whose endpoints have affected traffic for longer than their objective.
     misrouted_services: usize,
     /// All kinds of change together.
     windows: ByWindow,
@@ -42,7 +42,7 @@ struct Watch<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     namespace: Option<&'a str>,
     synced: bool,
-    /// What is wrong.
+    /// The present failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<String>,
     /// Time since the last byte. Bookmarks come about once a minute.
@@ -52,12 +52,12 @@ struct Watch<'a> {
 /// The answer, as JSON.
 ///
 /// # Errors
-/// None in practice: all of it can be written as JSON.
+/// None in practice: all values can be written as JSON.
 pub fn overview(now: &Now<ClusterView>, subject: &str, watches: &[Arc<WatchHealth>]) -> serde_json::Result<Vec<u8>> {
     let view = &now.value;
     let by_window = |window: Window| {
         let views: Vec<_> = view.delays.iter().map(|delays| delays.view(window, now.at)).collect();
-        // There is one for each kind of change, so that there is one.
+        // There is a distribution for each kind of change, so there is at least one.
         let all = WindowView::merged(&views)?;
         Some((window.as_str(), Quantiles::of(&all)))
     };

@@ -1,4 +1,4 @@
-//! Query parameters, each known by name and checked.
+//! Query parameters, which are checked by name and value.
 
 use crate::{
     ledger::Change,
@@ -6,26 +6,26 @@ use crate::{
 };
 use std::{borrow::Cow, collections::BTreeMap, str::FromStr};
 
-/// What is wrong with a query.
+/// Errors of a query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// A parameter that this path does not have.
-    #[error("there is no parameter {0:?} here")]
+    #[error("unknown parameter {0:?}")]
     Unknown(String),
-    /// A parameter that stands twice.
-    #[error("the parameter {0:?} stands there twice")]
+    /// A parameter that is given twice.
+    #[error("the parameter {0:?} is given twice")]
     Twice(String),
-    /// A value that is none of those that there are.
+    /// A value that is not one of the possible values.
     #[error("{name}={value:?}: write one of {choices}")]
     Choice {
         /// The parameter.
         name: &'static str,
         /// Its value.
         value: String,
-        /// What could stand there.
+        /// The possible values.
         choices: String,
     },
-    /// A value that is no number in the range.
+    /// A value that is not a number in the range.
     #[error("{name}={value:?}: write a whole number from {least} to {most}")]
     Number {
         /// The parameter.
@@ -37,22 +37,22 @@ pub enum QueryError {
         /// The largest.
         most: usize,
     },
-    /// A Service is named by two parameters.
-    #[error("namespace and service name a Service together: write both")]
+    /// Only one of the two parameters that name a Service is given.
+    #[error("a Service needs both namespace and service")]
     Halved,
 }
 
-/// The parameters of one request, taken out one by one.
+/// The parameters of one request. They are removed one by one.
 #[derive(Debug)]
 pub(super) struct Query<'a>(BTreeMap<Cow<'a, str>, Cow<'a, str>>);
 
 // === impl Query ===
 
 impl<'a> Query<'a> {
-    /// Takes a query apart.
+    /// Splits a query.
     ///
     /// # Errors
-    /// If a parameter stands twice.
+    /// If a parameter is given twice.
     pub(super) fn parse(text: &'a str) -> Result<Self, QueryError> {
         let mut parameters = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
@@ -64,7 +64,7 @@ impl<'a> Query<'a> {
         Ok(Self(parameters))
     }
 
-    /// The text of a parameter. An empty one counts as none, as the forms of browsers send it.
+    /// The text of a parameter. An empty one counts as absent, because browsers send empty form fields.
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
         self.0.remove(name).filter(|value| !value.is_empty()).map(Cow::into_owned)
     }
@@ -85,7 +85,7 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// A number in a range; `default` if there is none.
+    /// A number in a range; `default` if it is absent.
     pub(super) fn number(
         &mut self,
         name: &'static str,
@@ -99,28 +99,28 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// The window, if one is chosen.
+    /// The window, if one is given.
     pub(super) fn window(&mut self) -> Result<Option<Window>, QueryError> {
         self.choice("window", &Window::ALL.map(|window| (window.as_str(), window)))
     }
 
-    /// Which Services: `namespace`, `service`, `q`.
+    /// The selected Services: `namespace`, `service`, `q`.
     pub(super) fn services(&mut self) -> Selection {
         Selection {
             namespace: self.text("namespace"),
             service: self.text("service"),
-            // Names have no capitals; who searches may.
+            // Names have no capitals, but a search text may.
             contains: self.text("q").map(|part| part.trim().to_lowercase()),
             change: None,
         }
     }
 
-    /// Which Services and kinds of change: `change` besides.
+    /// The selected Services and kinds of change: also `change`.
     pub(super) fn selection(&mut self) -> Result<Selection, QueryError> {
         Ok(Selection { change: self.change()?, ..self.services() })
     }
 
-    /// One Service, or the cluster if none is named, and which kinds of change: `namespace` and `service`, `change`.
+    /// One Service, or the cluster if none is given, and the kinds of change: `namespace` and `service`, `change`.
     pub(super) fn one_service(&mut self) -> Result<Selection, QueryError> {
         let (namespace, service) = (self.text("namespace"), self.text("service"));
         if namespace.is_some() != service.is_some() {
@@ -133,7 +133,7 @@ impl<'a> Query<'a> {
         self.choice("change", &Change::ALL.map(|change| (change.as_str(), change)))
     }
 
-    /// Nothing may be left.
+    /// Checks that no parameter is left.
     pub(super) fn end(self) -> Result<(), QueryError> {
         match self.0.into_iter().next() {
             None => Ok(()),

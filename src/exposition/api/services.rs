@@ -13,24 +13,24 @@ use crate::{
     stats::{Measured, Precision, Row, Selection, Table, Window, WindowView},
 };
 use serde::Serialize;
-use std::{cmp::Ordering, collections::BTreeMap, time::Duration};
+use std::{cmp::Ordering, collections::BTreeMap, str::FromStr, time::Duration};
 
-/// Rows of an answer that does not say how many.
+/// Default number of rows in an answer.
 const LIMIT: usize = 1_000;
 
-/// Most rows of an answer.
+/// Maximum number of rows in an answer.
 const MOST: usize = 100_000;
 
-/// What is asked for.
+/// The query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServicesQuery {
-    /// Which Services and kinds of change.
+    /// The selected Services and kinds of change.
     pub selection: Selection,
     window: Option<Window>,
     by: By,
-    /// What is stuck comes before everything else, however it is sorted.
+    /// Rows of stuck Services come before all others, whatever the sort order.
     stuck_first: bool,
-    /// What is not stuck is left out.
+    /// Only rows of stuck Services.
     stuck_only: bool,
     sort: Sort,
     ascending: bool,
@@ -38,16 +38,16 @@ pub struct ServicesQuery {
     offset: usize,
 }
 
-/// What a row is.
+/// The meaning of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
     /// A Service and a kind of change.
     Change,
-    /// A Service, its kinds of change merged.
+    /// A Service, with all kinds of change merged.
     Service,
 }
 
-/// What rows are sorted by; the window is the one asked for, or since the start.
+/// The sort key. Keys of a window use the requested window, or the time since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sort {
     Name,
@@ -68,7 +68,7 @@ enum Sort {
 #[derive(Debug, Serialize)]
 struct Answer<'a> {
     time: String,
-    /// Rows that were selected, of which this answer holds some.
+    /// Number of selected rows. This answer may contain fewer.
     total: usize,
     offset: usize,
     services: Vec<Line<'a>>,
@@ -88,13 +88,13 @@ struct Line<'a> {
     missed: u64,
     pending: u64,
     oldest_pending_seconds: Option<f64>,
-    /// What is out of sync is so for the Service, not for a kind of change.
+    /// Out of sync is a property of the Service, not of a kind of change.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     state: Option<OutOfSyncState>,
     windows: BTreeMap<&'static str, InWindow>,
 }
 
-/// What the slices show wrongly now. `None` where the Service is gone, or the first lists are not complete.
+/// What the slices show wrongly now. `None` if the Service is gone, or if the first lists are not complete.
 #[derive(Debug, Default, Serialize)]
 struct OutOfSyncState {
     out_of_sync: Option<u64>,
@@ -107,11 +107,11 @@ struct OutOfSyncState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Stuck {
-    /// An endpoint is out of sync, and no connection goes wrong by it.
+    /// An endpoint is out of sync, but no traffic is affected.
     OutOfSync,
     /// A change is pending.
     Late,
-    /// Connections go where they should not, or are kept from where they should go.
+    /// Traffic is affected: a pod gets connections that it should not get, or does not get those that it should.
     Traffic,
 }
 
@@ -125,12 +125,14 @@ struct InWindow {
 
 // === impl ServicesQuery ===
 
-impl ServicesQuery {
-    /// Understands a query.
+impl FromStr for ServicesQuery {
+    type Err = QueryError;
+
+    /// Parses a query.
     ///
     /// # Errors
     /// If a parameter is unknown or malformed.
-    pub fn parse(text: &str) -> Result<Self, QueryError> {
+    fn from_str(text: &str) -> Result<Self, QueryError> {
         let mut query = Query::parse(text)?;
         let selection = query.selection()?;
         let sort = query.choice("sort", &Sort::NAMED)?.unwrap_or(Sort::Name);
@@ -143,7 +145,7 @@ impl ServicesQuery {
             stuck_first: query.choice("first", &stuck)?.is_some(),
             stuck_only: query.choice("only", &stuck)?.is_some(),
             sort,
-            // Names from the first, numbers from the worst.
+            // Names in ascending order, numbers with the worst first.
             ascending: order.unwrap_or(sort == Sort::Name),
             limit: query.number("limit", (0, MOST), LIMIT)?,
             offset: query.number("offset", (0, usize::MAX), 0)?,
@@ -151,7 +153,9 @@ impl ServicesQuery {
         query.end()?;
         Ok(parsed)
     }
+}
 
+impl ServicesQuery {
     fn compare(&self, a: &Line<'_>, b: &Line<'_>) -> Ordering {
         let first = |line: &Line<'_>| line.state.as_ref()?.stuck.filter(|_| self.stuck_first);
         first(b).cmp(&first(a)).then_with(|| self.compare_by_sort(a, b))
@@ -166,7 +170,7 @@ impl ServicesQuery {
         }
         let window = self.window.unwrap_or(Window::Start).as_str();
         match (self.sort.of(a, window), self.sort.of(b, window)) {
-            // Nothing measured is neither fast nor slow: it comes last in either order.
+            // A row without measurements is neither fast nor slow. It comes last in both orders.
             (Some(a), Some(b)) if self.ascending => a.total_cmp(&b),
             (Some(a), Some(b)) => b.total_cmp(&a),
             (a, b) => b.is_some().cmp(&a.is_some()),
@@ -216,12 +220,12 @@ impl Sort {
 // === impl Line ===
 
 impl<'a> Line<'a> {
-    /// Of one kind of change of a Service.
+    /// For one kind of change of a Service.
     fn of_change(row: &'a Row, query: &ServicesQuery, now: &Now<Table>) -> Self {
         Self { change: Some(row.change.as_str()), ..Self::of(&row.service, &[row], query, now) }
     }
 
-    /// Of all kinds of change of a Service; none if nothing has changed yet. `None` if it is not asked for.
+    /// For all kinds of change of a Service. Its values are empty if nothing has changed yet. `None` if it is not selected.
     fn of_service(service: &'a ServiceName, rows: &[&Row], query: &ServicesQuery, now: &Now<Table>) -> Option<Self> {
         let state = OutOfSyncState::of(service, rows, now);
         let wanted = !query.stuck_only || state.stuck.is_some();
@@ -284,13 +288,13 @@ fn objective(measured: &[Measured], service: &ServiceName) -> Option<Duration> {
 /// The answer, as JSON.
 ///
 /// # Errors
-/// None in practice: all of it can be written as JSON.
+/// None in practice: all values can be written as JSON.
 pub fn services(now: &Now<Table>, query: &ServicesQuery) -> serde_json::Result<Vec<u8>> {
     let Table { rows, measured, out_of_sync } = &now.value;
     let mut lines: Vec<Line<'_>> = match query.by {
         By::Change => rows.iter().map(|row| Line::of_change(row, query, now)).collect(),
         By::Service => {
-            // Services in which nothing has changed yet are in the list as well: people look for them.
+            // The list also contains Services in which nothing has changed yet, because users search for them.
             let mut services: BTreeMap<&ServiceName, Vec<&Row>> =
                 measured.iter().map(|it| (&*it.service, Vec::new())).collect();
             services.extend(out_of_sync.keys().map(|service| (&**service, Vec::new())));

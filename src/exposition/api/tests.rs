@@ -1,13 +1,13 @@
 use super::*;
 use crate::{
-    ledger::{Change, Outcome},
-    model::Uid,
+    ledger::{Cause, Change, Fault, Hop, Outcome},
+    model::{SliceVersion, Uid},
     pipeline::Changes,
-    propagation::{Ended, OutOfSyncEndpoint, PendingChange, PodRef, Report, ServiceName},
+    propagation::{Ended, OutOfSyncEndpoint, PendingChange, PodRef, Report, ServiceName, Subject},
     stats::{Bounds, Measured, OutOfSync, Recent, Selection, SeriesLimits, Stats, Table},
 };
 use serde_json::Value;
-use std::{sync::Arc, time::SystemTime};
+use std::{str::FromStr, sync::Arc, time::SystemTime};
 
 /// The moment of all answers: an hour and ten minutes after the start.
 const NOW: Duration = Duration::from_secs(4_200);
@@ -21,10 +21,14 @@ fn name(namespace: &str, name: &str) -> Arc<ServiceName> {
 }
 
 fn ended(service: &Arc<ServiceName>, change: Change, seconds: u64, millis: u64) -> Ended {
-    let outcome = Outcome::Propagated { delay: Duration::from_millis(millis), reordered: None };
+    let delay = Duration::from_millis(millis);
+    let outcome = Outcome::Propagated { delay, reordered: None };
     let pod = PodRef { name: "a-pod".into(), uid: Uid::from("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0") };
     let at = Stamp::new(Duration::from_secs(seconds));
-    Ended { service: service.clone(), pod: Some(pod), change, outcome, at }
+    let by = SliceVersion { uid: Uid::from("slice"), name: "cart-x7k2p".into(), resource_version: seconds };
+    let key = Subject { service: service.clone(), pod: Some(pod) };
+    let (hop, began, by) = (Hop::Slice, at.minus(delay), Some(Arc::new(by)));
+    Ended { hop, key, change, cause: Cause::Pod, began, outcome, at, by }
 }
 
 /// Two Services: `shop/cart` was slow an hour ago and is fast now, `shop/search` the other way round.
@@ -55,7 +59,7 @@ fn table(selection: &Selection) -> Now<Table> {
 }
 
 fn ask_services(query: &str) -> Value {
-    let query = ServicesQuery::parse(query).expect("valid");
+    let query = ServicesQuery::from_str(query).expect("valid");
     serde_json::from_slice(&services(&table(&query.selection), &query).expect("JSON")).expect("JSON")
 }
 
@@ -106,22 +110,22 @@ fn kinds_of_change_merge_into_their_service() {
 
 #[test]
 fn what_cannot_be_understood_is_refused() {
-    let error = |query: &str| ServicesQuery::parse(query).expect_err("bad").to_string();
+    let error = |query: &str| ServicesQuery::from_str(query).expect_err("bad").to_string();
     assert_eq!(error("sort=size").split(':').next(), Some("sort=\"size\""));
     assert_eq!(error("window=2m"), "window=\"2m\": write one of 5m, 1h, start");
     assert_eq!(error("limit=-1"), "limit=\"-1\": write a whole number from 0 to 100000");
-    assert_eq!(error("srot=p99"), "there is no parameter \"srot\" here");
-    assert_eq!(error("q=a&q=b"), "the parameter \"q\" stands there twice");
-    let error = HistogramQuery::parse("namespace=shop").expect_err("bad").to_string();
-    assert_eq!(error, "namespace and service name a Service together: write both");
-    assert!(ChangesQuery::parse("limit=10001").is_err());
-    assert_eq!(ServicesQuery::parse("q=&window="), ServicesQuery::parse(""), "a form sends empty fields");
+    assert_eq!(error("srot=p99"), "unknown parameter \"srot\"");
+    assert_eq!(error("q=a&q=b"), "the parameter \"q\" is given twice");
+    let error = HistogramQuery::from_str("namespace=shop").expect_err("bad").to_string();
+    assert_eq!(error, "a Service needs both namespace and service");
+    assert!(ChangesQuery::from_str("limit=10001").is_err());
+    assert_eq!(ServicesQuery::from_str("q=&window="), ServicesQuery::from_str(""), "a form sends empty fields");
 }
 
 #[test]
 fn histograms_read_back_with_their_counts() {
     use base64::{Engine, engine::general_purpose::STANDARD};
-    let query = HistogramQuery::parse("namespace=shop&service=cart").expect("valid");
+    let query = HistogramQuery::from_str("namespace=shop&service=cart").expect("valid");
     let histograms = Histograms::of_service(&table(&query.selection), &query).expect("known");
     let answer: Value = serde_json::from_slice(&histograms.json().expect("JSON")).expect("JSON");
     let bytes = STANDARD.decode(answer["histograms"][0]["histogram"].as_str().expect("text")).expect("base64");
@@ -136,11 +140,11 @@ fn histograms_read_back_with_their_counts() {
     assert_eq!((&last[1], &last[2]), (&Value::from(1.0), &Value::from(3)));
     assert!(histograms.text().contains("Total count    =            3]"), "{}", histograms.text());
 
-    let query = HistogramQuery::parse("change=ready&window=5m").expect("valid");
+    let query = HistogramQuery::from_str("change=ready&window=5m").expect("valid");
     let cluster = Histograms::of_cluster(&now(stats().cluster(&[], Stamp::new(NOW))), &query);
     let answer: Value = serde_json::from_slice(&cluster.json().expect("JSON")).expect("JSON");
     assert_eq!((&answer["histograms"][0]["count"], &answer["merged"]["count"]), (&Value::from(2), &Value::from(2)));
-    let query = HistogramQuery::parse("namespace=shop&service=nothing").expect("valid");
+    let query = HistogramQuery::from_str("namespace=shop&service=nothing").expect("valid");
     assert!(Histograms::of_service(&table(&query.selection), &query).is_none());
 }
 
@@ -167,7 +171,7 @@ fn table_out_of_sync(selection: &Selection) -> Now<Table> {
 #[test]
 fn what_is_out_of_sync_is_said_of_each_service_and_comes_first() {
     let ask = |query: &str| -> Value {
-        let query = ServicesQuery::parse(query).expect("valid");
+        let query = ServicesQuery::from_str(query).expect("valid");
         let table = table_out_of_sync(&query.selection);
         serde_json::from_slice(&services(&table, &query).expect("JSON")).expect("JSON")
     };
@@ -206,7 +210,7 @@ fn misses_are_counted_by_window() {
         let report = Report::Judged { service: cart.clone(), change: Change::Ready, missed: true };
         stats.record(&report, Stamp::new(Duration::from_secs(seconds)));
     }
-    let query = ServicesQuery::parse("service=cart&change=ready&sort=missed&window=5m").expect("valid");
+    let query = ServicesQuery::from_str("service=cart&change=ready&sort=missed&window=5m").expect("valid");
     let table = now(stats.table(&[], &query.selection));
     let answer: Value = serde_json::from_slice(&services(&table, &query).expect("JSON")).expect("JSON");
     let row = &answer["services"][0];
@@ -218,8 +222,7 @@ fn endpoints_that_mislead_traffic_come_first_and_then_the_oldest() {
     let endpoint = |service: &str, pod: &str, seconds: u64, traffic: bool| OutOfSyncEndpoint {
         service: name("shop", service),
         pod: PodRef { name: pod.into(), uid: Uid::from("u") },
-        since: Stamp::new(Duration::from_secs(seconds)),
-        traffic,
+        fault: Fault { since: Stamp::new(Duration::from_secs(seconds)), traffic },
     };
     let all = now(vec![
         endpoint("cart", "a", 4_000, true),
@@ -227,7 +230,7 @@ fn endpoints_that_mislead_traffic_come_first_and_then_the_oldest() {
         endpoint("search", "c", 3_900, true),
     ]);
     let ask = |query: &str| -> Value {
-        let query = OutOfSyncQuery::parse(query).expect("valid");
+        let query = OutOfSyncQuery::from_str(query).expect("valid");
         serde_json::from_slice(&out_of_sync(&all, &query).expect("JSON")).expect("JSON")
     };
     let pods = |answer: &Value| -> Vec<String> {
@@ -242,7 +245,7 @@ fn endpoints_that_mislead_traffic_come_first_and_then_the_oldest() {
     assert_eq!(pods(&ask("traffic=true&limit=1")), ["c"]);
     assert_eq!(pods(&ask("namespace=shop&service=cart&traffic=false")), ["b"]);
     assert_eq!(ask("q=sea")["total"], 1);
-    assert!(OutOfSyncQuery::parse("change=ready").is_err(), "a state is of no kind of change");
+    assert!(OutOfSyncQuery::from_str("change=ready").is_err(), "a state is of no kind of change");
 }
 
 #[test]
@@ -250,15 +253,19 @@ fn changes_come_newest_or_slowest_first() {
     let mut recent = Recent::default();
     all_ended().iter().for_each(|ended| recent.push(ended));
     let pending = |seconds: u64, exact: bool| PendingChange {
-        service: name("shop", "cart"),
-        pod: None,
+        key: Subject { service: name("shop", "cart"), pod: None },
         change: Change::Service,
+        cause: if exact { Cause::Service } else { Cause::FirstSight },
+        began: Stamp::new(Duration::from_secs(seconds)),
         since: Stamp::new(Duration::from_secs(seconds)),
         exact,
+        objective: Duration::from_secs(5),
+        doubt: None,
+        judged: false,
     };
     let all = now(Changes { pending: vec![pending(4_000, false), pending(4_199, true)], recent });
     let ask = |query: &str| -> Value {
-        let query = ChangesQuery::parse(query).expect("valid");
+        let query = ChangesQuery::from_str(query).expect("valid");
         serde_json::from_slice(&changes(&all, &query).expect("JSON")).expect("JSON")
     };
     let newest = ask("limit=1");
@@ -274,6 +281,9 @@ fn changes_come_newest_or_slowest_first() {
     let delays: Vec<_> = slowest["ended"].as_array().expect("a list").iter().map(|it| &it["delay_seconds"]).collect();
     assert_eq!(delays, [&Value::from(8.0), &0.03.into(), &0.02.into()]);
     assert_eq!(slowest["ended"][0]["pod"], "a-pod");
+    let slice = serde_json::json!({ "name": "cart-x7k2p", "uid": "slice", "resource_version": "100" });
+    assert_eq!((&slowest["ended"][0]["slice"], &slowest["ended"][0]["cause"]), (&slice, &"pod".into()));
+    assert_eq!(slowest["pending"][0]["cause"], "first-sight");
     assert_eq!(ask("change=removed")["ended_total"], 1);
 }
 
@@ -310,7 +320,7 @@ fn the_history_tells_each_minute_of_the_last_hour() {
 
     let of_cluster = |query: &str| -> Value {
         let cluster = now(stats.cluster(&[], Stamp::new(NOW)));
-        let query = HistoryQuery::parse(query).expect("valid");
+        let query = HistoryQuery::from_str(query).expect("valid");
         serde_json::from_slice(&History::of_cluster(&cluster, &query).json().expect("JSON")).expect("JSON")
     };
     let all = of_cluster("");
@@ -319,7 +329,7 @@ fn the_history_tells_each_minute_of_the_last_hour() {
     assert_eq!(shown("change=removed", &of_cluster("change=removed")), [minute("01:08:00", 1, 0)]);
 
     let of_service = |query: &str| {
-        let query = HistoryQuery::parse(query).expect("valid");
+        let query = HistoryQuery::from_str(query).expect("valid");
         let mut table = now(stats.table(&[], &query.selection));
         let objective = Duration::from_secs(2);
         table.value.measured.push(Measured { service: cart.clone(), objective });
@@ -333,7 +343,7 @@ fn the_history_tells_each_minute_of_the_last_hour() {
 
 #[test]
 fn a_history_counts_delays_by_octave() {
-    let query = HistoryQuery::parse("change=ready").expect("valid");
+    let query = HistoryQuery::from_str("change=ready").expect("valid");
     let cluster = now(stats().cluster(&[], Stamp::new(NOW)));
     let answer = History::of_cluster(&cluster, &query).json().expect("JSON");
     let answer: Value = serde_json::from_slice(&answer).expect("JSON");
@@ -345,8 +355,8 @@ fn a_history_counts_delays_by_octave() {
     assert_eq!((counts, &last["count"], &open["count"]), (expected, &2.into(), &0.into()));
     assert!(about(&last["p50"], 0.03) && about(&last["p99"], 2.0) && about(&last["max"], 2.0), "{last}");
 
-    let unknown = HistoryQuery::parse("namespace=shop&service=nothing").expect("valid");
+    let unknown = HistoryQuery::from_str("namespace=shop&service=nothing").expect("valid");
     assert!(History::of_service(&table(&unknown.selection)).is_none());
-    assert_eq!(HistoryQuery::parse("namespace=shop"), Err(QueryError::Halved));
-    assert!(HistoryQuery::parse("window=1h").is_err(), "it is the last hour");
+    assert_eq!(HistoryQuery::from_str("namespace=shop"), Err(QueryError::Halved));
+    assert!(HistoryQuery::from_str("window=1h").is_err(), "it is the last hour");
 }

@@ -1,4 +1,4 @@
-//! Which format a scraper gets, and the bytes of it.
+//! Selects the format for a scraper, and encodes the answer.
 
 use super::{
     family::{Context, Exemplars, Family},
@@ -16,7 +16,7 @@ use std::{
 /// A format of Prometheus metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Text 0.0.4, which everybody reads.
+    /// Text 0.0.4, which all scrapers read.
     Text,
     /// OpenMetrics text 1.0.0, which has exemplars.
     OpenMetrics,
@@ -27,7 +27,7 @@ pub enum Format {
 // === impl Format ===
 
 impl Format {
-    /// The format that a scraper likes most by its `Accept` header; text if it does not say, or nothing we have.
+    /// The preferred format of a scraper, by its `Accept` header. Text if there is no header, or if no format matches.
     pub fn negotiate(accept: &str) -> Self {
         let mut best = (0.0, Self::Text);
         for media in MediaTypeList::new(accept).flatten() {
@@ -55,7 +55,7 @@ impl Format {
         }
     }
 
-    /// What the answer's `Content-Type` says.
+    /// The `Content-Type` of the answer.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Text => TEXT_FORMAT,
@@ -69,8 +69,8 @@ fn quality(media: &MediaType) -> f64 {
     media.get_param(names::Q).and_then(|value| value.as_str().parse().ok()).unwrap_or(1.0)
 }
 
-/// The answer to a scrape under construction. One family at a time is held as what is encoded, since that is several times as
-/// large as its bytes.
+/// The answer to a scrape, while it is built. Only one family at a time exists as objects, because these are several times as
+/// large as the encoded bytes.
 #[derive(Debug)]
 pub(super) struct Page {
     context: Context,
@@ -80,7 +80,7 @@ pub(super) struct Page {
 // === impl Page ===
 
 impl Page {
-    /// Empty.
+    /// An empty answer.
     pub(super) fn new(context: Context) -> Self {
         Self { context, bytes: Vec::new() }
     }
@@ -98,7 +98,7 @@ impl Page {
         }
     }
 
-    /// Adds a family that somebody else made.
+    /// Adds a family that another crate built.
     ///
     /// # Errors
     /// If it has no rows.
@@ -113,7 +113,7 @@ impl Page {
         }
     }
 
-    /// All of it.
+    /// The whole answer.
     pub(super) fn finish(mut self) -> Vec<u8> {
         if self.context.format == Format::OpenMetrics {
             self.bytes.extend_from_slice(openmetrics::END);
@@ -122,7 +122,7 @@ impl Page {
     }
 }
 
-/// Compresses an answer. Fast rather than small: the same bytes are made anew at every scrape.
+/// Compresses an answer. Speed matters more than size, because each scrape needs new bytes.
 ///
 /// # Errors
 /// None in practice: it writes to memory.

@@ -2,12 +2,12 @@
 
 use crate::propagation::PodRef;
 
-/// Most characters of all names and values of an exemplar's labels together. OpenMetrics 1.0 sets it; Prometheus refuses more,
-/// in protobuf as well.
+/// Maximum number of characters of all label names and values of an exemplar. OpenMetrics 1.0 defines it. Prometheus rejects
+/// longer ones, in protobuf too.
 const MOST: usize = 128;
 
-/// The labels that name a pod, as many as there is room for: a name of more than 86 characters leaves none for the UID.
-/// `None` if not even the name fits.
+/// The labels that name a pod, if there is room: with a pod name of more than 86 characters there is no room for the UID. `None`
+/// if even the name is too long.
 pub(super) fn labels(pod: &PodRef) -> Option<Vec<(&'static str, String)>> {
     let mut labels = vec![("pod", pod.name.to_string()), ("uid", pod.uid.to_string())];
     while labels.iter().map(|(name, value)| name.chars().count() + value.chars().count()).sum::<usize>() > MOST {

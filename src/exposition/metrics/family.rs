@@ -1,4 +1,4 @@
-//! One metric family under construction.
+//! One metric family, while it is built.
 
 use super::{
     Format, Histograms, native,
@@ -11,10 +11,10 @@ use crate::{
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric as Row, MetricFamily};
 use std::{collections::BTreeMap, time::SystemTime};
 
-/// Exemplars by number of the row, with the wall clock's time of each, for formats that have them at classic buckets.
+/// Exemplars by row number, each with its wall clock time, for formats that attach them to classic buckets.
 pub(super) type Exemplars = BTreeMap<usize, (Exemplar, SystemTime)>;
 
-/// What all families of a scrape have in common.
+/// Common data of all families of a scrape.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context {
     pub(super) format: Format,
@@ -44,12 +44,12 @@ impl Context {
 // === impl Family ===
 
 impl Family {
-    /// No rows yet.
+    /// A family without rows.
     pub(super) fn new(metric: &'static Metric, context: Context) -> Self {
         Self { context, metric, rows: Vec::new(), exemplars: Exemplars::new() }
     }
 
-    /// Adds a gauge, or a counter that has counted since the daemon started. Labels come in the order of the metric's names.
+    /// Adds a gauge, or a counter that has counted since the daemon started. Labels are in the order of the metric's label names.
     pub(super) fn value(&mut self, labels: &[&str], value: f64) {
         if self.metric.kind == Kind::Counter {
             return self.count(labels, value, Stamp::default());
@@ -73,7 +73,7 @@ impl Family {
         self.rows.push(row);
     }
 
-    /// Adds a histogram. Labels come in the order of the metric's names.
+    /// Adds a histogram. Labels are in the order of the metric's label names.
     pub(super) fn histogram(&mut self, labels: &[&str], bounds: &Bounds, buckets: &Buckets) {
         let Context { format, histograms, .. } = self.context;
         let mut histogram = Histogram::default();
@@ -96,7 +96,7 @@ impl Family {
         self.rows.push(row);
     }
 
-    /// The family as it is encoded, and its exemplars; `None` if it has no rows.
+    /// The family for the encoder, and its exemplars; `None` if there are no rows.
     pub(super) fn finish(self) -> Option<(MetricFamily, Exemplars)> {
         if self.rows.is_empty() {
             return None;
@@ -110,7 +110,7 @@ impl Family {
     }
 }
 
-/// Cumulated buckets. The last count has no bound; encoders add it from the total.
+/// Cumulative buckets. The last count has no bound; encoders add it from the total.
 fn classic(bounds: &Bounds, buckets: &Buckets) -> Vec<Bucket> {
     let mut cumulated = 0;
     let bucket = |(bound, count): (&f64, &u64)| {
@@ -132,7 +132,7 @@ fn pairs(metric: &Metric, values: &[&str]) -> Vec<LabelPair> {
         pair
     };
     let mut pairs: Vec<_> = metric.labels.iter().zip(values).map(pair).collect();
-    // As every other exporter writes them.
+    // The usual format of other exporters.
     pairs.sort_unstable_by(|one, other| one.name().cmp(other.name()));
     pairs
 }

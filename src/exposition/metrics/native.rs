@@ -1,7 +1,7 @@
-//! What Prometheus' protobuf can say and the prometheus crate's types cannot: native buckets, exemplars, start timestamps.
+//! Parts of Prometheus' protobuf that the types of the prometheus crate lack: native buckets, exemplars, start timestamps.
 //!
-//! The types keep fields they do not know, and write them when encoding. Field numbers are those of
-//! `io.prometheus.client.Histogram` in github.com/prometheus/client_model, `metrics.proto`. The text encoder leaves them out.
+//! The types keep unknown fields and encode them. Field numbers are those of `io.prometheus.client.Histogram` in
+//! github.com/prometheus/client_model, `metrics.proto`. The text encoder ignores the unknown fields.
 
 use super::exemplar;
 use crate::stats::{Buckets, Exemplar, SCHEMA, ZERO_THRESHOLD};
@@ -18,7 +18,7 @@ const POSITIVE_DELTA_FIELD: u32 = 13;
 const START_TIMESTAMP_FIELD: u32 = 15;
 const EXEMPLARS_FIELD: u32 = 16;
 
-/// Of `io.prometheus.client.Counter`.
+/// Field of `io.prometheus.client.Counter`.
 const COUNTER_START_TIMESTAMP_FIELD: u32 = 3;
 
 #[derive(Clone, PartialEq, Message)]
@@ -55,7 +55,7 @@ struct LabelPair {
     value: Option<String>,
 }
 
-/// Adds the native buckets, with the exemplar that classic buckets could carry only one by one.
+/// Adds the native buckets and their exemplar. Classic buckets could have one exemplar for each bucket.
 pub(super) fn add_buckets(histogram: &mut Histogram, buckets: &Buckets, wall: impl Fn(&Exemplar) -> SystemTime) {
     let (spans, deltas) = buckets.native.spans_and_deltas();
     let fields = histogram.special_fields.mut_unknown_fields();
@@ -82,13 +82,13 @@ pub(super) fn add_buckets(histogram: &mut Histogram, buckets: &Buckets, wall: im
     }
 }
 
-/// Says when counting began, so that the first scrape is no increase from nothing.
+/// Sets the time when counting started, so that the first scrape does not count as an increase from zero.
 pub(super) fn add_start(histogram: &mut Histogram, start: SystemTime) {
     let fields = histogram.special_fields.mut_unknown_fields();
     fields.add_length_delimited(START_TIMESTAMP_FIELD, timestamp(start).encode_to_vec());
 }
 
-/// The same of a counter: the first count of a new series is an increase then, where Prometheus takes it as one.
+/// The same for a counter. If Prometheus supports it, the first value of a new series then counts as an increase.
 pub(super) fn add_counter_start(counter: &mut Counter, start: SystemTime) {
     let fields = counter.special_fields.mut_unknown_fields();
     fields.add_length_delimited(COUNTER_START_TIMESTAMP_FIELD, timestamp(start).encode_to_vec());
@@ -96,6 +96,6 @@ pub(super) fn add_counter_start(counter: &mut Counter, start: SystemTime) {
 
 fn timestamp(time: SystemTime) -> Timestamp {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    // Nanoseconds of a second fit.
+    // The nanoseconds of a second fit.
     Timestamp { seconds: since.as_secs() as i64, nanos: since.subsec_nanos() as i32 }
 }

@@ -1,4 +1,4 @@
-//! OpenMetrics text 1.0.0: what the older text format says, with the exemplars that it cannot.
+//! OpenMetrics text 1.0.0: the older text format, plus exemplars.
 
 use super::{exemplar, family::Exemplars};
 use crate::stats::Exemplar;
@@ -8,20 +8,20 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// What the answer ends with.
+/// The end of the answer.
 pub(super) const END: &[u8] = b"# EOF\n";
 
 /// Appends a family.
 pub(super) fn write_family(bytes: &mut Vec<u8>, family: &MetricFamily, exemplars: &Exemplars) {
     let counter = family.get_field_type() == MetricType::COUNTER;
-    // The family of a counter is named without the suffix that its samples have.
+    // The family of a counter is named without the suffix of its samples.
     let name = if counter { family.name().trim_end_matches("_total") } else { family.name() };
     let kind = match family.get_field_type() {
         MetricType::COUNTER => "counter",
         MetricType::HISTOGRAM => "histogram",
         _ => "gauge",
     };
-    // Memory takes everything, here and below.
+    // Writes to memory do not fail, here and below.
     let _ = writeln!(bytes, "# TYPE {name} {kind}");
     let _ = writeln!(bytes, "# HELP {name} {}", escape(family.help()));
     for (row, metric) in family.get_metric().iter().enumerate() {
@@ -41,7 +41,7 @@ fn write_histogram(bytes: &mut Vec<u8>, name: &str, metric: &Metric, exemplar: O
     for (bound, count) in finite.chain([(f64::INFINITY, histogram.get_sample_count())]) {
         let le = if bound.is_finite() { bound.to_string() } else { "+Inf".to_owned() };
         sample(bytes, name, "_bucket", metric.get_label(), Some(&le), count as f64);
-        // An exemplar stands in the bucket that it was counted in, which is the first that reaches it.
+        // An exemplar belongs to the bucket in which it was counted: the first one whose bound is at least its value.
         if shown.is_some_and(|(exemplar, _)| exemplar.delay.as_secs_f64() <= bound)
             && let Some((Exemplar { pod, delay, .. }, wall)) = shown.take()
             && let Some(labels) = exemplar::labels(pod)

@@ -7,8 +7,8 @@ use prometheus::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
-/// What Prometheus' own clients show of a process, with fractions of a second of processor time: the collector counts whole
-/// seconds, and a rate over a minute would be zero or a sixtieth where the daemon needs some milliseconds a second.
+/// The process metrics of Prometheus' own clients, but with fractions of a second of CPU time. The collector counts whole
+/// seconds. With them a rate over one minute would be zero or 1/60, while the daemon needs a few milliseconds a second.
 pub(super) fn collect() -> Vec<MetricFamily> {
     let mut families = ProcessCollector::for_self().collect();
     let spent = clock_gettime(ClockId::ProcessCPUTime);

@@ -1,4 +1,5 @@
-//! Every metric there is, but for those of the process: name, kind, labels, meaning. The table of docs/metrics.md is held against this one.
+//! All metrics except those of the process: name, type, labels, help text. A test compares this table with that of
+//! docs/metrics.md.
 
 use prometheus::proto::MetricType;
 
@@ -7,22 +8,22 @@ use prometheus::proto::MetricType;
 pub struct Metric {
     /// Its name, in base units.
     pub name: &'static str,
-    /// What it counts like.
+    /// Its type.
     pub kind: Kind,
     /// Names of its labels.
     pub labels: &'static [&'static str],
-    /// What it means.
+    /// Its help text.
     pub help: &'static str,
 }
 
-/// How a metric behaves over time.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Only rises.
+    /// A value that only increases.
     Counter,
-    /// Rises and falls.
+    /// A value that increases and decreases.
     Gauge,
-    /// Counts by size.
+    /// Counts by bucket.
     Histogram,
 }
 
@@ -66,21 +67,20 @@ metrics! {
     METRICS:
 
     PROPAGATION: Histogram "endpointlag_propagation_seconds" ["namespace", "service", "change"]
-        "Time from the arrival of a change to the arrival of the EndpointSlice that shows it. Changes that were given up \
-         exceed every bucket.";
+        "Time from the arrival of a change to the arrival of the EndpointSlice that shows it. Expired changes count in the bucket +Inf.";
     CHANGES: Counter "endpointlag_changes_total" ["namespace", "service", "change", "outcome"]
-        "Changes that ended, by how: propagated or expired; superseded, censored and withdrawn once there is one.";
+        "Changes that ended, by outcome. The series of superseded, censored and withdrawn appear with the first such change.";
     PENDING: Gauge "endpointlag_pending_changes" ["namespace", "service", "change"]
         "Changes that the EndpointSlices do not show yet.";
     OLDEST_PENDING: Gauge "endpointlag_oldest_pending_seconds" ["namespace", "service", "change"]
-        "Age of the oldest pending change, zero if there is none. A lower bound where its start was not seen.";
+        "Age of the oldest pending change, zero if there is none. A lower bound if its start was not seen.";
     OUT_OF_SYNC: Gauge "endpointlag_out_of_sync_endpoints" ["namespace", "service"]
-        "Endpoints that the EndpointSlices show otherwise than pod and Service say, now, whatever became of their changes. \
-         Zero says that the Service is in sync.";
+        "Endpoints that the EndpointSlices now show differently from their pods and Service, whatever the outcome of their \
+         changes. Zero means that the Service is in sync.";
     OLDEST_OUT_OF_SYNC: Gauge "endpointlag_oldest_out_of_sync_seconds" ["namespace", "service"]
-        "Age of the oldest endpoint that is out of sync, zero if there is none. A lower bound where its start was not seen.";
+        "Age of the oldest endpoint that is out of sync, zero if there is none. A lower bound if its start was not seen.";
     OLDEST_OUT_OF_SYNC_TRAFFIC: Gauge "endpointlag_oldest_out_of_sync_traffic_seconds" ["namespace", "service"]
-        "The same of the endpoints that get connections which they should not get, or lack those which they should.";
+        "Age of the oldest out-of-sync endpoint that gets connections that it should not get, or does not get those that it should.";
     SLO_CHANGES: Counter "endpointlag_slo_changes_total" ["namespace", "service", "change"]
         "Changes that met or missed their objective.";
     SLO_MISSED: Counter "endpointlag_slo_missed_total" ["namespace", "service", "change"]
@@ -90,47 +90,52 @@ metrics! {
     REORDERED: Counter "endpointlag_reordered_total" []
         "Changes whose EndpointSlice arrived first. Their delay counts as zero.";
     REORDER: Histogram "endpointlag_reorder_seconds" []
-        "How much earlier the EndpointSlice arrived than the change it shows, where it did.";
+        "How much earlier than the change its EndpointSlice arrived, for changes whose EndpointSlice arrived first.";
     MALFORMED_ANNOTATIONS: Counter "endpointlag_malformed_annotations_total" []
-        "Annotations of Services that could not be understood; the log names them.";
+        "Malformed annotations of Services. The log names them.";
     SERVICES_OVERFLOWED: Gauge "endpointlag_services_overflowed" []
         "Services beyond --max-services, which share the series of _other/_other.";
     SAMPLES_DROPPED: Counter "endpointlag_samples_dropped_total" []
-        "Lines of --samples that were not written: too many waited for a reader or a disk that was too slow, or took none.";
+        "Lines of --samples that were not written, because too many were waiting for a slow or blocked reader or disk.";
     SAMPLES_ERRORS: Counter "endpointlag_samples_errors_total" []
-        "Writes of --samples that failed. Their lines wait, and are tried again.";
+        "Writes of --samples that failed. Their lines are kept, and written again.";
     HDR_LOG_ERRORS: Counter "endpointlag_hdr_log_errors_total" []
-        "Writes of --hdr-log that failed, which the next makes up for, and delays that came faster than it counts.";
+        "Writes of --hdr-log that failed, and delays that were lost because they came too fast. The next write contains the data \
+         of a failed one.";
     WATCH_EVENTS: Counter "endpointlag_watch_events_total" ["resource"]
         "Events read from the watch, bookmarks included.";
     WATCH_BYTES: Counter "endpointlag_watch_bytes_total" ["resource"]
         "Bytes read from the watch.";
     WATCH_MALFORMED: Counter "endpointlag_watch_malformed_total" ["resource"]
-        "Objects and streams that could not be understood.";
+        "Malformed objects and streams.";
     WATCH_BACKPRESSURE: Counter "endpointlag_watch_backpressure_total" ["resource"]
-        "Times the reader had to wait for the pipeline to keep up. Changes read then end censored.";
+        "How often the reader had to wait because the pipeline was behind. Changes that are read after such a wait end censored.";
     WATCH_RESTARTS: Counter "endpointlag_watch_restarts_total" ["resource", "reason"]
-        "Connections that ended or could not be made, by reason.";
+        "Connections that ended or could not be established, by reason.";
     WATCH_GAP: Counter "endpointlag_watch_gap_seconds_total" ["resource"]
-        "Time between the end of one connection and the next, summed over the watches of the resource. Changes of that time end censored.";
+        "Time between the end of one connection and the next, summed over the watches of the resource. Changes in this time end censored.";
     WATCH_BLIND: Counter "endpointlag_watch_blind_seconds_total" ["resource"]
-        "Time in which a watch could not tell all as it happened, summed over the watches of the resource: lists, gaps, stalls, a slow connection, a full queue. Changes of that time end censored.";
+        "Time in which a watch did not deliver events as they happened, summed over the watches of the resource: lists, gaps, \
+         stalls, a slow connection, a full queue. Changes in this time end censored.";
     WATCH_AGE: Gauge "endpointlag_watch_age_seconds" ["resource"]
         "Time since the last byte of the watch. Bookmarks come about once a minute.";
     WATCH_CONNECT: Gauge "endpointlag_watch_connect_seconds" ["resource"]
-        "Time from asking for the watch to the beginning of the answer, at the last connection. Its events come the same way.";
+        "Time from the request for the watch to the start of the answer, for the last connection. Its events take the same path.";
     WATCH_PROTOCOL: Gauge "endpointlag_watch_protocol" ["resource", "protocol"]
-        "Watches that use this protocol: http2 over one connection for all of a scope, or http1 over one for each.";
+        "Watches that use this protocol: http2 with one connection for all watches of a scope, or http1 with one connection for \
+         each watch.";
     WATCH_PING: Gauge "endpointlag_watch_ping_seconds" ["resource"]
         "Round trip of the last HTTP/2 PING on the connection of the watch; zero over HTTP/1.1.";
+    WATCH_PING_BOUND: Gauge "endpointlag_watch_ping_bound_seconds" ["resource"]
+        "The longest time that the answer to a PING may take. What is read while an answer takes longer ends censored. A busy machine gets a longer time. Zero over HTTP/1.1.";
     WATCH_SLOW_PINGS: Counter "endpointlag_watch_slow_pings_total" ["resource"]
-        "HTTP/2 PINGs that took much longer than usual. Changes read meanwhile end censored.";
+        "HTTP/2 PINGs that took longer than endpointlag_watch_ping_bound_seconds. Changes that are read in this time end censored.";
     WATCH_SYNCED: Gauge "endpointlag_watch_synced" ["resource"]
-        "1 if all objects are known and changes come in.";
+        "1 if the watch knows all objects and receives changes.";
     READER_STALLED: Counter "endpointlag_reader_stalled_seconds_total" []
-        "Time in which the thread that reads the watches did not run: stopped, throttled or suspended. Changes of that time end censored.";
+        "Time in which the thread that reads the watches did not run: stopped, throttled or suspended. Changes in this time end censored.";
     READER_STALLS: Counter "endpointlag_reader_stalls_total" []
-        "Times that the thread that reads the watches did not run for more than 50 ms.";
+        "How often the thread that reads the watches did not run for more than 50 ms.";
     AGENT_CONNECTED: Gauge "endpointlag_agent_connected" []
         "Agents that are connected. These metrics are there only with --agents-listen.";
     AGENT_SILENT: Gauge "endpointlag_agent_silent" []
@@ -153,10 +158,9 @@ metrics! {
     HTTP_DROPPED: Counter "endpointlag_http_connections_dropped_total" ["reason"]
         "Connections of clients that were dropped, by reason.";
     TLS_EXPIRATION: Gauge "endpointlag_tls_certificate_expiration_timestamp_seconds" []
-        "When the certificate that is served, or one between it and its authority, expires, in seconds since 1970. Only with \
-         --tls-cert-file.";
+        "Earliest expiry time of the certificates in the served chain, in seconds since 1970. Only with --tls-cert-file.";
     TLS_RELOAD_FAILURES: Counter "endpointlag_tls_reload_failures_total" []
-        "Times that the files of the certificate changed and could not be served from; the one before stays.";
+        "How often the certificate files changed but could not be used. The previous certificate stays in use.";
     BUILD_INFO: Gauge "endpointlag_build_info" ["version", "revision"]
         "Always 1.";
 }

@@ -1,8 +1,8 @@
 use super::*;
 use crate::{
-    ledger::Change,
+    ledger::{Cause, Change, Hop},
     model::Uid,
-    propagation::{Ended, PodRef, Report, ServiceName},
+    propagation::{Ended, PodRef, Report, ServiceName, Subject},
     stats::{Bounds, OutOfSync, SeriesLimits, Stats},
 };
 use prost::Message;
@@ -35,8 +35,9 @@ fn scrape_of(pod: &str, uid: &str) -> Scrape {
     ];
     for outcome in outcomes {
         let pod = Some(PodRef { name: pod.into(), uid: Uid::from(uid) });
-        let ended = Ended { service: service.clone(), pod, change, outcome, at: at(1.0) };
-        stats.record(&Report::Ended(ended), at(1.0));
+        let (key, at) = (Subject { service: service.clone(), pod }, at(1.0));
+        let ended = Ended { hop: Hop::Slice, key, change, cause: Cause::Pod, began: at, outcome, at, by: None };
+        stats.record(&Report::Ended(ended), at);
     }
     stats.record(&Report::Judged { service: service.clone(), change, missed: true }, at(1.0));
     let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
@@ -56,7 +57,7 @@ fn scrape_of(pod: &str, uid: &str) -> Scrape {
         Arc::new(WatchHealth::new(Resource::Services, None, Arc::default())),
         Arc::new(WatchHealth::new(Resource::EndpointSlices, None, Arc::default())),
     ];
-    let http = HttpCounts { requests: vec![("/metrics", 200, 7)], dropped: vec![("slow_reader", 2)] };
+    let http = HttpCounts { requests: vec![("/metrics".to_owned(), 200, 7)], dropped: vec![("slow_reader", 2)] };
     Scrape {
         snapshot,
         watches,

@@ -74,7 +74,7 @@ fn slices_and_services_missing_from_a_new_list_are_gone() {
     scene.pod(3000, pod("p"));
     scene.list(4000, Resource::Services, std::iter::empty());
     assert_eq!(scene.ended(), ["ready p withdrawn"]);
-    assert_eq!(scene.tracker.measured_services().count(), 0);
+    assert_eq!(scene.tracker.standing().measured.len(), 0);
 }
 
 #[test]
@@ -138,4 +138,57 @@ fn what_a_replay_tells_long_after_the_slices_showed_it_is_censored_only_if_it_fe
         scene.apply(50_000, Arrival::Late, Event::Pod(unready("p")));
         assert_eq!(scene.ended(), expected, "lost at {lost}");
     }
+}
+
+/// All watches are lost; a Service that is new is told before what happened to its pods.
+fn newcomer_before_its_pods() -> Scene {
+    let pods = vec![unready("turns"), pod("fails"), pod("leaves")];
+    let mut scene = Scene::listed(pods, vec![], vec![]);
+    Resource::ALL.iter().for_each(|resource| scene.lost(1000, *resource));
+    scene.list(2000, Resource::Services, [Event::Service(service())].into_iter());
+    scene
+}
+
+#[test]
+fn what_pods_did_before_a_service_came_is_no_change_for_it() {
+    let mut scene = newcomer_before_its_pods();
+    let shown = vec![shown_ready("turns"), shown_unready("fails"), shown_ready("arrives")];
+    scene.list(2010, Resource::EndpointSlices, [Event::EndpointSlice(slice("s", shown))].into_iter());
+    let pods = [pod("turns"), unready("fails"), pod("arrives")];
+    scene.list(2020, Resource::Pods, pods.into_iter().map(Event::Pod));
+    Resource::ALL.iter().for_each(|resource| scene.restored(2030, *resource));
+    assert_eq!(scene.ended(), ["service - censored"], "the Service's own start alone");
+    assert_eq!((scene.pending(), scene.out_of_sync()), (vec![], vec![]));
+    // From here on they are changes.
+    scene.pod(3000, unready("turns"));
+    scene.shows(3010, vec![shown_unready("turns"), shown_unready("fails"), shown_ready("arrives")]);
+    assert_eq!(scene.ended(), ["unready turns propagated 10"]);
+}
+
+#[test]
+fn what_disagrees_with_a_service_that_came_in_a_gap_is_pending_since_nobody_knows_when() {
+    let mut scene = newcomer_before_its_pods();
+    let shown = vec![shown_unready("turns"), shown_ready("fails"), shown_ready("leaves")];
+    scene.list(2010, Resource::EndpointSlices, [Event::EndpointSlice(slice("s", shown))].into_iter());
+    scene.list(2020, Resource::Pods, [pod("turns"), unready("fails")].into_iter().map(Event::Pod));
+    Resource::ALL.iter().for_each(|resource| scene.restored(2030, *resource));
+    assert_eq!(scene.pending(), ["ready 1", "unready 1", "removed 1"]);
+    scene.ended();
+    scene.shows(2100, vec![shown_ready("turns"), shown_unready("fails")]);
+    let mut ended = scene.ended();
+    ended.sort_unstable();
+    assert_eq!(ended, ["ready turns censored", "removed leaves censored", "unready fails censored"]);
+}
+
+#[test]
+fn a_service_is_no_newcomer_once_the_pod_watch_has_told_something_live() {
+    let mut scene = Scene::listed(vec![unready("p"), pod("q")], vec![], vec![]);
+    scene.list(2000, Resource::Services, [Event::Service(service())].into_iter());
+    scene.shows(2010, vec![shown_unready("p"), shown_ready("q")]);
+    scene.ended();
+    scene.pod(3000, unready("q"));
+    scene.shows(3010, vec![shown_unready("p"), shown_unready("q")]);
+    scene.apply(4000, Arrival::Late, Event::Pod(pod("p")));
+    scene.shows(4010, vec![shown_ready("p"), shown_unready("q")]);
+    assert_eq!(scene.ended(), ["unready q propagated 10", "ready p censored"]);
 }

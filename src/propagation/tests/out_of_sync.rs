@@ -28,7 +28,7 @@ fn a_fresh_tracker_names_the_same_as_an_old_one() {
     let fresh = Scene::listed(pods(), vec![service()], vec![slice("s", shown())]);
     let names = |scene: &Scene| -> Vec<_> {
         let mut names: Vec<_> =
-            scene.tracker.out_of_sync_endpoints().map(|it| (it.pod.uid.to_string(), it.traffic)).collect();
+            scene.tracker.out_of_sync_endpoints().map(|it| (it.pod.uid.to_string(), it.fault.traffic)).collect();
         names.sort_unstable();
         names
     };
@@ -45,9 +45,8 @@ fn an_endpoint_that_gets_no_traffic_is_told_apart() {
     // The controller does not wake up for the phase alone.
     scene.pod(2000, Pod { terminal: true, ..unready("p") });
     assert_eq!((scene.pending(), scene.out_of_sync()), (vec!["removed 1".to_owned()], vec!["p since 2000".to_owned()]));
-    let summary = scene.tracker.out_of_sync();
-    assert_eq!(summary.len(), 1);
-    assert_eq!((summary[0].endpoints, summary[0].oldest, summary[0].oldest_traffic), (1, at(2000), None));
+    let summary: Vec<_> = scene.tracker.standing().out_of_sync.into_iter().map(|(_, faults)| faults).collect();
+    assert_eq!(summary, [Faults { count: 1, oldest: at(2000), oldest_traffic: None }]);
 }
 
 #[test]

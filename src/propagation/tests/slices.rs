@@ -1,22 +1,7 @@
 //! Slices that are written again and again.
 
 use super::*;
-use crate::model::SliceEndpoint;
-
-/// An endpoint, or what came in place of one.
-#[derive(Hash)]
-struct Sent(Option<Endpoint>);
-
-#[derive(Debug)]
-struct NoEndpoint;
-
-impl SliceEndpoint for Sent {
-    type Error = NoEndpoint;
-
-    fn read(&self) -> Result<Option<Endpoint>, NoEndpoint> {
-        self.0.clone().map(Some).ok_or(NoEndpoint)
-    }
-}
+use crate::model::{EndpointsChange, EndpointsPart, SliceVersion};
 
 #[test]
 fn only_what_changed_in_a_slice_moves_anything() {
@@ -42,14 +27,58 @@ fn only_what_changed_in_a_slice_moves_anything() {
 }
 
 #[test]
-fn an_endpoint_that_is_none_leaves_its_slice_as_it_was() {
+fn a_change_of_endpoints_goes_on_from_the_version_before() {
+    let pods = ["p", "q", "r", "t"];
+    let endpoints = pods.map(shown_ready).to_vec();
+    let mut scene = Scene::listed(pods.map(pod).to_vec(), vec![service()], vec![slice("s", endpoints)]);
+    let change = |scene: &mut Scene, millis, endpoints| {
+        let change = EndpointsChange { uid: Uid::from("s"), name: "web-s".into(), resource_version: 0, endpoints };
+        scene.apply(millis, Arrival::Live, Event::EndpointsChanged(change));
+    };
+    scene.pod(1000, unready("q"));
+    scene.delete_pod(1000, "t");
+    let new = EndpointsPart::New(shown_unready("q"));
+    change(&mut scene, 1010, vec![EndpointsPart::Kept(0..1), new, EndpointsPart::Kept(2..3)]);
+    let mut ended = scene.ended();
+    ended.sort_unstable();
+    assert_eq!(ended, ["removed t propagated 10", "unready q propagated 10"]);
+    // The positions are those of the last version: p, q, r.
+    scene.delete_pod(2000, "p");
+    change(&mut scene, 2010, vec![EndpointsPart::Kept(1..3)]);
+    assert_eq!(scene.ended(), ["removed p propagated 10"]);
+    assert_eq!((scene.out_of_sync(), scene.tracker.size().pods), (vec![], 2));
+}
+
+#[test]
+fn a_change_names_the_version_of_the_slice_that_showed_it() {
     let mut scene = Scene::with_pod();
+    let shown_by = |scene: &mut Scene| -> Vec<Option<SliceVersion>> {
+        let ended = |report| match report {
+            Report::Ended(ended) => Some(ended.by.map(|version| (*version).clone())),
+            Report::Judged { .. } => None,
+        };
+        scene.tracker.reports().filter_map(ended).collect()
+    };
+    let version_of = |scene: &Scene, uid: &str| {
+        Some(SliceVersion { uid: Uid::from(uid), name: format!("web-{uid}").into(), resource_version: scene.version })
+    };
     scene.pod(1000, unready("p"));
-    let endpoints = [Some(shown_unready("p")), Some(shown_ready("never-kept")), None].map(Sent).into();
-    let EndpointSlice { uid, namespace, name, resource_version, owner, ports, .. } = slice("s", vec![]);
-    let broken = EndpointSlice { uid, namespace, name, resource_version, owner, ports, endpoints };
-    scene.tracker.apply(Seen::live(at(1010)), Event::EndpointSlice(broken)).expect_err("no endpoint");
-    assert_eq!((scene.ended(), scene.tracker.size().pods), (vec![], 1));
-    scene.shows(1020, vec![shown_unready("p")]);
-    assert_eq!(scene.ended(), ["unready p propagated 20"]);
+    scene.shows(1010, vec![shown_unready("p")]);
+    let version = version_of(&scene, "s");
+    assert_eq!(shown_by(&mut scene), [version]);
+    // The slice comes first.
+    scene.shows(2000, vec![shown_ready("p")]);
+    let version = version_of(&scene, "s");
+    scene.pod(2010, pod("p"));
+    assert_eq!(shown_by(&mut scene), [version]);
+    // It moves to another slice, and is listed in none once both are gone.
+    scene.slice(3000, slice("t", vec![shown_ready("p")]));
+    scene.apply(3001, Arrival::Live, Event::EndpointSliceDeleted(slice("s", vec![])));
+    scene.delete_pod(4000, "p");
+    scene.apply(4010, Arrival::Live, Event::EndpointSliceDeleted(slice("t", vec![])));
+    let version = version_of(&scene, "t");
+    assert_eq!(shown_by(&mut scene), [version]);
+    scene.pod(5000, pod("q"));
+    scene.pod(5010, unready("q"));
+    assert_eq!(shown_by(&mut scene), [None], "superseded");
 }

@@ -34,7 +34,7 @@ fn an_annotation_overrides_the_objective() {
     scene.pod(1000, pod("p"));
     scene.tracker.advance(at(1101));
     assert_eq!(scene.judged(), (0, 1));
-    let objectives: Vec<_> = scene.tracker.measured_services().map(|(_, objective)| objective).collect();
+    let objectives: Vec<_> = scene.tracker.standing().measured.iter().map(|(_, objective)| *objective).collect();
     assert_eq!(objectives, [millis(100)]);
 }
 
@@ -70,9 +70,9 @@ fn the_oldest_pending_change_is_told_by_kind() {
     scene.pod(1000, pod("q"));
     scene.pod(2000, pod("r"));
     scene.pod(3000, unready("p"));
-    let mut views = scene.tracker.pending();
-    views.sort_unstable_by_key(|view| view.change);
-    let views: Vec<_> = views.iter().map(|view| (view.change, view.count, view.oldest)).collect();
+    let mut views = scene.tracker.standing().pending;
+    views.sort_unstable_by_key(|(_, change, _)| *change);
+    let views: Vec<_> = views.iter().map(|(_, change, backlog)| (*change, backlog.count, backlog.oldest)).collect();
     assert_eq!(views, [(Change::Ready, 2, at(1000)), (Change::Unready, 1, at(3000))]);
 }
 

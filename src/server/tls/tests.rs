@@ -20,7 +20,7 @@ impl Served {
     }
 
     fn look(&mut self) {
-        self.renewal.take(self.files.read());
+        self.renewal.take(self.files.read().map_err(Arc::new));
     }
 
     /// The certificate that a connection would get now.
@@ -86,7 +86,11 @@ fn a_broken_replacement_keeps_the_pair_and_a_good_one_mends_it() {
     fs::remove_file(&served.files.key).expect("there");
     served.look();
     served.look();
-    assert!(matches!(served.renewal.settled, Err(TlsError::Key { .. })) && served.serves() == before, "no key");
+    assert!(
+        matches!(served.renewal.settled.as_ref().map_err(|error| &**error), Err(TlsError::Key { .. }))
+            && served.serves() == before,
+        "no key"
+    );
     let good = pair();
     write(&served.files, &good, &good);
     served.look();
@@ -116,7 +120,7 @@ fn a_link_that_is_swapped_is_followed() {
 #[test]
 fn each_bad_file_is_named_with_its_flag() {
     let served = Served::start();
-    let load = || Certificate::load(served.files.clone()).map(|_| ()).expect_err("bad").to_string();
+    let load = || chain(&Certificate::load(served.files.clone()).map(|_| ()).expect_err("bad"));
     fs::write(&served.files.key, pair().signing_key.serialize_pem()).expect("written");
     assert!(load().ends_with("the key is not the certificate's"), "{}", load());
     fs::write(&served.files.key, "").expect("written");

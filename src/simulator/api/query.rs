@@ -1,13 +1,13 @@
-//! The query of a list or watch request, checked as the API server checks it.
+//! The query of a list or watch request, checked as in the API server.
 
 use super::Failure;
 use crate::simulator::store::Key;
 use std::time::Duration;
 
-/// Bound on `timeoutSeconds`, so that the end of a watch is a time that a clock can have.
+/// Maximum of `timeoutSeconds`, so that a clock can represent the end of a watch.
 const LONGEST_WATCH: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// What a list or watch asks for.
+/// The request of a list or watch.
 #[derive(Debug, PartialEq)]
 pub(super) enum Query {
     List(ListQuery),
@@ -17,13 +17,13 @@ pub(super) enum Query {
 /// A list, or one page of it.
 #[derive(Debug, PartialEq)]
 pub(super) struct ListQuery {
-    /// The exact version to show; none for the present.
+    /// The exact version to list; `None` means the present state.
     pub(super) version: Option<u64>,
-    /// The present must not be older than this.
+    /// The present state must be at least as new as this version.
     pub(super) not_older_than: u64,
-    /// The last key of the page before.
+    /// The last key of the previous page.
     pub(super) after: Option<Key>,
-    /// Most items of a page.
+    /// Maximum number of items in a page.
     pub(super) limit: usize,
 }
 
@@ -32,26 +32,26 @@ pub(super) struct ListQuery {
 pub(super) struct WatchQuery {
     pub(super) start: Start,
     pub(super) bookmarks: bool,
-    /// Ends the watch; the server's own choice where none.
+    /// Duration of the watch; `None` lets the server choose.
     pub(super) timeout: Option<Duration>,
 }
 
-/// Where a watch begins.
+/// The start of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
     /// With the events after this version.
     After(u64),
-    /// With the events after the present.
+    /// With the events after the present version.
     Now,
-    /// With every object as an `ADDED` event, no older than `not_older_than`.
+    /// With every object as an `ADDED` event, from a state at least as new as `not_older_than`.
     Initial {
         not_older_than: u64,
-        /// Whether a bookmark ends them: a streaming list.
+        /// Whether a bookmark follows them, as in a streaming list.
         marked: bool,
     },
 }
 
-/// The parameters as they stand in the URL; empty where they do not.
+/// The parameters as in the URL; empty if absent.
 #[derive(Default)]
 struct Parameters<'a> {
     watch: &'a str,
@@ -64,9 +64,9 @@ struct Parameters<'a> {
     timeout_seconds: &'a str,
 }
 
-/// The token of the next page: which version, and behind which key.
+/// The token of the next page: the version and the last key.
 ///
-/// Underscores need no escaping in a URL and stand in no Kubernetes name.
+/// Underscores need no escaping in a URL, and no Kubernetes name contains them.
 pub(super) fn continue_token(version: u64, (namespace, name): (&str, &str)) -> String {
     format!("{version}_{namespace}_{name}")
 }
@@ -74,12 +74,12 @@ pub(super) fn continue_token(version: u64, (namespace, name): (&str, &str)) -> S
 // === impl Query ===
 
 impl Query {
-    /// Reads the part of a URL behind the question mark.
+    /// Parses the part of a URL after the question mark.
     ///
-    /// Every value understood here is made of characters that are never escaped, so nothing is unescaped.
+    /// Valid values contain only characters that need no escaping, so nothing is unescaped.
     ///
     /// # Errors
-    /// 400 for what cannot be read or is not simulated, 422 for what the API server forbids.
+    /// 400 for a value that is malformed or not simulated, 422 for a combination that the API server forbids.
     pub(super) fn parse(query: &str) -> Result<Self, Failure> {
         let parameters = Parameters::split(query)?;
         if truth("watch", parameters.watch)? == Some(true) {
@@ -106,7 +106,7 @@ impl<'a> Parameters<'a> {
                 "sendInitialEvents" => &mut all.send_initial_events,
                 "allowWatchBookmarks" => &mut all.allow_bookmarks,
                 "timeoutSeconds" => &mut all.timeout_seconds,
-                // Answering with everything would look like a selection.
+                // To return everything would look like a selection.
                 _ if !value.is_empty() => {
                     let reason = format!("the simulated cluster does not know {name}");
                     return Err(Failure::bad_request(reason));
@@ -165,7 +165,7 @@ impl<'a> Parameters<'a> {
         }
         let start = match (initial, version) {
             (Some(true), _) => Start::Initial { not_older_than: version.unwrap_or(0), marked: bookmarks },
-            // Kubernetes' older way: no version means all objects first, with nothing to tell where they end.
+            // An older form of Kubernetes: no version means all objects first, without a mark at their end.
             (None, None | Some(0)) => Start::Initial { not_older_than: 0, marked: false },
             (Some(false), None | Some(0)) => Start::Now,
             (_, Some(version)) => Start::After(version),
@@ -190,7 +190,7 @@ fn number(name: &str, value: &str) -> Result<Option<u64>, Failure> {
         return Ok(None);
     }
     let parsed = value.parse();
-    parsed.map(Some).map_err(|_| Failure::bad_request(format!("{name} is no number: {value:?}")))
+    parsed.map(Some).map_err(|_| Failure::bad_request(format!("{name} is not a number: {value:?}")))
 }
 
 fn truth(name: &str, value: &str) -> Result<Option<bool>, Failure> {

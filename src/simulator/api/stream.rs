@@ -1,4 +1,4 @@
-//! The body of a watch: one reader of the store's log, at its client's pace.
+//! The body of a watch: a reader of the store's log, as fast as its client reads.
 
 use super::Failure;
 use super::query::{Start, WatchQuery};
@@ -13,44 +13,44 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Events taken from the log at once: few enough that a client which reads slowly pins little of it.
+/// Number of events that are read from the log at once. It is small, so that a slow client keeps little of the log in memory.
 const BATCH: usize = 256;
 
-/// A watch on one resource, whole or in one namespace.
+/// A watch on one resource, in the whole cluster or in one namespace.
 pub(super) struct WatchStream<O> {
     store: Store,
     namespace: Option<String>,
-    /// No event up to this version is still to be read from the log.
+    /// All events up to this version have been read from the log.
     cursor: u64,
-    /// Read and not yet sent.
+    /// Events that were read and not sent yet.
     backlog: VecDeque<Waiting<O>>,
     wake: watch::Receiver<()>,
     bookmarks: Option<Bookmarks>,
-    /// The server ends every watch at some time, even one that is alive.
+    /// The server ends every watch after some time, even an active one.
     deadline: Instant,
     stop: watch::Receiver<bool>,
-    /// An `ERROR` event was sent, which is the last.
+    /// An `ERROR` event was sent. It is always the last event.
     ended: bool,
     bodies: Option<&'static Bodies>,
     sent: SentLog,
 }
 
-/// What the stream takes from the server beside the client's wishes.
+/// Settings that the stream gets from the server, not from the client.
 pub(super) struct WatchTerms {
-    /// Time between bookmarks, where the client takes them.
+    /// Time between bookmarks, if the client accepts them.
     pub(super) bookmark_interval: Duration,
-    /// Length of the watch where the client sets none.
+    /// Duration of the watch, if the client sets none.
     pub(super) timeout: Duration,
-    /// Turns true when the server stops.
+    /// Becomes true when the server stops.
     pub(super) stop: watch::Receiver<bool>,
-    /// What every object carries beside the fields that are read.
+    /// The parts of every object that are not read.
     pub(super) bodies: Option<&'static Bodies>,
-    /// Is told of every event that is handed over.
+    /// Gets every event that is sent.
     pub(super) sent: SentLog,
 }
 
 enum Waiting<O> {
-    /// Encoded when its turn comes: what waits takes no more memory than the objects do anyway.
+    /// An event is encoded only when it is sent. Waiting events share the memory of the objects.
     Event(EventKind, Arc<O>),
     Frame(Bytes),
 }
@@ -63,11 +63,11 @@ struct Bookmarks {
 // === impl WatchStream ===
 
 impl<O: Stored> WatchStream<O> {
-    /// Begins to watch; what is written from now on is not missed.
+    /// Starts a watch. It misses no write from now on.
     ///
     /// # Errors
-    /// 504 where the client has seen a version that this cluster has not reached. A version that is too old is no
-    /// error here but the first event of the stream, as with the real server.
+    /// 504 if the client has seen a version that this cluster has not reached. A version that is too old is not an error here,
+    /// but the first event of the stream, as in the real server.
     pub(super) fn new(
         store: Store,
         namespace: Option<String>,
@@ -111,7 +111,7 @@ impl<O: Stored> WatchStream<O> {
         Ok(())
     }
 
-    /// The next frame; none when the watch is over.
+    /// The next frame; `None` when the watch is over.
     pub(super) async fn next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(waiting) = self.backlog.pop_front() {
@@ -121,7 +121,7 @@ impl<O: Stored> WatchStream<O> {
             if self.ended || *self.stop.borrow() || now >= self.deadline {
                 return None;
             }
-            // Marked before the log is read: a write in between wakes once too often, never too seldom.
+            // Marked as seen before the log is read. A write in between causes one extra wake-up, but none is missed.
             self.wake.mark_unchanged();
             let batch = match self.store.since::<O>(self.cursor, BATCH) {
                 Ok(batch) => batch,
@@ -160,11 +160,11 @@ impl<O: Stored> WatchStream<O> {
         }
     }
 
-    /// Until there may be something to do.
+    /// Waits until there may be something to do.
     async fn wait(&mut self) {
         let bookmark = self.bookmarks.as_ref().map(|b| b.next);
         let timer = bookmark.map_or(self.deadline, |b| b.min(self.deadline));
-        // The stream holds the store, so its end of `wake` stands; with the end of `stop` gone the server is, too.
+        // The stream owns the store, so the sender of `wake` exists. If the sender of `stop` is gone, the server is gone too.
         tokio::select! {
             _ = self.wake.changed() => {}
             _ = self.stop.wait_for(|stop| *stop) => self.ended = true,

@@ -1,14 +1,14 @@
-//! What the EndpointSlice controller decides: from a Service, its pods and its slices to the writes that are due.
+//! The decisions of the EndpointSlice controller: from a Service, its pods and its slices to the necessary writes.
 //!
-//! The semantics follow `k8s.io/endpointslice` v0.37 (`reconciler.go`, `utils.go`, `util/controller_utils.go`), the
-//! way endpoints are packed into slices included. A slice is found by the label that names its Service, and belongs to
-//! the Service whose UID its owner reference has: slices of an old Service of the same name are deleted, and never
-//! written again. For a Service in deletion no slice is created.
+//! The semantics follow `k8s.io/endpointslice` v0.37 (`reconciler.go`, `utils.go`, `util/controller_utils.go`), including the way
+//! endpoints are packed into slices. A slice is found by the label with the name of its Service, and belongs to the Service whose
+//! UID is in its owner reference. Slices of an old Service with the same name are deleted, and never written again. For a Service
+//! that is being deleted no slice is created.
 //!
-//! Left out is what the slim messages do not carry: zones, hints and node names, so that a pod whose Node is gone keeps
-//! its endpoint here and loses it there. An endpoint is known again by its pod's UID, where the real controller goes by
-//! address and pod name. A pod that comes back under the same name and address is therefore a new endpoint here, and an
-//! update of the old one there.
+//! Zones, hints and node names are missing, because the reduced messages do not have them. So a pod without a Node object keeps
+//! its endpoint here, while the real controller removes it. This controller identifies an endpoint by its pod's UID, the real one
+//! by address and pod name. So a pod that comes back with the same name and address is a new endpoint here, and an update of the
+//! old one in the real controller.
 
 use crate::simulator::object::{addresses, fresh_uid, is_ready, name_suffix};
 use crate::{
@@ -25,16 +25,16 @@ use std::{
     sync::Arc,
 };
 
-/// Label of a slice that names its Service.
+/// Label of a slice with the name of its Service.
 pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
-/// Label of a slice that names who writes it.
+/// Label of a slice with the name of its writer.
 pub(super) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
-/// Who that is.
+/// The value of that label for this controller.
 pub(super) const CONTROLLER: &str = "endpointslice-controller.k8s.io";
 /// Label of the slices of a headless Service.
 const HEADLESS: &str = "service.kubernetes.io/headless";
 
-/// A write that brings the slices nearer to the pods.
+/// A write that makes the slices match the pods better.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Write {
     /// Create or update.
@@ -53,10 +53,10 @@ enum Family {
 /// Endpoints of a slice, or of a Service, by pod UID.
 type Endpoints = BTreeMap<String, Endpoint>;
 
-/// The slices to write, before it is settled how.
+/// The slices to write, before it is decided how.
 #[derive(Default)]
 struct Changes {
-    /// Without name and UID.
+    /// The slice without name and UID.
     create: Vec<EndpointSlice>,
     update: Vec<EndpointSlice>,
     delete: Vec<Arc<EndpointSlice>>,
@@ -66,7 +66,7 @@ struct Changes {
 struct Packing<'a> {
     service: &'a Service,
     family: Family,
-    /// Most endpoints in one slice.
+    /// Maximum number of endpoints in a slice.
     max_endpoints: usize,
 }
 
@@ -76,15 +76,15 @@ pub(super) fn is_managed(service: &Service) -> bool {
     spec.is_some_and(|s| s.kind != "ExternalName" && !s.selector.is_empty())
 }
 
-/// Whether the pod has a place in slices at all.
+/// Whether the pod belongs into slices at all.
 pub(super) fn has_endpoint(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().map(|s| s.phase.as_str());
     !matches!(phase, Some("Succeeded" | "Failed")) && addresses(pod).next().is_some()
 }
 
-/// The writes that make `existing`, all slices with the Service's name, show `pods`, all that its selector matches.
+/// The writes after which `existing`, all slices with the Service's name, show `pods`, all pods that its selector matches.
 ///
-/// In the order of the real controller: create, update, delete. New slices get a name and a UID from `rng`.
+/// In the order of the real controller: create, update, delete. The names and UIDs of new slices come from `rng`.
 pub(super) fn reconcile(
     service: &Service,
     pods: &[Arc<Pod>],
@@ -100,14 +100,14 @@ pub(super) fn reconcile(
         let changes = packing.changes(pods, of_family.cloned().collect());
         writes.extend(changes.into_writes(service, rng));
     }
-    // A family that the Service has given up.
+    // A family that the Service no longer has.
     let kept: Vec<_> = families.iter().map(|f| f.name()).collect();
     let stray = existing.iter().filter(|s| !kept.contains(&s.address_type.as_str()));
     writes.extend(stray.map(|s| Write::delete(s)));
     writes
 }
 
-/// The families a Service wants slices of, as `getAddressTypesForService` has it.
+/// The families for which a Service needs slices, as in `getAddressTypesForService`.
 fn families(service: &Service) -> BTreeSet<Family> {
     let Some(spec) = &service.spec else {
         return BTreeSet::new();
@@ -126,7 +126,7 @@ fn families(service: &Service) -> BTreeSet<Family> {
     }
 }
 
-/// Whether the Service owns the slice, as `ownedBy` has it. Another one may have had its name.
+/// Whether the Service owns the slice, as in `ownedBy`. An older Service may have had the same name.
 fn is_owned(slice: &EndpointSlice, service: &Service) -> bool {
     let uid = &service.metadata.uid;
     slice.metadata.owner_references.iter().any(|it| it.kind == "Service" && it.api_version == "v1" && it.uid == *uid)
@@ -137,7 +137,7 @@ fn is_headless(service: &Service) -> bool {
     matches!(cluster_ip.unwrap_or_default(), "" | "None")
 }
 
-/// Labels of the Service's slices: the Service's own, with the reserved ones over them.
+/// Labels of the Service's slices: the Service's own labels, overridden by the reserved ones.
 fn labels(service: &Service) -> BTreeMap<String, String> {
     let mut labels = service.metadata.labels.clone();
     labels.remove(HEADLESS);
@@ -168,7 +168,7 @@ fn endpoint(pod: &Pod, service: &Service) -> Endpoint {
     }
 }
 
-/// The ports of the Service at this pod, in order. One whose name the pod does not know is left out.
+/// The ports of the Service for this pod, in order. A named port that the pod does not have is left out.
 fn endpoint_ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
     let ports = service.spec.as_ref().map(|s| s.ports.as_slice());
     let mut ports: Vec<_> = ports
@@ -188,7 +188,7 @@ fn endpoint_ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
 }
 
 fn target_port(port: &ServicePort, pod: &Pod) -> Option<i32> {
-    // The API server sets a target port where there is none; a store written by hand may not.
+    // The API server sets a target port if there is none. A store that a test writes may have none.
     let Some(target) = &port.target_port else {
         return Some(port.port);
     };
@@ -209,7 +209,7 @@ fn uid_of(endpoint: &Endpoint) -> &str {
 // === impl Family ===
 
 impl Family {
-    /// As in a Service's `ipFamilies` and a slice's `addressType`.
+    /// The name in a Service's `ipFamilies` and in a slice's `addressType`.
     fn name(self) -> &'static str {
         match self {
             Self::V4 => "IPv4",
@@ -239,7 +239,7 @@ impl Write {
 
 impl Packing<'_> {
     fn changes(&self, pods: &[Arc<Pod>], existing: Vec<Arc<EndpointSlice>>) -> Changes {
-        // Endpoints whose ports differ cannot share a slice.
+        // Endpoints with different ports cannot share a slice.
         let mut desired: BTreeMap<Vec<EndpointPort>, Endpoints> = BTreeMap::new();
         for pod in pods.iter().filter(|pod| has_endpoint(pod)) {
             let group = desired.entry(endpoint_ports(self.service, pod)).or_default();
@@ -266,11 +266,11 @@ impl Packing<'_> {
         }
         changes.delete.extend(by_ports.into_values().flatten());
 
-        // A Service always has a slice, so that watchers can tell "no endpoints" from "not seen yet".
+        // A Service always has a slice, so that watchers can distinguish "no endpoints" from "not seen yet".
         if changes.delete.len() == count && changes.create.is_empty() {
             let placeholder = self.new_slice(Vec::new());
             match changes.delete.as_slice() {
-                // Whoever owns it: one of an old Service stays until the garbage collector takes it.
+                // Whatever its owner: a slice of an old Service stays until the garbage collector deletes it.
                 [only] if is_same_but_for_identity(only, &placeholder) => changes.delete.clear(),
                 _ => changes.create.push(placeholder),
             }
@@ -278,8 +278,8 @@ impl Packing<'_> {
         changes
     }
 
-    /// Packs the endpoints of one set of ports: first into the slices they stand in, then into those that are
-    /// rewritten anyway, then into one that has room for the rest, and into new ones at last.
+    /// Packs the endpoints with one set of ports: first into the slices that already list them, then into slices that are
+    /// rewritten anyway, then into one slice with room for the rest, and finally into new slices.
     fn pack(
         &self,
         ports: Vec<EndpointPort>,
@@ -334,7 +334,7 @@ impl Packing<'_> {
         }
     }
 
-    /// The slice that `count` more endpoints would leave fullest. None where they do not fit into any.
+    /// The slice that `count` more endpoints would fill most. `None` if they do not fit into any.
     fn closest_fit(&self, slices: &[Arc<EndpointSlice>], count: usize) -> Option<usize> {
         let fits = slices
             .iter()
@@ -351,7 +351,7 @@ impl Packing<'_> {
         slice.metadata.namespace.clone_from(&service.namespace);
         slice.metadata.labels = labels(self.service);
         slice.metadata.owner_references = vec![OwnerReference::to_service(&service.name, &service.uid)];
-        // Completed once it is clear that this is a slice of its own.
+        // Completed later, if it becomes a separate slice.
         slice.metadata.name = format!("{}-", service.name);
         slice
     }
@@ -364,8 +364,7 @@ fn is_same_but_for_identity(a: &EndpointSlice, b: &EndpointSlice) -> bool {
 // === impl Changes ===
 
 impl Changes {
-    /// Names the new slices. A slice of the Service that is to be deleted becomes the new one instead, where there are
-    /// both.
+    /// Names the new slices. If a slice of the Service is to be deleted and another to be created, the first becomes the second.
     fn into_writes(mut self, service: &Service, rng: &mut impl Rng) -> Vec<Write> {
         let mut delete = Vec::new();
         for old in self.delete {
@@ -380,7 +379,7 @@ impl Changes {
             }
         }
         if service.metadata.deletion_timestamp.is_some() {
-            // The garbage collector may be taking its slices already.
+            // The garbage collector may already be deleting its slices.
             self.create.clear();
         }
         for slice in &mut self.create {

@@ -1,34 +1,34 @@
-//! How fast the simulated controller works: the delay before a Service is looked at, and the bound on its writes.
+//! The speed of the simulated controller: the delay before a Service is processed, and the rate limit of its writes.
 
 use rand::{Rng, RngExt};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A distribution of the time between a change and the controller's look at its Service.
+/// A distribution of the time between a change and the processing of its Service.
 ///
-/// Most delays lie between `shortest` and `longest`, evenly on a logarithmic scale; a few lie in the tail above.
+/// Most delays are between `shortest` and `longest`, uniformly on a logarithmic scale. A few are longer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Delay {
-    /// No delay is shorter.
+    /// Minimum delay.
     pub shortest: Duration,
-    /// Most delays are shorter.
+    /// Most delays are shorter than this.
     pub longest: Duration,
-    /// The share of delays that are longer, from 0 to 1.
+    /// The share of delays that are longer than `longest`, from 0 to 1.
     pub tail: f64,
-    /// No delay is longer.
+    /// Maximum delay.
     pub tail_longest: Duration,
 }
 
-/// The bound on the controller's writes, as its API client has it: a token bucket.
+/// The rate limit of the controller's writes, as in its API client: a token bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WriteRate {
-    /// Writes a second in the long run; infinite for no bound. Less than one in 1,000 s counts as that.
+    /// Writes a second in the long run; infinite means no limit. A rate below one in 1,000 s counts as one in 1,000 s.
     pub per_second: f64,
     /// Writes at once after a pause; 0 counts as 1.
     pub burst: u32,
 }
 
-/// What the controller was told of late.
+/// The latest instructions to the controller.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tempo {
     pub(super) delay: Delay,
@@ -39,7 +39,7 @@ pub(super) struct Tempo {
 #[derive(Debug)]
 pub(super) struct Bucket {
     rate: WriteRate,
-    /// As of `filled`.
+    /// The number of tokens at the time `filled`.
     tokens: f64,
     filled: Instant,
 }
@@ -47,7 +47,7 @@ pub(super) struct Bucket {
 // === impl Delay ===
 
 impl Delay {
-    /// A controller in good health: 5 to 60 ms, and one look in 50 up to a second late.
+    /// A healthy controller: 5 to 60 ms, and one Service in 50 up to a second late.
     pub const HEALTHY: Self = Self {
         shortest: Duration::from_millis(5),
         longest: Duration::from_millis(60),
@@ -55,7 +55,7 @@ impl Delay {
         tail_longest: Duration::from_secs(1),
     };
 
-    /// A controller that is starved or throttled: several seconds.
+    /// A throttled or overloaded controller: several seconds.
     pub const SLOW: Self = Self {
         shortest: Duration::from_secs(2),
         longest: Duration::from_secs(9),
@@ -63,8 +63,8 @@ impl Delay {
         tail_longest: Duration::from_secs(15),
     };
 
-    /// A garbage collector in good health: 20 to 200 ms, and one object in 20 up to two seconds late, as its own queue and the
-    /// rate of its client have it.
+    /// A healthy garbage collector: 20 to 200 ms, and one object in 20 up to two seconds late, because of its own queue and the
+    /// rate limit of its client.
     pub const COLLECTING: Self = Self {
         shortest: Duration::from_millis(20),
         longest: Duration::from_millis(200),
@@ -72,7 +72,7 @@ impl Delay {
         tail_longest: Duration::from_secs(2),
     };
 
-    /// Always the same delay, which may be zero.
+    /// A constant delay, which may be zero.
     pub const fn fixed(delay: Duration) -> Self {
         Self { shortest: delay, longest: delay, tail: 0.0, tail_longest: delay }
     }
@@ -119,7 +119,7 @@ impl Bucket {
     /// Takes a token.
     ///
     /// # Errors
-    /// When there will be one, if there is none.
+    /// If there is no token: the time when there will be one.
     pub(super) fn take(&mut self, now: Instant) -> Result<(), Instant> {
         if self.rate.per_second.is_infinite() {
             return Ok(());
@@ -133,7 +133,7 @@ impl Bucket {
             return Ok(());
         }
         let missing = (1.0 - self.tokens) / self.rate.per_second;
-        // A nanosecond on top, so that rounding does not make it a token that is almost there.
+        // One nanosecond more, so that after rounding the token is really there.
         Err(now + Duration::from_secs_f64(missing) + Duration::from_nanos(1))
     }
 }

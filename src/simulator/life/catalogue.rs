@@ -1,4 +1,4 @@
-//! What runs in the simulated cluster: the Services of a made-up shop.
+//! The applications of the simulated cluster: the Services of an imaginary shop.
 
 use crate::cluster::wire::{IntOrString, ObjectMeta, Service, ServicePort, ServiceSpec};
 use crate::simulator::object::fresh_uid;
@@ -15,34 +15,34 @@ pub(super) struct Application {
     pub(super) exposure: Exposure,
 }
 
-/// Who makes the pods.
+/// The kind of workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WorkloadKind {
-    /// A new pod is Ready before an old one goes.
+    /// A new pod is Ready before an old one is deleted.
     Deployment,
-    /// A pod goes before its successor of the same name comes.
+    /// A pod is deleted before its successor with the same name is created.
     StatefulSet,
 }
 
-/// What kind of Service it is.
+/// The kind of Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exposure {
-    /// Has an address of its own.
+    /// Has a cluster IP.
     ClusterIp,
-    /// Is resolved to its pods' addresses.
+    /// Headless: DNS resolves it to the addresses of its pods.
     Headless,
-    /// Publishes pods before they are Ready, as a clustered store does that finds its members by the Service.
+    /// Publishes pods before they are Ready, like a clustered database whose members find each other by the Service.
     NotReadyToo,
 }
 
 use Exposure::{ClusterIp, Headless, NotReadyToo};
 use WorkloadKind::{Deployment, StatefulSet};
 
-/// The name of the port that every container declares and every Service targets.
+/// The name of the port that every container has and every Service targets.
 pub(super) const PORT_NAME: &str = "http";
-/// Its number.
+/// The number of that port.
 pub(super) const PORT: i32 = 8080;
-/// A second port, which a Service carries at times.
+/// A second port, which a Service has only at times.
 pub(super) const METRICS_PORT_NAME: &str = "metrics";
 
 /// About 140 pods.
@@ -79,11 +79,11 @@ impl Application {
         BTreeMap::from([("app".to_owned(), self.name.to_owned())])
     }
 
-    /// The Service as it is first created. `number` is unique among the applications.
+    /// The Service as it is first created. Each application has a different `number`.
     pub(super) fn service(&self, number: usize, rng: &mut impl Rng) -> Service {
         let cluster_ip = match self.exposure {
             Headless => "None".to_owned(),
-            // 10.96.0.0/12 is where kubeadm puts Services; the first addresses are taken by the cluster itself.
+            // kubeadm uses 10.96.0.0/12 for Services. The cluster itself uses the first addresses.
             ClusterIp | NotReadyToo => format!("10.96.0.{}", 20 + number),
         };
         Service {
@@ -106,7 +106,7 @@ impl Application {
     }
 }
 
-/// Adds the second port to a Service, or takes it away.
+/// Adds the second port to a Service, or removes it.
 pub(super) fn toggle_metrics_port(service: &mut Service) {
     let ports = &mut service.spec.get_or_insert_default().ports;
     let before = ports.len();

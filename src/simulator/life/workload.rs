@@ -1,7 +1,7 @@
 //! The pods of one application: how they are made, replaced and removed.
 //!
-//! A workload writes pods as kubelet and the workload controllers do, and says what comes next and when. It has no
-//! clock: [`Life`](super::Life) keeps the schedule.
+//! A workload writes pods as the kubelet and the workload controllers do, and returns what comes next and when. It has no clock:
+//! [`Life`](super::Life) keeps the schedule.
 
 use super::catalogue::{APPLICATIONS, Application, METRICS_PORT_NAME, PORT, PORT_NAME, WorkloadKind};
 use crate::simulator::object::{fresh_uid, name_suffix, set_ready};
@@ -18,11 +18,11 @@ use std::{
 
 /// Milliseconds from a pod's creation to its address: scheduling, sandbox, network.
 const TO_ADDRESS: RangeInclusive<u64> = 300..=1_500;
-/// Milliseconds from there to Ready: start-up and the first probe.
+/// Milliseconds from then to Ready: start-up and the first probe.
 const TO_READY: RangeInclusive<u64> = 1_000..=6_000;
-/// Milliseconds from the deletion to the end of the pod, within its grace period.
+/// Milliseconds from the deletion request to the end of the pod, within its grace period.
 const TO_GONE: RangeInclusive<u64> = 2_000..=8_000;
-/// The grace period of a pod that sets none, in seconds. deletionTimestamp lies that far in the future.
+/// The default grace period of a pod, in seconds. deletionTimestamp is this far in the future.
 const GRACE_SECONDS: i64 = 30;
 
 /// The pods of one application.
@@ -38,7 +38,7 @@ pub(super) struct Workload {
 /// A pod of the workload.
 #[derive(Debug)]
 struct Member {
-    /// A StatefulSet's pod has the name of its predecessor, but never while that one is still there.
+    /// A StatefulSet's pod has the name of its predecessor, but is created only when the predecessor is gone.
     name: String,
     revision: String,
     state: PodState,
@@ -48,32 +48,32 @@ struct Member {
 enum PodState {
     Starting,
     Ready,
-    /// Was Ready, and its probe fails.
+    /// The pod was Ready, and its probe fails.
     Unready,
     Terminating,
 }
 
-/// What happens to a pod next.
+/// The next step of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
     /// It gets an address and runs.
     Start,
-    /// It is Ready: for the first time, or again.
+    /// It becomes Ready, for the first time or again.
     BecomeReady,
     /// It is being deleted and its containers have stopped.
     Stop,
-    /// It is no more.
+    /// It is gone.
     Vanish,
 }
 
-/// A step that is to come: what, of which pod, after how long.
+/// A scheduled step: the pod, the step, and the time until then.
 pub(super) type Next = (Step, String, Duration);
 
-/// What all workloads of a cluster draw from.
+/// Shared by all workloads of a cluster.
 pub(super) struct Cluster {
     pub(super) store: Store,
     pub(super) rng: StdRng,
-    /// Addresses given out so far.
+    /// Number of addresses assigned so far.
     pub(super) addresses: u32,
 }
 
@@ -92,19 +92,19 @@ impl Workload {
         workload
     }
 
-    /// Whether a rolling update is under way.
+    /// Whether a rolling update is in progress.
     pub(super) fn is_updating(&self) -> bool {
         self.updating
     }
 
-    /// Begins a rolling update.
+    /// Starts a rolling update.
     pub(super) fn update(&mut self, cluster: &mut Cluster) -> Vec<Next> {
         self.revision = name_suffix(&mut cluster.rng, 9);
         self.updating = true;
         self.advance(cluster)
     }
 
-    /// Lets a Ready pod's probe fail. Returns its name, if there is one.
+    /// Makes the probe of a Ready pod fail. Returns the pod's name, if there is such a pod.
     pub(super) fn flap(&mut self, cluster: &mut Cluster) -> Option<String> {
         let ready: Vec<_> = (0..self.pods.len()).filter(|i| self.pods[*i].state == PodState::Ready).collect();
         if ready.is_empty() {
@@ -117,7 +117,7 @@ impl Workload {
         Some(name)
     }
 
-    /// Takes a step of one pod, and what the rolling update makes of it.
+    /// Executes a step of a pod, and what follows from it for the rolling update.
     pub(super) fn take(&mut self, step: Step, name: &str, cluster: &mut Cluster) -> Vec<Next> {
         let mut next = Vec::new();
         match step {
@@ -139,10 +139,10 @@ impl Workload {
         }
     }
 
-    /// As with maxUnavailable 0: an old pod goes only where enough are Ready without it.
+    /// As with maxUnavailable 0: an old pod is deleted only if enough pods are Ready without it.
     fn advance_deployment(&mut self, cluster: &mut Cluster) -> Vec<Next> {
         let replicas = self.application.replicas;
-        // A tenth, and not the default of a quarter, so that updates last and overlap.
+        // A tenth instead of the default of a quarter, so that updates take longer and overlap.
         let surge = replicas.div_ceil(10);
         let mut next = Vec::new();
         while self.count(|m| m.state != PodState::Terminating) < replicas + surge
@@ -159,7 +159,7 @@ impl Workload {
         next
     }
 
-    /// An old pod that is not Ready, or is not needed for `replicas` Ready ones.
+    /// An old pod that is not Ready, or that is not needed to have `replicas` Ready pods.
     fn dispensable(&self, replicas: usize) -> Option<String> {
         let old = |m: &&Member| m.revision != self.revision && m.state != PodState::Terminating;
         if self.count(|m| m.state != PodState::Terminating) <= replicas {
@@ -198,7 +198,7 @@ impl Workload {
         format!("{}-{ordinal}", self.application.name)
     }
 
-    /// Creates a pod and returns its name. Only a StatefulSet's has an ordinal.
+    /// Creates a pod and returns its name. Only a StatefulSet's pod has an ordinal.
     fn create(&mut self, ordinal: usize, cluster: &mut Cluster) -> String {
         let name = match self.application.controller {
             WorkloadKind::StatefulSet => self.ordinal_name(ordinal),
@@ -244,8 +244,8 @@ impl Workload {
 
     fn become_ready(&mut self, name: &str, cluster: &mut Cluster) {
         let waits = |state| matches!(state, PodState::Starting | PodState::Unready);
-        // A pod that flapped may be on its way out by the time its probe would have succeeded again. Its name is not
-        // its successor's by then: a StatefulSet deletes only pods that are Ready.
+        // A pod that flapped may already be terminating when its probe would succeed again. Its name does not belong to its
+        // successor yet, because a StatefulSet deletes only pods that are Ready.
         if let Some(member) = self.member(name).filter(|m| waits(m.state)) {
             member.state = PodState::Ready;
             self.write(name, cluster, |pod| set_ready(pod, true));
@@ -272,7 +272,7 @@ impl Workload {
     }
 
     fn write(&self, name: &str, cluster: &Cluster, change: impl FnOnce(&mut Pod)) {
-        // A pod that somebody else deleted is left deleted.
+        // A pod that something else deleted is not created again.
         cluster.store.update(self.application.namespace, name, change);
     }
 
@@ -300,7 +300,7 @@ impl Cluster {
             .collect()
     }
 
-    /// The next of the 65,000 addresses of a /16, over and over: an address comes back long after its pod has gone.
+    /// The next of the 65,000 addresses of a /16, in a cycle. An address is reused long after its pod is gone.
     fn next_address(&mut self) -> String {
         self.addresses = (self.addresses + 1) % 0xfffe;
         let [_, _, high, low] = self.addresses.to_be_bytes();

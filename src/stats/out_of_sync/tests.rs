@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     ledger::Change,
     model::{Annotation, Event, Families, Family, Pod, Resource, Seen, Service, Uid},
-    propagation::TrackerSettings,
+    propagation::{Tracker, TrackerSettings},
     stats::{Bounds, OTHER, SeriesLimits, Snapshot},
 };
 use std::time::SystemTime;
@@ -17,8 +17,8 @@ fn at(seconds: u64) -> Stamp {
     Stamp::new(Duration::from_secs(seconds))
 }
 
-fn found(service: &str, endpoints: u64, oldest: u64, traffic: Option<u64>) -> OutOfSyncService {
-    OutOfSyncService { service: name(service), endpoints, oldest: at(oldest), oldest_traffic: traffic.map(at) }
+fn found(service: &str, count: u64, oldest: u64, traffic: Option<u64>) -> (Arc<ServiceName>, Faults) {
+    (name(service), Faults { count, oldest: at(oldest), oldest_traffic: traffic.map(at) })
 }
 
 /// A tracker of `shop/a`, `shop/b` and `shop/c`, the slices of which nobody writes.
@@ -45,7 +45,7 @@ fn tracker() -> Tracker {
 }
 
 fn apply(tracker: &mut Tracker, at: Stamp, event: Event) {
-    tracker.apply(Seen::live(at), event).expect("usable");
+    tracker.apply(Seen::live(at), event);
 }
 
 fn list(tracker: &mut Tracker) {
@@ -78,13 +78,13 @@ fn stats(services: usize) -> Stats {
 }
 
 fn snapshot(stats: &Stats, tracker: Tracker, now: u64) -> Snapshot {
-    stats.snapshot(&[tracker], at(now), SystemTime::UNIX_EPOCH)
+    stats.snapshot(&[tracker.standing()], at(now), SystemTime::UNIX_EPOCH)
 }
 
 #[test]
 fn a_service_in_sync_is_said_to_be() {
     let measured = [name("cart"), name("search")];
-    let services = by_service(measured.iter(), [found("cart", 2, 7, None)].into_iter(), Arc::clone);
+    let services = by_service(measured.iter(), [found("cart", 2, 7, None)].iter(), Arc::clone);
     let cart = OutOfSync { endpoints: 2, oldest: Some(at(7)), oldest_traffic: None };
     assert_eq!(services, BTreeMap::from([(name("cart"), cart), (name("search"), OutOfSync::default())]));
 }
@@ -94,7 +94,7 @@ fn services_that_share_a_name_add_up_to_the_oldest() {
     let measured = [name("a"), name("b"), name("c"), name("d")];
     let all = [found("b", 2, 7, Some(9)), found("c", 3, 5, Some(12)), found("d", 1, 30, None)];
     let shown_as = |it: &Arc<ServiceName>| if *it.name == *"a" { it.clone() } else { name("other") };
-    let services = by_service(measured.iter(), all.into_iter(), shown_as);
+    let services = by_service(measured.iter(), all.iter(), shown_as);
     let other = OutOfSync { endpoints: 6, oldest: Some(at(5)), oldest_traffic: Some(at(9)) };
     assert_eq!(services, BTreeMap::from([(name("a"), OutOfSync::default()), (name("other"), other)]));
 }
@@ -139,9 +139,9 @@ fn services_are_late_past_their_own_objective() {
     list(&mut tracker);
     turn_ready(&mut tracker, "a", "a-0", 3);
     turn_ready(&mut tracker, "b", "b-0", 7);
-    let trackers = [tracker];
+    let scopes = [tracker.standing()];
     let late = |now| {
-        let view = stats(10).cluster(&trackers, at(now));
+        let view = stats(10).cluster(&scopes, at(now));
         (view.late_services, view.misrouted_services, view.out_of_sync.map(|it| it.endpoints))
     };
     assert_eq!(late(7), (0, 0, Some(2)));

@@ -2,14 +2,14 @@
 
 use super::super::pair::Pair;
 use super::server::{Server, Speech};
-use crate::controlplane::workspace::Workspace;
-use crate::daemon::{Daemon, LogLine};
 use anyhow::{Result, anyhow, ensure};
 use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use testkit::daemon::{Daemon, LogLine};
+use testkit::workspace::Workspace;
 
 const RESOURCES: [&str; 3] = ["pods", "services", "endpointslices"];
 

@@ -2,12 +2,12 @@
 
 use super::super::selecting;
 use super::{EXPIRY, View};
-use crate::controlplane::objects::{Objects, PodHandle};
-use crate::controlplane::plane::ControlPlane;
-use crate::daemon::Daemon;
-use crate::daemon::samples::Outcome;
-use crate::truth::Change;
 use anyhow::{Result, ensure};
+use testkit::controlplane::objects::{Objects, PodHandle};
+use testkit::controlplane::plane::ControlPlane;
+use testkit::daemon::Daemon;
+use testkit::daemon::samples::Outcome;
+use testkit::truth::Change;
 
 pub struct Expired {
     objects: Objects,

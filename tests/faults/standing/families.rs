@@ -2,13 +2,13 @@
 
 use super::super::selecting;
 use super::{View, last};
-use crate::controlplane::objects::Objects;
-use crate::controlplane::plane::ControlPlane;
-use crate::daemon::Daemon;
-use crate::daemon::samples::Outcome;
-use crate::truth::Change;
 use anyhow::{Result, ensure};
 use serde_json::json;
+use testkit::controlplane::objects::Objects;
+use testkit::controlplane::plane::ControlPlane;
+use testkit::daemon::Daemon;
+use testkit::daemon::samples::Outcome;
+use testkit::truth::Change;
 
 pub struct Families {
     objects: Objects,

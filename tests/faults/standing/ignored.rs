@@ -3,14 +3,14 @@
 
 use super::super::selecting;
 use super::View;
-use crate::controlplane::objects::{Objects, PodHandle};
-use crate::controlplane::plane::ControlPlane;
-use crate::daemon::Daemon;
-use crate::daemon::samples::Outcome;
-use crate::truth::Change;
 use anyhow::{Result, ensure};
 use serde_json::json;
 use std::time::Duration;
+use testkit::controlplane::objects::{Objects, PodHandle};
+use testkit::controlplane::plane::ControlPlane;
+use testkit::daemon::Daemon;
+use testkit::daemon::samples::Outcome;
+use testkit::truth::Change;
 
 /// Each by another way to be left alone.
 const SERVICES: [&str; 3] = ["annotated", "unselecting", "external"];

@@ -3,14 +3,14 @@
 
 use super::super::selecting;
 use super::{EXPIRY, OBJECTIVE, View, last};
-use crate::controlplane::objects::{Objects, PodHandle};
-use crate::controlplane::plane::ControlPlane;
-use crate::daemon::Daemon;
-use crate::daemon::samples::Outcome;
-use crate::truth::Change;
 use anyhow::{Result, ensure};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use std::time::{Duration, Instant};
+use testkit::controlplane::objects::{Objects, PodHandle};
+use testkit::controlplane::plane::ControlPlane;
+use testkit::daemon::Daemon;
+use testkit::daemon::samples::Outcome;
+use testkit::truth::Change;
 
 /// Between two steps: more than events need to the daemon, and in all less than the expiry of the first change.
 const STEP: Duration = Duration::from_millis(400);

@@ -94,13 +94,21 @@ impl Reference {
             return self.start_what_disagrees(service);
         }
         self.service_changed(service);
+        for pod in self.now().concerned(service) {
+            self.start_unless_awaited(service, &pod);
+        }
+    }
+
+    /// Starts to wait for what the slices do not show of a pod, unless the Service's own change waits for that.
+    pub(super) fn start_unless_awaited(&mut self, service: &Uid, pod: &Uid) {
         let own = |it: &&Pending| it.owner == *service && it.pod.is_none();
         let edit = self.pending.iter().find(own).and_then(|it| it.edit.clone());
-        for pod in self.now().concerned(service) {
-            let awaited = edit.as_ref().is_some_and(|edit| edit.waits_for(self.now(), service, &pod));
-            if !awaited {
-                self.start_unless_shown(service, &pod);
-            }
+        let is_awaited = edit.is_some_and(|mut edit| {
+            edit.forget_unexpected(self.now(), service);
+            edit.waits_for(self.now(), service, pod)
+        });
+        if !is_awaited {
+            self.start_unless_shown(service, pod);
         }
     }
 

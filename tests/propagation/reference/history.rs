@@ -30,6 +30,13 @@ pub struct Moment {
     /// Services that the event names, or whose deletion it tells.
     pub services_named: BTreeSet<Uid>,
     pub view: View,
+    /// Whether the pod watch may lack what happens.
+    pub pods_lost: bool,
+    /// Whether the pod watch has told with it all that had happened before.
+    pub pods_caught_up: bool,
+    /// Services that came when the pod watch had yet to tell what had happened before, if the event is of that: it may be older than they
+    /// are.
+    pub newcomers: BTreeSet<Uid>,
     /// Pairs that are out of sync, and whether traffic goes wrong; none before measuring began.
     pub out_of_sync: BTreeMap<Pair, bool>,
 }
@@ -77,6 +84,7 @@ impl View {
         let mut view = self.clone();
         match event {
             Event::Init(_) | Event::InitDone(_) | Event::WatchLost(_) | Event::WatchRestored(_) => {}
+            Event::EndpointsChanged(_) => panic!("the reference is told of slices whole"),
             Event::Pod(pod) => drop(view.pods.insert(pod.uid.clone(), Rc::new(pod.clone()))),
             Event::PodDeleted(pod) => drop(view.pods.remove(&pod.uid)),
             Event::Service(service) => drop(view.services.insert(service.uid.clone(), Rc::new(service.clone()))),

@@ -1,6 +1,11 @@
 //! Changes of pods: what moves from one state to another, and whether the slices knew before.
 
-use super::{Pending, Reference, endings::Cause, history::PodState, slices::Question};
+use super::{
+    Pending, Reference,
+    endings::Cause,
+    history::{PodState, View},
+    slices::Question,
+};
 use endpointlag::{
     ledger::Change,
     model::{Resource, Seen, Uid},
@@ -8,6 +13,25 @@ use endpointlag::{
 use std::collections::BTreeSet;
 
 impl Reference {
+    /// Services that came while the pod watch may not have told what had happened before, and that it has not told of all since: they
+    /// came late themselves, or while it was lost.
+    pub(super) fn newcomers(&self) -> BTreeSet<Uid> {
+        self.now().all_measured().filter(|service| self.is_newcomer(service)).cloned().collect()
+    }
+
+    fn is_newcomer(&self, service: &Uid) -> bool {
+        for index in (1..self.history.len()).rev().take_while(|index| *index > self.measuring_since) {
+            let (moment, earlier) = (&self.history[index], &self.history[index - 1]);
+            if earlier.view.measured(service).is_none() {
+                return moment.seen.is_late() || moment.pods_lost;
+            }
+            if moment.pods_caught_up {
+                return false;
+            }
+        }
+        false
+    }
+
     /// After an event of the pod watch: every move of a pod in a Service is a change, and a ready pod that gets an address
     /// of another family becomes ready there.
     pub(super) fn pods_moved(&mut self) {
@@ -18,7 +42,9 @@ impl Reference {
         for service in &services {
             for pod in &pods {
                 let (from, to) = (self.before().state(service, pod), self.now().state(service, pod));
-                if from != to {
+                if self.history[self.history.len() - 1].newcomers.contains(service) {
+                    self.pod_found(service, pod);
+                } else if from != to {
                     let of = |it: &&Pending| it.owner == *service && it.pod.as_ref() == Some(pod);
                     let kinds = self.pending.iter().filter(of).map(|it| it.change);
                     let overtaken: BTreeSet<_> = kinds.filter(|change| !to.upholds(*change)).collect();
@@ -34,6 +60,27 @@ impl Reference {
         }
         // A pod that lost an address, or is not expected any more, can leave nothing to wait for.
         self.end_shown(Cause::Withdrawn);
+    }
+
+    /// What is heard of a pod may have happened before the Service came: it is no change for it, and nothing is known of how the slices
+    /// came to show it. Where they do not, something is under way since nobody knows when.
+    fn pod_found(&mut self, service: &Uid, pod: &Uid) {
+        let families = |view: &View| view.expected_families(service, pod);
+        let (from, to) = (self.before().state(service, pod), self.now().state(service, pod));
+        if from == to && families(self.before()) == families(self.now()) {
+            return;
+        }
+        self.found += 1;
+        let is_of_it = |it: &Pending| it.owner == *service && it.pod.as_ref() == Some(pod);
+        if from != to {
+            self.overtaken.remove(&(service.clone(), pod.clone()));
+        }
+        if to == PodState::Out {
+            self.end_where(Cause::Withdrawn, is_of_it);
+        } else {
+            self.end_where(Cause::Superseded, |it| is_of_it(it) && !to.upholds(it.change));
+        }
+        self.start_unless_awaited(service, pod);
     }
 
     fn gained_a_family(&self, service: &Uid, pod: &Uid) -> bool {
@@ -86,7 +133,8 @@ impl Reference {
         for index in (self.measuring_since + 1..=last).rev() {
             let (moment, earlier) = (&self.history[index], &self.history[index - 1]);
             let state = moment.view.state(service, pod);
-            let edited = moment.resource == Resource::Services && earlier.view.state(service, pod) != state;
+            let is_found = moment.resource == Resource::Services || moment.newcomers.contains(service);
+            let edited = is_found && earlier.view.state(service, pod) != state;
             let unheard_of = index != last && state == PodState::Out && !moment.view.listed(service).contains(pod);
             let begun = earlier.view.measured(service).is_none() || self.asks_otherwise(index, service);
             if edited || unheard_of || begun || earlier.view.state(service, pod) == to {

@@ -85,6 +85,7 @@ impl Known {
             Event::EndpointSlice(slice) => drop(self.slices.insert(slice.uid.clone(), slice)),
             Event::EndpointSliceDeleted(slice) => drop(self.slices.remove(&slice.uid)),
             Event::Init(_) | Event::InitDone(_) | Event::WatchLost(_) | Event::WatchRestored(_) => {}
+            Event::EndpointsChanged(_) => panic!("a workload writes slices whole"),
         }
     }
 

@@ -20,6 +20,7 @@ impl fmt::Display for Step {
                     Event::Service(it) => service(f, it),
                     Event::ServiceDeleted(it) => write!(f, "Service {}/{} {} deleted", it.namespace, it.name, it.uid),
                     Event::EndpointSlice(it) => slice(f, it),
+                    Event::EndpointsChanged(it) => write!(f, "slice {} changed: {:?}", it.uid, it.endpoints),
                     Event::EndpointSliceDeleted(it) => write!(f, "slice {} deleted", it.uid),
                 }
             }

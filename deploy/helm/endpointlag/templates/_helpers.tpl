@@ -9,7 +9,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The name of what is no namespace's: two releases of one name, in two namespaces, must not take it from each other. */}}
+{{/* The name of cluster-scoped objects. Two releases with the same name, in two namespaces, must not share it. */}}
 {{- define "endpointlag.clusterName" -}}
 {{- $name := include "endpointlag.fullname" . -}}
 {{- if eq $name .Release.Namespace -}}
@@ -34,7 +34,7 @@
   namespace: {{ .Release.Namespace }}
 {{- end -}}
 
-{{/* What tells the release's pods from others. `name` is fixed: it becomes the label `job` of every series. */}}
+{{/* Labels that select the release's pods. `name` is fixed, because it becomes the label `job` of every series. */}}
 {{- define "endpointlag.selector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -4,7 +4,7 @@
 {{- $probes := ternary "probes" "metrics" (gt (int .Values.probePort) 0) -}}
 {{- $probeScheme := ternary "HTTPS" "HTTP" (and (ne .Values.tls.secretName "") (eq $probes "metrics")) -}}
 metadata:
-  # Without the chart's version: a new chart around the same daemon must not start it anew.
+  # Without the chart's version: a new chart with the same daemon must not restart it.
   labels:
     {{- include "endpointlag.selector" . | nindent 4 }}
     app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
@@ -20,14 +20,14 @@ metadata:
 spec:
   serviceAccountName: {{ include "endpointlag.serviceAccount" . }}
   automountServiceAccountToken: true
-  # A Service called endpointlag would set variables that begin as the daemon's own do.
+  # A Service with the name endpointlag would set environment variables with the same prefix as the daemon's own.
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
   securityContext:
     runAsNonRoot: true
     runAsUser: 65532
     runAsGroup: 65532
-    # Lets it read a mounted Secret.
+    # Lets the daemon read a mounted Secret.
     fsGroup: 65532
     seccompProfile:
       type: RuntimeDefault
@@ -89,7 +89,7 @@ spec:
         - name: probes
           containerPort: {{ .Values.probePort }}
         {{- end }}
-      # Whether it lives, and nothing more: an API server that is away is no reason to start anew and lose what is pending.
+      # Checks only that the process runs. If the API server is down, a restart does not help, and would lose the pending changes.
       livenessProbe:
         httpGet:
           path: /healthz
@@ -98,7 +98,7 @@ spec:
         periodSeconds: 10
         timeoutSeconds: 5
         failureThreshold: 6
-      # Whether all watches are synced, which a rollout waits for.
+      # Checks that all watches are synced. A rollout waits for this.
       readinessProbe:
         httpGet:
           path: /readyz
@@ -139,7 +139,7 @@ spec:
   {{- end }}
 {{- end -}}
 
-{{/* An address and a port, in brackets if the address is one of IPv6. */}}
+{{/* An address and a port. An IPv6 address gets brackets. */}}
 {{- define "endpointlag.listen" -}}
 {{- $address := .address -}}
 {{- if contains ":" $address }}{{ $address = printf "[%s]" $address }}{{ end -}}

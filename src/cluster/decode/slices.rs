@@ -1,0 +1,115 @@
+//! What changed in a slice.
+//!
+//! A slice is written whole whenever one of its endpoints changes. The others are known again by a hash of their bytes, and are not
+//! read again: of a hundred endpoints that is most of the work.
+
+use crate::{
+    cluster::object::{EncodedSlice, ObjectError, read_endpoint},
+    model::{EndpointsChange, EndpointsPart, Event, Uid},
+};
+use foldhash::{fast, quality};
+use std::{collections::HashMap, hash::BuildHasher, ops::Range};
+
+/// The slices that were told of.
+#[derive(Debug, Default)]
+pub(super) struct Slices {
+    known: HashMap<Uid, Known, fast::RandomState>,
+    fingerprints: quality::RandomState,
+}
+
+/// A slice as it was told of last. Fingerprints are hashes: two of them differ with a chance of 1 - 2^-64.
+#[derive(Debug)]
+struct Known {
+    /// Fingerprint of all but its endpoints.
+    frame: u64,
+    /// Fingerprints of its endpoints, in their order; of those with a pod behind them.
+    endpoints: Box<[u64]>,
+}
+
+// === impl Slices ===
+
+impl Slices {
+    /// Forgets what was told: the next version of each slice is told whole.
+    pub(super) fn clear(&mut self) {
+        self.known.clear();
+    }
+
+    /// What a new version of a slice says.
+    ///
+    /// # Errors
+    /// If a part of it cannot be read. What was told of it stays true.
+    pub(super) fn written(&mut self, slice: EncodedSlice<'_>) -> Result<Event, ObjectError> {
+        if !slice.is_owned() {
+            self.known.remove(&slice.uid);
+            return Ok(Event::EndpointSlice(slice.into_empty()));
+        }
+        let frame = self.fingerprints.hash_one(slice.frame());
+        match self.known.get_mut(&slice.uid).filter(|known| known.frame == frame) {
+            Some(known) => {
+                let (endpoints, parts) = compare(&known.endpoints, &slice.endpoints, &self.fingerprints)?;
+                known.endpoints = endpoints;
+                let EncodedSlice { uid, name, resource_version, .. } = slice;
+                let name = name.to_owned();
+                Ok(Event::EndpointsChanged(EndpointsChange { uid, name, resource_version, endpoints: parts }))
+            }
+            None => {
+                let (endpoints, parts) = compare(&[], &slice.endpoints, &self.fingerprints)?;
+                let read = parts.into_iter().filter_map(|part| match part {
+                    EndpointsPart::New(endpoint) => Some(endpoint),
+                    EndpointsPart::Kept(_) => None,
+                });
+                let slice = slice.into_slice(read.collect())?;
+                self.known.insert(slice.uid.clone(), Known { frame, endpoints });
+                Ok(Event::EndpointSlice(slice))
+            }
+        }
+    }
+
+    /// What the last version of a slice says that was deleted.
+    pub(super) fn deleted(&mut self, slice: EncodedSlice<'_>) -> Event {
+        self.known.remove(&slice.uid);
+        Event::EndpointSliceDeleted(slice.into_empty())
+    }
+}
+
+/// Compares what a slice has to list with the fingerprints of what it listed, and reads what is new. Endpoints stay where they are when
+/// another is written, so that one look at each is the rule; whatever is not known again is read. Returns the new fingerprints besides.
+fn compare(
+    old: &[u64],
+    endpoints: &[&[u8]],
+    hasher: &impl BuildHasher,
+) -> Result<(Box<[u64]>, Vec<EndpointsPart>), ObjectError> {
+    let mut fingerprints = Vec::with_capacity(endpoints.len());
+    let mut parts = Vec::new();
+    // Up to which position of the old ones all are known again or gone, and those before it that the next one may follow.
+    let (mut next, mut kept) = (0, 0..0);
+    for endpoint in endpoints {
+        let fingerprint = hasher.hash_one(endpoint);
+        if let Some(ahead) = old[next..].iter().position(|known| *known == fingerprint) {
+            let at = next + ahead;
+            next = at + 1;
+            if kept.end == at && !kept.is_empty() {
+                kept.end = next;
+            } else {
+                keep(&mut parts, std::mem::replace(&mut kept, at..next));
+            }
+        } else if let Some(read) = read_endpoint(endpoint)? {
+            keep(&mut parts, std::mem::replace(&mut kept, 0..0));
+            parts.push(EndpointsPart::New(read));
+        } else {
+            continue;
+        }
+        fingerprints.push(fingerprint);
+    }
+    keep(&mut parts, kept);
+    Ok((fingerprints.into(), parts))
+}
+
+fn keep(parts: &mut Vec<EndpointsPart>, kept: Range<usize>) {
+    if !kept.is_empty() {
+        parts.push(EndpointsPart::Kept(kept));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! What the Service watch says.
+
+use super::{key::ServiceId, pair::Desired, report::ServiceName};
+use crate::model::{Families, Service, Uid};
+use foldhash::fast::RandomState;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+/// All Services that the Service watch or a slice has named. They are known by their UID: a Service that was deleted and made anew
+/// under its name is another, and owns none of the slices of the first.
+#[derive(Debug)]
+pub(super) struct Services {
+    entries: slab::Slab<ServiceEntry>,
+    by_uid: HashMap<Uid, ServiceId, RandomState>,
+    /// Those that exist, as far as the Service watch has told.
+    by_name: HashMap<Arc<ServiceName>, ServiceId>,
+    /// Of those that do not say otherwise.
+    objective: Duration,
+}
+
+/// One Service. It stays as long as the Service watch or a slice knows it.
+#[derive(Debug)]
+struct ServiceEntry {
+    uid: Uid,
+    /// As the Service watch has it; until that tells, as the slices have it.
+    name: Arc<ServiceName>,
+    /// What the Service watch said last; `None` while only slices are known.
+    spec: Option<Service>,
+    /// The list in which it was seen last.
+    list: u32,
+}
+
+/// How a Service has its endpoints measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// Whether they are the controller's to write, and wanted.
+    pub(super) is_measured: bool,
+    /// Whether it publishes its pods whatever their readiness.
+    pub(super) published: bool,
+    /// The delay within which a change that starts now should be reflected.
+    pub(super) objective: Duration,
+}
+
+// === impl Services ===
+
+impl Services {
+    /// None yet. `objective` is of those that do not say otherwise.
+    pub(super) fn new(objective: Duration) -> Self {
+        Self { entries: slab::Slab::new(), by_uid: HashMap::default(), by_name: HashMap::new(), objective }
+    }
+
+    /// The index of a Service, which it is given now if it has none.
+    pub(super) fn intern(&mut self, uid: &Uid, namespace: &str, name: &str) -> ServiceId {
+        if let Some(id) = self.by_uid.get(uid) {
+            return *id;
+        }
+        let name = Arc::new(ServiceName { namespace: namespace.into(), name: name.into() });
+        let id = self.entries.insert(ServiceEntry { uid: uid.clone(), name, spec: None, list: 0 });
+        self.by_uid.insert(uid.clone(), id);
+        id
+    }
+
+    /// The Service that has the name of this one now, as far as the Service watch has told, and whether it is this one.
+    pub(super) fn namesake(&self, of: &Service) -> Option<(ServiceId, bool)> {
+        let name = ServiceName { namespace: of.namespace.as_str().into(), name: of.name.as_str().into() };
+        let id = *self.by_name.get(&name)?;
+        Some((id, self.entries[id].uid == of.uid))
+    }
+
+    /// Takes what the Service watch says of a Service; returns what it said before.
+    pub(super) fn learn(&mut self, id: ServiceId, spec: Service, list: u32) -> Option<Service> {
+        let entry = &mut self.entries[id];
+        entry.list = list;
+        let old = entry.spec.replace(spec);
+        if let (None, Some(spec)) = (&old, &entry.spec) {
+            if *entry.name.namespace != *spec.namespace || *entry.name.name != *spec.name {
+                // A slice with a false label came first.
+                let (namespace, name) = (spec.namespace.as_str().into(), spec.name.as_str().into());
+                entry.name = Arc::new(ServiceName { namespace, name });
+            }
+            self.by_name.insert(entry.name.clone(), id);
+        }
+        old
+    }
+
+    /// The Service watch knows a Service no longer.
+    pub(super) fn unlearn(&mut self, id: ServiceId) {
+        let entry = &mut self.entries[id];
+        entry.spec = None;
+        self.by_name.remove(&entry.name);
+    }
+
+    /// Forgets a Service that the Service watch does not know. Says whether it did.
+    pub(super) fn drop_if_unknown(&mut self, id: ServiceId) -> bool {
+        let is_unknown = self.entries[id].spec.is_none();
+        if is_unknown {
+            let ServiceEntry { uid, .. } = self.entries.remove(id);
+            self.by_uid.remove(&uid);
+        }
+        is_unknown
+    }
+
+    /// Services that this list did not name, though the Service watch knows them.
+    pub(super) fn unlisted(&self, list: u32) -> Vec<ServiceId> {
+        let is_unlisted = |entry: &ServiceEntry| entry.spec.is_some() && entry.list != list;
+        self.entries.iter().filter(|(_, entry)| is_unlisted(entry)).map(|(id, _)| id).collect()
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Its name.
+    pub(super) fn name(&self, id: ServiceId) -> &Arc<ServiceName> {
+        &self.entries[id].name
+    }
+
+    /// Whether it has this UID.
+    pub(super) fn has_uid(&self, id: ServiceId, uid: &Uid) -> bool {
+        self.entries[id].uid == *uid
+    }
+
+    /// What the Service watch says of it.
+    pub(super) fn spec(&self, id: ServiceId) -> Option<&Service> {
+        self.entries[id].spec.as_ref()
+    }
+
+    /// How it has its endpoints measured.
+    pub(super) fn terms(&self, id: ServiceId) -> Terms {
+        let spec = self.spec(id);
+        Terms {
+            is_measured: spec.is_some_and(is_measured),
+            published: spec.is_some_and(|spec| spec.publish_not_ready_addresses),
+            objective: spec.and_then(|spec| spec.objective.value()).unwrap_or(self.objective),
+        }
+    }
+
+    /// What a pod that it selects should be in its endpoints, and in which families.
+    pub(super) fn expectation(&self, id: ServiceId, desired: Desired, families: Families) -> (Desired, Families) {
+        let wanted = self.spec(id).filter(|spec| is_measured(spec)).map_or(Families::NONE, |spec| spec.families);
+        let expected = families.intersection(wanted);
+        if desired == Desired::Out || expected.is_empty() {
+            (Desired::Out, Families::NONE)
+        } else {
+            (desired, expected)
+        }
+    }
+
+    /// The measured Services.
+    pub(super) fn measured(&self) -> impl Iterator<Item = ServiceId> {
+        self.entries.iter().filter(|(_, entry)| entry.spec.as_ref().is_some_and(is_measured)).map(|(id, _)| id)
+    }
+
+    /// Whether the Service that has this name now is measured.
+    pub(super) fn is_measured(&self, name: &ServiceName) -> bool {
+        self.by_name.get(name).is_some_and(|id| self.terms(*id).is_measured)
+    }
+}
+
+/// Whether a Service's endpoints are the controller's to write, and wanted.
+pub(super) fn is_measured(spec: &Service) -> bool {
+    // For a Service that a finalizer holds the controller makes no slices any more.
+    !spec.selector.is_empty() && !spec.external_name && !spec.terminating && !is_ignored(spec)
+}
+
+/// Whether its owner wants it left out.
+pub(super) fn is_ignored(spec: &Service) -> bool {
+    spec.ignore.value() == Some(true)
+}

@@ -1,0 +1,233 @@
+//! The daemon as users run it: the built program as a process, told by flags and asked over HTTP.
+
+pub mod metrics;
+pub mod samples;
+
+use crate::http::{self, Response};
+use crate::process::{Output, Process, tail};
+use anyhow::{Context, Result, bail, ensure};
+use jiff::Timestamp;
+use metrics::Metrics;
+use rustix::process::Signal;
+use samples::Sample;
+use serde::Deserialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// The promise of the daemon: SIGTERM ends it within this time.
+const STOP: Duration = Duration::from_secs(2);
+
+/// How long it may take to start and to sync its watches on a busy machine.
+const START: Duration = Duration::from_secs(60);
+
+/// Pause between two looks at it.
+const POLL: Duration = Duration::from_millis(20);
+
+/// A running daemon. Dropping it kills it.
+#[derive(Debug)]
+pub struct Daemon {
+    process: Process,
+    address: String,
+    log: PathBuf,
+    samples: PathBuf,
+}
+
+/// A line of its log.
+#[derive(Debug, Deserialize)]
+pub struct LogLine {
+    timestamp: String,
+    /// `ERROR`, `WARN`, `INFO` and so on.
+    pub level: String,
+    /// The message and its fields.
+    pub fields: serde_json::Map<String, serde_json::Value>,
+}
+
+impl LogLine {
+    /// When it was written.
+    ///
+    /// # Errors
+    /// It does not say so.
+    pub fn written(&self) -> Result<Timestamp> {
+        self.timestamp.parse().context("`timestamp` of a log line")
+    }
+
+    /// A field as text; empty if it is not there.
+    pub fn field(&self, name: &str) -> &str {
+        self.fields.get(name).and_then(|value| value.as_str()).unwrap_or_default()
+    }
+}
+
+impl Daemon {
+    /// Starts it on a free port with its log and samples in `folder`, and waits until it listens. Whether its watches
+    /// are synced is another question: [`Self::wait_until_ready`].
+    ///
+    /// # Errors
+    /// It ends, or does not say in time that it listens.
+    pub async fn start(kubeconfig: &Path, folder: &Path, flags: &[String]) -> Result<Self> {
+        let log = folder.join("daemon.log");
+        let samples = folder.join("samples.jsonl");
+        let mut command = command(kubeconfig);
+        command.args(["--listen", "127.0.0.1:0", "--log-format", "json", "--samples"]).arg(&samples).args(flags);
+        let mut process = Process::start("endpointlag", command, Output::Log, &log)?;
+        let started = Instant::now();
+        let address = loop {
+            if let Some(address) = listening(&log)? {
+                break address;
+            }
+            if let Some(status) = process.ended()? {
+                bail!("the daemon ended with {status} at the start:\n{}", process.log_tail(40));
+            }
+            ensure!(started.elapsed() < START, "the daemon does not listen:\n{}", process.log_tail(40));
+            tokio::time::sleep(POLL).await;
+        };
+        Ok(Self { process, address, log, samples })
+    }
+
+    /// Fetches a page.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn get(&self, path: &str) -> Result<Response> {
+        http::get(&self.address, path).await
+    }
+
+    /// Where its log is.
+    pub fn log_file(&self) -> &Path {
+        &self.log
+    }
+
+    /// Address that it listens on.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Waits until all watches are synced.
+    ///
+    /// # Errors
+    /// They are not in time.
+    pub async fn wait_until_ready(&self) -> Result<()> {
+        self.wait_for_page("/readyz", |page| page.status.is_success()).await.map(drop)
+    }
+
+    /// Waits until a page is as `expected` says.
+    ///
+    /// # Errors
+    /// It is not in time; the error shows the page.
+    pub async fn wait_for_page(&self, path: &str, expected: impl Fn(&Response) -> bool) -> Result<Response> {
+        let started = Instant::now();
+        loop {
+            let page = self.get(path).await?;
+            if expected(&page) {
+                return Ok(page);
+            }
+            if started.elapsed() > START {
+                bail!("{path} still answers {} {}\n{}", page.status, page.body, self.process.log_tail(40));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Scrapes it.
+    ///
+    /// # Errors
+    /// No answer, or text that is no exposition.
+    pub async fn metrics(&self) -> Result<Metrics> {
+        let page = self.get("/metrics").await?;
+        ensure!(page.status.is_success(), "/metrics answers {}: {}", page.status, page.body);
+        Metrics::parse(&page.body).context("/metrics")
+    }
+
+    /// The outcomes that it wrote so far.
+    ///
+    /// # Errors
+    /// A line that is none.
+    pub fn samples(&self) -> Result<Vec<Sample>> {
+        samples::parse(&fs::read_to_string(&self.samples).context("reading the daemon's samples")?)
+    }
+
+    /// Its log so far.
+    ///
+    /// # Errors
+    /// A line that is no JSON.
+    pub fn log(&self) -> Result<Vec<LogLine>> {
+        read_log(&self.log)
+    }
+
+    /// The end of its log as text.
+    pub fn log_tail(&self) -> String {
+        format!("--- endpointlag\n{}", tail(&self.log, 40))
+    }
+
+    /// The number that the system knows it by.
+    pub fn process(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Sends it a signal and does not wait for what it does.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// Ends it with SIGTERM, as Kubernetes does, or with SIGINT, as a person does, and holds it to its promise.
+    ///
+    /// # Errors
+    /// It takes longer than two seconds, or its exit code is not 0.
+    pub async fn stop(&mut self, signal: Signal) -> Result<()> {
+        ensure!(self.process.ended()?.is_none(), "the daemon ended before it was asked to:\n{}", self.log_tail());
+        self.process.signal(signal)?;
+        let status = self.process.wait(STOP).await.with_context(|| format!("after {signal:?}"))?;
+        ensure!(status.success(), "after {signal:?} the daemon ended with {status}:\n{}", self.log_tail());
+        Ok(())
+    }
+}
+
+/// `endpointlag run` without flags, and without the settings of whoever runs the tests.
+pub fn command(kubeconfig: &Path) -> Command {
+    let mut command = program();
+    command.arg("run").env("KUBECONFIG", kubeconfig);
+    command
+}
+
+/// The program without arguments, and without the settings of whoever runs the tests.
+pub fn program() -> Command {
+    let mut command = Command::new(crate::executable());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ENDPOINTLAG_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// The address that a daemon says it listens on, once it does.
+///
+/// # Errors
+/// A log that cannot be read.
+pub fn listening(log: &Path) -> Result<Option<String>> {
+    address_of(log, "listening")
+}
+
+/// The address in the log's first line with this message.
+///
+/// # Errors
+/// A log that cannot be read.
+pub fn address_of(log: &Path, message: &str) -> Result<Option<String>> {
+    let lines = read_log(log)?;
+    let line = lines.iter().find(|line| line.field("message") == message);
+    Ok(line.map(|line| line.field("address").to_owned()))
+}
+
+/// The whole lines of a log in JSON; an unfinished last one is left for later.
+///
+/// # Errors
+/// A log that cannot be read, or a line that is no JSON.
+pub fn read_log(log: &Path) -> Result<Vec<LogLine>> {
+    let text = fs::read_to_string(log).with_context(|| format!("reading {}", log.display()))?;
+    let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    whole.map(|line| serde_json::from_str(line).with_context(|| format!("the daemon's log: {line}"))).collect()
+}

@@ -1,0 +1,112 @@
+//! What really happened, worked out from the API server's audit log: every change of a pod or Service, and when the
+//! EndpointSlices showed it.
+//!
+//! This is the measure that the daemon is held against, so it shares no code with it. It follows the definitions of the
+//! measurement word for word and may take liberties that a daemon cannot: it looks back over the whole history, and it
+//! orders pods against slices by resource version, since all of them live in one etcd.
+//!
+//! A change starts, and is reflected, when the write that did it was answered. A watch delivers both writes a little
+//! later; the difference between the two differences is the daemon's error.
+
+pub mod audit;
+mod cluster;
+mod history;
+mod union;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use std::fmt;
+use std::time::Duration;
+
+/// The kinds of change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// A pod became servable.
+    Ready,
+    /// A pod stopped being Ready, and stays.
+    Unready,
+    /// A pod got its deletionTimestamp.
+    Terminating,
+    /// A pod is gone, has ended, or is no longer selected by its labels.
+    Removed,
+    /// A Service was created, or its selector, ports or families edited.
+    Service,
+}
+
+impl Change {
+    /// The value of the label `change`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Unready => "unready",
+            Self::Terminating => "terminating",
+            Self::Removed => "removed",
+            Self::Service => "service",
+        }
+    }
+}
+
+/// How a change ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The slices showed it after this delay.
+    Propagated(Duration),
+    /// Its opposite came first.
+    Superseded,
+    /// Its Service stopped expecting it.
+    Withdrawn,
+}
+
+impl Outcome {
+    /// The value of the label `outcome`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Propagated(_) => "propagated",
+            Self::Superseded => "superseded",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+/// One change of one Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The Service.
+    pub service: String,
+    /// The pod, for all kinds but [`Change::Service`].
+    pub pod: Option<PodName>,
+    /// The kind.
+    pub change: Change,
+    /// When the write that started it was answered.
+    pub started: Timestamp,
+    /// How it ended; none while it is pending.
+    pub outcome: Option<Outcome>,
+}
+
+/// A pod's identity, with its name for people.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PodName {
+    /// Metadata name; another pod may have had it before.
+    pub name: String,
+    /// Metadata UID.
+    pub uid: String,
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {} ", self.service, self.change.label())?;
+        if let Some(pod) = &self.pod {
+            write!(formatter, "{} ({}) ", pod.name, pod.uid)?;
+        }
+        match self.outcome {
+            None => write!(formatter, "pending since {}", self.started),
+            Some(outcome) => write!(formatter, "{outcome:?}, started {}", self.started),
+        }
+    }
+}
+
+/// All changes of the audit log's namespace in the order in which they started.
+pub fn records(log: &audit::AuditLog) -> Vec<Record> {
+    history::replay(&log.in_order())
+}
