@@ -5,7 +5,7 @@ mod account;
 pub use self::account::{AccountError, ServiceAccount};
 
 use super::refusal::Refusal;
-use crate::{cluster::client::ApiClient, dataplane::AUDIENCE};
+use crate::{cluster::client::ApiClient, dataplane::AUDIENCE, errors::chain};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use parking_lot::Mutex;
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
@@ -74,7 +74,7 @@ impl Identity {
         let _turn = self.asking.acquire().await;
         let spec = TokenReviewSpec { token: secret.to_owned(), audiences: Some(vec![AUDIENCE.to_owned()]) };
         let review = self.client.review(&TokenReview { spec, ..TokenReview::default() }).await;
-        let review = review.map_err(|error| Refusal::Unanswered(error.to_string()))?;
+        let review = review.map_err(|error| Refusal::Unanswered(chain(&error)))?;
         Ok(review.status.unwrap_or_default())
     }
 

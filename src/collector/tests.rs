@@ -26,7 +26,7 @@ fn numbers(range: std::ops::Range<u32>) -> Vec<u32> {
 async fn each_change_comes_once_with_a_time_that_holds() {
     let daemon = Daemon::start(Reviews::start().await).await;
     let agent = Agent::start(daemon.address, Outbox::default(), "node-a");
-    wait_until("it is connected", || daemon.agents.summary().connected == 1).await;
+    agent.connected().await;
     let clock = daemon.clock;
     let mut truths = Vec::new();
     for number in 0..50 {
@@ -54,6 +54,7 @@ async fn what_happens_while_the_stream_is_cut_comes_afterwards() {
     let daemon = Daemon::start(Reviews::start().await).await;
     let relay = Relay::start(daemon.address).await;
     let agent = Agent::start(relay.address, Outbox::default(), "node-a");
+    agent.connected().await;
     for round in 0..4 {
         for number in round * 100..(round + 1) * 100 {
             agent.outbox.push(change(number, dataplane::clock::now()));
@@ -170,9 +171,9 @@ async fn planes_and_gaps_are_told() {
 async fn a_node_has_one_stream() {
     let daemon = Daemon::start(Reviews::start().await).await;
     let first = Agent::start(daemon.address, Outbox::default(), "node-a");
-    wait_until("it is connected", || first.health.streams() == 1).await;
+    first.connected().await;
     let second = Agent::start(daemon.address, Outbox::default(), "node-a");
-    wait_until("so is the other", || second.health.streams() == 1).await;
+    second.connected().await;
     wait_until("the first has to go", || first.health.failures() >= 1).await;
     assert!(daemon.agents.summary().connected <= 1);
 }

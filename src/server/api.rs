@@ -187,7 +187,9 @@ impl IntoResponse for ApiError {
         }
         let status = match self {
             Self::Query(_) => StatusCode::BAD_REQUEST,
-            Self::UnknownService | Self::UnknownPath | Self::NoAgents => StatusCode::NOT_FOUND,
+            Self::UnknownService | Self::UnknownPath => StatusCode::NOT_FOUND,
+            // It is a path, but not of this daemon as it was started.
+            Self::NoAgents => StatusCode::NOT_IMPLEMENTED,
             Self::Ending => return ENDING.into_response(),
             Self::Json(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };

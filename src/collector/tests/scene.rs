@@ -41,6 +41,9 @@ use tokio_rustls::rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 
+/// Ample time for anything here.
+const SOON: Duration = Duration::from_secs(30);
+
 /// What all daemons here show.
 pub(super) static CERTIFICATE: LazyLock<CertifiedKey<KeyPair>> = LazyLock::new(self_signed);
 
@@ -57,6 +60,7 @@ pub(super) struct Daemon {
     pub(super) address: SocketAddr,
     pub(super) agents: Arc<Agents>,
     pub(super) clock: Clock,
+    _reviews: Reviews,
     _running: Task,
 }
 
@@ -161,7 +165,7 @@ impl Daemon {
         let (address, clock) = (port.address, Clock::start());
         let collector = Collector::new(port, acceptor(), reviews.client(), clock);
         let agents = collector.agents();
-        Self { address, agents, clock, _running: Task(tokio::spawn(collector.run())) }
+        Self { address, agents, clock, _reviews: reviews, _running: Task(tokio::spawn(collector.run())) }
     }
 }
 
@@ -209,6 +213,17 @@ impl Agent {
         let uplink = Uplink::new(settings, outbox.clone());
         let health = uplink.health();
         Self { outbox, health, folder, _running: Task(tokio::spawn(uplink.run())) }
+    }
+}
+
+impl Agent {
+    /// Waits until the daemon listens for the first time.
+    pub(super) async fn connected(&self) {
+        let started = Instant::now();
+        while self.health.streams() == 0 {
+            assert!(started.elapsed() < SOON, "not connected: {:?}", self.health.state());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 
@@ -273,7 +288,7 @@ pub(super) fn number_of(told: &Told) -> Option<u32> {
 pub(super) async fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let started = Instant::now();
     while !done() {
-        assert!(started.elapsed() < Duration::from_secs(60), "not in time: {what}");
+        assert!(started.elapsed() < SOON, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
