@@ -85,6 +85,7 @@ fn scrape(stats: &Stats, services: usize, histograms: Histograms) -> Scrape {
         tls: None,
         hdr_log_errors: 0,
         histograms,
+        agents: None,
         http: HttpCounts::default(),
     }
 }

@@ -2,8 +2,10 @@
 //! an environment variable.
 
 use crate::{
+    agent::{self, AgentSettings},
     cluster::{self, ScopeSettings, WatchArgs, WatchSettings, kubeconfig::Choice},
-    dataplane,
+    collector::{self, CollectorSettings},
+    dataplane::{self, NodeSettings},
     exposition::{self, ExpositionSettings},
     flags::FlagErrors,
     logging::{self, LogFilter, LogFormat},
@@ -44,7 +46,7 @@ pub enum Command {
     #[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:10911")))]
     Demo(DemoArgs),
     /// Watch what this node's kernel does with Services, and print how it changes. Needs CAP_NET_ADMIN.
-    Node(dataplane::Args),
+    Node(NodeArgs),
 }
 
 /// Flags of `run`.
@@ -59,6 +61,9 @@ pub struct RunArgs {
     /// Who may read.
     #[command(flatten)]
     auth: AuthArgs,
+    /// Who may tell what nodes do.
+    #[command(flatten)]
+    collector: collector::Args,
 }
 
 /// Flags of `demo`.
@@ -75,6 +80,17 @@ pub struct DemoArgs {
     /// How often to print the table, in place on a terminal. 0 means never.
     #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_EVERY", default_value = "5s")]
     every: String,
+}
+
+/// Flags of `node`.
+#[derive(Args, Clone, Debug)]
+pub struct NodeArgs {
+    /// What is watched.
+    #[command(flatten)]
+    dataplane: dataplane::Args,
+    /// Who is told.
+    #[command(flatten)]
+    agent: agent::Args,
 }
 
 /// Flags that `run` and `demo` share.
@@ -99,6 +115,8 @@ pub struct RunSettings {
     pub cluster: Choice,
     /// Which part of it.
     pub scope: ScopeSettings,
+    /// Which agents are listened to, if any.
+    pub collector: Option<CollectorSettings>,
     /// How.
     pub daemon: Settings,
 }
@@ -146,7 +164,9 @@ impl RunArgs {
         let daemon = self.common.settings(self.auth.auth, &mut errors);
         let scope = self.cluster.scope(&mut errors);
         let cluster = self.cluster.choice();
-        errors.or(daemon.zip(scope).map(|(daemon, scope)| RunSettings { cluster, scope, daemon }))
+        let has_certificate = daemon.as_ref().is_none_or(|daemon| daemon.server.tls.is_some());
+        let collector = self.collector.settings(has_certificate, &mut errors);
+        errors.or(daemon.zip(scope).map(|(daemon, scope)| RunSettings { cluster, scope, collector, daemon }))
     }
 }
 
@@ -170,6 +190,32 @@ impl DemoArgs {
             _ => errors.duration("--every", &self.every).map(Some),
         };
         errors.or(daemon.zip(every).map(|(daemon, every)| DemoSettings { seed: self.seed, every, daemon }))
+    }
+}
+
+// === impl NodeArgs ===
+
+impl NodeArgs {
+    /// How log lines look.
+    pub fn log_format(&self) -> LogFormat {
+        self.dataplane.log_format()
+    }
+
+    /// Checks all flags. Without a daemon to tell, observations are printed.
+    ///
+    /// # Errors
+    /// With a line for each that is wrong.
+    pub fn settings(&self) -> Result<(NodeSettings, Option<AgentSettings>), FlagErrors> {
+        let mut errors = FlagErrors::default();
+        let node = match self.dataplane.settings() {
+            Ok(node) => Some(node),
+            Err(FlagErrors(lines)) => {
+                errors.0.extend(lines);
+                None
+            }
+        };
+        let agent = self.agent.settings(&mut errors);
+        errors.or(node.map(|node| (node, agent)))
     }
 }
 

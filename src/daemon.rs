@@ -8,6 +8,7 @@ use crate::{
         readers::Readers,
         watches::{WatchEnd, Watches},
     },
+    collector::{AgentsPort, Collector, ListenError},
     config::Settings,
     exposition::outputs::{OutputError, Outputs, Writers},
     pipeline::{Pipeline, PipelineHandle, Source},
@@ -16,7 +17,7 @@ use crate::{
     signals::Hangups,
     stats::Stats,
 };
-use std::{io, thread::JoinHandle, time::Duration};
+use std::{future::pending, io, thread::JoinHandle, time::Duration};
 use tokio::task::spawn_blocking;
 
 /// How long the shutdown waits for blocked outputs, such as a pipe whose reader has stopped reading.
@@ -28,6 +29,9 @@ pub enum DaemonError {
     /// The endpoint cannot be served.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The port of the agents cannot be taken.
+    #[error(transparent)]
+    Agents(#[from] ListenError),
     /// No client for the API server's reviews.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -47,6 +51,8 @@ pub struct Daemon {
     pub handle: PipelineHandle,
     /// Client for authorization; `None` if everyone may read.
     authority: Option<ApiClient>,
+    /// Listens to agents, if that is wanted.
+    collector: Option<Collector>,
     sources: Sources,
     readers: Readers,
     pipeline: JoinHandle<()>,
@@ -56,7 +62,8 @@ pub struct Daemon {
 // === impl Daemon ===
 
 impl Daemon {
-    /// Starts to measure the cluster of `client`, which `readers` created. `server` will serve the results.
+    /// Starts to measure the cluster of `client`, which `readers` created. `server` will serve the results, and
+    /// `agents` take what the agents tell.
     ///
     /// # Errors
     /// If the file of samples or HDR histograms cannot be opened. An API server that does not answer is not an error: the watches
@@ -65,14 +72,15 @@ impl Daemon {
         settings: Settings,
         scope: ScopeSettings,
         server: Server,
+        agents: Option<AgentsPort>,
         client: ApiClient,
         readers: Readers,
         subject: String,
     ) -> Result<Self, DaemonError> {
         // A separate client: reviews must not run on the runtime that stamps, and watches must not run on the server's runtime.
-        let authority = match settings.server.auth {
-            Auth::None => None,
-            Auth::Kubernetes => {
+        let authority = match (settings.server.auth, &agents) {
+            (Auth::None, None) => None,
+            (Auth::Kubernetes, _) | (_, Some(_)) => {
                 let client = client.clone();
                 // If a program issues credentials, it is called again.
                 match spawn_blocking(move || client.apart()).await {
@@ -82,6 +90,9 @@ impl Daemon {
             }
         };
         let clock = Clock::start();
+        let agents = agents.zip(server.agents_tls.clone()).zip(authority.clone());
+        let collector = agents.map(|((port, tls), client)| Collector::new(port, tls, client, clock));
+        let authority = authority.filter(|_| settings.server.auth == Auth::Kubernetes);
         let (outputs, writers) = Outputs::start(&settings.exposition, clock)?;
 
         let Watches { heartbeat, queue, ends, scopes } =
@@ -99,15 +110,16 @@ impl Daemon {
             samples: writers.samples_counts(),
             hdr_log_errors: writers.hdr_log_errors(),
             histograms: settings.exposition.histograms,
+            agents: collector.as_ref().map(Collector::agents),
             subject,
         };
-        Ok(Self { server, handle, authority, sources, readers, pipeline, writers })
+        Ok(Self { server, handle, authority, collector, sources, readers, pipeline, writers })
     }
 
     /// Serves until `shutdown` completes, then shuts down cleanly. At each SIGHUP it reopens its output files, which may have
     /// been moved away, and reloads the certificate.
     pub async fn run(self, shutdown: impl Future<Output = ()>, hangups: Hangups) {
-        let Self { server, handle, authority, sources, readers, pipeline, writers } = self;
+        let Self { server, handle, authority, collector, sources, readers, pipeline, writers } = self;
         let reopen = async {
             let mut hangups = hangups.clone();
             loop {
@@ -115,7 +127,14 @@ impl Daemon {
                 writers.reopen();
             }
         };
+        let collector = async {
+            match collector {
+                Some(collector) => collector.run().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
+            () = collector => {}
             () = server.serve(sources, authority, shutdown, hangups.clone()) => {}
             () = reopen => {}
         }

@@ -54,6 +54,7 @@ pub async fn run(settings: DemoSettings, signals: &OsSignals) -> Result<(), Demo
         settings,
         ScopeSettings::whole_cluster(),
         server,
+        None,
         client,
         readers,
         "simulated cluster".to_owned(),

@@ -24,13 +24,16 @@
 //! counts into output, and [`server`] serves it.
 //! [`pipeline`] owns the trackers and the counts on a separate thread, and answers queries about them. [`daemon`] starts all parts and
 //! ends them. [`config`] has the settings ([`flags`] parses single values), [`logging`] the log, [`errors`] prints errors with their
-//! causes, and [`signals`] handles signals. [`dataplane`] is the agent on a node, which sees what the kernel does with Services.
-//! [`simulator`] is a simulated cluster with the same protocol, and [`demo`] runs the daemon with it.
+//! causes, and [`signals`] handles signals. [`dataplane`] sees what a node's kernel does with Services, [`agent`] runs it on
+//! a node and reports to a daemon, and [`collector`] is the daemon's end of that. [`simulator`] is a simulated cluster with the same
+//! protocol, and [`demo`] runs the daemon with it.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod cluster;
+pub mod collector;
 pub mod config;
 pub mod daemon;
 pub mod dataplane;

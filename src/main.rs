@@ -3,10 +3,13 @@
 use anyhow::Context;
 use clap::Parser;
 use endpointlag::{
+    agent,
     cluster::readers::Readers,
-    config::{Cli, Command, DemoArgs, RunArgs, RunSettings},
+    collector::AgentsPort,
+    config::{Cli, Command, DemoArgs, NodeArgs, RunArgs, RunSettings},
     daemon::Daemon,
-    dataplane, demo,
+    dataplane::{self, KernelReader},
+    demo,
     errors::chain,
     flags::FlagErrors,
     logging::{LogFilter, LogFormat},
@@ -40,7 +43,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> anyhow::Result<()> {
-    let RunSettings { cluster, scope, daemon: settings } = args.settings()?;
+    let RunSettings { cluster, scope, collector, daemon: settings } = args.settings()?;
     let signals = begin(args.log_format(), settings.log.clone())?;
     let subject = match &*scope.namespaces {
         [] if scope.shard.is_part() => format!("shard {} of the cluster", scope.shard),
@@ -50,6 +53,10 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
     block_on(async {
         // Bind the port first, because `/readyz` shows what the daemon waits for.
         let server = Server::bind(&settings.server).await?;
+        let agents = match collector {
+            Some(settings) => Some(AgentsPort::bind(settings).await?),
+            None => None,
+        };
         let readers = Readers::start().context("cannot start a thread")?;
         let found = cluster.find().await?;
         let connecting = async {
@@ -67,7 +74,7 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
             () = signals.stopped() => return Ok(()),
         };
         tracing::info!(version = endpointlag::VERSION, server = client.url(), "measuring {subject}");
-        let daemon = Daemon::start(settings, scope, server, client, readers, subject).await?;
+        let daemon = Daemon::start(settings, scope, server, agents, client, readers, subject).await?;
         daemon.run(signals.stopped(), signals.hangups()).await;
         Ok(())
     })
@@ -79,9 +86,20 @@ fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     block_on(async { Ok(demo::run(settings, &signals).await?) })
 }
 
-fn node(args: &dataplane::Args) -> anyhow::Result<()> {
-    let settings = args.settings()?;
+fn node(args: &NodeArgs) -> anyhow::Result<()> {
+    let (settings, agent) = args.settings()?;
     let signals = begin(args.log_format(), settings.log)?;
+    if let Some(agent) = agent {
+        let reader = KernelReader::start(settings.limits)?;
+        // It compares clocks, so that it must not stand back behind others.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        return runtime.block_on(async {
+            tokio::select! {
+                ended = agent::run(reader, agent) => Ok(ended?),
+                () = signals.stopped() => Ok(()),
+            }
+        });
+    }
     block_on(async {
         let watching = tokio::task::spawn_blocking(move || dataplane::print(settings.limits, settings.output));
         tokio::select! {

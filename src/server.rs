@@ -99,6 +99,8 @@ pub struct Server {
     allowed_hosts: Vec<String>,
     tls_health: Option<Arc<TlsHealth>>,
     tls: Option<(TlsAcceptor, Renewal)>,
+    /// Makes TLS of the connections of agents, with the same certificate.
+    pub agents_tls: Option<TlsAcceptor>,
     http_metrics: Arc<HttpMetrics>,
 }
 
@@ -110,11 +112,12 @@ impl Server {
     /// # Errors
     /// If an address is taken or not this machine's, or the files are not to be served from.
     pub async fn bind(settings: &ServerSettings) -> Result<Self, BindError> {
-        let (tls, tls_health) = match settings.tls.clone() {
-            None => (None, None),
+        let (tls, tls_health, agents_tls) = match settings.tls.clone() {
+            None => (None, None, None),
             Some(files) => {
                 let (certificate, renewal) = Certificate::load(files)?;
-                (Some((certificate.acceptor()?, renewal)), Some(certificate.health()))
+                let (acceptor, agents_tls) = (certificate.acceptor(b"http/1.1")?, certificate.acceptor(b"h2")?);
+                (Some((acceptor, renewal)), Some(certificate.health()), Some(agents_tls))
             }
         };
         let (listener, address) = listen(settings.listen, "--listen").await?;
@@ -129,7 +132,17 @@ impl Server {
         };
         let allowed_hosts = settings.allowed_hosts.clone();
         let (listener, http_metrics) = (Arc::new(listener), Arc::new(HttpMetrics::new(routes::paths())));
-        Ok(Self { address, is_tls: tls.is_some(), listener, probes, allowed_hosts, tls_health, tls, http_metrics })
+        Ok(Self {
+            address,
+            is_tls: tls.is_some(),
+            listener,
+            probes,
+            allowed_hosts,
+            tls_health,
+            tls,
+            agents_tls,
+            http_metrics,
+        })
     }
 
     /// Serves while something else has to come first. It lives, and is not ready: `awaited` is all that it tells. What was

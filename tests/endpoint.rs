@@ -3,6 +3,7 @@
 /// The tests by topic.
 mod endpoint {
     mod abuse;
+    mod agents;
     mod authorization;
     mod broken;
     mod client;

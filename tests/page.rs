@@ -65,6 +65,7 @@ async fn ten_thousand_services_are_searched_sorted_and_paged() -> Result<()> {
         samples: Arc::default(),
         hdr_log_errors: Arc::default(),
         histograms: Histograms::Both,
+        agents: None,
         subject: "10,000 synthetic Services".to_owned(),
     };
     tokio::spawn(server.serve(sources, None, std::future::pending(), Hangups::never()));

@@ -184,6 +184,15 @@ impl Protocol {
         }
     }
 
+    /// The number that IP has for it.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Sctp => 132,
+        }
+    }
+
     /// As Services write it.
     pub fn as_str(self) -> &'static str {
         match self {

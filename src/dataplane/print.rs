@@ -31,15 +31,20 @@ pub fn print(limits: Limits, output: Output) -> Result<(), PrintError> {
     let mut reader = KernelReader::start(limits)?;
     loop {
         let Some(report) = reader.next(WAIT)? else { continue };
-        match &report {
-            Report::State { sets, .. } => tracing::info!(frontends = sets.len(), "watching the kernel's rules"),
-            Report::Planes(planes) => say(planes),
-            Report::Gap(gap) => say_gap(gap),
-            Report::Changed(_) => {}
-        }
+        log(&report);
         match output {
             Output::Json => lines::write(io::stdout().lock(), &report)?,
         }
+    }
+}
+
+/// Logs what an operator should know of a report.
+pub(crate) fn log(report: &Report) {
+    match report {
+        Report::State { sets, .. } => tracing::info!(frontends = sets.len(), "watching the kernel's rules"),
+        Report::Planes(planes) => say(planes),
+        Report::Gap(gap) => say_gap(gap),
+        Report::Changed(_) => {}
     }
 }
 

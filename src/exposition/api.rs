@@ -3,6 +3,7 @@
 //! Durations are numbers of seconds, times are RFC 3339 in UTC. A malformed query is an error, so that users do not get the
 //! answer to a different question.
 
+mod agents;
 mod changes;
 mod histogram;
 mod history;
@@ -12,6 +13,7 @@ mod query;
 mod services;
 
 pub use self::{
+    agents::{ObservationsQuery, agents, observations},
     changes::{ChangesQuery, changes},
     histogram::{HistogramFormat, HistogramQuery, Histograms},
     history::{History, HistoryQuery},

@@ -1,9 +1,11 @@
 //! Prometheus metrics, computed from the state at each scrape.
 
+mod agents;
 mod encode;
 mod exemplar;
 mod family;
 mod native;
+mod node;
 mod openmetrics;
 mod process;
 mod table;
@@ -15,10 +17,12 @@ use self::{
 };
 pub use self::{
     encode::{Format, gzip},
+    node::{NODE_METRICS, Node, NodeUplink},
     table::{Kind, METRICS, Metric},
 };
 use crate::{
     cluster::health::{Protocol, Restart, WatchHealth},
+    collector,
     ledger::{Change, Outcome},
     model::{Resource, Stamp},
     stats::{OutOfSync, Series, Snapshot},
@@ -45,6 +49,8 @@ pub struct Scrape {
     pub histograms: Histograms,
     /// The counts of the HTTP endpoint.
     pub http: HttpCounts,
+    /// The agents, if they are listened to.
+    pub agents: Option<collector::Summary>,
 }
 
 /// The state of the certificate of the HTTP endpoint.
@@ -97,6 +103,7 @@ impl Scrape {
         self.write_changes(&mut page)?;
         self.write_states(&mut page)?;
         self.write_watches(&mut page)?;
+        self.write_agents(&mut page)?;
         self.write_daemon(&mut page)?;
         for family in process::collect() {
             page.append(&family, &Exemplars::new())?;

@@ -6,9 +6,10 @@ use super::{
 };
 use crate::{
     cluster::health::WatchHealth,
+    collector::Agents,
     exposition::api::{
-        self, ChangesQuery, HistogramFormat, HistogramQuery, Histograms, History, HistoryQuery, OutOfSyncQuery,
-        QueryError, ServicesQuery,
+        self, ChangesQuery, HistogramFormat, HistogramQuery, Histograms, History, HistoryQuery, ObservationsQuery,
+        OutOfSyncQuery, QueryError, ServicesQuery,
     },
     pipeline::PipelineHandle,
 };
@@ -24,13 +25,15 @@ use serde::Serialize;
 use std::{str::FromStr, sync::Arc};
 use tokio::sync::Semaphore;
 
-pub(super) const PATHS: [&str; 6] = [
+pub(super) const PATHS: [&str; 8] = [
     "/api/v1/overview",
     "/api/v1/services",
     "/api/v1/out-of-sync",
     "/api/v1/histogram",
     "/api/v1/history",
     "/api/v1/changes",
+    "/api/v1/agents",
+    "/api/v1/agents/observations",
 ];
 
 const JSON: &str = "application/json";
@@ -41,6 +44,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 struct Api {
     pipeline: PipelineHandle,
     watches: Vec<Arc<WatchHealth>>,
+    agents: Option<Arc<Agents>>,
     /// What is measured, in a few words.
     subject: String,
     /// One answer is worked out at a time: many who ask at once hold one copy of the state, and not one each.
@@ -54,8 +58,12 @@ enum ApiError {
     Query(#[from] QueryError),
     #[error("no Service of this name is measured, or was lately")]
     UnknownService,
-    #[error("there is no such path; /api/v1/ has overview, services, out-of-sync, histogram, history and changes")]
+    #[error(
+        "there is no such path; /api/v1/ has overview, services, out-of-sync, histogram, history, changes, agents and agents/observations"
+    )]
     UnknownPath,
+    #[error("no agents are listened to; --agents-listen does")]
+    NoAgents,
     #[error("the daemon is ending")]
     Ending,
     #[error("the answer cannot be written: {0}")]
@@ -69,7 +77,7 @@ type Answer = Result<Content, ApiError>;
 
 pub(super) fn router(sources: &Sources) -> Router {
     let Sources { pipeline, watches, subject, .. } = sources.clone();
-    let api = Arc::new(Api { pipeline, watches, subject, turn: Semaphore::new(1) });
+    let api = Arc::new(Api { pipeline, watches, agents: sources.agents.clone(), subject, turn: Semaphore::new(1) });
     let routes = Router::new()
         .route("/overview", get(overview))
         .route("/services", get(services))
@@ -77,6 +85,8 @@ pub(super) fn router(sources: &Sources) -> Router {
         .route("/histogram", get(histogram))
         .route("/history", get(history))
         .route("/changes", get(changes))
+        .route("/agents", get(agents))
+        .route("/agents/observations", get(observations))
         .fallback(async || ApiError::UnknownPath)
         .layer(from_fn_with_state(api.clone(), in_turn))
         .layer(map_response(async |answer: Response| ([(header::CACHE_CONTROL, "no-store")], answer)))
@@ -138,6 +148,16 @@ async fn changes(State(api): State<Arc<Api>>, gzip: TakesGzip, Query(query): Que
     compute(gzip, move || Ok(Content::new(JSON, api::changes(&now, &query)?))).await
 }
 
+async fn agents(State(api): State<Arc<Api>>, gzip: TakesGzip) -> Answer {
+    let agents = api.agents.clone().ok_or(ApiError::NoAgents)?;
+    compute(gzip, move || Ok(Content::new(JSON, api::agents(&agents)?))).await
+}
+
+async fn observations(State(api): State<Arc<Api>>, gzip: TakesGzip, Query(query): Query<ObservationsQuery>) -> Answer {
+    let agents = api.agents.clone().ok_or(ApiError::NoAgents)?;
+    compute(gzip, move || Ok(Content::new(JSON, api::observations(&agents, &query)?))).await
+}
+
 /// Works an answer out on a thread that nothing else waits for: quantiles of 10,000 Services take their time, and so does
 /// compressing them.
 async fn compute(gzip: TakesGzip, work: impl FnOnce() -> Answer + Send + 'static) -> Answer {
@@ -168,6 +188,8 @@ impl IntoResponse for ApiError {
         let status = match self {
             Self::Query(_) => StatusCode::BAD_REQUEST,
             Self::UnknownService | Self::UnknownPath => StatusCode::NOT_FOUND,
+            // It is a path, but not of this daemon as it was started.
+            Self::NoAgents => StatusCode::NOT_IMPLEMENTED,
             Self::Ending => return ENDING.into_response(),
             Self::Json(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -68,6 +68,7 @@ impl Scraper {
             tls: tls.as_ref().map(|tls| TlsCounts { expiration: tls.expiration(), failures: tls.failures() }),
             histograms: sources.histograms,
             http: http_metrics.counts(),
+            agents: sources.agents.as_ref().map(|agents| agents.summary()),
         })
     }
 }

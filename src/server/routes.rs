@@ -92,6 +92,7 @@ mod tests {
             samples: Arc::default(),
             hdr_log_errors: Arc::default(),
             histograms: Histograms::Both,
+            agents: None,
             subject: "nothing".to_owned(),
         };
         let routes = Routes::measuring(&sources, None, http_metrics.clone());

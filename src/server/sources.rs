@@ -2,6 +2,7 @@
 
 use crate::{
     cluster::health::WatchHealth,
+    collector::Agents,
     exposition::{metrics::Histograms, samples},
     pipeline::PipelineHandle,
 };
@@ -20,6 +21,8 @@ pub struct Sources {
     pub hdr_log_errors: Arc<AtomicU64>,
     /// Which histograms a scrape gets.
     pub histograms: Histograms,
+    /// The agents, if they are listened to.
+    pub agents: Option<Arc<Agents>>,
     /// What is measured, in a few words.
     pub subject: String,
 }

@@ -30,6 +30,7 @@ impl Served {
             samples: Arc::default(),
             hdr_log_errors: Arc::default(),
             histograms: Histograms::Both,
+            agents: None,
             subject: "nothing".to_owned(),
         };
         let (stop, stopped) = oneshot::channel();
@@ -152,7 +153,7 @@ async fn a_handshake_that_does_not_come_is_not_waited_for() {
     let files = TlsFiles { certificate: folder.path().join("tls.crt"), key: folder.path().join("tls.key") };
     std::fs::write(&files.certificate, made.cert.pem()).expect("written");
     std::fs::write(&files.key, made.signing_key.serialize_pem()).expect("written");
-    let acceptor = Certificate::load(files).expect("a pair").0.acceptor().expect("TLS");
+    let acceptor = Certificate::load(files).expect("a pair").0.acceptor(b"http/1.1").expect("TLS");
     let served = Served::start(
         Access::All { hosts: None },
         ConnectionLimits { handshake: SHORT, ..ConnectionLimits::default() },

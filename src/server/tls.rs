@@ -149,16 +149,16 @@ impl Certificate {
         self.health.clone()
     }
 
-    /// Makes TLS of connections, each with the certificate of its time.
+    /// Makes TLS of connections that speak this protocol, each with the certificate of its time.
     ///
     /// # Errors
     /// If the cryptography lacks what TLS needs.
-    pub(super) fn acceptor(self: &Arc<Self>) -> Result<TlsAcceptor, rustls::Error> {
+    pub(super) fn acceptor(self: &Arc<Self>, protocol: &[u8]) -> Result<TlsAcceptor, rustls::Error> {
         let mut config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(self.clone());
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![protocol.to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 

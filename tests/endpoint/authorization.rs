@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 /// Ample time for watches to sync.
 const SOON: Duration = Duration::from_secs(60);
 
-async fn shared_plane() -> Result<&'static ControlPlane> {
+pub(super) async fn shared_plane() -> Result<&'static ControlPlane> {
     static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
     PLANE.get_or_try_init(|| ControlPlane::start(Options::default())).await
 }

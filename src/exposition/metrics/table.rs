@@ -51,16 +51,21 @@ impl From<Kind> for MetricType {
 }
 
 macro_rules! metrics {
-    ($($id:ident: $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+    ($(#[$about:meta])* $all:ident: $($id:ident: $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
         $(pub(super) static $id: Metric =
             Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };)*
 
-        /// All metrics.
-        pub static METRICS: &[&Metric] = &[$(&$id),*];
+        $(#[$about])*
+        pub static $all: &[&Metric] = &[$(&$id),*];
     };
 }
 
+pub(super) use metrics;
+
 metrics! {
+    /// All metrics of the daemon.
+    METRICS:
+
     PROPAGATION: Histogram "endpointlag_propagation_seconds" ["namespace", "service", "change"]
         "Time from the arrival of a change to the arrival of the EndpointSlice that shows it. Expired changes count in the bucket +Inf.";
     CHANGES: Counter "endpointlag_changes_total" ["namespace", "service", "change", "outcome"]
@@ -131,6 +136,23 @@ metrics! {
         "Time in which the thread that reads the watches did not run: stopped, throttled or suspended. Changes in this time end censored.";
     READER_STALLS: Counter "endpointlag_reader_stalls_total" []
         "How often the thread that reads the watches did not run for more than 50 ms.";
+    AGENT_CONNECTED: Gauge "endpointlag_agent_connected" []
+        "Agents that are connected. These metrics are there only with --agents-listen.";
+    AGENT_SILENT: Gauge "endpointlag_agent_silent" []
+        "Agents that were heard within the last hour, and not within the last 30 seconds.";
+    AGENT_CLOCK_ERROR: Gauge "endpointlag_agent_clock_error_seconds" []
+        "How far the clock of a connected agent may be off at the most, by the comparison with the daemon's: the largest of all.";
+    AGENT_CLOCK_STEPS: Counter "endpointlag_agent_clock_steps_total" []
+        "Times that the clocks of a node and of the daemon did not agree any more: one of them stood still, or jumped.";
+    AGENT_OBSERVATIONS: Counter "endpointlag_agent_observations_total" ["outcome"]
+        "What agents told: timed, untimed because the clocks could not be compared, or duplicate.";
+    AGENT_LOST: Counter "endpointlag_agent_observations_lost_total" ["reason"]
+        "What agents could not tell: ring, there was no room for it until the daemon listened; elsewhere, another daemon was told; \
+         unreadable, it is of a later version, or damaged.";
+    AGENT_GAPS: Counter "endpointlag_agent_gaps_total" ["reason"]
+        "Times in which the kernel of a node did not tell an agent all, by reason.";
+    AGENT_REFUSED: Counter "endpointlag_agent_refused_total" ["reason"]
+        "Connections to the port of the agents that were refused or ended, by reason; the log says more.";
     HTTP_REQUESTS: Counter "endpointlag_http_requests_total" ["path", "code"]
         "Requests answered, by path and status; paths that do not exist count as other.";
     HTTP_DROPPED: Counter "endpointlag_http_connections_dropped_total" ["reason"]

@@ -67,7 +67,21 @@ fn scrape_of(pod: &str, uid: &str) -> Scrape {
         hdr_log_errors: 0,
         histograms: Histograms::Both,
         http,
+        agents: Some(summary_of_agents()),
     }
+}
+
+fn summary_of_agents() -> collector::Summary {
+    let counts = collector::Counts {
+        received: 7,
+        untimed: 2,
+        duplicate: 1,
+        lost_ring: 3,
+        gaps: [0, 0, 1, 0, 0],
+        steps: 1,
+        ..collector::Counts::default()
+    };
+    collector::Summary { connected: 3, silent: 1, clock_error: Duration::from_micros(250), counts }
 }
 
 fn text(format: Format) -> String {

@@ -1,0 +1,184 @@
+//! What 5,000 agents cost the daemon: memory and processor time of a process that does nothing but listen to them. The agents are in a
+//! process of their own, all of them, and see a change a second each, at the same moment, as nodes do.
+//!
+//! `cargo bench --bench agents -- 1000` does it with 1,000.
+
+use bytes::Bytes;
+use endpointlag::{
+    cluster::{client::ApiClient, clock::Clock},
+    collector::{AgentsPort, Collector, CollectorSettings},
+    dataplane::{
+        Commit, Endpoint, Frontend, Observation, Outbox, Protocol, Report, SetChange, Uplink, UplinkSettings, When,
+    },
+    model::Stamp,
+};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::{Value, json};
+use std::{
+    convert::Infallible,
+    env, fs,
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::net::TcpListener;
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer},
+};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const AGENTS: usize = 5_000;
+
+/// How long each phase is.
+const PHASE: Duration = Duration::from_secs(20);
+
+/// Says that the agents are quiet for so long before they see changes.
+const QUIET: Duration = Duration::from_secs(120);
+
+/// Ends with its owner.
+struct Agents(Child);
+
+impl Drop for Agents {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn main() -> Result<()> {
+    let words: Vec<_> = env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    match &*words {
+        [role, number, address, folder] if role == "agents" => {
+            runtime.block_on(agents(number.parse()?, address.parse()?, Path::new(folder)))
+        }
+        [] => runtime.block_on(daemon(AGENTS)),
+        [number] => runtime.block_on(daemon(number.parse()?)),
+        _ => Err("one number of agents".into()),
+    }
+}
+
+async fn daemon(number: usize) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    fs::write(folder.path().join("ca.pem"), pair.cert.pem())?;
+    let mut tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![pair.cert.der().clone()],
+            PrivateKeyDer::Pkcs8(pair.signing_key.serialize_der().into()),
+        )?;
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let client = ApiClient::new(kube::Config::new(format!("http://{}", listener.local_addr()?).parse()?))?;
+    tokio::spawn(review(listener));
+    let settings = CollectorSettings { listen: "127.0.0.1:0".parse()?, account: "monitoring/agent".parse()? };
+    let port = AgentsPort::bind(settings).await?;
+    let address = port.address;
+    let collector = Collector::new(port, TlsAcceptor::from(Arc::new(tls)), client, Clock::start());
+    let agents = collector.agents();
+    tokio::spawn(collector.run());
+
+    println!("| {number} agents | memory | processor |");
+    println!("| --- | --- | --- |");
+    let before = memory()?;
+    let (spent, started) = (processor(), Instant::now());
+    let mut child = Command::new(env::current_exe()?);
+    child.args(["agents", &number.to_string(), &address.to_string()]).arg(folder.path());
+    let _agents = Agents(child.spawn()?);
+    while agents.summary().connected < number {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let took = started.elapsed().as_secs_f64();
+    let row = |phase: &str, seconds: f64| -> Result<()> {
+        let memory = memory()?.saturating_sub(before) as f64 / 1e6;
+        println!("| {phase} | {memory:.0} MB | {seconds:.3} s |");
+        Ok(())
+    };
+    row(&format!("all connect, in {took:.1} s"), processor() - spent)?;
+    let spent = processor();
+    tokio::time::sleep(PHASE).await;
+    row(&format!("nothing happens, for {} s", PHASE.as_secs()), processor() - spent)?;
+    while agents.summary().counts.received == 0 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (spent, received) = (processor(), agents.summary().counts.received);
+    tokio::time::sleep(PHASE).await;
+    let summary = agents.summary();
+    let told = summary.counts.received - received;
+    row(&format!("{told} changes in {} s", PHASE.as_secs()), processor() - spent)?;
+    println!("clock error at most {:?}; {:?}", summary.clock_error, summary.counts);
+    Ok(())
+}
+
+/// Says of each token that it is that of an agent on the node of this name.
+async fn review(listener: TcpListener) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let answer = service_fn(|request: http::Request<Incoming>| async {
+            let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            let mut review: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let extra = json!({ "authentication.kubernetes.io/node-name": [review["spec"]["token"]] });
+            let user = json!({ "username": "system:serviceaccount:monitoring:agent", "extra": extra });
+            review["status"] = json!({ "authenticated": true, "audiences": ["endpointlag"], "user": user });
+            Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::from(review.to_string()))))
+        });
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
+    }
+}
+
+async fn agents(number: usize, daemon: SocketAddr, folder: &Path) -> Result<()> {
+    let mut outboxes = Vec::new();
+    for index in 0..number {
+        let (node, outbox) = (format!("node-{index}"), Arc::new(Outbox::default()));
+        let token_file = folder.join(&node);
+        fs::write(&token_file, &node)?;
+        let settings = UplinkSettings {
+            daemon: format!("localhost:{}", daemon.port()).parse()?,
+            ca_file: Some(folder.join("ca.pem")),
+            token_file,
+            node,
+        };
+        tokio::spawn(Uplink::new(settings, outbox.clone()).run());
+        outboxes.push(outbox);
+        if index % 50 == 49 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    tokio::time::sleep(QUIET).await;
+    for generation in 0.. {
+        outboxes.iter().for_each(|outbox| outbox.push(change(generation)));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Ok(())
+}
+
+fn change(generation: u32) -> Report {
+    let frontend = Frontend { address: [10, 96, 0, 10].into(), protocol: Protocol::Tcp, port: 80 };
+    let added = vec![Endpoint { address: generation.to_be_bytes().into(), port: 8080 }];
+    let time = clock_gettime(ClockId::MonotonicRaw);
+    let at = Stamp::new(Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32));
+    let commit = Commit { first: at, end: at, messages: 9, generation };
+    let change = SetChange { frontend, added, removed: Vec::new() };
+    Report::Changed(Observation { change, when: When::Commit(commit) })
+}
+
+/// Resident memory of this process, in bytes.
+fn memory() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
+}
+
+/// Processor time of this process, in seconds.
+fn processor() -> f64 {
+    let spent = clock_gettime(ClockId::ProcessCPUTime);
+    spent.tv_sec as f64 + spent.tv_nsec as f64 / 1e9
+}

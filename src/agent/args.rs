@@ -1,0 +1,29 @@
+//! Flags of an agent.
+
+use super::AgentSettings;
+use crate::{dataplane::UplinkArgs, flags::FlagErrors};
+use std::net::AddrParseError;
+
+/// Whom it tells, and where it is asked.
+#[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
+pub struct Args {
+    #[command(flatten)]
+    uplink: UplinkArgs,
+
+    /// Address and port of the agent's own /metrics, /healthz and /readyz, with --daemon.
+    #[arg(long, value_name = "ADDRESS", env = "ENDPOINTLAG_LISTEN", default_value = "0.0.0.0:10913")]
+    listen: String,
+}
+
+// === impl Args ===
+
+impl Args {
+    /// Checks these flags. `None` where no daemon is to be told, or a flag is wrong.
+    pub(crate) fn settings(&self, errors: &mut FlagErrors) -> Option<AgentSettings> {
+        let say = |error: AddrParseError| format!("{error}; write it like 0.0.0.0:10913");
+        let listen = errors.parse("--listen", &self.listen, say);
+        let uplink = self.uplink.settings(errors);
+        Some(AgentSettings { listen: listen?, uplink: uplink? })
+    }
+}

@@ -1,0 +1,236 @@
+//! The conversation with one agent, from its first message to the end of its stream.
+
+use super::{
+    agents::{Admitted, Agents},
+    offset::Exchange,
+    refusal::Refusal,
+    visit::Visit,
+};
+use crate::{
+    dataplane::{
+        self,
+        messages::{
+            Acknowledged, AgentMessage, Batch, DaemonMessage, FromAgent, FromDaemon, Hello, Probe, Reply, Welcome,
+        },
+    },
+    model::Stamp,
+};
+use futures::channel::mpsc::Sender;
+use rand::RngExt;
+use std::{error::Error as _, future::pending, sync::Arc, time::Duration};
+use tokio::{sync::oneshot, time::Instant};
+use tonic::{Status, Streaming};
+
+/// Comparisons of the clocks before the first event.
+const GREETINGS: usize = 4;
+
+/// Between comparisons of the clocks while nothing is told, give or take a fifth.
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+
+/// How long an agent may take to answer.
+const ANSWER: Duration = Duration::from_secs(15);
+
+/// For how long a token is taken to be good, give or take a tenth: then the agent has to connect again, and to show one that is.
+const TRUSTED: Duration = Duration::from_secs(3600);
+
+/// Bytes of the longest name that Kubernetes allows.
+const LONGEST_NAME: usize = 253;
+
+/// Messages that may wait until the agent reads them. It never has to be sent more than two before it answers.
+pub(super) const OUTBOUND: usize = 4;
+
+/// The conversation with an agent.
+pub(super) struct Session {
+    pub(super) agents: Arc<Agents>,
+    /// The node that its token names.
+    pub(super) node: Arc<str>,
+    pub(super) inbound: Streaming<AgentMessage>,
+    pub(super) outbound: Sender<Result<DaemonMessage, Status>>,
+    pub(super) visit: Arc<Visit>,
+    /// The probe that is not answered yet.
+    pub(super) probe: Option<Asked>,
+    /// Probes that were sent.
+    pub(super) probes: u64,
+}
+
+/// A probe that was sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    number: u64,
+    /// On the daemon's raw clock.
+    at: Stamp,
+    /// When the reply has to be there.
+    until: Instant,
+}
+
+/// Why a conversation ended in good order.
+#[derive(Debug)]
+enum Farewell {
+    /// The agent went.
+    Left,
+    /// Another stream of the same node has come.
+    Replaced,
+    /// Its token was shown too long ago.
+    Aged,
+}
+
+/// What comes next.
+#[derive(Debug)]
+enum Next {
+    Message(FromAgent),
+    Farewell(Farewell),
+    /// Nothing, until the reply to a probe, or the next probe, was due.
+    Due,
+}
+
+// === impl Session ===
+
+impl Session {
+    /// Until either end has enough of it.
+    pub(super) async fn run(mut self) {
+        let ended = self.converse().await;
+        let status = match &ended {
+            Ok(Farewell::Left | Farewell::Aged) => None,
+            Ok(Farewell::Replaced) => Some(Status::aborted("another agent has connected for this node")),
+            Err(refusal) => {
+                self.agents.refuse(refusal, &self.node);
+                Some(refusal.status())
+            }
+        };
+        tracing::debug!(node = &*self.node, ?ended, "a stream of an agent has ended");
+        if let Some(status) = status {
+            // If it takes nothing any more, it does without.
+            let _ = self.outbound.try_send(Err(status));
+        }
+        self.visit.end();
+    }
+
+    async fn converse(&mut self) -> Result<Farewell, Refusal> {
+        let Some(hello) = self.hello().await? else { return Ok(Farewell::Left) };
+        let (admitted, mut replaced) = self.agents.admit(&self.node, hello)?;
+        for _ in 0..GREETINGS {
+            self.probe()?;
+            match self.next(&mut replaced, None).await? {
+                Next::Message(FromAgent::Reply(reply)) => self.compare(&admitted, reply)?,
+                Next::Message(_) => return Err(Refusal::Malformed("not the reply to a probe")),
+                Next::Farewell(farewell) => return Ok(farewell),
+                Next::Due => return Err(Refusal::Silent),
+            }
+        }
+        self.say(FromDaemon::Welcome(Welcome { acknowledged: admitted.taken }))?;
+        self.visit.enter();
+        self.follow(&admitted, &mut replaced).await
+    }
+
+    /// Takes what is told, each batch after a comparison of the clocks that is later than all of it.
+    async fn follow(&mut self, admitted: &Admitted, replaced: &mut oneshot::Receiver<()>) -> Result<Farewell, Refusal> {
+        let trusted_until = Instant::now() + around(TRUSTED, 0.1);
+        let mut next_probe = Instant::now() + around(PROBE_EVERY, 0.2);
+        let mut told: Option<Batch> = None;
+        loop {
+            match self.next(replaced, Some(next_probe)).await? {
+                Next::Message(FromAgent::Batch(batch)) => {
+                    if told.replace(batch).is_some() {
+                        return Err(Refusal::Malformed("a batch before the one before was acknowledged"));
+                    }
+                    if self.probe.is_none() {
+                        self.probe()?;
+                    }
+                }
+                Next::Message(FromAgent::Reply(reply)) => {
+                    self.compare(admitted, reply)?;
+                    next_probe = Instant::now() + around(PROBE_EVERY, 0.2);
+                    if let Some(batch) = told.take() {
+                        let Some(sequence) = admitted.take(batch) else { return Ok(Farewell::Replaced) };
+                        self.say(FromDaemon::Acknowledged(Acknowledged { sequence }))?;
+                    }
+                }
+                Next::Message(FromAgent::Hello(_)) => return Err(Refusal::Malformed("a second hello")),
+                Next::Farewell(farewell) => return Ok(farewell),
+                Next::Due if self.probe.is_some() => return Err(Refusal::Silent),
+                Next::Due => self.probe()?,
+            }
+            // Not in the midst of a batch, which would be told again.
+            if told.is_none() && Instant::now() >= trusted_until {
+                return Ok(Farewell::Aged);
+            }
+        }
+    }
+
+    /// The first message, which has to name the node that the token names.
+    async fn hello(&mut self) -> Result<Option<Hello>, Refusal> {
+        let message = tokio::time::timeout(ANSWER, self.inbound.message()).await.map_err(|_| Refusal::Silent)?;
+        let hello = match read(message)? {
+            Some(FromAgent::Hello(hello)) => hello,
+            Some(_) => return Err(Refusal::Malformed("no hello")),
+            None => return Ok(None),
+        };
+        if hello.node.len() > LONGEST_NAME || hello.version.len() > LONGEST_NAME {
+            return Err(Refusal::Malformed("a name that is too long"));
+        }
+        if hello.node != *self.node {
+            return Err(Refusal::OtherNode { token: self.node.to_string(), agent: hello.node });
+        }
+        Ok(Some(hello))
+    }
+
+    /// Waits for a message, until the reply to a probe or the next probe is due.
+    async fn next(
+        &mut self,
+        replaced: &mut oneshot::Receiver<()>,
+        next_probe: Option<Instant>,
+    ) -> Result<Next, Refusal> {
+        let due = self.probe.map(|probe| probe.until).or(next_probe);
+        let due = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            // Its sender is dropped.
+            _ = replaced => Ok(Next::Farewell(Farewell::Replaced)),
+            message = self.inbound.message() => {
+                Ok(read(message)?.map_or(Next::Farewell(Farewell::Left), Next::Message))
+            }
+            () = due => Ok(Next::Due),
+        }
+    }
+
+    fn probe(&mut self) -> Result<(), Refusal> {
+        self.probes += 1;
+        let number = self.probes;
+        self.probe = Some(Asked { number, at: dataplane::clock::now(), until: Instant::now() + ANSWER });
+        self.say(FromDaemon::Probe(Probe { number }))
+    }
+
+    fn compare(&mut self, admitted: &Admitted, reply: Reply) -> Result<(), Refusal> {
+        let heard = dataplane::clock::now();
+        let asked = self.probe.take_if(|asked| asked.number == reply.number);
+        let asked = asked.ok_or(Refusal::Malformed("a reply to no probe"))?.at;
+        let (received, replied) = (Stamp::from_nanos(reply.received), Stamp::from_nanos(reply.replied));
+        admitted.heard();
+        admitted.compare(Exchange { asked, received, replied, heard })
+    }
+
+    fn say(&mut self, message: FromDaemon) -> Result<(), Refusal> {
+        self.outbound.try_send(Ok(message.into())).map_err(|_| Refusal::Silent)
+    }
+}
+
+/// What a message says; `None` at the end of the stream. An agent whose connection broke has left as well.
+fn read(message: Result<Option<AgentMessage>, Status>) -> Result<Option<FromAgent>, Refusal> {
+    match message {
+        Ok(Some(message)) => message.kind.map(Some).ok_or(Refusal::Malformed("of no kind that is known")),
+        Ok(None) => Ok(None),
+        // What broke the connection is the source.
+        Err(status) if status.source().is_some() => Ok(None),
+        Err(_) => Err(Refusal::Malformed("no protobuf, or too long")),
+    }
+}
+
+/// About this long: not all agents that came at the same time are to come again at the same time.
+fn around(time: Duration, share: f64) -> Duration {
+    time.mul_f64(rand::rng().random_range(1.0 - share..1.0 + share))
+}

@@ -1,0 +1,305 @@
+//! Between the messages and what they tell of.
+
+use super::{
+    ChangedMessage, CommitMessage, EndpointMessage, EventKind, EventMessage, GapMessage, LossNumber, ModeNumber,
+    PlanesMessage, UnseenNumber, WhenKind,
+};
+use crate::{
+    dataplane::{
+        Commit, Endpoint, Event, FamilyPlane, Frontend, Gap, Loss, Mode, Observation, Planes, Protocol, SetChange,
+        Unseen, When,
+    },
+    model::Stamp,
+};
+use bytes::Bytes;
+use prost::Message;
+use std::net::IpAddr;
+
+/// A message that says nothing that is understood here: damaged, or of a later version.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unreadable {
+    /// It is not protobuf, or not of this kind.
+    #[error("not a message of this kind")]
+    Encoding(#[from] prost::DecodeError),
+    /// A part that it must have is not there.
+    #[error("it has no {0}")]
+    Missing(&'static str),
+    /// An address is neither of IPv4 nor of IPv6.
+    #[error("an address of {0} bytes")]
+    Address(usize),
+    /// A number stands for nothing that is known.
+    #[error("{1} is no {0}")]
+    Number(&'static str, i64),
+}
+
+// === impl EventMessage ===
+
+impl EventMessage {
+    /// Reads an event.
+    ///
+    /// # Errors
+    /// If it is not one that is known.
+    pub(crate) fn read(bytes: &Bytes) -> Result<Event, Unreadable> {
+        match Self::decode(bytes.as_ref())?.kind.ok_or(Unreadable::Missing("kind"))? {
+            EventKind::Changed(changed) => Ok(Event::Changed(changed.read()?)),
+            EventKind::Gap(gap) => Ok(Event::Gap(gap.read()?)),
+        }
+    }
+}
+
+impl From<&Event> for EventMessage {
+    fn from(event: &Event) -> Self {
+        Self {
+            kind: Some(match event {
+                Event::Changed(observation) => EventKind::Changed(observation.into()),
+                Event::Gap(gap) => EventKind::Gap((*gap).into()),
+            }),
+        }
+    }
+}
+
+// === impl ChangedMessage ===
+
+impl ChangedMessage {
+    fn read(self) -> Result<Observation, Unreadable> {
+        let protocol = u8::try_from(self.protocol).ok().and_then(Protocol::from_number);
+        let protocol = protocol.ok_or(Unreadable::Number("protocol", self.protocol.into()))?;
+        let frontend = Frontend { address: address(&self.address)?, protocol, port: port(self.port)? };
+        let endpoints =
+            |all: Vec<EndpointMessage>| all.into_iter().map(EndpointMessage::read).collect::<Result<_, _>>();
+        let change = SetChange { frontend, added: endpoints(self.added)?, removed: endpoints(self.removed)? };
+        let when = match self.when.ok_or(Unreadable::Missing("time"))? {
+            WhenKind::Commit(commit) => When::Commit(commit.into()),
+            WhenKind::Gap(gap) => When::Gap(gap.read()?),
+        };
+        Ok(Observation { change, when })
+    }
+}
+
+impl From<&Observation> for ChangedMessage {
+    fn from(Observation { change, when }: &Observation) -> Self {
+        let endpoints = |all: &[Endpoint]| all.iter().map(EndpointMessage::from).collect();
+        Self {
+            address: octets(change.frontend.address),
+            protocol: change.frontend.protocol.number().into(),
+            port: change.frontend.port.into(),
+            added: endpoints(&change.added),
+            removed: endpoints(&change.removed),
+            when: Some(match when {
+                When::Commit(commit) => WhenKind::Commit((*commit).into()),
+                When::Gap(gap) => WhenKind::Gap((*gap).into()),
+            }),
+        }
+    }
+}
+
+// === impl EndpointMessage ===
+
+impl EndpointMessage {
+    fn read(self) -> Result<Endpoint, Unreadable> {
+        Ok(Endpoint { address: address(&self.address)?, port: port(self.port)? })
+    }
+}
+
+impl From<&Endpoint> for EndpointMessage {
+    fn from(endpoint: &Endpoint) -> Self {
+        Self { address: octets(endpoint.address), port: endpoint.port.into() }
+    }
+}
+
+// === impl CommitMessage ===
+
+impl From<CommitMessage> for Commit {
+    fn from(CommitMessage { first, end, messages, generation }: CommitMessage) -> Self {
+        Self { first: Stamp::from_nanos(first), end: Stamp::from_nanos(end), messages, generation }
+    }
+}
+
+impl From<Commit> for CommitMessage {
+    fn from(Commit { first, end, messages, generation }: Commit) -> Self {
+        Self { first: first.as_nanos(), end: end.as_nanos(), messages, generation }
+    }
+}
+
+// === impl GapMessage ===
+
+impl GapMessage {
+    fn read(self) -> Result<Gap, Unreadable> {
+        let loss = match self.loss() {
+            LossNumber::SocketOverrun => Loss::SocketOverrun,
+            LossNumber::QueueOverflow => Loss::QueueOverflow,
+            LossNumber::MissedGeneration => Loss::MissedGeneration,
+            LossNumber::Malformed => Loss::Malformed,
+            LossNumber::NotRunning => Loss::NotRunning,
+            LossNumber::Unknown => return Err(Unreadable::Number("loss", self.loss.into())),
+        };
+        Ok(Gap { since: Stamp::from_nanos(self.since), until: Stamp::from_nanos(self.until), loss })
+    }
+}
+
+impl From<Gap> for GapMessage {
+    fn from(gap: Gap) -> Self {
+        let loss = match gap.loss {
+            Loss::SocketOverrun => LossNumber::SocketOverrun,
+            Loss::QueueOverflow => LossNumber::QueueOverflow,
+            Loss::MissedGeneration => LossNumber::MissedGeneration,
+            Loss::Malformed => LossNumber::Malformed,
+            Loss::NotRunning => LossNumber::NotRunning,
+        };
+        Self { since: gap.since.as_nanos(), until: gap.until.as_nanos(), loss: loss.into() }
+    }
+}
+
+// === impl PlanesMessage ===
+
+impl From<&Planes> for PlanesMessage {
+    fn from(Planes { families: [ipv4, ipv6], unseen }: &Planes) -> Self {
+        let number = |mode: Option<Mode>| -> i32 {
+            match mode {
+                None => ModeNumber::None,
+                Some(Mode::Nftables) => ModeNumber::Nftables,
+                Some(Mode::Iptables) => ModeNumber::Iptables,
+            }
+            .into()
+        };
+        let unseen = unseen.iter().map(|unseen| match unseen {
+            Unseen::IptablesLegacy => UnseenNumber::IptablesLegacy,
+            Unseen::Ipvs => UnseenNumber::Ipvs,
+            Unseen::Cilium => UnseenNumber::Cilium,
+            Unseen::CalicoEbpf => UnseenNumber::CalicoEbpf,
+        });
+        Self {
+            ipv4: number(ipv4.decides),
+            ipv4_behind: number(ipv4.behind),
+            ipv6: number(ipv6.decides),
+            ipv6_behind: number(ipv6.behind),
+            unseen: unseen.map(i32::from).collect(),
+        }
+    }
+}
+
+impl From<&PlanesMessage> for Planes {
+    /// What a later version has found, and this one does not know, is left out.
+    fn from(message: &PlanesMessage) -> Self {
+        let mode = |number: ModeNumber| match number {
+            ModeNumber::None => None,
+            ModeNumber::Nftables => Some(Mode::Nftables),
+            ModeNumber::Iptables => Some(Mode::Iptables),
+        };
+        let unseen = message.unseen().filter_map(|number| match number {
+            UnseenNumber::Unknown => None,
+            UnseenNumber::IptablesLegacy => Some(Unseen::IptablesLegacy),
+            UnseenNumber::Ipvs => Some(Unseen::Ipvs),
+            UnseenNumber::Cilium => Some(Unseen::Cilium),
+            UnseenNumber::CalicoEbpf => Some(Unseen::CalicoEbpf),
+        });
+        Self {
+            families: [
+                FamilyPlane { decides: mode(message.ipv4()), behind: mode(message.ipv4_behind()) },
+                FamilyPlane { decides: mode(message.ipv6()), behind: mode(message.ipv6_behind()) },
+            ],
+            unseen: unseen.collect(),
+        }
+    }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().into(),
+        IpAddr::V6(address) => address.octets().into(),
+    }
+}
+
+fn address(bytes: &[u8]) -> Result<IpAddr, Unreadable> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).map_err(|_| Unreadable::Address(bytes.len()))
+}
+
+fn port(number: u32) -> Result<u16, Unreadable> {
+    u16::try_from(number).map_err(|_| Unreadable::Number("port", number.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::{collection::vec, prelude::*, sample::select};
+
+    fn some_address() -> impl Strategy<Value = IpAddr> {
+        prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), any::<[u8; 16]>().prop_map(IpAddr::from)]
+    }
+
+    fn some_endpoints() -> impl Strategy<Value = Vec<Endpoint>> {
+        vec((some_address(), any::<u16>()).prop_map(|(address, port)| Endpoint { address, port }), 0..4)
+    }
+
+    fn some_gap() -> impl Strategy<Value = Gap> {
+        let times = any::<(u64, u64)>();
+        (times, select(Loss::ALL.to_vec())).prop_map(|((since, until), loss)| Gap {
+            since: Stamp::from_nanos(since),
+            until: Stamp::from_nanos(until),
+            loss,
+        })
+    }
+
+    fn some_event() -> impl Strategy<Value = Event> {
+        let commit = any::<(u64, u64, u32, u32)>().prop_map(|(first, end, messages, generation)| {
+            let (first, end) = (Stamp::from_nanos(first), Stamp::from_nanos(end));
+            When::Commit(Commit { first, end, messages, generation })
+        });
+        let when = prop_oneof![commit, some_gap().prop_map(When::Gap)];
+        let protocol = select(vec![Protocol::Tcp, Protocol::Udp, Protocol::Sctp]);
+        let frontend = (some_address(), protocol, any::<u16>()).prop_map(|(address, protocol, port)| Frontend {
+            address,
+            protocol,
+            port,
+        });
+        let changed =
+            (frontend, some_endpoints(), some_endpoints(), when).prop_map(|(frontend, added, removed, when)| {
+                Event::Changed(Observation { change: SetChange { frontend, added, removed }, when })
+            });
+        prop_oneof![changed, some_gap().prop_map(Event::Gap)]
+    }
+
+    fn some_planes() -> impl Strategy<Value = Planes> {
+        let mode = || select(vec![None, Some(Mode::Nftables), Some(Mode::Iptables)]);
+        let family = (mode(), mode()).prop_map(|(decides, behind)| FamilyPlane { decides, behind });
+        let unseen = vec![Unseen::IptablesLegacy, Unseen::Ipvs, Unseen::Cilium, Unseen::CalicoEbpf];
+        ([family.clone(), family], vec(select(unseen), 0..3)).prop_map(|(families, unseen)| Planes { families, unseen })
+    }
+
+    proptest! {
+        #[test]
+        fn an_event_is_read_as_it_was_written(event in some_event()) {
+            let bytes = Bytes::from(EventMessage::from(&event).encode_to_vec());
+            prop_assert_eq!(EventMessage::read(&bytes), Ok(event));
+        }
+
+        #[test]
+        fn planes_are_read_as_they_were_written(planes in some_planes()) {
+            prop_assert_eq!(Planes::from(&PlanesMessage::from(&planes)), planes);
+        }
+
+        /// Whatever comes is read or refused.
+        #[test]
+        fn no_bytes_do_harm(bytes in vec(any::<u8>(), 0..64)) {
+            let _ = EventMessage::read(&Bytes::from(bytes));
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        let read = |message: ChangedMessage| {
+            let message = EventMessage { kind: Some(EventKind::Changed(message)) };
+            EventMessage::read(&Bytes::from(message.encode_to_vec())).expect_err("refused")
+        };
+        let message =
+            ChangedMessage { address: vec![10, 96, 0, 1], protocol: 6, port: 80, ..ChangedMessage::default() };
+        assert_eq!(read(message.clone()), Unreadable::Missing("time"));
+        assert_eq!(read(ChangedMessage { protocol: 1, ..message.clone() }), Unreadable::Number("protocol", 1));
+        assert_eq!(read(ChangedMessage { port: 65_536, ..message.clone() }), Unreadable::Number("port", 65_536));
+        assert_eq!(read(ChangedMessage { address: vec![1; 5], ..message }), Unreadable::Address(5));
+        assert_eq!(EventMessage::read(&Bytes::new()), Err(Unreadable::Missing("kind")));
+        let gap = EventMessage { kind: Some(EventKind::Gap(GapMessage { since: 1, until: 2, loss: 99 })) };
+        assert_eq!(EventMessage::read(&Bytes::from(gap.encode_to_vec())), Err(Unreadable::Number("loss", 99)));
+    }
+}

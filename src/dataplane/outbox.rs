@@ -1,0 +1,124 @@
+//! What waits to be told to the daemon, between the thread that reads the kernel and the one that speaks to the daemon.
+
+use super::{
+    event::Event,
+    messages::{Batch, EventMessage},
+    observation::{Planes, Report},
+    ring::{KEPT, Lost, Ring},
+};
+use parking_lot::Mutex;
+use prost::Message;
+use tokio::sync::Notify;
+
+/// Events and data planes that the daemon does not know yet.
+#[derive(Debug)]
+pub struct Outbox {
+    state: Mutex<State>,
+    news: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    ring: Ring,
+    /// The last that were told of.
+    planes: Option<Planes>,
+    /// Whether the daemon has been told of these, on this stream.
+    planes_sent: bool,
+}
+
+/// How much waits, and what was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxCounts {
+    /// Events so far.
+    pub events: u64,
+    /// Those of them that wait until they are acknowledged.
+    pub waiting: usize,
+    /// The bytes that these take.
+    pub waiting_bytes: usize,
+    /// Those that were lost.
+    pub lost: Lost,
+}
+
+// === impl Outbox ===
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::bounded(KEPT)
+    }
+}
+
+impl Outbox {
+    /// Of at most so many bytes.
+    pub(crate) fn bounded(bytes: usize) -> Self {
+        let state = State { ring: Ring::new(bytes), planes: None, planes_sent: false };
+        Self { state: Mutex::new(state), news: Notify::new() }
+    }
+
+    /// Takes what a reader told.
+    pub fn push(&self, report: Report) {
+        let event = match report {
+            // What it does from now on is told; what it did before is of no delay.
+            Report::State { .. } => return,
+            Report::Changed(observation) => Event::Changed(observation),
+            Report::Gap(gap) => Event::Gap(gap),
+            Report::Planes(planes) => {
+                let mut state = self.state.lock();
+                state.planes = Some(planes);
+                state.planes_sent = false;
+                drop(state);
+                return self.news.notify_one();
+            }
+        };
+        let bytes = EventMessage::from(&event).encode_to_vec().into();
+        self.state.lock().ring.push(bytes);
+        self.news.notify_one();
+    }
+
+    /// How much waits, and what was lost.
+    pub fn counts(&self) -> OutboxCounts {
+        let state = self.state.lock();
+        let (waiting, waiting_bytes) = state.ring.waiting();
+        OutboxCounts { events: state.ring.numbered(), waiting, waiting_bytes, lost: state.ring.lost() }
+    }
+
+    /// The data planes, once they are known.
+    pub fn planes(&self) -> Option<Planes> {
+        self.state.lock().planes.clone()
+    }
+
+    /// Completes when there may be something new.
+    pub(super) async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    /// What there is to tell, up to so many bytes of events; `None` if nothing.
+    pub(super) fn batch(&self, bytes: usize) -> Option<Batch> {
+        let mut state = self.state.lock();
+        let events = state.ring.send(bytes);
+        let news = !std::mem::replace(&mut state.planes_sent, true);
+        let planes = state.planes.as_ref().filter(|_| news).map(Into::into);
+        (planes.is_some() || !events.is_empty()).then_some(Batch { events, planes })
+    }
+
+    /// Events up to this one need not be told again.
+    pub(super) fn acknowledge(&self, sequence: u64) {
+        self.state.lock().ring.acknowledge(sequence);
+    }
+
+    /// The last event that was acknowledged; 0 for none.
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.state.lock().ring.acknowledged()
+    }
+
+    /// Bytes that wait.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.state.lock().ring.waiting().1
+    }
+
+    /// The stream is gone: what was on its way has to be told again.
+    pub(super) fn give_up(&self) {
+        let mut state = self.state.lock();
+        state.ring.give_up();
+        state.planes_sent = false;
+    }
+}
