@@ -1,9 +1,9 @@
-//! Tells the binary which revision it was built from.
+//! Puts the revision of the source into the binary.
 
 use std::process::Command;
 
 fn main() {
-    // Set by whoever builds without a checkout, such as an image build.
+    // Set by builds without a checkout, such as an image build.
     println!("cargo:rerun-if-env-changed=ENDPOINTLAG_REVISION");
     println!("cargo:rerun-if-changed=.git/HEAD");
     println!("cargo:rerun-if-changed=.git/index");

@@ -1,7 +1,7 @@
-//! What 5,000 agents cost the daemon: memory and processor time of a process that does nothing but listen to them. The agents are in a
-//! process of their own, all of them, and see a change a second each, at the same moment, as nodes do.
+//! The cost of 5,000 agents for the daemon: memory and processor time of a process that only listens for them. All agents run together
+//! in another process. Each sees one change a second, all at the same moment, as on real nodes.
 //!
-//! `cargo bench --bench agents -- 1000` does it with 1,000.
+//! `cargo bench --bench agents -- 1000` runs it with 1,000 agents.
 
 use bytes::Bytes;
 use endpointlag::{
@@ -36,13 +36,13 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const AGENTS: usize = 5_000;
 
-/// How long each phase is.
+/// Duration of each phase.
 const PHASE: Duration = Duration::from_secs(20);
 
-/// Says that the agents are quiet for so long before they see changes.
+/// How long the agents are quiet before they see changes.
 const QUIET: Duration = Duration::from_secs(120);
 
-/// Ends with its owner.
+/// Killed when dropped.
 struct Agents(Child);
 
 impl Drop for Agents {
@@ -119,7 +119,7 @@ async fn daemon(number: usize) -> Result<()> {
     Ok(())
 }
 
-/// Says of each token that it is that of an agent on the node of this name.
+/// Answers for each token that it belongs to an agent on the node of this name.
 async fn review(listener: TcpListener) {
     while let Ok((stream, _)) = listener.accept().await {
         let answer = service_fn(|request: http::Request<Incoming>| async {

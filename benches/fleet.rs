@@ -1,4 +1,4 @@
-//! What benches do with a simulated cluster, and what the daemon beside it makes of that.
+//! What benches do with a simulated cluster, and how the daemon reacts.
 
 use anyhow::{Context, Result};
 use endpointlag::simulator::{Fleet, Simulator};
@@ -9,13 +9,13 @@ use std::{
 };
 use testkit::bench::{Daemon, at_rate, wait};
 
-/// Has a pod of every Service turn unready and ready again, so that each has series and histograms of two kinds of change.
+/// Makes a pod of every Service unready and ready again, so that each has series and histograms of two kinds of change.
 pub fn flip_every_service(fleet: &mut Fleet, daemon: &Daemon) -> Result<()> {
     let services = fleet.size().services;
     for round in 1..=2 {
         for service in 0..services {
             fleet.flip(service);
-            // No burst: what the daemon keeps for one would stay its memory.
+            // No burst: the daemon would keep the memory that it needs for one.
             if service % 500 == 499 {
                 thread::sleep(Duration::from_millis(50));
             }
@@ -26,8 +26,8 @@ pub fn flip_every_service(fleet: &mut Fleet, daemon: &Daemon) -> Result<()> {
     Ok(())
 }
 
-/// By how much later than the simulated API server handed them over events were stamped, while pods are flipped this often a
-/// second, each no more than once. Returns how many were, too.
+/// How much later than the simulated API server sent them events were stamped, while this many pods are flipped in a
+/// second, each no more than once. Also returns how many were flipped.
 pub fn stamp_errors(
     cluster: &Simulator,
     fleet: &mut Fleet,
@@ -39,7 +39,7 @@ pub fn stamp_errors(
     let (before, sent) = (daemon.sample_count(), cluster.sent());
     let mut flips = HashMap::new();
     let made = at_rate(per_second, length, |_| {
-        // A change is known by its pod.
+        // A change is identified by its pod.
         let pod = pods.next().expect("pods enough");
         flips.insert(Fleet::uid(pod), fleet.flip(pod));
     });
@@ -49,7 +49,7 @@ pub fn stamp_errors(
     for sample in daemon.samples(before)? {
         let flip = flips.get(&sample.uid).context("a sample of another pod")?;
         let at = |version| sent.get(version).copied().context("an event that was not sent");
-        // A sample has microseconds, so that it can seem to come before its cause.
+        // A sample has whole microseconds, so it can seem to come before its cause.
         errors.push(sample.started.duration_since(at(&flip.pod)?).unwrap_or_default());
         errors.push(sample.ended.duration_since(at(&flip.slice)?).unwrap_or_default());
     }

@@ -1,7 +1,7 @@
-//! Instructions that the way from a watch's bytes to its counts takes, as callgrind counts them: the same on every machine and in
-//! every run, so that a change for the worse shows however noisy the machine is.
+//! Instructions on the way from a watch's bytes to its counts, as callgrind counts them: the same on every machine and in
+//! every run, so a regression shows even on a noisy machine.
 //!
-//! Needs valgrind and `cargo install gungraun-runner`, of the version that Cargo.lock has of gungraun.
+//! Needs valgrind and `cargo install gungraun-runner`, in the version of gungraun in Cargo.lock.
 
 #![allow(missing_docs, reason = "gungraun's macros make public modules")]
 
@@ -34,13 +34,13 @@ const FULL: FleetSize = FleetSize { namespaces: 1, services: 10, pods: 1_000 };
 /// One Service of a hundred full slices.
 const GIANT: FleetSize = FleetSize { namespaces: 1, services: 1, pods: 10_000 };
 
-/// Rounds before counting begins, so that nothing is there for the first time.
+/// Rounds before counting begins, so that nothing happens for the first time.
 const WARM: usize = 4;
 
 const SETTINGS: TrackerSettings =
     TrackerSettings { objective: Duration::from_secs(5), expiry: Duration::from_secs(300) };
 
-/// The whole pipeline of a cluster, and the next change that is handed over to it.
+/// The whole pipeline of a cluster, and the next change that it will get.
 struct Whole {
     pipeline: Pipeline,
     queue: EventReceiver,
@@ -52,7 +52,7 @@ struct Known {
     events: Vec<(Seen, Event)>,
 }
 
-/// Keeps what comes.
+/// Keeps the events.
 #[derive(Default)]
 struct Events(Vec<(Seen, Event)>);
 
@@ -66,7 +66,7 @@ impl Sink for Events {
     }
 }
 
-/// A cluster that is never freed: what is left of the preparation, the allocator would look through while we count.
+/// A cluster that is never freed: the allocator would search the memory of a freed one while we count.
 fn fleet(size: FleetSize) -> &'static mut Fleet {
     Box::leak(Box::new(Fleet::new(Store::new(1_000), size)))
 }
@@ -136,7 +136,7 @@ fn frame_of_pod(size: FleetSize) -> (Decoder, Bytes) {
     (Decoder::new(Resource::Pods, Shard::WHOLE), event(&fleet(size).flip_frames(0)[0]))
 }
 
-/// Of a slice that is known, one of whose endpoints changes.
+/// Of a known slice. One of its endpoints changes.
 fn frame_of_slice(size: FleetSize) -> (Decoder, Bytes) {
     let (fleet, mut decoder) = (fleet(size), Decoder::new(Resource::EndpointSlices, Shard::WHOLE));
     list(&mut decoder, fleet.initial_frames(Resource::EndpointSlices));
@@ -144,7 +144,7 @@ fn frame_of_slice(size: FleetSize) -> (Decoder, Bytes) {
 }
 
 fn frame_of_another(size: FleetSize) -> (Decoder, Bytes) {
-    // Of the first namespace, which falls to one of the two.
+    // Of the first namespace, which belongs to one of the two shards.
     let (_, frame) = frame_of_pod(size);
     let shards: [Shard; 2] = ["0/2", "1/2"].map(|shard| shard.parse().expect("a shard"));
     let other = shards.into_iter().find(|shard| !shard.holds("team-0")).expect("one of two");
@@ -167,14 +167,14 @@ library_benchmark_group!(name = decoding, benchmarks = decode);
 
 // === Matching alone, where it is worst ===
 
-/// What a watch says that lists these frames.
+/// The events of a watch that lists these frames.
 fn list(decoder: &mut Decoder, frames: Vec<Bytes>) -> Vec<(Seen, Event)> {
     let mut began = Events::default();
     decoder.begin_list(Stamp::default(), &mut began);
     [began.0, events(decoder, frames)].concat()
 }
 
-/// What a watch says that brings these frames.
+/// The events of a watch that delivers these frames.
 fn events(decoder: &mut Decoder, frames: Vec<Bytes>) -> Vec<(Seen, Event)> {
     let mut events = Events::default();
     for frame in frames.leak() {
@@ -188,7 +188,7 @@ fn known(size: FleetSize) -> Known {
     known_with(size, |_| {})
 }
 
-/// The same, after every Service, pod and slice went through `edit`.
+/// The same, with `edit` applied to every Service, pod and slice.
 fn known_with(size: FleetSize, edit: impl Fn(&mut Event)) -> Known {
     let fleet = fleet(size);
     let mut tracker = Tracker::new(SETTINGS);
@@ -220,7 +220,7 @@ fn known_with(size: FleetSize, edit: impl Fn(&mut Event)) -> Known {
     Known { tracker, events }
 }
 
-/// All Services select the same one pod by a label of its own.
+/// All Services select the same single pod by an additional label.
 fn shared_by_all(size: FleetSize) -> Known {
     known_with(size, |event| match event {
         Event::Service(service) => service.selector = [("shared".to_owned(), "yes".to_owned())].into(),
@@ -231,7 +231,7 @@ fn shared_by_all(size: FleetSize) -> Known {
     })
 }
 
-/// A new pod, in a namespace where all Services ask for the same label key.
+/// A new pod, in a namespace where the selectors of all Services have the same label key.
 fn new_pod(size: FleetSize) -> Known {
     let mut known = known(size);
     known.events.truncate(1);
@@ -242,7 +242,7 @@ fn new_pod(size: FleetSize) -> Known {
     known
 }
 
-/// A new pod that no Service asks for.
+/// A new pod that no Service selects.
 fn stray_pod(size: FleetSize) -> Known {
     let mut known = new_pod(size);
     if let (_, Event::Pod(pod)) = &mut known.events[0] {
@@ -251,7 +251,7 @@ fn stray_pod(size: FleetSize) -> Known {
     known
 }
 
-/// A Service that asks for other pods, in a namespace of as many label sets as pods.
+/// A Service whose selector changes, in a namespace with as many label sets as pods.
 fn edited_selector(size: FleetSize) -> Known {
     let mut known = known(size);
     let fleet = Fleet::new(Store::new(1), FleetSize { pods: 1, services: 1, ..size });

@@ -1,11 +1,11 @@
-//! What the daemon costs beside others that read the same watches of the same API server: an informer as most people would write
-//! it, a floor that throws away what it reads, and curl, which does the same over HTTP/2 as the first two do, and over HTTP/1.1.
+//! The daemon's cost, compared with others that read the same watches of the same API server: an informer as most people would write
+//! it, a program that discards what it reads as the lower bound, and curl, which does the same over HTTP/2, as the first two, and HTTP/1.1.
 //!
-//! All run side by side beside a real control plane, so that they see the same changes. `cargo bench --bench peers -- 2000`
-//! does it with 2,000 pods instead of 20,000.
+//! All run at the same time with a real control plane, so that they see the same changes. `cargo bench --bench peers -- 2000`
+//! does this with 2,000 pods instead of 20,000.
 
 mod floor {
-    //! Drains the three watches over a connection like the daemon's and looks at nothing.
+    //! Reads the three watches over a connection like the daemon's and discards everything.
 
     use endpointlag::{
         cluster::{
@@ -20,7 +20,7 @@ mod floor {
 
     /// Runs until it is killed.
     pub fn run() -> anyhow::Result<()> {
-        // As the daemon reads: one thread for all sockets.
+        // Like the daemon: one thread for all sockets.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         runtime.block_on(async {
             let client = runtime.spawn(async { ApiClient::new(Choice::default().find().await?.config) }).await??;
@@ -66,28 +66,28 @@ use testkit::{
     workspace::Workspace,
 };
 
-/// Pods unless another number is asked for.
+/// Number of pods, unless another is given.
 const PODS: usize = 20_000;
 const PODS_PER_SERVICE: usize = 100;
 const NAMESPACES: usize = 10;
 
-/// Writes of this bench that are under way at a time.
+/// Writes of this bench at the same time.
 const WRITERS: usize = 16;
 
 /// Changes of readiness in a phase, and how many of them a second.
 const FLIPS: usize = 6_000;
 const RATE: usize = 400;
 
-/// How long the controller may take with what is left of a phase.
+/// How long the controller may take for the rest of a phase.
 const SETTLE: Duration = Duration::from_secs(10);
 
-/// One of those that are compared.
+/// One of the programs that are compared.
 struct Peer {
     name: &'static str,
     process: Child,
     synced: Duration,
     sync_processor: Duration,
-    /// Thousandths of a processor while nothing changes.
+    /// Thousandths of a CPU while nothing changes.
     idle: f64,
     memory: u64,
 }
@@ -168,7 +168,7 @@ struct Phase {
     cost: Duration,
 }
 
-/// Turns pods unready or ready at a steady rate, each once, and waits for the slices.
+/// Makes pods unready or ready at a steady rate, each once, and waits for the slices.
 async fn flip(namespaces: &[Namespace], ready: bool, cost: impl Fn() -> Result<Duration>) -> Result<Phase> {
     let all: Vec<_> = namespaces.iter().flat_map(|it| it.pods.iter().map(|pod| (&it.objects, pod))).collect();
     let (started, before) = (Instant::now(), cost()?);
@@ -191,7 +191,7 @@ fn all_pods(namespaces: &[Namespace]) -> usize {
     namespaces.iter().map(|it| it.pods.len()).sum()
 }
 
-/// Services with Ready pods that are as long as those of a real cluster: 15.8 KB as JSON.
+/// Services with Ready pods of the size of those in a real cluster: 15.8 KB as JSON.
 async fn fill(plane: &ControlPlane, pods: usize) -> Result<Vec<Namespace>> {
     let mut namespaces = Vec::new();
     for number in 0..NAMESPACES {
@@ -232,7 +232,7 @@ fn informers() -> Result<std::path::PathBuf> {
     Ok(module.build(&[program])?.join(program.name))
 }
 
-/// Drains the three watches: over HTTP/2 by one connection, over HTTP/1.1 by three.
+/// Reads and discards the three watches: over HTTP/2 with one connection, over HTTP/1.1 with three.
 fn curl(protocol: &str, plane: &ControlPlane, token: &Path) -> Result<Command> {
     let mut command = Command::new("curl");
     command.args(["--silent", "--no-progress-meter", "--parallel", protocol, "--cacert"]).arg(plane.authority());
@@ -248,7 +248,7 @@ fn curl(protocol: &str, plane: &ControlPlane, token: &Path) -> Result<Command> {
 // === impl Peer ===
 
 impl Peer {
-    /// Starts it and waits until it has all objects, which it says at `listen` if it listens.
+    /// Starts it and waits until it has all objects. It reports this at `listen`, if it listens.
     async fn start(name: &'static str, mut command: Command, listen: Option<&str>) -> Result<Self> {
         let started = Instant::now();
         let process = command.stdin(Stdio::null()).spawn().with_context(|| format!("starting {name}"))?;
@@ -271,7 +271,7 @@ impl Peer {
         Ok(peer)
     }
 
-    /// What only drains cannot tell where the list ends: it is there when it has nothing more to do.
+    /// A program that only discards cannot know where the list ends: it is ready when it has nothing more to do.
     async fn wait_until_quiet(&mut self) -> Result<()> {
         let started = Instant::now();
         let mut last = Duration::MAX;
@@ -292,7 +292,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,7 +1,7 @@
-//! What the daemon costs by the size of the cluster, beside a simulated one with pods of real size.
+//! The daemon's cost by the size of the cluster, with a simulated cluster whose pods have a real size.
 //!
-//! The simulated cluster and the daemon are two processes, each on a processor of its own. Errors of stamps are from the moment at
-//! which the simulated API server handed an event to its socket to the daemon's stamp of it.
+//! The simulated cluster and the daemon are two processes, each on its own CPU. Errors of stamps count from the moment at
+//! which the simulated API server writes an event to its socket until the daemon's stamp of it.
 
 mod fleet;
 
@@ -15,14 +15,14 @@ use std::{
 };
 use testkit::bench::{Daemon, at_rate, quantile};
 
-/// Pods of the clusters that are tried. Each Service has 15.
+/// Pods of the tested clusters. Each Service has 15.
 const PODS: [usize; 3] = [1_500, 15_000, 150_000];
 const PODS_PER_SERVICE: usize = 15;
 
-/// The rate at which stamps are checked and processor time is taken.
+/// The rate at which stamps are checked and CPU time is measured.
 const STEADY: usize = 1_000;
 
-/// Rates that are tried, ascending, until one is not kept up with.
+/// Tested rates, ascending, until the daemon does not keep up.
 const RATES: [usize; 6] = [2_000, 5_000, 10_000, 20_000, 30_000, 40_000];
 
 /// How long each rate lasts.
@@ -41,7 +41,7 @@ struct Row {
     scrape: (Duration, usize),
 }
 
-/// How a rate went.
+/// The result for a rate.
 struct Rate {
     asked: usize,
     made: usize,
@@ -51,7 +51,7 @@ struct Rate {
 }
 
 fn main() -> Result<()> {
-    // The daemon has the last processor for itself.
+    // The last CPU is reserved for the daemon.
     let processors = thread::available_parallelism()?.get();
     let apart = (processors > 1).then(|| (processors - 1).to_string());
     if processors > 1 {
@@ -116,7 +116,7 @@ fn rate(fleet: &mut Fleet, daemon: &Daemon, pods: &mut impl Iterator<Item = usiz
         fleet.flip(pods.next().expect("cycles"));
     });
     let made_per_second = (made as f64 / started.elapsed().as_secs_f64()) as usize;
-    // Until all is told, or no more comes: what was lost will not.
+    // Until all changes are reported, or no more come: lost ones will not come.
     let (mut told, mut before) = (daemon.sample_count(), 0);
     while told < lines + made && told > before {
         thread::sleep(Duration::from_secs(2));
@@ -128,7 +128,7 @@ fn rate(fleet: &mut Fleet, daemon: &Daemon, pods: &mut impl Iterator<Item = usiz
 }
 
 impl Rate {
-    /// Whether the cluster made as many changes as it was asked for, and the daemon read them as they came and told each.
+    /// Whether the cluster made as many changes as required, and the daemon read them as they came and reported each.
     fn is_kept_up(&self) -> bool {
         self.made * 100 >= self.asked * 98 && self.backpressure == 0 && self.lost == 0
     }

@@ -1,10 +1,10 @@
-//! What a scrape costs: series, bytes and memory by the number of Services, for each choice of histograms and each format.
+//! The cost of a scrape: series, bytes and memory by the number of Services, for each choice of histograms and each format.
 //!
-//! Memory is what the process had resident at most while it encoded, beyond what it had before, statistics and their copy
-//! included; each is measured in a process of its own, since an allocator keeps what it had.
+//! Memory is the maximum resident memory of the process while it encodes, minus that before, with the statistics and their copy
+//! included. Each is measured in a separate process, because an allocator keeps its memory.
 //!
-//! Every Service has had four kinds of change, thirty of each, with delays around 20 ms and some up to seconds: more than most
-//! Services of a cluster ever see, so that this is an upper bound.
+//! Every Service has had four kinds of change, thirty of each, with delays around 20 ms and some up to seconds. Most
+//! Services of a cluster never have so many, so this is an upper bound.
 
 use endpointlag::{
     cluster::health::WatchHealth,
@@ -27,7 +27,7 @@ const CHANGES: [Change; 4] = [Change::Ready, Change::Unready, Change::Terminatin
 const HISTOGRAMS: [Histograms; 4] =
     [Histograms::Classic, Histograms::Native, Histograms::Both, Histograms::ClusterOnly];
 
-/// Tells the process to measure memory: the number of Services, which histograms, and the format.
+/// Tells the process to measure memory: the number of Services, the choice of histograms, and the format.
 const PEAK: &str = "--peak";
 
 fn main() {
@@ -48,7 +48,7 @@ fn main() {
             let began = Instant::now();
             let protobuf = scrape.encode(Format::Protobuf).expect("encodes");
             let took = began.elapsed();
-            // A native histogram is one series; in text it shows as three.
+            // A native histogram is one series. In text it appears as three.
             let series = match histograms {
                 Histograms::Native => text_series(&text) - 2 * 4 * services,
                 Histograms::Both => text_series(&text) + 4 * services,
@@ -90,7 +90,7 @@ fn scrape(stats: &Stats, services: usize, histograms: Histograms) -> Scrape {
     }
 }
 
-/// Megabytes that encoding takes, by a process of its own.
+/// Megabytes that encoding takes, measured in a separate process.
 fn measured_apart(services: usize, histograms: Histograms, format: &str) -> String {
     let program = env::current_exe().expect("has a path");
     let arguments = [PEAK, &services.to_string(), name(histograms), format];

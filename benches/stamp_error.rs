@@ -1,5 +1,5 @@
-//! Whether scrapes disturb the stamps: how late events of a simulated cluster are stamped, with and without somebody who scrapes
-//! 10,000 Services over and over. The daemon is a process of its own; the processors are shared.
+//! Whether scrapes disturb the stamps: how late events of a simulated cluster are stamped, with and without a client that scrapes
+//! 10,000 Services over and over. The daemon is a separate process; the CPUs are shared.
 
 mod fleet;
 
@@ -15,7 +15,7 @@ use testkit::bench::{Daemon, quantile};
 
 const SIZE: FleetSize = FleetSize { namespaces: 500, services: 10_000, pods: 10_000 };
 
-/// Changes a second, and how long.
+/// Changes a second, and the length.
 const RATE: usize = 200;
 const PHASE: Duration = Duration::from_secs(10);
 

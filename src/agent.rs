@@ -1,4 +1,4 @@
-//! The agent on a node: tells the daemon what the node's kernel does with Services, and shows how that goes at a port of its own.
+//! The agent on a node: sends the daemon what the node's kernel does with Services, and shows its own state at a port of its own.
 //!
 //! ```text
 //! thread:  reader ──► outbox ──► uplink ──► daemon        [`dataplane`]
@@ -21,22 +21,22 @@ use parking_lot::Mutex;
 use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 use tokio::sync::oneshot;
 
-/// How long the reader waits for a report before it looks whether it has to end.
+/// How long the reader waits for a report before it checks whether it must end.
 const WAIT: Duration = Duration::from_millis(500);
 
-/// What a user chose for an agent.
+/// The user's settings for an agent.
 #[derive(Clone, Debug)]
 pub struct AgentSettings {
-    /// Where it is scraped.
+    /// The address for scrapes.
     pub listen: SocketAddr,
-    /// Whom it tells, and as whom.
+    /// Which daemon to send to, and how to authenticate.
     pub uplink: UplinkSettings,
 }
 
 /// Why an agent ended.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// Its own port cannot be taken.
+    /// Its own port cannot be opened.
     #[error("cannot listen on {address}; choose another with --listen")]
     Listen {
         /// Which address.
@@ -44,15 +44,15 @@ pub enum AgentError {
         /// Why not.
         source: io::Error,
     },
-    /// The system has no threads left.
+    /// No thread could be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
-    /// The kernel cannot be read any more.
+    /// The kernel can no longer be read.
     #[error(transparent)]
     Read(#[from] ReadError),
 }
 
-/// What is known of this node, as its port tells it.
+/// What is known about this node, for its port.
 #[derive(Debug)]
 struct Status {
     outbox: Arc<Outbox>,
@@ -60,10 +60,10 @@ struct Status {
     reader: Mutex<Counts>,
 }
 
-/// Tells a daemon what `reader` reads, until it cannot be read any more.
+/// Sends a daemon what `reader` reads, until reading fails.
 ///
 /// # Errors
-/// Why that is.
+/// Why reading failed, or why the agent could not start.
 pub async fn run(reader: impl Reader + Send + 'static, settings: AgentSettings) -> Result<(), AgentError> {
     let outbox = Arc::new(Outbox::default());
     let uplink = Uplink::new(settings.uplink, outbox.clone());
@@ -77,7 +77,7 @@ pub async fn run(reader: impl Reader + Send + 'static, settings: AgentSettings) 
         () = port.serve() => Ok(()),
         error = reading => match error {
             Ok(error) => Err(error.into()),
-            // It panicked, and has said so.
+            // The reader panicked, and has printed why.
             Err(_) => Ok(()),
         },
     }
@@ -95,7 +95,7 @@ fn read(mut reader: impl Reader, status: &Status, ended: oneshot::Sender<ReadErr
                 }
             }
             Err(error) => {
-                // It is closed if the agent is ending anyway.
+                // The channel is closed if the agent is ending anyway.
                 let _ = ended.send(error);
                 return;
             }
@@ -106,7 +106,7 @@ fn read(mut reader: impl Reader, status: &Status, ended: oneshot::Sender<ReadErr
 // === impl Status ===
 
 impl Status {
-    /// What a scrape shows.
+    /// The values for a scrape.
     fn scrape(&self) -> Node {
         let (outbox, reader) = (self.outbox.counts(), *self.reader.lock());
         let uplink = NodeUplink {

@@ -1,12 +1,12 @@
-//! The daemon's end of the agents' streams: who they are, how their clocks compare, and what each of them told, once.
+//! The daemon's end of the agents' streams: who the agents are, how their clocks compare, and what each one sent, once.
 //!
 //! ```text
-//! agents ──► port ──► identity ──► session ──► agents ──► what was told: node, time on the daemon's clock, event
+//! agents ──► port ──► identity ──► session ──► agents ──► output: node, time on the daemon's clock, event
 //!            TLS,     TokenReview  one         numbers,
 //!            HTTP/2                stream      clocks
 //! ```
 //!
-//! It runs among the threads that answer requests: nothing that comes here can hold up what reads and stamps the watches.
+//! It runs on the threads that answer requests: nothing here can delay the reading and stamping of the watches.
 
 mod agents;
 mod args;
@@ -33,16 +33,16 @@ use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_rustls::TlsAcceptor;
 
-/// What a user chose for the agents.
+/// The user's settings for the agents.
 #[derive(Clone, Debug)]
 pub struct CollectorSettings {
-    /// Where to listen.
+    /// The address to listen on.
     pub listen: SocketAddr,
-    /// Which agents to let in.
+    /// The account of the agents that are let in.
     pub account: ServiceAccount,
 }
 
-/// The port of the agents cannot be taken.
+/// The port for the agents cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address} for agents; choose another address with --agents-listen")]
 pub struct ListenError {
@@ -50,16 +50,16 @@ pub struct ListenError {
     source: io::Error,
 }
 
-/// The port of the agents, taken.
+/// The port for the agents, open.
 #[derive(Debug)]
 pub struct AgentsPort {
-    /// Where it is.
+    /// Its address.
     pub address: SocketAddr,
     listener: TcpListener,
     account: ServiceAccount,
 }
 
-/// Listens to agents.
+/// Listens for agents.
 pub struct Collector {
     port: Port,
 }
@@ -67,10 +67,10 @@ pub struct Collector {
 // === impl AgentsPort ===
 
 impl AgentsPort {
-    /// Takes the port, so that what is wrong with it is known before anything else starts.
+    /// Opens the port, so that an error with it is found before anything else starts.
     ///
     /// # Errors
-    /// If the address is taken, or not this machine's.
+    /// If the address is in use, or does not belong to this machine.
     pub async fn bind(settings: CollectorSettings) -> Result<Self, ListenError> {
         let CollectorSettings { listen: address, account } = settings;
         let failed = |source| ListenError { address, source };
@@ -84,8 +84,8 @@ impl AgentsPort {
 // === impl Collector ===
 
 impl Collector {
-    /// Listens at this port, speaks TLS this way, and has `client` ask who an agent is. Times that agents tell become those of
-    /// `clock`.
+    /// Listens at this port with this TLS configuration, and uses `client` to ask who an agent is. Times that agents send are
+    /// converted to those of `clock`.
     pub fn new(port: AgentsPort, tls: TlsAcceptor, client: ApiClient, clock: Clock) -> Self {
         let AgentsPort { listener, account, .. } = port;
         let (agents, identity) = (Agents::new(clock), Arc::new(Identity::new(client, account)));

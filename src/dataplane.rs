@@ -1,4 +1,4 @@
-//! What one node does with connections of Services, and when that changed.
+//! What one node does with connections of Services, and when this changed.
 //!
 //! ```text
 //! kernel ──────────────► follower ──► ruleset ──► table ──► effective ──► reports
@@ -7,14 +7,14 @@
 //!                                     families
 //! ```
 //!
-//! kube-proxy writes a Service into the kernel in many ways, and rewrites it now and then without a change. So no message of the
-//! kernel is taken for a change. All rules are modelled (`table`: what leads from a frontend to its endpoints, as `nftables` and
-//! `iptables` know kube-proxy to write it), and at each commit the sets of endpoints are compared.
+//! kube-proxy writes a Service into the kernel in many ways, and sometimes rewrites it without a change. So no kernel message
+//! counts as a change. All rules are modelled (`table`: what leads from a frontend to its endpoints; `nftables` and `iptables`
+//! know how kube-proxy writes it), and the sets of endpoints are compared at each commit.
 //!
-//! [`Reader`] is what any data plane looks like from outside; [`KernelReader`] is that of kube-proxy. All but `kernel`, `queue`,
-//! `unseen`, `clock` and the socket in `netlink` is pure.
+//! [`Reader`] is the interface of every data plane; [`KernelReader`] is the one of kube-proxy. The model is pure:
+//! `effective`, `follower`, `iptables`, `lines`, `nftables`, `rule`, `ruleset` and `table` use no I/O and no clock.
 //!
-//! What a reader reports goes into the [`Outbox`], and from there the [`Uplink`] tells a daemon.
+//! The reports of a reader go into the [`Outbox`], and the [`Uplink`] sends them from there to a daemon.
 
 mod args;
 pub(crate) mod clock;

@@ -1,10 +1,10 @@
-//! A change from its start to its outcome, whatever caused it, on one hop of its way.
+//! A change on one hop, from its start to its outcome, independent of its cause.
 //!
-//! Pure: it knows no pods and no slices, only keys. Who watches the cluster says that a change starts, that something ends it,
-//! and that time passes; the ledger says how it ended and whether it met its objective. All is judged by stamps: when somebody
-//! looks changes when a thing is reported, never what is reported.
+//! Pure: it knows no pods and no slices, only keys. The caller says that a change starts, that something ends
+//! it, and that time passes. The ledger says how it ended and whether it met its objective. It judges only by stamps: the time of
+//! processing decides when something is reported, but never what is reported.
 //!
-//! Beside the changes, which are events, it keeps a state: what is [out of sync](OutOfSync) now, and since when.
+//! In addition to the changes, which are events, it keeps a state: what is [out of sync](OutOfSync) now, and since when.
 //!
 //! ```text
 //! start(key, Cause) ──► Pending ──► end(key, Ending) or next_due(now) ──► Ended ──► carried()
@@ -12,8 +12,8 @@
 //!                       the ledger of the next hop:  resume(its key, Carried) ◄───────┘
 //! ```
 //!
-//! Each [`Hop`] has a ledger of its own, with keys of its own: of the slice hop a Service and a pod, of the next one a node besides.
-//! What has [propagated](Outcome::Propagated) on one hop is a [`Carried`], from which the next goes on.
+//! Each [`Hop`] has its own ledger with its own keys: for the slice hop a Service and a pod, for the next hop also a node.
+//! A change that has [propagated](Outcome::Propagated) on one hop is a [`Carried`]. The next hop continues from it.
 
 mod change;
 mod ended;
@@ -33,25 +33,25 @@ use self::pending::Pendings;
 use crate::model::{Seen, Stamp};
 use std::{collections::HashMap, hash::Hash, time::Duration};
 
-/// Changes that this hop does not show yet, by who they are about: one of each kind at most.
+/// Changes that are not shown behind this hop yet, by key: at most one of each kind.
 #[derive(Debug)]
 pub struct Ledger<K> {
     hop: Hop,
     pendings: Pendings<K>,
-    /// Age at which a change is given up.
+    /// Age at which a change expires.
     expiry: Duration,
-    /// Whether something may happen now that is not seen, or not in time.
+    /// Whether something may happen now that is seen late or not at all.
     blind: bool,
 }
 
-/// A change that this hop has to show, and what is known of its start.
+/// A change that must be shown behind this hop, and its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Start {
     /// Kind of change.
     pub change: Change,
     /// What started it.
     pub cause: Cause,
-    /// Its start, or a lower bound of it where it came late.
+    /// Its start. If it arrived late, a lower bound of its age.
     pub seen: Seen,
     /// The age within which it should be reflected.
     pub objective: Duration,
@@ -60,73 +60,73 @@ pub struct Start {
 /// Why a pending change ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending<V> {
-    /// What comes behind this hop showed it.
+    /// What is behind this hop showed it.
     Reflected {
-        /// The version that did, where it is known.
+        /// The version that showed it, if known.
         by: Option<V>,
     },
-    /// Its opposite came first.
+    /// Its opposite arrived first.
     Superseded,
-    /// It is not expected any more.
+    /// It is no longer expected.
     Withdrawn,
 }
 
-/// A change that is not pending any more.
+/// A change that is no longer pending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closed<K, V> {
-    /// Who changed.
+    /// Its subject.
     pub key: K,
     /// Kind of change.
     pub change: Change,
-    /// How it ended; `None` if it turned out to have been no change.
+    /// How it ended; `None` if it was no change.
     pub ended: Option<Ended<K, V>>,
     /// Whether it missed its objective, if that is known only now.
     pub missed: Option<bool>,
-    /// When it would have been given up.
+    /// When it would have expired.
     pub expires: Stamp,
 }
 
-/// What time makes of a change.
+/// The effect of time on a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due<K, V> {
     /// It has missed its objective, and is still pending.
     Missed(K, Change),
-    /// It was given up.
+    /// It expired.
     Expired(Closed<K, V>),
 }
 
 // === impl Ledger ===
 
 impl<K: Copy + Eq + Hash> Ledger<K> {
-    /// Of this hop. Nothing is pending. Changes are given up at the age of `expiry`.
+    /// A ledger for this hop, with nothing pending. Changes expire at the age of `expiry`.
     pub fn new(hop: Hop, expiry: Duration) -> Self {
         Self { hop, pendings: Pendings::default(), expiry, blind: false }
     }
 
-    /// Says whether something may happen unseen from now on. Until all is seen again no change misses its objective and none
-    /// is given up, and a change that ends has no delay.
+    /// Says whether something may happen unseen from now on. While the ledger is blind, no change misses its objective or
+    /// expires, and a change that ends has no delay.
     pub fn set_blind(&mut self, blind: bool) {
         self.blind = blind;
     }
 
-    /// Starts to wait for a change to be reflected. One of this kind that is pending already goes on instead.
+    /// Starts to wait for a change to be reflected. If one of this kind is already pending, that one goes on.
     pub fn start(&mut self, key: K, start: Start) {
         self.pendings.start(Pending::new(key, start), self.expiry);
     }
 
-    /// The same of a change that is known only because the next hop contradicts it.
+    /// The same for a change that is known only because what is behind this hop contradicts it.
     pub fn start_in_doubt(&mut self, key: K, start: Start, doubt: Doubt) {
         self.pendings.start(Pending { doubt: Some(doubt), ..Pending::new(key, start) }, self.expiry);
     }
 
-    /// Goes on with a change that the hop before has carried: the wait starts when that hop showed it.
+    /// Continues a change that the previous hop has carried. The wait starts when that hop showed it.
     pub fn resume<P, V>(&mut self, key: K, carried: &Carried<P, V>, objective: Duration) {
         let Carried { change, cause, began, shown, .. } = *carried;
         let start = Start { change, cause, seen: Seen::live(shown), objective };
         self.pendings.start(Pending { began, ..Pending::new(key, start) }, self.expiry);
     }
 
-    /// Ends the change of this kind, if it is pending, by an event of this time.
+    /// Ends the change of this kind, if it is pending, because of an event at this time.
     pub fn end<V>(&mut self, key: K, change: Change, seen: Seen, ending: Ending<V>) -> Option<Closed<K, V>> {
         let pending = self.pendings.remove(key, change)?;
         let age = seen.at.since(pending.since);
@@ -135,7 +135,7 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
         let outcome = match ending {
             _ if !pending.exact => Outcome::Censored,
             Ending::Withdrawn if !outlived => Outcome::Withdrawn,
-            // It may have ended before, unseen.
+            // It may have ended earlier, unseen.
             _ if !sure => Outcome::Censored,
             _ if outlived => Outcome::Expired { age: self.expiry },
             Ending::Reflected { .. } => Outcome::propagated(pending.since, seen.at),
@@ -160,20 +160,20 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
         Some(Closed { key, change, ended, missed, expires })
     }
 
-    /// A change that was reflected at `shown`, before it came itself: it is never pending.
+    /// Ends a change that was reflected at `shown`, before it arrived. It is never pending.
     pub fn reflected_before<V>(&self, key: K, start: Start, shown: Seen, by: Option<V>) -> Closed<K, V> {
         let Start { change, seen, objective, .. } = start;
         let is_timed = !seen.is_late() && !shown.is_late() && !self.blind;
         let (outcome, by) =
             if is_timed { (Outcome::propagated(seen.at, shown.at), by) } else { (Outcome::Censored, None) };
-        // What shows it came first, but by its stamp it may be the later of the two.
+        // What shows it was processed first, but its stamp may be the later one.
         let missed = outcome.delay().map(|delay| delay > objective);
         let ended = Some(Pending::new(key, start).ended(self.hop, outcome, seen.at, by));
         Closed { key, change, ended, missed, expires: seen.at.plus(self.expiry) }
     }
 
-    /// The next change that has grown too old by `now`: older than its objective, or than any is waited for. Nothing does
-    /// while it is [blind](Self::set_blind).
+    /// The next change that is too old at `now`: it missed its objective, or has expired. There is none
+    /// while the ledger is [blind](Self::set_blind).
     pub fn next_due<V>(&mut self, now: Stamp) -> Option<Due<K, V>> {
         if self.blind {
             return None;
@@ -190,12 +190,12 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
         Some(Due::Expired(Closed { key, change, ended, missed, expires }))
     }
 
-    /// The starts of all that is pending of `key` are not sure any more: it will end censored.
+    /// The starts of all pending changes of `key` are no longer certain, so they will end censored.
     pub fn taint(&mut self, key: K) {
         self.pendings.taint(key);
     }
 
-    /// The kinds of change that are pending of `key`.
+    /// The kinds of change that are pending for `key`.
     pub fn pending(&self, key: K) -> impl Iterator<Item = Change> + use<K> {
         self.pendings.kinds(key)
     }
@@ -205,12 +205,12 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
         self.pendings.find(key, change).is_some()
     }
 
-    /// All that is pending, in no order.
+    /// All pending changes, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Pending<K>> {
         self.pendings.iter()
     }
 
-    /// What is pending, by a part of the key and by kind.
+    /// The pending changes, by a part of the key and by kind.
     pub fn backlog<G: Eq + Hash>(&self, group: impl Fn(&K) -> G) -> HashMap<(G, Change), Backlog> {
         let mut backlog = HashMap::new();
         for Pending { key, change, since, .. } in self.iter() {
@@ -221,7 +221,7 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
         backlog
     }
 
-    /// How many changes are pending.
+    /// Number of pending changes.
     pub fn len(&self) -> usize {
         self.pendings.len()
     }

@@ -1,14 +1,14 @@
-//! What the pure parts of the crate speak: plain data, nil semantics settled, nothing kept that the measurement does not need.
+//! The data types of the pure parts of the crate: plain data, nil values resolved, and only what the measurement needs.
 //!
 //! ```text
 //! Stamp ──► Seen (a stamp, and whether to measure with it)      when
 //! Event ──► a Pod, a Service, an EndpointSlice, or how the      what
 //!           watch of a Resource stands
-//! Uid, Family ──► what these are told apart by                  who
+//! Uid, Family ──► how these are distinguished                   who
 //! ```
 //!
-//! [`cluster`](crate::cluster) decodes into it. No bytes and no errors of decoding are in here. It knows no other part of the crate,
-//! and no client, runtime or clock.
+//! [`cluster`](crate::cluster) decodes into these types. They have no bytes and no decoding errors. This module knows no other part
+//! of the crate, and no client, runtime or clock.
 
 mod event;
 mod family;

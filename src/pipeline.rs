@@ -1,7 +1,7 @@
-//! The one owner of what is measured: takes what the watches deliver, decodes it, feeds the trackers, keeps the statistics.
+//! The only owner of what is measured: takes what the watches deliver, decodes it, feeds the trackers and keeps the statistics.
 //!
-//! It runs on a thread of its own and shares nothing. Queries are answered between two messages, so that every answer is consistent and
-//! nothing on the way from socket to histogram waits for a lock.
+//! It runs on its own thread and shares nothing. It answers queries between two messages, so every answer is consistent and nothing
+//! waits for a lock on the way from socket to histogram.
 
 mod annotations;
 mod args;
@@ -33,17 +33,17 @@ use std::{
 };
 use tokio::{runtime::Builder, time::MissedTickBehavior};
 
-/// How often what has come is looked at and time passes for the trackers, while little comes: how exactly the moment of an SLO miss is
+/// How often it takes waiting messages and lets time pass for the trackers, while few arrive: the precision with which an SLO miss is
 /// counted.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often Services that are gone are looked for.
+/// How often it looks for Services that are gone.
 const SWEEP: Duration = Duration::from_secs(30);
 
 /// The worker that owns what is measured.
 pub struct Pipeline {
     clock: Clock,
-    /// Of the thread that reads.
+    /// Of the reading thread.
     heartbeat: Arc<Heartbeat>,
     sources: Vec<Source>,
     trackers: Vec<Tracker>,
@@ -57,8 +57,8 @@ pub struct Pipeline {
 // === impl Pipeline ===
 
 impl Pipeline {
-    /// Over these sources and trackers, whose bytes come from the thread of `heartbeat`. `on_ended` is called for each change that ends,
-    /// and must not block.
+    /// A pipeline of these sources and trackers. The thread of `heartbeat` reads their bytes. `on_ended` is called for each change that
+    /// ends, and must not block.
     pub fn new(
         clock: Clock,
         heartbeat: Arc<Heartbeat>,
@@ -81,10 +81,10 @@ impl Pipeline {
         }
     }
 
-    /// Runs on a thread of its own, until the last handle is gone.
+    /// Runs on its own thread, until the last handle is gone.
     ///
     /// # Errors
-    /// The system has no threads left.
+    /// If the system has no threads left.
     pub fn start(self, queue: EventReceiver) -> io::Result<(PipelineHandle, JoinHandle<()>)> {
         let (handle, queries) = PipelineHandle::new();
         let runtime = Builder::new_current_thread().enable_time().build()?;
@@ -112,13 +112,13 @@ impl Pipeline {
         }
     }
 
-    /// Takes what waits now.
+    /// Takes the waiting messages.
     fn take_waiting(&mut self, queue: &mut EventReceiver) {
         queue.waiting().for_each(|envelope| self.take(envelope));
     }
 
-    /// Lets time pass for the trackers: to each, the time of which it has heard all there is to hear. It is read off before what waits is
-    /// taken, so that what came in time is never judged by when it was looked at.
+    /// Lets time pass for each tracker, up to when its watches have delivered everything. That time is read before it takes the
+    /// waiting messages, so what arrived in time is not judged by when it is processed.
     fn pass_time(&mut self, queue: &mut EventReceiver) {
         let heard: Vec<_> = (0..self.trackers.len()).map(|tracker| self.heard_through(tracker)).collect();
         self.take_waiting(queue);
@@ -133,7 +133,7 @@ impl Pipeline {
         }
     }
 
-    /// The time before which all that the watches of a tracker have to tell has been handed over.
+    /// The time before which the watches of a tracker have delivered everything.
     fn heard_through(&self, tracker: usize) -> Stamp {
         let watches = self.sources.iter().filter(|source| source.tracker == tracker);
         let through = watches.map(|source| source.health.complete_through());

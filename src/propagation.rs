@@ -1,25 +1,25 @@
-//! The slice hop: joins what pods and Services want with what EndpointSlices show.
+//! The slice hop: compares what pods and Services want with what EndpointSlices show.
 //!
-//! Pure: no I/O, no clock, no client. Time is what the events carry, so a week fits into a test.
+//! Pure: no I/O, no clock, no client. The time comes from the events, so a test can cover a week.
 //!
-//! An event goes one way, from the top to the bottom, and no file names one that stands above it (`tests/purity.rs`):
+//! An event goes from the top to the bottom, and no file names a file above it (`tests/purity.rs`):
 //!
 //! ```text
-//!   tracker     takes an event, passes what it comes to along, and names what became of it
+//!   tracker     takes an event, passes its result on, and reports what happened, with names
 //!      │
-//!      ├──► views   what the watches have told: pods, membership (who selects whom), services, slices, ports
-//!      │      │     a step of a pod, what a Service said before, what a slice shows otherwise
+//!      ├──► views   the state of the watches: pods, membership (who selects whom), services, slices, ports
+//!      │      │     a step of a pod, the previous state of a Service, the difference of a slice
 //!      ▼      ▼
-//!     join      where the two sides of a Service's endpoints meet
+//!     join      where the two sides of a Service's endpoints are compared
 //!      │
-//!      ├──► pairs (Service, pod): desired | shown         ├──► edits: what the slices owe an edited Service
+//!      ├──► pairs (Service, pod): desired | shown         ├──► edits: what the slices must show for an edited Service
 //!      ▼                                                  ▼
 //!   changes     the ledger of the slice hop, what was overtaken, what is out of sync ──► reports
 //! ```
 //!
 //! A *pair* holds two views of one pod in one Service: what the pod watch says it should be, and what the slices show.
-//! A move of the first view that the second does not show starts a change; the move of the second that shows it ends it. While the
-//! two views differ the pair is out of sync, whatever became of the change.
+//! If the first view changes and the second does not show it, a change starts. When the second view shows it, the change ends. While
+//! the two views differ, the pair is out of sync, whatever the outcome of the change.
 
 mod changes;
 mod edits;

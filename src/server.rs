@@ -1,4 +1,4 @@
-//! The HTTP endpoint: what Prometheus, the kubelet and people ask.
+//! The HTTP endpoint for Prometheus, the kubelet and people.
 
 mod admission;
 mod answer;
@@ -42,18 +42,18 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// What a user chose for the endpoint.
+/// The settings of the endpoint.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
-    /// Where to listen.
+    /// The address to listen on.
     pub listen: SocketAddr,
-    /// Where to listen for probes, if not there.
+    /// Another address for probes.
     pub probe_listen: Option<SocketAddr>,
-    /// TLS, but for probes.
+    /// TLS, except for the probe port.
     pub tls: Option<TlsFiles>,
-    /// Who may ask.
+    /// Who may read.
     pub auth: Auth,
-    /// Names by which it may be asked on the loopback interface, beside `localhost` and addresses.
+    /// Host names that requests may use on the loopback interface, in addition to `localhost` and addresses.
     pub allowed_hosts: Vec<String>,
 }
 
@@ -70,36 +70,36 @@ pub enum Auth {
 /// The endpoint cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// An address cannot be listened on.
+    /// The daemon cannot listen on an address.
     #[error("cannot listen on {address}: {source}; choose another with {flag}")]
     Listen {
         /// Which address.
         address: SocketAddr,
         /// Why not.
         source: io::Error,
-        /// The flag that it came by.
+        /// The flag with the address.
         flag: &'static str,
     },
-    /// The files for TLS are no good.
+    /// The files for TLS cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The cryptography lacks what TLS needs.
+    /// The cryptography provider lacks what TLS needs.
     #[error("TLS cannot be served: {0}")]
     Cryptography(#[from] tokio_rustls::rustls::Error),
 }
 
-/// The endpoint, its ports taken and its certificate read.
+/// The endpoint, with its ports bound and its certificate read.
 pub struct Server {
-    /// Where it is listening.
+    /// The address on which it listens.
     pub address: SocketAddr,
-    /// Whether that is by TLS.
+    /// Whether it uses TLS.
     pub is_tls: bool,
     listener: Arc<TcpListener>,
     probes: Option<Arc<TcpListener>>,
     allowed_hosts: Vec<String>,
     tls_health: Option<Arc<TlsHealth>>,
     tls: Option<(TlsAcceptor, Renewal)>,
-    /// Makes TLS of the connections of agents, with the same certificate.
+    /// Accepts TLS connections of agents, with the same certificate.
     pub agents_tls: Option<TlsAcceptor>,
     http_metrics: Arc<HttpMetrics>,
 }
@@ -107,10 +107,10 @@ pub struct Server {
 // === impl Server ===
 
 impl Server {
-    /// Takes the ports and reads the certificate, so that what is wrong with them is known before anything else starts.
+    /// Binds the ports and reads the certificate, so that their errors are known before anything else starts.
     ///
     /// # Errors
-    /// If an address is taken or not this machine's, or the files are not to be served from.
+    /// If an address is in use or not on this machine, or the files cannot be used.
     pub async fn bind(settings: &ServerSettings) -> Result<Self, BindError> {
         let (tls, tls_health, agents_tls) = match settings.tls.clone() {
             None => (None, None, None),
@@ -145,8 +145,8 @@ impl Server {
         })
     }
 
-    /// Serves while something else has to come first. It lives, and is not ready: `awaited` is all that it tells. What was
-    /// asked meanwhile is answered before it returns.
+    /// Serves while something else must come first. The daemon is alive, but not ready, and says only `awaited`. It answers the
+    /// requests of that time before it returns.
     pub async fn serve_while<T>(&self, awaited: String, first: impl Future<Output = T>) -> T {
         let routes = Routes::awaiting(&awaited);
         let acceptor = self.tls.as_ref().map(|(acceptor, _)| acceptor.clone());
@@ -157,15 +157,15 @@ impl Server {
             value
         };
         let stop = async {
-            // It fails once the sender is gone, which is the only thing it does.
+            // It fails when the sender is dropped. The sender does nothing else.
             let _ = over.await;
         };
         let (value, ()) = tokio::join!(first, self.serve_ports(routes, self.open_to_all(), acceptor, stop));
         value
     }
 
-    /// Serves until `shutdown` completes, then ends the requests under way within a second. With a client of the API server,
-    /// it asks that one who may read. At each hangup it reads the certificate anew.
+    /// Serves until `shutdown` completes, then ends running requests within a second. If there is a client of the API server,
+    /// it asks the API server who may read. At each hangup it reads the certificate again.
     pub async fn serve(
         mut self,
         sources: Sources,
@@ -214,7 +214,7 @@ impl Server {
         let stopped = || {
             let mut ended = ended.clone();
             async move {
-                // It fails once the sender is gone, which is the only thing it does.
+                // It fails when the sender is dropped. The sender does nothing else.
                 let _ = ended.changed().await;
             }
         };

@@ -1,7 +1,7 @@
-//! How true the delays are: many changes at once, and each delay of the daemon's against the API server's own clock.
+//! How accurate the delays are: many changes at once, and each delay of the daemon compared with the API server's own clock.
 //!
-//! A test binary of its own, so that nothing else runs beside it. Even so the control plane, the load and the daemon share
-//! the cores, and a delay's error has its share of all of them: the truth counts from answer to answer, the daemon from
+//! This is a test binary of its own, so that nothing else runs at the same time. Even so the control plane, the load and the daemon
+//! share the cores, and each of them adds to the error of a delay: the truth counts from answer to answer, the daemon from
 //! watch event to watch event.
 
 use anyhow::{Result, ensure};
@@ -21,17 +21,17 @@ const SERVICES: usize = 12;
 /// Pods of each Service.
 const PODS: usize = 20;
 
-/// Time between two changes: 125 a second. Each pod changes every two seconds then, which is longer than the second that
-/// the controller takes when its cache was stale.
+/// Time between two changes: 125 changes a second. Each pod changes every two seconds then, which is longer than the second that
+/// the controller takes if its cache is stale.
 const PACE: Duration = Duration::from_millis(8);
 
-/// The least rate that counts as load.
+/// The lowest rate that counts as load.
 const LEAST_RATE: f64 = 100.0;
 
-/// Writes that may be under way at the same time.
+/// Maximum number of writes at the same time.
 const AT_ONCE: usize = 32;
 
-/// Bounds of the error that hold on a busy machine too. A quiet one stays far below.
+/// Bounds of the error that hold on a busy machine too. An idle one stays far below.
 const MEDIAN: Duration = Duration::from_millis(10);
 const PERCENTILE_99: Duration = Duration::from_millis(100);
 
@@ -59,14 +59,14 @@ async fn delays_agree_with_the_audit_log() -> Result<()> {
     let error = report("all", pairs.iter().filter(|pair| pair.record.change != Change::Service));
     let of_pods = pairs.iter().filter(|pair| pair.record.pod.is_some()).count();
     ensure!(rate >= LEAST_RATE, "only {rate:.0} changes a second: the machine is too busy for this test");
-    // Superseded changes are none of the five of a pod, but each that is not superseded is one of them.
+    // A pod makes at most five changes that are not superseded. Superseded changes are not among these.
     ensure!(of_pods <= 5 * pods.len() && error.count > 4 * pods.len(), "{of_pods} changes, {} delays", error.count);
     ensure!(error.median < MEDIAN, "the median error is {:?}", error.median);
     ensure!(error.percentile_99 < PERCENTILE_99, "the 99th percentile of the error is {:?}", error.percentile_99);
     scene.finish().await
 }
 
-/// The Services with their pods, none of which has an address yet. Neighbours in the list are of different Services.
+/// The Services with their pods, none of which has an address yet. Neighbours in the list belong to different Services.
 async fn create(objects: &Objects) -> Result<Vec<PodHandle>> {
     for service in 0..SERVICES {
         let app = format!("app-{service}");
@@ -81,7 +81,7 @@ async fn create(objects: &Objects) -> Result<Vec<PodHandle>> {
         .await
 }
 
-/// Does something to each pod, one every [`PACE`].
+/// Calls a function for each pod, one every [`PACE`].
 async fn paced<'a, F>(pods: &'a [PodHandle], action: impl Fn(&'a PodHandle) -> F) -> Result<()>
 where
     F: Future<Output = Result<()>>,
@@ -105,7 +105,7 @@ struct Error {
     percentile_99: Duration,
 }
 
-/// Prints the figures of some changes, past libtest's capture: they are what this test is run for.
+/// Prints the figures of some changes, past libtest's capture, because this test is run for them.
 fn report<'a>(name: &str, pairs: impl Iterator<Item = &'a Pair>) -> Error {
     let pairs: Vec<_> = pairs.collect();
     let mut delays: Vec<_> = pairs
@@ -133,7 +133,7 @@ fn report<'a>(name: &str, pairs: impl Iterator<Item = &'a Pair>) -> Error {
     Error { count: errors.len(), median, percentile_99 }
 }
 
-/// The smallest value that at least this share of the values does not exceed; zero if there are none.
+/// The smallest value that at least this share of the values does not exceed; zero if there are no values.
 fn quantile(sorted: &[Duration], share: f64) -> Duration {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()

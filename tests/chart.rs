@@ -1,6 +1,6 @@
-//! The chart and the manifests, held by Helm, by schemas and by a real API server.
+//! The chart and the manifests, checked by Helm, by schemas and by a real API server.
 
-/// The tests by who holds them.
+/// The tests, by what checks them.
 mod chart {
     mod install;
     mod kubectl;

@@ -1,6 +1,6 @@
-//! The dashboards, held by rules of their own and by a real Prometheus that scraped the daemon.
+//! The dashboards, checked by rules and by a real Prometheus that scraped the daemon.
 
-/// The tests by what they need.
+/// The tests, by what they need.
 mod dashboards {
     mod grafana;
     mod links;

@@ -1,7 +1,7 @@
-//! The agent on a node, against a real kube-proxy that writes into a real kernel: each node is a network namespace. The truth is what
-//! a client sees that connects to a clusterIP all the time.
+//! The agent on a node, with a real kube-proxy that writes into a real kernel: each node is a network namespace. The reference is a
+//! client that connects to a clusterIP all the time.
 
-/// The tests by topic, and what a node is made of.
+/// The tests by topic, and the parts of a node.
 mod dataplane {
     mod accuracy;
     mod agent;
@@ -18,7 +18,7 @@ mod dataplane {
     use testkit::controlplane::plane::{ControlPlane, Options};
     use tokio::sync::OnceCell;
 
-    /// The control plane that the tests share, each with Services of its own. The first that needs it starts it.
+    /// The control plane that the tests share. Each test has its own Services. The first test that needs it starts it.
     async fn shared_plane() -> Result<&'static ControlPlane> {
         static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
         let options = Options { dual_stack: true, unaudited: true, ..Options::default() };

@@ -1,4 +1,4 @@
-//! End-to-end tests: the daemon as a process against a real control plane, held against the truth of its audit log.
+//! End-to-end tests: the daemon as a process with a real control plane, compared with the truth of its audit log.
 
 /// The tests by topic.
 mod e2e {
@@ -16,7 +16,7 @@ mod e2e {
     use testkit::controlplane::plane::{ControlPlane, Options};
     use tokio::sync::OnceCell;
 
-    /// The control plane that the tests share, each in a namespace of its own. The first that needs it starts it.
+    /// The control plane that the tests share. Each test has its own namespace. The first test that needs it starts it.
     async fn shared_plane() -> Result<&'static ControlPlane> {
         static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
         PLANE.get_or_try_init(|| ControlPlane::start(Options::default())).await

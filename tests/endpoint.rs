@@ -1,4 +1,4 @@
-//! The edges of the daemon: TLS, who may read, clients that mean no good, outputs that break, and how it ends.
+//! The edges of the daemon: TLS, who may read, hostile clients, outputs that break, and how it ends.
 
 /// The tests by topic.
 mod endpoint {

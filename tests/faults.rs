@@ -1,7 +1,7 @@
-//! Fault tests: what breaks, and that no number is wrong for it. Each test has a control plane of its own, since most of
+//! Fault tests: parts break, and no number may be wrong because of that. Each test has its own control plane, because most of
 //! them break it.
 
-/// The tests by what breaks, and what they break it with.
+/// The tests, by what breaks and how.
 mod faults {
     mod access;
     mod balanced;
@@ -33,10 +33,10 @@ mod faults {
     use testkit::controlplane::plane::{ControlPlane, Options};
     use tokio::sync::{Semaphore, SemaphorePermit};
 
-    /// Control planes at the same time. Each takes half a gigabyte and most of a core while it starts.
+    /// Maximum number of control planes at a time. Each takes half a gigabyte and most of a core while it starts.
     const AT_ONCE: usize = 2;
 
-    /// A control plane, and the permit to run it: to be kept in variables of this order, so that the plane goes first.
+    /// A control plane, and the permit to run it. Keep them in variables in this order, so that the plane is dropped first.
     async fn start_plane(options: Options) -> Result<(SemaphorePermit<'static>, ControlPlane)> {
         static PERMITS: Semaphore = Semaphore::const_new(AT_ONCE);
         let permit = PERMITS.acquire().await?;

@@ -1,4 +1,4 @@
-//! HDR histograms of the daemon, read back by HdrHistogram's Go library and held against the exact delays of `--samples`.
+//! HDR histograms of the daemon, read by HdrHistogram's Go library and compared with the exact delays of `--samples`.
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
@@ -19,13 +19,13 @@ const SOURCE: &str = include_str!("hdr/main.go");
 const LIBRARY: &str = "github.com/HdrHistogram/hdrhistogram-go";
 const READER: Program = Program { name: "hdr", package: "." };
 
-/// The shares of delays that the reader prints the quantiles of.
+/// The shares of delays for which the reader prints the quantiles.
 const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 1.0];
 
-/// How long each daemon measures: some tens of changes.
+/// How long each daemon measures: enough for some tens of changes.
 const MEASURED: Duration = Duration::from_secs(12);
 
-/// What the Go library makes of a histogram. Values are units of 2^-20 s.
+/// A histogram as the Go library reads it. Values are in units of 2^-20 s.
 #[derive(Debug, Deserialize)]
 struct Histogram {
     tag: String,
@@ -44,7 +44,7 @@ async fn the_interval_log_holds_every_delay() -> Result<()> {
     let workspace = Workspace::create("hdr-log")?;
     let log = workspace.file("delays.hlog");
 
-    // Two daemons write into one log: the first many intervals, the second one long one that ends with it.
+    // Two daemons write into one log: the first writes many intervals, the second one long interval, which ends with the daemon.
     let (first, second) = (workspace.file("first.jsonl"), workspace.file("second.jsonl"));
     measure(&workspace, &log, &first, "1s").await?;
     let intervals = read(&reader, &["log", text(&log)?])?;
@@ -117,7 +117,7 @@ async fn the_api_gives_out_histograms_that_another_library_reads() -> Result<()>
     Ok(())
 }
 
-/// A daemon that measures for a while and is then ended.
+/// A daemon that measures for a while and then ends.
 async fn measure(workspace: &Workspace, log: &Path, samples: &Path, interval: &str) -> Result<()> {
     let interval = format!("--hdr-log-interval={interval}");
     let flags = ["--hdr-log", text(log)?, &interval, "--samples", text(samples)?];
@@ -128,7 +128,7 @@ async fn measure(workspace: &Workspace, log: &Path, samples: &Path, interval: &s
     demo.stop().await
 }
 
-/// Every delay of the samples stands in a cell that holds it, and no other does.
+/// Every delay of the samples is in a cell for its value, and no other delay is.
 fn agree(delays: &BTreeMap<String, Vec<f64>>, histograms: &[Histogram]) -> Result<()> {
     let total: usize = delays.values().map(Vec::len).sum();
     let counted: u64 = histograms.iter().map(|it| it.count).sum();
@@ -147,7 +147,7 @@ fn agree(delays: &BTreeMap<String, Vec<f64>>, histograms: &[Histogram]) -> Resul
     Ok(())
 }
 
-/// Known delays in seconds by kind of change, ascending.
+/// Known delays in seconds by kind of change, in ascending order.
 fn delays(samples: &Path) -> Result<BTreeMap<String, Vec<f64>>> {
     let mut delays = BTreeMap::<_, Vec<f64>>::new();
     for line in fs::read_to_string(samples)?.lines() {
@@ -160,7 +160,7 @@ fn delays(samples: &Path) -> Result<BTreeMap<String, Vec<f64>>> {
     Ok(delays)
 }
 
-/// As docs/api.md says: value `v` is for delays of more than `v` and at most `v + 1` units of 2^-20 s.
+/// As defined in docs/api.md: value `v` is for delays of more than `v` and at most `v + 1` units of 2^-20 s.
 fn units(seconds: f64) -> u64 {
     let nanos = (seconds * 1e9).round() as u128;
     u64::try_from((nanos << 20).div_ceil(1_000_000_000).saturating_sub(1)).expect("less than an hour")

@@ -1,6 +1,6 @@
-//! The static binary that the image holds.
+//! The static binary in the image.
 
-/// The tests by what they look at.
+/// The tests, by what they check.
 mod image {
     mod build;
     mod dockerfile;

@@ -1,5 +1,5 @@
-//! The page for people in a real browser: what it shows is what the API says, and it asks nobody else. The pictures that are
-//! taken on the way stay in `target/tmp/page`.
+//! The page for people in a real browser: it shows what the API returns, and sends requests to no other server. The screenshots
+//! stay in `target/tmp/page`.
 
 /// Where the browser comes from.
 #[path = "page/tools.rs"]
@@ -30,7 +30,7 @@ use testkit::workspace::Workspace;
 use tokio::process::Command;
 use tools::Tools;
 
-/// How long a drive may take. That of the demo waits half a minute for the controller to turn slow.
+/// How long a script may take. That of the demo waits half a minute for the controller to become slow.
 const LIMIT: Duration = Duration::from_secs(300);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,8 +72,8 @@ async fn ten_thousand_services_are_searched_sorted_and_paged() -> Result<()> {
     drive(&tools, "many.mjs", &address).await
 }
 
-/// 10,000 Services in 100 namespaces, of which `service-N` is slower the higher its number, up to `N` milliseconds; and one
-/// whose name no cluster would allow.
+/// 10,000 Services in 100 namespaces. The higher its number, the slower is `service-N`, up to `N` milliseconds. One more has
+/// a name that no cluster would allow.
 fn synthetic() -> Result<Stats> {
     let limits = SeriesLimits { services: 20_000, idle: Duration::from_secs(24 * 3600) };
     let mut stats = Stats::new(Bounds::DEFAULT.parse()?, limits, Stamp::default());
@@ -95,7 +95,7 @@ fn synthetic() -> Result<Stats> {
     Ok(stats)
 }
 
-/// Runs a script that drives the browser. It fails with what the script says.
+/// Runs a script that drives the browser. Fails with the output of the script.
 async fn drive(tools: &Tools, script: &str, address: &str) -> Result<()> {
     let pictures = pictures()?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page").join(script);

@@ -1,4 +1,4 @@
-//! The pure parts name nothing but std, crates that do no I/O, and what lies before them on the way of the data. Their own unit
+//! The pure parts name only std, crates without I/O, and the parts that come before them in the flow of the data. Their unit
 //! tests may name more.
 
 use std::{
@@ -9,13 +9,13 @@ use std::{
     vec::IntoIter,
 };
 
-/// The pure parts, in the order in which data goes through them. Each knows itself and those before it.
+/// The pure parts, in the order in which data goes through them. Each may name itself and those before it.
 const PURE: [&str; 4] = ["model", "ledger", "propagation", "stats"];
 
 /// Dependencies that do no I/O and read no clock.
 const PURE_CRATES: [&str; 5] = ["foldhash", "hashbrown", "hdrhistogram", "slab", "thiserror"];
 
-/// What std has of I/O, threads and clocks, as paths begin.
+/// The parts of std with I/O, threads and clocks, as beginnings of paths.
 const IMPURE_STD: [&[&str]; 8] = [
     &["std", "env"],
     &["std", "fs"],
@@ -35,7 +35,7 @@ enum Token {
     Other(char),
 }
 
-/// The words and signs of a source, without comments, texts and lifetimes.
+/// The words and signs of a source, without comments, string literals and lifetimes.
 fn tokens(source: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut rest = source;
@@ -48,7 +48,7 @@ fn tokens(source: &str) -> Vec<Token> {
         } else if first == '"' {
             end_of_text(rest)
         } else if first == '\'' {
-            // A character, or else a lifetime: the sign alone.
+            // A character literal, or else a lifetime: then only the sign.
             let mut characters = rest.char_indices();
             let closing = if rest[1..].starts_with('\\') {
                 characters.skip(3).find(|(_, it)| *it == '\'')
@@ -81,7 +81,7 @@ fn end_of_text(text: &str) -> usize {
     end.map_or(text.len(), |(at, _)| at + 1)
 }
 
-/// All paths that a source names, from their first word on.
+/// All paths that a source names, from their first word.
 fn paths(source: &str) -> Vec<Vec<String>> {
     let mut tokens = tokens(source).into_iter().peekable();
     let mut paths = Vec::new();
@@ -103,7 +103,7 @@ fn read_tree(tokens: &mut Peekable<IntoIter<Token>>, path: Vec<String>, paths: &
         Some(Token::Other('{')) => {
             while !matches!(tokens.peek(), None | Some(Token::Other('}'))) {
                 read_tree(tokens, path.clone(), paths);
-                // Up to the next branch: over a comma, or a new name for this one.
+                // Up to the next branch: past a comma, or past a new name for this one.
                 while !matches!(tokens.peek(), None | Some(Token::Other('}' | ','))) {
                     tokens.next();
                 }
@@ -111,7 +111,7 @@ fn read_tree(tokens: &mut Peekable<IntoIter<Token>>, path: Vec<String>, paths: &
             }
             tokens.next();
         }
-        // The lifetimes that a type captures: no path at all.
+        // The lifetimes that a type captures: not a path.
         _ if path.is_empty() => {}
         // `*`, or the types of a generic.
         _ => paths.push(path),
@@ -132,7 +132,7 @@ fn without_tests(source: &str) -> String {
     [before, after.unwrap_or_default()].concat()
 }
 
-/// What the source of a module of `part`, so many modules below the crate, names though it must not.
+/// What the source of a module of `part`, this many modules below the crate, names and must not name.
 fn impure(part: &str, depth: usize, source: &str, dependencies: &BTreeSet<String>) -> Vec<String> {
     let known = PURE.split_inclusive(|it| *it == part).next().unwrap_or_default();
     let is_impure = |path: &&Vec<String>| {
@@ -155,7 +155,7 @@ fn impure(part: &str, depth: usize, source: &str, dependencies: &BTreeSet<String
     paths(&without_tests(source)).iter().filter(is_impure).map(|path| path.join("::")).collect()
 }
 
-/// The crates that Cargo.toml lets the sources name.
+/// The crates that Cargo.toml makes available to the sources.
 fn dependencies() -> BTreeSet<String> {
     let manifest = fs::read_to_string("Cargo.toml").expect("the manifest");
     let (_, section) = manifest.split_once("\n[dependencies]\n").expect("dependencies");
@@ -163,7 +163,7 @@ fn dependencies() -> BTreeSet<String> {
     lines.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.replace('-', "_")).collect()
 }
 
-/// The sources of a module and of those in it, each with its depth below the crate; not those of unit tests.
+/// The sources of a module and of its submodules, each with its depth below the crate, without unit tests.
 fn sources(module: &Path, depth: usize) -> Vec<(String, usize)> {
     let mut sources = vec![(module.with_extension("rs").display().to_string(), depth)];
     for entry in fs::read_dir(module).into_iter().flatten() {
@@ -191,7 +191,7 @@ fn the_pure_parts_name_nothing_impure_and_nothing_behind_them() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
-/// An event goes one way through the files of `propagation`: each names only those below it.
+/// An event goes one way through the files of `propagation`: each file names only those below it.
 #[test]
 fn no_files_of_the_tracker_name_each_other_in_a_circle() {
     let named_by = |file: &str| -> BTreeSet<String> {
@@ -203,7 +203,7 @@ fn no_files_of_the_tracker_name_each_other_in_a_circle() {
     let stem = |file: &str| Path::new(file).file_stem().expect("a name").to_string_lossy().into_owned();
     let mut left: BTreeMap<String, BTreeSet<String>> = files.map(|(file, _)| (stem(&file), named_by(&file))).collect();
     assert!(left["tracker"].contains("join") && left["join"].contains("pairs"), "{left:#?}");
-    // Those that name none of the others that are left, again and again.
+    // Removes a file that names none of the remaining ones, again and again.
     while let Some(lowest) =
         left.iter().find(|(_, names)| !names.iter().any(|name| left.contains_key(name))).map(|(file, _)| file.clone())
     {
@@ -212,7 +212,7 @@ fn no_files_of_the_tracker_name_each_other_in_a_circle() {
     assert!(left.is_empty(), "in a circle: {left:#?}");
 }
 
-/// A data plane has its sockets in the same room, so its pure files are named here.
+/// A data plane has sockets in the same module, so its pure files are named here.
 #[test]
 fn so_do_those_files_of_the_dataplane_that_know_what_rules_mean() {
     const FILES: [&str; 10] = [
@@ -231,7 +231,7 @@ fn so_do_those_files_of_the_dataplane_that_know_what_rules_mean() {
     for file in FILES {
         let source = fs::read_to_string(Path::new("src/dataplane").join(file)).expect("a source");
         let mut found = impure("dataplane", 1 + file.split('/').count(), &source, &dependencies);
-        // An address is no socket.
+        // An address is not a socket.
         found.retain(|path| path != "std::net::IpAddr");
         assert!(found.is_empty(), "{file}: {found:?}");
     }

@@ -1,4 +1,4 @@
-//! The tables of `docs/` say what the code does.
+//! The tables of `docs/` describe what the code does.
 
 use clap::CommandFactory;
 use endpointlag::{
@@ -10,7 +10,7 @@ use std::fmt::Write;
 const METRICS_PAGE: &str = include_str!("../docs/metrics.md");
 const FLAGS_PAGE: &str = include_str!("../docs/flags.md");
 
-/// Fails with the text that should stand in a page if it does not.
+/// Fails if this text is not in a page, and shows the text.
 fn assert_in(page: &str, name: &str, expected: &str) {
     assert!(page.contains(expected), "{name} should contain:\n\n{expected}");
 }

@@ -1,6 +1,6 @@
-//! The shipped rules and alerts, held by promtool and by a real Prometheus beside a real control plane.
+//! The shipped rules and alerts, checked by promtool and by a real Prometheus with a real control plane.
 
-/// The tests by who judges the rules.
+/// The tests, by what checks the rules.
 mod rules {
     mod promtool;
     mod slo;

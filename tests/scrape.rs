@@ -1,5 +1,5 @@
-//! What a real Prometheus makes of what the daemon shows: the same counts in classic and native histograms, and the quantiles
-//! that the samples have.
+//! What a real Prometheus computes from the daemon's metrics: the same counts in classic and native histograms, and the quantiles
+//! of the samples.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
@@ -39,7 +39,7 @@ async fn prometheus_reads_native_and_classic_histograms_that_agree_with_the_samp
     for q in [0.5, 0.9, 0.99] {
         let shown = prometheus.query(&format!("histogram_quantile({q}, {native})")).await?;
         let shown = shown.first().context("no quantile")?.value;
-        // Prometheus counts ranks by a rule of its own: the true value lies between the ranks beside it.
+        // Prometheus counts ranks by another rule: the true value is between the neighbouring ranks.
         let rank = q * delays.len() as f64;
         let (below, above) = (delays[(rank.floor() as usize).max(1) - 1], delays[(rank.ceil() as usize).min(PODS - 1)]);
         ensure!(
@@ -67,7 +67,7 @@ async fn prometheus_counts_the_first_changes_of_a_service_where_it_takes_start_t
     let mut scene = Scene::start(&plane, "created").await?;
     drive(&scene.objects).await?;
     scene.agree().await?;
-    // All has happened before the first scrape: only who knows that it began at zero sees it rise.
+    // Everything happened before the first scrape: the increase shows only if the query knows that the counter began at zero.
     let changes = "endpointlag_changes_total{change=\"ready\", outcome=\"propagated\"}";
     let risen = format!("sum(max_over_time({changes}[10m]) - min_over_time({changes}[10m]))");
     for (aware, seen) in [(true, PODS), (false, 0)] {
@@ -95,7 +95,7 @@ async fn promtool_finds_no_fault_with_the_metrics() -> Result<()> {
     scene.finish().await
 }
 
-/// A Service whose pods turn Ready.
+/// A Service whose pods become Ready.
 async fn drive(objects: &Objects) -> Result<()> {
     objects.create_service(SERVICE, json!({"selector": {"app": SERVICE}, "ports": [{"port": 80}]})).await?;
     for number in 0..PODS {

@@ -19,7 +19,7 @@ pub struct Args {
 // === impl Args ===
 
 impl Args {
-    /// Checks these flags. `None` where no daemon is to be told, or a flag is wrong.
+    /// Checks these flags. `None` if no daemon is given, or if a flag is wrong.
     pub(crate) fn settings(&self, errors: &mut FlagErrors) -> Option<AgentSettings> {
         let say = |error: AddrParseError| format!("{error}; write it like 0.0.0.0:10913");
         let listen = errors.parse("--listen", &self.listen, say);

@@ -1,4 +1,4 @@
-//! The agent's own port: `/metrics`, `/healthz` and `/readyz`, without TLS. What it shows is of no use to anybody but operators.
+//! The agent's own port: `/metrics`, `/healthz` and `/readyz`, without TLS. It shows only what operators need.
 
 use super::{AgentError, Status};
 use crate::exposition::metrics::Format;
@@ -15,14 +15,14 @@ use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::timeout};
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// Connections at a time.
+/// Maximum number of connections at a time.
 const CONNECTIONS: usize = 32;
 
-/// Time for the head of a request, and so for a connection to be idle; and for a whole connection.
+/// Maximum time for the head of a request, and so for an idle connection; and for a whole connection.
 const HEAD: Duration = Duration::from_secs(10);
 const CONNECTION: Duration = Duration::from_secs(300);
 
-/// The port, taken.
+/// The port, open.
 #[derive(Debug)]
 pub(super) struct Port {
     listener: TcpListener,
@@ -34,7 +34,7 @@ type Answer = Response<Full<Bytes>>;
 // === impl Port ===
 
 impl Port {
-    /// Takes it.
+    /// Opens it.
     pub(super) async fn bind(address: SocketAddr, status: Arc<Status>) -> Result<Self, AgentError> {
         let failed = |source| AgentError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -48,7 +48,7 @@ impl Port {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let mut connections = JoinSet::new();
         loop {
-            // It is never closed.
+            // The semaphore is never closed.
             let Ok(place) = places.clone().acquire_owned().await else { return };
             let stream = loop {
                 tokio::select! {
@@ -57,7 +57,7 @@ impl Port {
                 }
             };
             let Ok((stream, _)) = stream else {
-                // No file descriptors left, most often: they come back.
+                // Usually there are no file descriptors left. They become free again.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
@@ -72,7 +72,7 @@ impl Port {
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEAD)
                     .serve_connection(TokioIo::new(stream), answer);
-                // A client that leaves early, or stays for too long, is no matter here.
+                // It does not matter if a client leaves early or stays too long.
                 let _ = timeout(CONNECTION, connection).await;
             });
         }

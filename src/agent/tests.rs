@@ -14,7 +14,7 @@ async fn get(address: SocketAddr, path: &str) -> String {
         stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n").as_bytes()).await?;
         stream.read_to_string(&mut answer).await
     };
-    // It may not listen yet.
+    // The port may not be open yet.
     let _ = asked.await;
     answer
 }
@@ -30,7 +30,7 @@ async fn wait_for(address: SocketAddr, path: &str, part: &str) -> String {
     panic!("{path} never says {part:?}: {}", get(address, path).await);
 }
 
-/// An agent that no daemon listens to says so, and how much waits.
+/// An agent without a daemon reports this, and how much waits.
 #[tokio::test]
 async fn an_agent_shows_its_node_and_its_stream() {
     let free = TcpListener::bind("127.0.0.1:0").await.expect("free");

@@ -28,7 +28,7 @@ impl Readers {
     /// # Errors
     /// If the system has no threads left.
     pub fn start() -> io::Result<Self> {
-        // A single-threaded runtime: to look for other threads' work after each wake-up would cost as much as to read a chunk.
+        // A single-threaded runtime, because looking for work of other threads after each wake-up costs as much as reading a chunk.
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();

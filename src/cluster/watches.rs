@@ -1,4 +1,4 @@
-//! All watches of what is measured, started together.
+//! Starts all watches of what is measured.
 
 use super::{
     ScopeSettings, WatchSettings,
@@ -14,34 +14,34 @@ use super::{
 use crate::model::Resource;
 use std::sync::Arc;
 
-/// Watches that run.
+/// Running watches.
 pub struct Watches {
-    /// Says whether their thread runs.
+    /// Shows whether their thread runs.
     pub heartbeat: Arc<Heartbeat>,
     /// What they deliver.
     pub queue: EventReceiver,
-    /// Where each of them ends, by its number in the queue.
+    /// The end of each watch, by its number in the queue.
     pub ends: Vec<WatchEnd>,
-    /// How many scopes they are of. Each has a watch of every resource.
+    /// Number of scopes. Each has a watch for every resource.
     pub scopes: usize,
 }
 
-/// What takes a watch's messages needs this.
+/// What the receiver of a watch's messages needs.
 pub struct WatchEnd {
-    /// The scope that it is of, by its place: the whole cluster, or one of the chosen namespaces.
+    /// Index of its scope: the whole cluster, or one of the chosen namespaces.
     pub scope: usize,
     /// Decodes its frames.
     pub decoder: Decoder,
-    /// How it is doing.
+    /// Its health.
     pub health: Arc<WatchHealth>,
-    /// How to reach its reader.
+    /// Reaches its reader.
     pub signals: Arc<Signals>,
 }
 
 // === impl Watches ===
 
 impl Watches {
-    /// Starts them on the thread of `readers`, where `client` was made.
+    /// Starts them on the thread of `readers`, where `client` was created.
     pub fn start(
         readers: &Readers,
         client: &ApiClient,

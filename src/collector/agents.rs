@@ -1,4 +1,4 @@
-//! The agents that are, and lately were, connected: how far each has told, and how its clock compares.
+//! The agents that are connected, or were until recently: which events each has sent, and how its clock compares.
 
 use super::{
     offset::{Exchange, Interval, Offset, Verdict},
@@ -18,19 +18,19 @@ use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
-/// Nodes that are known at a time: twice those of the largest clusters.
+/// Maximum number of known nodes: twice as many as in the largest clusters.
 const KNOWN: usize = 10_000;
 
-/// An agent that was not heard for so long is silent. A probe is due three times in it.
+/// An agent that has sent nothing for this time is silent. Its stream ends earlier if it does not answer a probe.
 pub(super) const SILENT: Duration = Duration::from_secs(30);
 
-/// An agent that was not heard for so long is gone, with its node.
+/// An agent that sent nothing for this time is gone, with its node.
 const GONE: Duration = Duration::from_secs(3600);
 
-/// A refusal is logged no more often than this, for each reason.
+/// Minimum time between log lines about refusals for the same reason.
 const LOGGED: Duration = Duration::from_secs(60);
 
-/// All agents, and what they told.
+/// All agents, and what they sent.
 #[derive(Debug)]
 pub struct Agents {
     clock: Clock,
@@ -45,24 +45,24 @@ struct State {
     next: u64,
     recent: Recent,
     counts: Counts,
-    /// When each refusal was logged last.
+    /// When each kind of refusal was last logged.
     logged: [Option<Stamp>; Refusal::REASONS.len()],
 }
 
 /// An agent that is known.
 #[derive(Debug)]
 struct Node {
-    /// Of the agent's run.
+    /// Identifies the agent's run.
     epoch: u64,
     version: String,
     planes: Option<Planes>,
-    /// The last event of this run that was taken, or will not come.
+    /// The last event of this run that was taken, or that will never come.
     taken: u64,
     offset: Offset,
     stream: Option<Stream>,
-    /// When something came of it last.
+    /// When it last sent something.
     heard: Stamp,
-    /// What was counted of it, whichever run.
+    /// The counts for the node, over all runs of its agent.
     counts: NodeCounts,
 }
 
@@ -75,49 +75,49 @@ struct Stream {
     _replaced: oneshot::Sender<()>,
 }
 
-/// An agent's stream, as its session has it. The agent is not connected any more once it is dropped.
+/// An agent's stream, as its session holds it. Dropping it disconnects the agent.
 #[derive(Debug)]
 pub(super) struct Admitted {
     agents: Arc<Agents>,
     node: Arc<str>,
     number: u64,
-    /// The last event that need not be sent.
+    /// The last event that need not be sent again.
     pub(super) taken: u64,
 }
 
-/// What was counted of one node since the daemon started.
+/// The counts for one node since the daemon started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NodeCounts {
-    /// Events that came, each once.
+    /// Events that arrived, each counted once.
     pub received: u64,
-    /// Those of them whose time is unknown.
+    /// Received events whose time is unknown.
     pub untimed: u64,
-    /// Events that came again.
+    /// Events that arrived again.
     pub duplicate: u64,
-    /// Events that will not come.
+    /// Events that were lost before they were taken: dropped by the agent, unreadable, or sent to another daemon.
     pub lost: u64,
-    /// Times that its clock and the daemon's did not agree any more.
+    /// Number of times that its clock and the daemon's stopped agreeing.
     pub steps: u64,
 }
 
-/// What was counted of all nodes since the daemon started.
+/// The counts for all nodes since the daemon started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Events that came, each once.
+    /// Events that arrived, each counted once.
     pub received: u64,
-    /// Those of them whose time is unknown.
+    /// Received events whose time is unknown.
     pub untimed: u64,
-    /// Events that came again.
+    /// Events that arrived again.
     pub duplicate: u64,
-    /// Events that did not fit into an agent's memory until they could be sent.
+    /// Events that an agent had to drop from memory before they could be sent.
     pub lost_ring: u64,
-    /// Events that were told to another daemon.
+    /// Events that were sent to another daemon.
     pub lost_elsewhere: u64,
-    /// Events that came, and were not understood.
+    /// Events that arrived and could not be understood.
     pub lost_unreadable: u64,
-    /// Gaps in what the kernel told an agent, in the order of [`Loss::ALL`].
+    /// Gaps in the kernel's notifications to an agent, in the order of [`Loss::ALL`].
     pub gaps: [u64; Loss::ALL.len()],
-    /// Times that a node's clock and the daemon's did not agree any more.
+    /// Number of times that a node's clock and the daemon's stopped agreeing.
     pub steps: u64,
     /// Streams and connections that were refused, in the order of [`Summary::REFUSED`].
     pub refused: [u64; Refusal::REASONS.len()],
@@ -128,11 +128,11 @@ pub struct Counts {
 pub struct Summary {
     /// Agents that have a stream.
     pub connected: usize,
-    /// Agents that were heard within the hour, and not lately.
+    /// Agents that sent something within the last hour, but nothing recently.
     pub silent: usize,
-    /// The largest error of a clock among those that are connected.
+    /// The largest clock error among the connected agents.
     pub clock_error: Duration,
-    /// What was counted.
+    /// The counts.
     pub counts: Counts,
 }
 
@@ -143,29 +143,29 @@ pub struct AgentView {
     pub node: Arc<str>,
     /// Its version.
     pub version: String,
-    /// Since when it has been connected, if it is.
+    /// Since when it is connected, if it is.
     pub connected_since: Option<Stamp>,
-    /// When something came of it last.
+    /// When it last sent something.
     pub heard: Stamp,
     /// The data planes of the node, once they are known.
     pub planes: Option<Planes>,
-    /// How far its clock may be off at the last comparison.
+    /// The maximum error of its clock, as of the last comparison.
     pub clock_error: Option<Duration>,
-    /// What was counted.
+    /// The counts.
     pub counts: NodeCounts,
 }
 
 // === impl Agents ===
 
 impl Agents {
-    /// None yet. Their clocks will be compared to this one.
+    /// No agents yet. Their clocks will be compared to this one.
     pub(super) fn new(clock: Clock) -> Arc<Self> {
         let agents = Self { clock, state: Mutex::default() };
         agents.read_clocks();
         Arc::new(agents)
     }
 
-    /// Notes what the clocks show. To be called every [`EVERY`](super::timeline::EVERY).
+    /// Reads the clocks for the timeline. Must be called every [`EVERY`](super::timeline::EVERY).
     pub(super) fn read_clocks(&self) {
         let reading = self.reading();
         self.state.lock().timeline.read(reading);
@@ -177,10 +177,10 @@ impl Agents {
         Reading { before, stamp, after: dataplane::clock::now() }
     }
 
-    /// Lets the agent of a node in. If there is one already, that one has to leave, and its future completes.
+    /// Lets the agent of a node in. If the node already has one, that one must leave: its future completes.
     ///
     /// # Errors
-    /// If there are too many.
+    /// If there are too many agents.
     pub(super) fn admit(
         self: &Arc<Self>,
         node: &Arc<str>,
@@ -198,7 +198,7 @@ impl Agents {
             state.nodes.insert(node.clone(), Node::starting(&hello, counts, now));
             state.recent.push(Told { node: node.clone(), when: None, what: What::Started });
         }
-        // It was there, or is since the line above.
+        // It was there before, or the line above has added it.
         let known = state.nodes.entry(node.clone());
         let known = known.or_insert_with(|| Node::starting(&hello, NodeCounts::default(), now));
         let elsewhere = hello.acknowledged.saturating_sub(known.taken);
@@ -217,7 +217,7 @@ impl Agents {
         Ok((Admitted { agents: self.clone(), node: node.clone(), number, taken: known.taken }, replaced))
     }
 
-    /// Counts a refusal, and logs it unless one of its kind was lately.
+    /// Counts a refusal, and logs it unless one for the same reason was logged recently.
     pub(super) fn refuse(&self, refusal: &Refusal, peer: &str) {
         let now = self.clock.now();
         let mut state = self.state.lock();
@@ -234,7 +234,7 @@ impl Agents {
         }
     }
 
-    /// The time, on the clock of all stamps here.
+    /// The current time, on the clock of all stamps here.
     pub fn now(&self) -> Stamp {
         self.clock.now()
     }
@@ -271,7 +271,7 @@ impl Agents {
         all
     }
 
-    /// The last that they told and that is wanted, up to so many, the newest first.
+    /// The last events that match `wanted`, up to `limit`, the newest first.
     pub fn recent(&self, limit: usize, wanted: impl Fn(&Told) -> bool) -> Vec<Told> {
         self.state.lock().recent.iter().filter(|told| wanted(told)).take(limit).cloned().collect()
     }
@@ -280,16 +280,16 @@ impl Agents {
 // === impl Admitted ===
 
 impl Admitted {
-    /// Something came of the agent.
+    /// The agent sent something.
     pub(super) fn heard(&self) {
         let now = self.agents.clock.now();
         self.with_node(|node, _| node.heard = now);
     }
 
-    /// Its clock was asked for.
+    /// The result of one probe of its clock.
     ///
     /// # Errors
-    /// If what it says cannot be.
+    /// If the agent's times are impossible.
     pub(super) fn compare(&self, exchange: Exchange) -> Result<(), Refusal> {
         let verdict = self.with_node(|node, state| {
             let verdict = node.offset.compare(exchange);
@@ -312,8 +312,8 @@ impl Admitted {
         }
     }
 
-    /// Takes what it tells, each event once. Returns the last that need not be sent again; `None` if the agent is connected by
-    /// another stream now.
+    /// Takes a batch, each event once. Returns the last event that need not be sent again; `None` if the agent is now connected
+    /// by another stream.
     pub(super) fn take(&self, batch: Batch) -> Option<u64> {
         let now = self.agents.reading();
         let mut state = self.agents.state.lock();
@@ -378,7 +378,7 @@ impl Drop for Admitted {
 // === impl State ===
 
 impl State {
-    /// Makes room for one more.
+    /// Makes room for one more node.
     fn make_room(&mut self, now: Stamp) -> Result<(), Refusal> {
         if self.nodes.len() < KNOWN {
             return Ok(());
@@ -397,7 +397,7 @@ impl State {
 // === impl Node ===
 
 impl Node {
-    /// Of a run of an agent that begins with this.
+    /// The state of a run that begins with this hello.
     fn starting(hello: &Hello, counts: NodeCounts, now: Stamp) -> Self {
         Self {
             epoch: hello.epoch,
@@ -423,7 +423,7 @@ impl Node {
         self.stream.is_none() && now.since(self.heard) >= GONE
     }
 
-    /// When an event was, on the daemon's raw clock.
+    /// When an event happened, on the daemon's raw clock.
     fn when(&self, event: &Event) -> Option<Interval> {
         let gap = match event {
             Event::Changed(observation) => match &observation.when {
@@ -450,6 +450,6 @@ impl Counts {
 // === impl Summary ===
 
 impl Summary {
-    /// The words for why streams and connections are refused.
+    /// The names of the reasons for which streams and connections are refused.
     pub const REFUSED: [&str; Refusal::REASONS.len()] = Refusal::REASONS;
 }

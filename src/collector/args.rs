@@ -26,7 +26,7 @@ pub struct Args {
 // === impl Args ===
 
 impl Args {
-    /// Checks these flags, of a daemon that has a certificate or has not.
+    /// Checks these flags. `has_certificate` says whether the daemon has a certificate.
     pub(crate) fn settings(&self, has_certificate: bool, errors: &mut FlagErrors) -> Option<CollectorSettings> {
         let account = errors
             .parse("--agents-service-account", &self.agents_service_account, |error: AccountError| error.to_string());

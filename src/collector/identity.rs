@@ -1,4 +1,4 @@
-//! Who an agent is: the API server says it of the token that the agent shows.
+//! Who an agent is: the API server answers this for the token that the agent shows.
 
 mod account;
 
@@ -12,22 +12,23 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time::Instant};
 
-/// What a pod's token says of the node that the pod is on. Kubernetes puts it in since 1.30.
+/// The token's field for the node of the pod. Kubernetes sets it since 1.30.
 const NODE: &str = "authentication.kubernetes.io/node-name";
 
-/// How long an answer of the API server holds. An agent that is let in stays for an hour, so this is for those that come again soon.
+/// How long an answer of the API server is valid. A stream lasts an hour, so this is for agents that reconnect soon,
+/// and for those that were refused.
 const HOLDS: Duration = Duration::from_secs(60);
 
-/// Answers that are kept, a hundred bytes each: those for all nodes of the largest clusters.
+/// Answers that are kept, a hundred bytes each: enough for twice the nodes of the largest clusters.
 const KEPT: usize = 10_000;
 
-/// Reviews at a time. After a restart of the daemon all agents come at once.
+/// Parallel reviews. After a restart of the daemon all agents connect at once.
 const ASKING: usize = 8;
 
-/// How long a review may take, including the wait for its turn: a connection is kept open meanwhile.
+/// How long a review may take, including the wait for its turn: a connection stays open meanwhile.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Asks the API server whose a token is.
+/// Asks the API server who owns a token.
 pub(super) struct Identity {
     client: ApiClient,
     account: ServiceAccount,
@@ -35,10 +36,10 @@ pub(super) struct Identity {
     asking: Semaphore,
 }
 
-/// A hash of a token. The token itself is not kept.
+/// A hash of a token. The token itself is not stored.
 type Token = [u8; SHA256_OUTPUT_LEN];
 
-/// What was said of a token, and until when that holds.
+/// The answer for a token, and until when it is valid.
 type Known = (Result<Arc<str>, Refusal>, Instant);
 
 // === impl Identity ===
@@ -52,7 +53,7 @@ impl Identity {
     /// The node of the pod that a token was made for.
     ///
     /// # Errors
-    /// If it is not one of an agent.
+    /// If the token is not that of an agent.
     pub(super) async fn node(&self, secret: &str) -> Result<Arc<str>, Refusal> {
         let mut token = Token::default();
         token.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
@@ -70,7 +71,7 @@ impl Identity {
     }
 
     async fn ask(&self, secret: &str) -> Result<TokenReviewStatus, Refusal> {
-        // It is never closed.
+        // The semaphore is never closed.
         let _turn = self.asking.acquire().await;
         let spec = TokenReviewSpec { token: secret.to_owned(), audiences: Some(vec![AUDIENCE.to_owned()]) };
         let review = self.client.review(&TokenReview { spec, ..TokenReview::default() }).await;
@@ -89,19 +90,19 @@ impl Identity {
         if known.len() >= KEPT {
             known.retain(|_, (_, until)| now < *until);
         }
-        // Where so many come within a minute, the rest is asked for anew.
+        // If too many come within a minute, the others are reviewed again next time.
         if known.len() < KEPT {
             known.insert(token, (node, now + HOLDS));
         }
     }
 }
 
-/// The node that a review names, if it is of a pod of this account, and of a token that was made to be shown here.
+/// The node that a review names, if the token is of a pod of this account and is for this audience.
 fn node_of(status: TokenReviewStatus, account: &ServiceAccount) -> Result<Arc<str>, Refusal> {
     if status.authenticated != Some(true) {
         return Err(Refusal::BadToken(status.error.unwrap_or_else(|| "no reason is given".to_owned())));
     }
-    // A server that knows no audiences leaves them out, and has not looked.
+    // A server that does not support audiences leaves them out, and has not checked them.
     if !status.audiences.unwrap_or_default().iter().any(|audience| audience == AUDIENCE) {
         return Err(Refusal::BadToken(format!("it is not for the audience {AUDIENCE}")));
     }

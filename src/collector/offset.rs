@@ -1,4 +1,4 @@
-//! By how much a node's clock and the daemon's differ, and how well that is known. Pure.
+//! The difference between a node's clock and the daemon's, and how exactly it is known. Pure.
 //!
 //! ```text
 //! daemon ──asked─────────────────heard──►
@@ -6,20 +6,20 @@
 //! node ─────received──────replied───────►
 //! ```
 //!
-//! The node's clock said `received` and `replied` at times between `asked` and `heard`, however long the two ways took. So the
-//! difference is known to half of the round trip. Both clocks are CLOCK_MONOTONIC_RAW: they are neither set nor slewed, and drift
-//! apart evenly. A machine that is suspended, or a virtual one that is paused, stops its clock; comparisons from before and after
-//! that contradict each other. So a stamp is converted only if it lies between comparisons that agree. A stop that is shorter than
-//! what they leave open cannot be seen.
+//! The node's clock showed `received` and `replied` at times between `asked` and `heard`, however long the message took in each
+//! direction. So the difference is known to half of the round trip. Both clocks are CLOCK_MONOTONIC_RAW: they are neither set nor
+//! slewed, and drift apart evenly. The clock stops if a machine is suspended or a virtual machine is paused; then comparisons from
+//! before and after contradict each other. So a stamp is converted only if it lies between comparisons that agree. A stop that is
+//! shorter than their error cannot be seen.
 
 use crate::model::Stamp;
 use std::{collections::VecDeque, time::Duration};
 
-/// Comparisons that are kept.
+/// Number of comparisons that are kept.
 const KEPT: usize = 8;
 
-/// How far two such clocks drift apart, in nanoseconds a millisecond. The quartz of a server is off by less than half of that, as a
-/// rule.
+/// How far two such clocks drift apart, in nanoseconds per millisecond. The quartz of a server is usually off by less than half of
+/// that.
 const DRIFT: u64 = 30;
 const MILLISECOND: u64 = 1_000_000;
 
@@ -28,58 +28,58 @@ const MILLISECOND: u64 = 1_000_000;
 pub(super) struct Exchange {
     /// When the probe was sent, on the daemon's clock.
     pub(super) asked: Stamp,
-    /// When it came, on the node's clock.
+    /// When the probe arrived, on the node's clock.
     pub(super) received: Stamp,
     /// When the reply was sent, on the node's clock.
     pub(super) replied: Stamp,
-    /// When that came, on the daemon's clock.
+    /// When the reply arrived, on the daemon's clock.
     pub(super) heard: Stamp,
 }
 
-/// What an exchange says of the clocks.
+/// What an exchange shows about the clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It agrees with those before, or is the first.
+    /// It agrees with the earlier ones, or is the first.
     Agrees,
-    /// It contradicts one before: a clock stood still, or jumped. Those before count no more.
+    /// It contradicts an earlier one: a clock stopped, or jumped. The earlier ones are dropped.
     Stepped,
-    /// It contradicts itself: the reply took longer than the round trip of which it was a part.
+    /// It contradicts itself: the node took longer for the reply than the whole round trip.
     Impossible,
 }
 
 /// How a node's clock compares to the daemon's.
 #[derive(Debug, Default)]
 pub(super) struct Offset {
-    /// The last ones, all of which agree; the oldest first.
+    /// The last ones, oldest first. All of them agree.
     comparisons: VecDeque<Comparison>,
-    /// The first one of those that agreed without a break, on the node's clock.
+    /// The first comparison since which all have agreed, on the node's clock.
     since: Stamp,
 }
 
-/// What one exchange says.
+/// The result of one exchange.
 #[derive(Clone, Copy, Debug)]
 struct Comparison {
-    /// When, on the node's clock: at its beginning and its end.
+    /// Its start and end, on the node's clock.
     received: Stamp,
     replied: Stamp,
-    /// The daemon's clock less the node's, in nanoseconds, at the least and at the most.
+    /// The daemon's clock minus the node's, in nanoseconds: the minimum and the maximum.
     least: i128,
     most: i128,
 }
 
-/// A time on a clock, as well as it is known. The truth is neither before nor after.
+/// A time on a clock, with its error. The true time lies within these bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interval {
-    /// Not before this.
+    /// The true time is not before this.
     pub earliest: Stamp,
-    /// Not after this.
+    /// The true time is not after this.
     pub latest: Stamp,
 }
 
 // === impl Offset ===
 
 impl Offset {
-    /// Takes an exchange into account.
+    /// Adds an exchange.
     pub(super) fn compare(&mut self, exchange: Exchange) -> Verdict {
         let Some(comparison) = Comparison::of(exchange) else { return Verdict::Impossible };
         let agrees = self.comparisons.iter().all(|earlier| earlier.agrees(&comparison));
@@ -96,8 +96,8 @@ impl Offset {
         if agrees { Verdict::Agrees } else { Verdict::Stepped }
     }
 
-    /// When the node's clock said `stamp`, on the daemon's. Of the last comparisons, the one that leaves least open at that time
-    /// decides: the one with the shortest round trip, unless it has become too old.
+    /// When the node's clock showed `stamp`, on the daemon's clock. Of the last comparisons, the one with the smallest error at
+    /// that time decides: the one with the shortest round trip, unless it is too old.
     ///
     /// `None` if the stamp does not lie between comparisons that agree.
     pub(super) fn convert(&self, stamp: Stamp) -> Option<Interval> {
@@ -109,13 +109,13 @@ impl Offset {
         let (least, most) = self.comparisons.iter().map(at).min_by_key(|(least, most)| most - least)?;
         let shifted = |by: i128| {
             let nanos = (i128::from(stamp.as_nanos()) + by).clamp(0, i128::from(u64::MAX));
-            // Within these bounds.
+            // Clamped to these bounds.
             Stamp::from_nanos(nanos as u64)
         };
         Some(Interval { earliest: shifted(least), latest: shifted(most) })
     }
 
-    /// How well the difference is known at the last comparison: it is no more than this off. `None` if there was none.
+    /// The maximum error of the difference, as of the last comparison. `None` if there was none.
     pub(super) fn error(&self) -> Option<Duration> {
         self.convert(self.comparisons.back()?.received).map(Interval::error)
     }
@@ -124,22 +124,22 @@ impl Offset {
 // === impl Comparison ===
 
 impl Comparison {
-    /// `None` if it cannot be true.
+    /// `None` if it is impossible.
     fn of(Exchange { asked, received, replied, heard }: Exchange) -> Option<Self> {
         let nanos = |stamp: Stamp| i128::from(stamp.as_nanos());
-        // The node took so long by its own clock, which may be fast.
+        // The node measured this time with its own clock, which may be fast.
         let spread = drift(replied.since(received));
         let (least, most) = (nanos(asked) - nanos(received) - spread, nanos(heard) - nanos(replied) + spread);
         (received <= replied && asked <= heard && least <= most).then_some(Self { received, replied, least, most })
     }
 
-    /// What it says of another time.
+    /// The difference at another time, according to this comparison.
     fn at(&self, stamp: Stamp) -> (i128, i128) {
         let away = self.received.since(stamp).max(stamp.since(self.replied));
         (self.least - drift(away), self.most + drift(away))
     }
 
-    /// Whether a later one can be true as well.
+    /// Whether a later one is compatible with this one.
     fn agrees(&self, later: &Self) -> bool {
         let (least, most) = self.at(later.received);
         later.received >= self.replied && least <= later.most && later.least <= most
@@ -149,7 +149,7 @@ impl Comparison {
 // === impl Interval ===
 
 impl Interval {
-    /// The time in its middle is no more than this off.
+    /// Maximum error of the time in its middle.
     pub fn error(self) -> Duration {
         self.latest.since(self.earliest) / 2
     }
@@ -160,9 +160,9 @@ impl Interval {
     }
 }
 
-/// How far the clocks drift apart in a time, in nanoseconds.
+/// How far the clocks drift apart in this time, in nanoseconds.
 fn drift(time: Duration) -> i128 {
-    // A stamp has 64 bits, and so has the time between two.
+    // A stamp has 64 bits, and so does the time between two stamps.
     (time.as_nanos() * u128::from(DRIFT)).div_ceil(u128::from(MILLISECOND)) as i128
 }
 
@@ -177,14 +177,14 @@ mod tests {
         Stamp::from_nanos(nanos)
     }
 
-    /// A pair of clocks that run at slightly different rates, seen from outside.
+    /// Two clocks that run at slightly different rates, seen from outside.
     #[derive(Clone, Copy, Debug)]
     struct Clocks {
         /// What the node's clock shows at the beginning.
         node: u64,
-        /// What the daemon's does.
+        /// What the daemon's clock shows at the beginning.
         daemon: u64,
-        /// How much faster the node's runs, of a million.
+        /// How much faster the node's clock runs, in parts per million.
         faster: i64,
     }
 
@@ -198,7 +198,7 @@ mod tests {
             stamp(self.daemon + time)
         }
 
-        /// A probe that is sent at this time, and takes so long there, at the node, and back.
+        /// A probe that is sent at this time, with the times for the way there, the reply, and the way back.
         fn exchange(&self, time: u64, (there, reply, back): (u64, u64, u64)) -> Exchange {
             Exchange {
                 asked: self.daemon(time),
@@ -217,14 +217,14 @@ mod tests {
         })
     }
 
-    /// Time since the one before, ways and reply.
+    /// For each probe, the time since the one before, and the times of both ways and the reply.
     fn some_probes() -> impl Strategy<Value = Vec<(u64, (u64, u64, u64))>> {
         let way = || 10_000u64..50_000_000;
         vec((1_000_000u64..30 * SECOND, (way(), 0u64..10_000_000, way())), 2..20)
     }
 
     proptest! {
-        /// Whatever the difference, the delays and the drift: comparisons agree, and the truth lies within what is said.
+        /// For any difference, delays and drift: comparisons agree, and the true time lies within the bounds.
         #[test]
         fn the_truth_is_within_the_bounds(clocks in some_clocks(), probes in some_probes(), share in 0.0f64..1.0) {
             let mut offset = Offset::default();
@@ -243,7 +243,7 @@ mod tests {
             }
         }
 
-        /// Clocks that stood still for longer than the comparisons leave open are found out, whichever it was.
+        /// A stop of either clock is noticed if it is longer than the error of the comparisons.
         #[test]
         fn a_clock_that_stood_still_is_noticed(
             clocks in some_clocks(),
@@ -260,7 +260,7 @@ mod tests {
             }
             let known = offset.convert(offset.comparisons.back().expect("compared").received);
             prop_assert!(known.is_some());
-            // It shows less than it would, from now on.
+            // From now on, the clock that stopped shows an earlier time.
             time += 2 * stop;
             let stopped = match of_node {
                 true => Clocks { node: clocks.node - stop, ..clocks },
@@ -268,11 +268,11 @@ mod tests {
             };
             let (_, ways) = after[0];
             prop_assert_eq!(offset.compare(stopped.exchange(time, ways)), Verdict::Stepped);
-            // What lies between is not told.
+            // A time in between is not converted.
             prop_assert_eq!(offset.convert(clocks.node(time - stop - stop / 2)), None);
         }
 
-        /// Nothing that an agent says does harm.
+        /// No values from an agent do any damage.
         #[test]
         fn nonsense_does_no_harm(stamps in vec(any::<[u64; 4]>(), 1..20), asked in any::<u64>()) {
             let mut offset = Offset::default();
@@ -295,7 +295,7 @@ mod tests {
         offset.compare(CLOCKS.exchange(0, (100_000, 0, 100_000)));
         assert_eq!(offset.error(), Some(Duration::from_micros(100)));
         offset.compare(CLOCKS.exchange(SECOND, (900_000, 0, 100_000)));
-        // 30 us for a second, and a little for the way.
+        // 30 us for a second, and a little for the round trip.
         assert_eq!(offset.error().map(|error| error.as_micros()), Some(130));
         for seconds in 2..40 {
             offset.compare(CLOCKS.exchange(seconds * SECOND, (900_000, 0, 100_000)));

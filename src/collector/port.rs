@@ -1,4 +1,4 @@
-//! The port of the agents: TLS, HTTP/2 and gRPC, within bounds.
+//! The port for the agents: TLS, HTTP/2 and gRPC, with limits.
 
 use super::{
     agents::Agents,
@@ -26,23 +26,23 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-/// Connections at a time whose agents have not been let in yet.
+/// Maximum number of connections whose agents have not been let in yet.
 const PLACES: usize = 256;
 
 /// How long a TLS handshake may take, and then everything up to the first event.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const GREETING: Duration = Duration::from_secs(30);
 
-/// How long the last words may take to get through.
+/// How long sending the last message may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Bytes that an agent may send before they are looked at. It has a batch on its way at a time.
+/// Bytes that an agent may send before they are read. It has only one batch in flight at a time.
 const WINDOW: u32 = 64 << 10;
 
-/// The largest head of a request. A token is 1 or 2 KB.
+/// The maximum head of a request. A token is 1 or 2 KB.
 const HEAD: u32 = 16 << 10;
 
-/// A port for agents, and what each of its connections needs.
+/// A port for agents, with everything that its connections need.
 pub(super) struct Port {
     pub(super) listener: TcpListener,
     pub(super) tls: TlsAcceptor,
@@ -71,10 +71,10 @@ impl Port {
     /// Serves until it is dropped.
     pub(super) async fn serve(self) {
         let places = Arc::new(Semaphore::new(PLACES));
-        // They end with this.
+        // The connections end with this.
         let mut connections = JoinSet::new();
         loop {
-            // It is never closed.
+            // The semaphore is never closed.
             let Ok(place) = places.clone().acquire_owned().await else { return };
             let accepted = loop {
                 tokio::select! {
@@ -89,7 +89,7 @@ impl Port {
                     connections.spawn(caller.converse(stream, self.tls.clone()));
                 }
                 Err(error) => {
-                    // Most often: no file descriptors left. They come back as connections end.
+                    // Usually there are no file descriptors left. They become free when connections end.
                     tracing::warn!(%error, "cannot accept a connection of an agent");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -105,7 +105,7 @@ impl Caller {
         let _ = stream.set_nodelay(true);
         let stream = match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
             Ok(Ok(stream)) => stream,
-            // Load balancers connect and leave without a word, to see whether it is there.
+            // Load balancers connect and disconnect without sending anything, to check the port.
             Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return,
             Ok(Err(error)) => return self.refuse(&Refusal::Tls(error.to_string())),
             Err(_) => return self.refuse(&Refusal::Tls(format!("no handshake within {} s", HANDSHAKE.as_secs()))),
@@ -181,7 +181,7 @@ impl StreamingService<AgentMessage> for Follow {
         let Caller { agents, visit, .. } = self.caller.clone();
         let (node, inbound) = (self.node.clone(), request.into_inner());
         let session = Session { agents, node, inbound, outbound, visit, probe: None, probes: 0 };
-        // It ends with the connection, since nothing comes any more then.
+        // It ends with the connection, because nothing more comes then.
         tokio::spawn(session.run());
         std::future::ready(Ok(tonic::Response::new(answers)))
     }

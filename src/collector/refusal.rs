@@ -1,34 +1,34 @@
-//! Why an agent is not let in, or not kept.
+//! Why an agent is refused, or disconnected.
 
 use tonic::{Code, Status};
 
-/// Why a stream is refused, or ended.
+/// Why a stream is refused or ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
-    /// No TLS, or none that is understood, or not in time.
+    /// No TLS, TLS that is not understood, or no TLS in time.
     #[error("no TLS connection: {0}")]
     Tls(String),
-    /// Nothing that an agent would ask for.
+    /// A request that an agent never makes.
     #[error("only agents of endpointlag are served here")]
     NoAgent,
-    /// It shows no token.
+    /// The request has no token.
     #[error("a bearer token is needed")]
     NoToken,
     /// The API server does not accept the token.
     #[error("the token is not accepted: {0}")]
     BadToken(String),
-    /// The token is another ServiceAccount's.
+    /// The token belongs to another ServiceAccount.
     #[error("the token is that of {user}, and not of {expected}")]
     ForeignAccount {
-        /// Whose it is.
+        /// The account of the token.
         user: String,
-        /// Whose it should be.
+        /// The expected account.
         expected: String,
     },
     /// The token names no node.
     #[error("the token names no node: it has to be one that Kubernetes 1.30 or later has made for a pod")]
     NoNode,
-    /// The agent takes itself for one of another node.
+    /// The agent says that it is on another node than its token.
     #[error("the token is that of a pod on node {token}, and the agent says it is on {agent:?}")]
     OtherNode {
         /// The node that the token names.
@@ -39,13 +39,13 @@ pub(super) enum Refusal {
     /// The API server could not be asked.
     #[error("the API server cannot be asked whose the token is: {0}")]
     Unanswered(String),
-    /// There are more agents than are kept.
+    /// There are too many agents.
     #[error("too many agents")]
     TooMany,
-    /// It did not say what it had to in time.
+    /// The expected message did not come in time.
     #[error("nothing was heard for too long")]
     Silent,
-    /// What it says cannot be.
+    /// The message is invalid.
     #[error("a message that an agent does not send now: {0}")]
     Malformed(&'static str),
 }
@@ -53,7 +53,7 @@ pub(super) enum Refusal {
 // === impl Refusal ===
 
 impl Refusal {
-    /// The words that there are for it in metrics.
+    /// The names of the reasons in metrics.
     pub(super) const REASONS: [&str; 11] = [
         "tls",
         "no_agent",
@@ -68,7 +68,7 @@ impl Refusal {
         "malformed",
     ];
 
-    /// Its place among [`REASONS`](Self::REASONS).
+    /// Its index in [`REASONS`](Self::REASONS).
     pub(super) fn index(&self) -> usize {
         match self {
             Self::Tls(_) => 0,
@@ -85,7 +85,7 @@ impl Refusal {
         }
     }
 
-    /// As the agent is told it.
+    /// The status that is sent to the agent.
     pub(super) fn status(&self) -> Status {
         let code = match self {
             Self::Tls(_) | Self::Unanswered(_) => Code::Unavailable,

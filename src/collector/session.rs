@@ -1,4 +1,4 @@
-//! The conversation with one agent, from its first message to the end of its stream.
+//! The exchange with one agent, from its first message to the end of its stream.
 
 use super::{
     agents::{Admitted, Agents},
@@ -21,25 +21,25 @@ use std::{error::Error as _, future::pending, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 use tonic::{Status, Streaming};
 
-/// Comparisons of the clocks before the first event.
+/// Number of clock comparisons before the first event.
 const GREETINGS: usize = 4;
 
-/// Between comparisons of the clocks while nothing is told, give or take a fifth.
+/// Time between clock comparisons while the agent sends nothing, plus or minus a fifth.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 
 /// How long an agent may take to answer.
 const ANSWER: Duration = Duration::from_secs(15);
 
-/// For how long a token is taken to be good, give or take a tenth: then the agent has to connect again, and to show one that is.
+/// How long a token is trusted, plus or minus a tenth. Then the agent must connect again, with a valid token.
 const TRUSTED: Duration = Duration::from_secs(3600);
 
-/// Bytes of the longest name that Kubernetes allows.
+/// Length of the longest name that Kubernetes allows, in bytes.
 const LONGEST_NAME: usize = 253;
 
-/// Messages that may wait until the agent reads them. It never has to be sent more than two before it answers.
+/// Messages that may wait for the agent. At most two are sent before the agent answers.
 pub(super) const OUTBOUND: usize = 4;
 
-/// The conversation with an agent.
+/// The session of an agent.
 pub(super) struct Session {
     pub(super) agents: Arc<Agents>,
     /// The node that its token names.
@@ -47,9 +47,9 @@ pub(super) struct Session {
     pub(super) inbound: Streaming<AgentMessage>,
     pub(super) outbound: Sender<Result<DaemonMessage, Status>>,
     pub(super) visit: Arc<Visit>,
-    /// The probe that is not answered yet.
+    /// The probe that has no answer yet.
     pub(super) probe: Option<Asked>,
-    /// Probes that were sent.
+    /// Number of probes that were sent.
     pub(super) probes: u64,
 }
 
@@ -57,36 +57,36 @@ pub(super) struct Session {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     number: u64,
-    /// On the daemon's raw clock.
+    /// When it was sent, on the daemon's raw clock.
     at: Stamp,
-    /// When the reply has to be there.
+    /// The deadline for the reply.
     until: Instant,
 }
 
-/// Why a conversation ended in good order.
+/// Why a session ended normally.
 #[derive(Debug)]
 enum Farewell {
-    /// The agent went.
+    /// The agent closed the stream.
     Left,
-    /// Another stream of the same node has come.
+    /// Another stream of the same node has connected.
     Replaced,
-    /// Its token was shown too long ago.
+    /// The token was shown too long ago.
     Aged,
 }
 
-/// What comes next.
+/// The next event of the session.
 #[derive(Debug)]
 enum Next {
     Message(FromAgent),
     Farewell(Farewell),
-    /// Nothing, until the reply to a probe, or the next probe, was due.
+    /// No message came before the reply to a probe, or the next probe, was due.
     Due,
 }
 
 // === impl Session ===
 
 impl Session {
-    /// Until either end has enough of it.
+    /// Runs until either end stops.
     pub(super) async fn run(mut self) {
         let ended = self.converse().await;
         let status = match &ended {
@@ -99,7 +99,7 @@ impl Session {
         };
         tracing::debug!(node = &*self.node, ?ended, "a stream of an agent has ended");
         if let Some(status) = status {
-            // If it takes nothing any more, it does without.
+            // If the agent reads nothing more, it does not get the status.
             let _ = self.outbound.try_send(Err(status));
         }
         self.visit.end();
@@ -122,7 +122,7 @@ impl Session {
         self.follow(&admitted, &mut replaced).await
     }
 
-    /// Takes what is told, each batch after a comparison of the clocks that is later than all of it.
+    /// Takes batches. Each one is taken after a comparison of the clocks that is later than all of its events.
     async fn follow(&mut self, admitted: &Admitted, replaced: &mut oneshot::Receiver<()>) -> Result<Farewell, Refusal> {
         let trusted_until = Instant::now() + around(TRUSTED, 0.1);
         let mut next_probe = Instant::now() + around(PROBE_EVERY, 0.2);
@@ -150,14 +150,14 @@ impl Session {
                 Next::Due if self.probe.is_some() => return Err(Refusal::Silent),
                 Next::Due => self.probe()?,
             }
-            // Not in the midst of a batch, which would be told again.
+            // Not during a batch, because the agent would send it again.
             if told.is_none() && Instant::now() >= trusted_until {
                 return Ok(Farewell::Aged);
             }
         }
     }
 
-    /// The first message, which has to name the node that the token names.
+    /// The first message. Its node must be the one that the token names.
     async fn hello(&mut self) -> Result<Option<Hello>, Refusal> {
         let message = tokio::time::timeout(ANSWER, self.inbound.message()).await.map_err(|_| Refusal::Silent)?;
         let hello = match read(message)? {
@@ -189,7 +189,7 @@ impl Session {
         };
         tokio::select! {
             biased;
-            // Its sender is dropped.
+            // The sender was dropped.
             _ = replaced => Ok(Next::Farewell(Farewell::Replaced)),
             message = self.inbound.message() => {
                 Ok(read(message)?.map_or(Next::Farewell(Farewell::Left), Next::Message))
@@ -219,18 +219,18 @@ impl Session {
     }
 }
 
-/// What a message says; `None` at the end of the stream. An agent whose connection broke has left as well.
+/// The contents of a message; `None` at the end of the stream. A broken connection counts as an end.
 fn read(message: Result<Option<AgentMessage>, Status>) -> Result<Option<FromAgent>, Refusal> {
     match message {
         Ok(Some(message)) => message.kind.map(Some).ok_or(Refusal::Malformed("of no kind that is known")),
         Ok(None) => Ok(None),
-        // What broke the connection is the source.
+        // The source is what broke the connection.
         Err(status) if status.source().is_some() => Ok(None),
         Err(_) => Err(Refusal::Malformed("no protobuf, or too long")),
     }
 }
 
-/// About this long: not all agents that came at the same time are to come again at the same time.
+/// About this long: agents that connected at the same time should not come back at the same time.
 fn around(time: Duration, share: f64) -> Duration {
     time.mul_f64(rand::rng().random_range(1.0 - share..1.0 + share))
 }

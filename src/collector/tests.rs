@@ -1,4 +1,4 @@
-//! Both ends of the stream, over TLS, with an API server that says what it is told to.
+//! Both ends of the stream, over TLS, with a scripted API server.
 
 mod refusals;
 mod scene;
@@ -11,7 +11,7 @@ use crate::{
 };
 use std::time::Duration;
 
-/// The numbers of the changes that a daemon was told, in the order in which it was.
+/// The numbers of the changes that a daemon received, in order.
 fn told(agents: &Agents) -> Vec<u32> {
     let mut numbers: Vec<_> = agents.recent(usize::MAX, |_| true).iter().filter_map(number_of).collect();
     numbers.reverse();
@@ -59,7 +59,7 @@ async fn what_happens_while_the_stream_is_cut_comes_afterwards() {
         for number in round * 100..(round + 1) * 100 {
             agent.outbox.push(change(number, dataplane::clock::now()));
             if number % 100 == 50 {
-                // While some are on their way, and some have been acknowledged.
+                // Now some are in flight, and some have been acknowledged.
                 wait_until("it is told", || told(&daemon.agents).len() as u32 > round * 100).await;
                 relay.cut();
             }
@@ -70,7 +70,7 @@ async fn what_happens_while_the_stream_is_cut_comes_afterwards() {
     assert_eq!(told(&daemon.agents), numbers(0..400));
     let counts = daemon.agents.summary().counts;
     assert_eq!((counts.received, counts.lost_ring, counts.lost_elsewhere), (400, 0, 0));
-    // Clocks have been compared before and after the cut, and agree: what lies between has its time.
+    // The clocks were compared before and after the cut, and agree: everything in between has its time.
     assert_eq!(counts.untimed, 0);
     assert!(agent.health.streams() >= 4);
 }
@@ -92,7 +92,7 @@ async fn another_daemon_is_told_what_the_one_before_did_not_acknowledge() {
     assert_eq!(told(&second.agents), numbers(10..20));
     let counts = second.agents.summary().counts;
     assert_eq!((counts.lost_ring, counts.lost_elsewhere), (0, 0));
-    // This daemon has not compared the clocks before these happened.
+    // This daemon did not compare the clocks before these happened.
     assert_eq!(counts.untimed, 10);
 }
 
@@ -166,7 +166,7 @@ async fn planes_and_gaps_are_told() {
     assert!(gaps[0].when.is_some_and(|when| when.latest > when.earliest));
 }
 
-/// A second agent for a node takes the place of the first, whose connection may have broken without a sign.
+/// A second agent for a node replaces the first. The first connection may have broken without a sign.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_has_one_stream() {
     let daemon = Daemon::start(Reviews::start().await).await;

@@ -1,23 +1,23 @@
-//! The daemon's raw clock, on which nodes' clocks are compared, beside the clock that it stamps with. Pure.
+//! The daemon's raw clock, which nodes' clocks are compared to, beside the clock of its stamps. Pure.
 //!
-//! What the daemon reads is stamped on CLOCK_BOOTTIME, which NTP slews, and which goes on while the machine is suspended. Clocks of
-//! nodes are compared on CLOCK_MONOTONIC_RAW, since only that one drifts evenly. Both are read so often that little can happen between
-//! two readings, and what can is in the bounds.
+//! What the daemon reads is stamped on CLOCK_BOOTTIME. NTP slews that clock, and it continues while the machine is suspended. Clocks
+//! of nodes are compared on CLOCK_MONOTONIC_RAW, because only that one drifts evenly. Both clocks are read so often that little can
+//! happen between two readings. The bounds include what can happen.
 
 use super::offset::Interval;
 use crate::model::Stamp;
 use std::{collections::VecDeque, time::Duration};
 
-/// Between two readings. In the middle, what NTP may do leaves 25 us open.
+/// Time between two readings. In the middle, NTP can cause an error of up to 25 us.
 pub(super) const EVERY: Duration = Duration::from_millis(100);
 
-/// Readings that are kept: those of ten minutes.
+/// Number of readings that are kept: those of ten minutes.
 const KEPT: usize = 6_000;
 
-/// How fast NTP slews a clock at the most, of a million: `MAXFREQ` in the kernel's `timex.h`.
+/// The maximum rate at which NTP slews a clock, in parts per million: `MAXFREQ` in the kernel's `timex.h`.
 const SLEW: u32 = 500;
 
-/// How fast a clock runs at the most where the length of its tick is changed, as chrony does to correct much: a tenth, and `SLEW`.
+/// The maximum rate error if the tick length is changed, as chrony does for large corrections: a tenth, plus `SLEW`.
 const TICK: u32 = 100_500;
 
 /// Both clocks, read one after the other.
@@ -25,7 +25,7 @@ const TICK: u32 = 100_500;
 pub(super) struct Reading {
     /// The raw clock before the other one was read.
     pub(super) before: Stamp,
-    /// The clock that is stamped with.
+    /// The clock of the stamps.
     pub(super) stamp: Stamp,
     /// The raw clock after that.
     pub(super) after: Stamp,
@@ -41,16 +41,16 @@ pub(super) struct Timeline {
 /// What may have happened between two readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pace {
-    /// The clocks differed by no more than so many parts of a million.
+    /// The rates of the clocks differed by at most this many parts per million.
     Within(u32),
-    /// The machine was suspended for some of the time.
+    /// The machine was suspended during a part of the time.
     Suspended,
 }
 
 // === impl Timeline ===
 
 impl Timeline {
-    /// Keeps a reading.
+    /// Adds a reading.
     pub(super) fn read(&mut self, reading: Reading) {
         if self.readings.len() == KEPT {
             self.readings.pop_front();
@@ -58,9 +58,9 @@ impl Timeline {
         self.readings.push_back(reading);
     }
 
-    /// What the clock that is stamped with showed at a time that the raw clock showed, which was before `now`.
+    /// What the clock of the stamps showed when the raw clock showed `raw`, which must be before `now`.
     ///
-    /// `None` if that was before the readings begin.
+    /// `None` if that was before the first reading.
     pub(super) fn convert(&self, raw: Interval, now: Reading) -> Option<Interval> {
         let earliest = self.at(raw.earliest, now)?.earliest;
         let latest = self.at(raw.latest, now)?.latest;
@@ -70,7 +70,7 @@ impl Timeline {
     fn at(&self, raw: Stamp, now: Reading) -> Option<Interval> {
         let next = self.readings.partition_point(|reading| reading.after <= raw);
         let left = self.readings.get(next.checked_sub(1)?)?;
-        // One during which the time was says less than the one after it.
+        // A reading that was in progress at that time is less exact than the next one.
         let mut right = self.readings.range(next..);
         let right = right.find(|reading| reading.before >= raw).copied().unwrap_or(now);
         let (passed, to_come) = (raw.since(left.before), right.after.since(raw));
@@ -105,17 +105,17 @@ fn back(stamp: Stamp, by: Duration) -> Stamp {
     Stamp::new(stamp.since_origin().saturating_sub(by))
 }
 
-/// What a clock shows of a time if it runs slow by so many parts of a million.
+/// What a clock shows for this time if it is slow by this many parts per million.
 fn slow(time: Duration, parts: u32) -> Duration {
     time.saturating_sub(part(time, parts))
 }
 
-/// What it shows if it runs fast.
+/// What a clock shows if it is fast.
 fn fast(time: Duration, parts: u32) -> Duration {
     time + part(time, parts)
 }
 
-/// So many parts of a million, and a nanosecond for what is rounded.
+/// This many parts per million of a time, plus a nanosecond for rounding.
 fn part(time: Duration, parts: u32) -> Duration {
     Duration::from_nanos(u64::try_from(time.as_nanos() * u128::from(parts) / 1_000_000).unwrap_or(u64::MAX))
         + Duration::from_nanos(1)
@@ -132,7 +132,7 @@ mod tests {
         Stamp::from_nanos(nanos)
     }
 
-    /// At once, at a time when both have run for so long.
+    /// An instant reading, at a time when the clocks show these values.
     fn reading(raw: u64, shown: u64) -> Reading {
         Reading { before: stamp(raw), stamp: stamp(shown), after: stamp(raw) }
     }
@@ -141,7 +141,7 @@ mod tests {
         Interval { earliest: stamp(raw), latest: stamp(raw) }
     }
 
-    /// A tenth of a second: how fast the other clock ran, in parts of a million, and how long the machine was suspended at its end.
+    /// For each tenth of a second: the rate of the other clock, in parts per million, and the suspend time at its end.
     fn some_paces() -> impl Strategy<Value = Vec<(i64, u64)>> {
         let suspended = prop_oneof![9 => Just(0), 1 => 50 * MILLISECOND..1 << 40];
         vec((-500i64..=500, suspended), 2..30)
@@ -201,7 +201,7 @@ mod tests {
         assert!(timeline.convert(at(10), reading(20, 20)).is_some());
     }
 
-    /// The raw clock does not say when, between two readings, the machine was suspended.
+    /// The raw clock does not show when the machine was suspended between two readings.
     #[test]
     fn what_was_stamped_before_or_after_a_suspension_is_told_as_either() {
         let mut timeline = Timeline::default();

@@ -1,42 +1,42 @@
-//! What agents told, each once, with its time on the daemon's clock: what comes out of the collector.
+//! What the agents sent, each event once, with its time on the daemon's clock: the output of the collector.
 
 use super::offset::Interval;
 use crate::dataplane::Event;
 use std::{collections::VecDeque, sync::Arc};
 
-/// Something that an agent told, or that is known because it did not.
+/// Something that an agent sent, or that follows from what it did not send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     /// Name of the node.
     pub node: Arc<str>,
-    /// When it was, on the daemon's clock: for a commit the receipt of its first datagram, for a gap all of it. `None` where the clocks
-    /// had not been compared, or did not agree: nothing can be timed by it then.
+    /// When it happened, on the daemon's clock: for a commit the receipt of its first datagram, for a gap the whole of it. `None` if
+    /// the clocks had not been compared, or did not agree: then it cannot be used for timing.
     pub when: Option<Interval>,
-    /// What it was.
+    /// What happened.
     pub what: What,
 }
 
-/// What it was.
+/// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
-    /// The node's kernel changed what it does, or may have.
+    /// The node's kernel changed its behaviour, or may have changed it.
     Event(Event),
-    /// So many events were lost: what the node does is uncertain until each frontend has changed again.
+    /// This many events were lost: the endpoint sets of the node are not known from then on.
     Lost(u64),
-    /// The agent has started: nothing is known of what the node did before.
+    /// The agent has started: nothing is known about what the node did before.
     Started,
 }
 
-/// The last ones.
+/// The last events.
 #[derive(Debug)]
 pub(super) struct Recent {
     told: VecDeque<Told>,
-    /// Endpoints in them, which are most of their memory.
+    /// Number of endpoints in them. They use most of the memory.
     endpoints: usize,
     bounds: Bounds,
 }
 
-/// How much is kept.
+/// The limits.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     told: usize,
@@ -53,7 +53,7 @@ impl Default for Recent {
 }
 
 impl Recent {
-    /// Keeps it, in the place of older ones if need be.
+    /// Keeps an event, and drops older ones if necessary.
     pub(super) fn push(&mut self, told: Told) {
         self.endpoints += endpoints(&told);
         self.told.push_back(told);
@@ -63,7 +63,7 @@ impl Recent {
         }
     }
 
-    /// Those that are kept, the newest first.
+    /// The events that are kept, newest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Told> {
         self.told.iter().rev()
     }

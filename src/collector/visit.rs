@@ -1,31 +1,31 @@
-//! A connection from its beginning to its end, as its parts tell each other about it.
+//! The state of a connection, from its start to its end, which its parts share.
 
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-/// A connection. It takes one of a few places until its agent has been let in: those who are not agents, however many, take no more.
+/// A connection. It uses one of a few places until its agent is let in: so clients that are not agents cannot use more.
 #[derive(Debug)]
 pub(super) struct Visit {
     place: Mutex<Option<OwnedSemaphorePermit>>,
     phase: watch::Sender<Phase>,
 }
 
-/// How far it has come.
+/// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
-    /// It is not known whose it is.
+    /// The client is not known yet.
     Came,
-    /// An agent's, which tells.
+    /// The agent was let in, and sends events.
     Entered,
-    /// There is nothing to tell any more.
+    /// There is nothing more to send.
     Ended,
 }
 
 // === impl Visit ===
 
 impl Visit {
-    /// A connection that has just come.
+    /// A connection that has just been accepted.
     pub(super) fn new(place: OwnedSemaphorePermit) -> Arc<Self> {
         Arc::new(Self { place: Mutex::new(Some(place)), phase: watch::Sender::new(Phase::Came) })
     }
@@ -36,23 +36,23 @@ impl Visit {
         self.phase.send_replace(Phase::Entered);
     }
 
-    /// Its agent has no more to tell, or was refused.
+    /// Its agent has nothing more to send, or was refused.
     pub(super) fn end(&self) {
         self.phase.send_replace(Phase::Ended);
     }
 
-    /// Completes once its agent was let in, or refused.
+    /// Completes when its agent was let in, or refused.
     pub(super) async fn entered(&self) {
         self.reached(Phase::Entered).await;
     }
 
-    /// Completes once there is nothing to tell any more.
+    /// Completes when there is nothing more to send.
     pub(super) async fn ended(&self) {
         self.reached(Phase::Ended).await;
     }
 
     async fn reached(&self, phase: Phase) {
-        // It fails once the sender is gone, which is part of this.
+        // It fails if the sender is gone. The sender is part of this struct.
         let _ = self.phase.subscribe().wait_for(|it| *it >= phase).await;
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     logging::{self, LogFilter, LogFormat},
 };
 
-/// Bytes of datagrams that are kept until they are read. A full sync of kube-proxy is 13 KB a Service in mode iptables.
+/// Bytes of datagrams that wait to be read. A full sync of kube-proxy is 13 KB for each Service in mode iptables.
 const QUEUE: usize = 128 << 20;
 
 /// How the data plane of a node is watched.
@@ -32,12 +32,12 @@ pub enum Output {
     Json,
 }
 
-/// What a user chose for `node`, checked.
+/// The user's settings for `node`, checked.
 #[derive(Debug)]
 pub struct NodeSettings {
     /// How observations look.
     pub output: Output,
-    /// How much is kept.
+    /// The limits of the buffers.
     pub limits: Limits,
     /// Which lines are logged.
     pub log: LogFilter,
@@ -46,7 +46,7 @@ pub struct NodeSettings {
 // === impl Args ===
 
 impl Args {
-    /// How log lines look.
+    /// The format of log lines.
     pub fn log_format(&self) -> LogFormat {
         self.logging.format()
     }
@@ -54,7 +54,7 @@ impl Args {
     /// Checks all flags.
     ///
     /// # Errors
-    /// With a line for each that is wrong.
+    /// One line for each wrong flag.
     pub fn settings(&self) -> Result<NodeSettings, FlagErrors> {
         let mut errors = FlagErrors::default();
         let log = self.logging.filter(&mut errors);

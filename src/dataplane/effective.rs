@@ -1,4 +1,4 @@
-//! Effective sets: where new connections of each frontend may go. Compares them, and nothing else.
+//! Effective sets: where new connections of each frontend may go. This module only compares them.
 
 use super::observation::{Endpoint, Frontend, SetChange};
 use std::collections::HashMap;
@@ -6,8 +6,8 @@ use std::collections::HashMap;
 /// The endpoints of each frontend that has any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EffectiveSets {
-    /// Ascending, without duplicates, never empty: a Service without endpoints and one that the kernel does not know do the same
-    /// to a client, it gets nowhere.
+    /// Ascending, without duplicates, never empty: a client sees no difference between a Service without endpoints and one that
+    /// the kernel does not know. It cannot connect to either.
     sets: HashMap<Frontend, Box<[Endpoint]>, foldhash::fast::RandomState>,
 }
 
@@ -19,7 +19,7 @@ impl EffectiveSets {
         self.sets.get(frontend).map(|endpoints| &**endpoints).unwrap_or_default()
     }
 
-    /// All frontends with endpoints, in no order.
+    /// All frontends with endpoints, in any order.
     pub fn iter(&self) -> impl Iterator<Item = (&Frontend, &[Endpoint])> {
         self.sets.iter().map(|(frontend, endpoints)| (frontend, &**endpoints))
     }
@@ -34,7 +34,7 @@ impl EffectiveSets {
         self.sets.is_empty()
     }
 
-    /// Sets the endpoints of a frontend, which are ascending and without duplicates. Says what that changed, if anything.
+    /// Sets the endpoints of a frontend. They must be ascending and without duplicates. Returns the change, if there is one.
     pub fn set(&mut self, frontend: Frontend, endpoints: &[Endpoint]) -> Option<SetChange> {
         let change = compare(frontend, self.get(&frontend), endpoints)?;
         if endpoints.is_empty() {
@@ -45,7 +45,7 @@ impl EffectiveSets {
         Some(change)
     }
 
-    /// Takes over what another has, and says what that changed, ordered by frontend.
+    /// Takes over the sets of `other`, and returns the changes, ordered by frontend.
     pub fn become_like(&mut self, other: &Self) -> Vec<SetChange> {
         let mut frontends: Vec<_> = self.sets.keys().chain(other.sets.keys()).copied().collect();
         frontends.sort_unstable();
@@ -53,7 +53,7 @@ impl EffectiveSets {
         frontends.into_iter().filter_map(|frontend| self.set(frontend, other.get(&frontend))).collect()
     }
 
-    /// Applies a change that another has told of.
+    /// Applies a change of other sets.
     pub fn apply(&mut self, change: &SetChange) {
         let kept = self.get(&change.frontend).iter().filter(|endpoint| !change.removed.contains(endpoint));
         let mut endpoints: Vec<_> = kept.chain(&change.added).copied().collect();
@@ -125,7 +125,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever applies what changed has the same sets.
+        /// Applying the changes gives the same sets.
         #[test]
         fn changes_lead_from_one_state_to_the_other(before in some_sets(), after in some_sets()) {
             let mut told = before.clone();

@@ -1,4 +1,4 @@
-//! Messages as the kernel makes them, for tests.
+//! Messages in the form that the kernel sends, for tests.
 
 use super::netlink::message::kind;
 
@@ -106,24 +106,24 @@ pub(crate) fn service(address: [u8; 4], protocol: u8, port: u16, chain: &str) ->
     rule
 }
 
-/// A new rule, or the end of one.
+/// A new rule, or the deletion of one.
 pub(crate) fn rule(kind: u8, table: &str, chain: &str, handle: u64, expressions: &[Vec<u8>]) -> Vec<u8> {
     let handle = attribute(3, &handle.to_be_bytes());
     message(kind, 2, 0, &[text(1, table), text(2, chain), handle, nested(4, expressions)])
 }
 
-/// Elements, new ones or the end of some; each of key and data.
+/// Elements, new or deleted. Each has a key and data.
 pub(crate) fn elements(kind: u8, table: &str, map: &str, elements: &[[Vec<u8>; 2]]) -> Vec<u8> {
     let elements: Vec<_> = elements.iter().map(|parts| nested(1, parts)).collect();
     message(kind, 2, 0, &[text(1, table), text(2, map), nested(3, &elements)])
 }
 
-/// A table, new or ended.
+/// A table, new or deleted.
 pub(crate) fn table(kind: u8, name: &str, handle: u64) -> Vec<u8> {
     message(kind, 2, 0, &[text(1, name), attribute(4, &handle.to_be_bytes())])
 }
 
-/// A message with another generation.
+/// The message, with another generation.
 pub(crate) fn of_generation(mut message: Vec<u8>, generation: u32) -> Vec<u8> {
     message[18..20].copy_from_slice(&(generation as u16).to_be_bytes());
     message

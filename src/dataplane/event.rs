@@ -1,12 +1,12 @@
-//! What an agent tells the daemon of, in order and each once.
+//! The events that an agent sends to the daemon, in order and each once.
 
 use super::observation::{Gap, Observation};
 
 /// Something that happened on a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// What the kernel does changed.
+    /// The kernel's behaviour changed.
     Changed(Observation),
-    /// Changes may have been missed. Those that were found afterwards follow.
+    /// Changes may have been missed. The changes found afterwards follow.
     Gap(Gap),
 }

@@ -1,4 +1,4 @@
-//! Follows the kernel's rules through its notifications: which commits are complete, which were missed, and what each changed.
+//! Follows the kernel's rules through its notifications: which commits are complete or missed, and what each one changed.
 //!
 //! ```text
 //!            dumped                    datagram: commits one by one
@@ -8,7 +8,7 @@
 //!     overrun, overflow, a jump of the generation, a malformed message
 //! ```
 //!
-//! It is pure: datagrams and dumps go in with their stamps, reports come out.
+//! It is pure: datagrams and dumps go in with their stamps, and reports come out.
 
 use super::{
     netlink::{
@@ -21,47 +21,47 @@ use super::{
 use crate::model::Stamp;
 use std::collections::VecDeque;
 
-/// All rules as of one generation, asked for and found unchanged meanwhile.
+/// All rules of one generation. The generation did not change during the dump.
 #[derive(Debug)]
 pub(crate) struct Dump {
     /// The generation.
     pub(crate) generation: u32,
     /// Its rules, committed.
     pub(crate) rules: Ruleset,
-    /// When they were known to be these.
+    /// When these rules were known to be current.
     pub(crate) at: Stamp,
 }
 
-/// When a datagram came.
+/// When a datagram arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arrival {
     /// When it was received.
     pub(crate) at: Stamp,
-    /// If it may have lain in the socket, because the thread that receives did not run: since when.
+    /// Set if the datagram may have waited in the socket because the receiving thread did not run: since when.
     pub(crate) unread_since: Option<Stamp>,
 }
 
-/// What was counted since the start.
+/// Counts since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Commits of any program that were read.
     pub commits: u64,
-    /// Changes that were told, those of gaps too.
+    /// Changes that were reported, including those of gaps.
     pub changes: u64,
-    /// Losses, in the order of [`Loss::ALL`]. Each but the last is followed by a new dump.
+    /// Losses, in the order of [`Loss::ALL`]. A new dump follows each of them, except the last kind.
     pub losses: [u64; Loss::ALL.len()],
-    /// Dumps that succeeded, the first one included.
+    /// Dumps that succeeded, including the first.
     pub dumps: u64,
-    /// Rules that send packets to endpoints that could not be read, now.
+    /// Current number of rules that send packets to endpoints that could not be read.
     pub unread: u64,
 }
 
-/// The rules, and how far they are known.
+/// The rules, and up to which point they are known.
 #[derive(Debug)]
 pub(crate) struct Follower {
     rules: Ruleset,
     standing: Standing,
-    /// What has come of the commit after the last one.
+    /// What has arrived of the commit after the last one.
     begun: Option<Begun>,
     counts: Counts,
     reports: VecDeque<Report>,
@@ -71,18 +71,18 @@ pub(crate) struct Follower {
 enum Standing {
     /// Nothing is known yet.
     Unknown,
-    /// Complete up to a generation, and known to be right at a moment.
+    /// Complete up to a generation, and known to be right at this time.
     Following { generation: u32, at: Stamp },
-    /// Something was missed after a moment.
+    /// Something was missed after this time.
     Lost { since: Stamp, loss: Loss },
 }
 
-/// A commit of which the end has not come yet.
+/// A commit whose end has not arrived yet.
 #[derive(Clone, Copy, Debug)]
 struct Begun {
     first: Stamp,
     messages: u32,
-    /// If any of it may have lain in the socket: since when.
+    /// Set if any part of it may have waited in the socket: since when.
     unread_since: Option<Stamp>,
 }
 
@@ -100,7 +100,7 @@ impl Follower {
         }
     }
 
-    /// Whether it needs a dump to go on. All that was sent before the dump begins may be dropped.
+    /// Whether it needs a dump to continue. Everything that was sent before the dump begins may be dropped.
     pub(crate) fn needs_dump(&self) -> bool {
         !matches!(self.standing, Standing::Following { .. })
     }
@@ -118,7 +118,7 @@ impl Follower {
         &self.rules
     }
 
-    /// What was counted.
+    /// The counts.
     pub(crate) fn counts(&self) -> Counts {
         Counts { unread: self.rules.unread() as u64, ..self.counts }
     }
@@ -154,10 +154,10 @@ impl Follower {
     fn message(&mut self, arrival: Arrival, message: &Message<'_>) -> Result<(), Malformed> {
         let Standing::Following { generation, .. } = self.standing else { return Ok(()) };
         let next = generation.wrapping_add(1);
-        // Numbers go round. Half of them are before the next one, half behind it.
+        // Numbers wrap around. Half of them are before the next one, half after it.
         match message.generation.wrapping_sub(next as u16) as i16 {
             0 => {}
-            // The dump has it already.
+            // The dump already contains it.
             ..0 => return Ok(()),
             1.. => {
                 self.lost(Loss::MissedGeneration);
@@ -193,7 +193,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Takes a dump. All datagrams that are given from now on were sent after it began.
+    /// Takes a dump. All datagrams that are passed in from now on were sent after the dump began.
     pub(crate) fn dumped(&mut self, dump: Dump) {
         let Dump { generation, rules, at } = dump;
         let before = std::mem::replace(&mut self.rules, rules);

@@ -1,21 +1,21 @@
 //! How kube-proxy writes Services in mode iptables: chains of its `pkg/proxy/iptables` in the table `nat`.
 //!
-//! A packet for a clusterIP meets its rule in `KUBE-SERVICES`, which leads to a chain `KUBE-SVC-...`, or `KUBE-SVL-...` with
-//! internalTrafficPolicy Local. That draws one of the chains `KUBE-SEP-...`, each with the address of an endpoint. The table `filter` is
-//! not looked at: a frontend that is rejected there has no rule here.
+//! A packet for a clusterIP matches a rule in `KUBE-SERVICES`, which leads to a chain `KUBE-SVC-...`, or `KUBE-SVL-...` with
+//! internalTrafficPolicy Local. That chain picks one of the chains `KUBE-SEP-...`, each with the address of an endpoint. The table
+//! `filter` is not read: a frontend that is rejected there has no rule here.
 
 use super::table::Entrance;
 
 /// Name of the table.
 pub(crate) const TABLE: &str = "nat";
 
-/// Where packets come in from other nodes and from pods.
+/// Where packets from other nodes and from pods enter.
 pub(crate) const ENTRY: Entrance = Entrance { from: "PREROUTING", to: SERVICES };
 
 /// The chain with a rule for each frontend.
 pub(crate) const SERVICES: &str = "KUBE-SERVICES";
 
-/// Whether a chain matters. The table has other owners as well.
+/// Whether a chain is kept. The table has other owners as well.
 pub(crate) fn is_kept(chain: &str) -> bool {
     chain.starts_with("KUBE-") || chain == ENTRY.from
 }

@@ -1,4 +1,4 @@
-//! The reader of the kernel's own rules.
+//! The reader of the kernel's rules.
 //!
 //! ```text
 //! thread "netlink"              the caller's thread
@@ -27,19 +27,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long the thread that receives waits at most before it looks at the clock, by which it knows that it runs.
+/// How long the receiving thread waits at most before it reads the clock. From the clock it knows that it runs.
 const BEAT: Duration = Duration::from_millis(10);
 
-/// How much longer than that it may take. A stamp is wrong by the sum of both at most, which is still of use.
+/// How much longer than that the wait may take. The error of a stamp is at most the sum of both, which is still useful.
 const TOLERANCE: Duration = Duration::from_millis(10);
 
-/// Pause after a dump that did not succeed: about the time between two commits of a busy kube-proxy's families.
+/// Pause after a dump that failed: about the time between the commits of two families of a busy kube-proxy.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
 
-/// How often it is made sure that no commit was missed without a notice, and looked for data planes that are not seen.
+/// Interval of the check for commits that were missed without a notice, and of the search for data planes that cannot be seen.
 const CHECK: Duration = Duration::from_secs(10);
 
-/// How much is kept.
+/// The limits of the buffers.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes that the kernel keeps until they are received.
@@ -54,18 +54,18 @@ pub struct KernelReader {
     queue: Arc<Queue>,
     dumper: Dumper,
     follower: Follower,
-    /// As they were told.
+    /// As last reported.
     planes: Option<Planes>,
-    /// When it was last made sure that nothing is missed.
+    /// When the last check for missed commits was.
     checked: Instant,
-    /// A generation that the kernel said it had, which must have been told of by the next check.
+    /// A generation that the kernel has reported. Its notification must have arrived by the next check.
     due: Option<u32>,
 }
 
 // === impl KernelReader ===
 
 impl KernelReader {
-    /// Begins to listen.
+    /// Starts to listen.
     ///
     /// # Errors
     /// The kernel refuses it, or no thread can be started.
@@ -87,9 +87,9 @@ impl KernelReader {
         })
     }
 
-    /// Asks for all rules, if there is time before `deadline`.
+    /// Asks for all rules once. After a failure it pauses, but not longer than until `deadline`.
     fn dump(&mut self, deadline: Instant) -> Result<(), ReadError> {
-        // All that waits was sent before the dump begins.
+        // Everything that waits was sent before the dump begins.
         self.queue.clear();
         match self.dumper.dump() {
             Ok(dump) => {
@@ -108,13 +108,13 @@ impl KernelReader {
         }
     }
 
-    /// Says which data planes there are, if that is news.
+    /// Reports the data planes, if they have changed.
     fn news(&mut self) -> Option<Report> {
         self.follower.generation()?;
         let families = self.follower.rules().planes();
         let known = self.planes.as_ref().is_some_and(|planes| planes.families == families);
         let planes = Planes { families, unseen: Vec::new() };
-        // To look for others means to read files, which is not for every commit.
+        // A search for others reads files, which is too much for every commit.
         let planes = match &self.planes {
             _ if planes.is_seen() => planes,
             Some(known_planes) if known && self.checked.elapsed() < CHECK => known_planes.clone(),
@@ -127,8 +127,8 @@ impl KernelReader {
         Some(Report::Planes(planes))
     }
 
-    /// Makes sure that no commit was missed, where nothing waits to be read. Only a kernel that drops notices without a word would
-    /// have that come out.
+    /// Checks that no commit was missed, when no datagram waits to be read. This finds something only if the kernel drops
+    /// notifications without an error.
     fn check(&mut self) -> Result<(), ReadError> {
         let Some(generation) = self.follower.generation() else { return Ok(()) };
         if self.due.take().is_some_and(|due| (due.wrapping_sub(generation) as i32) > 0) {
@@ -189,7 +189,7 @@ impl Drop for KernelReader {
     }
 }
 
-/// Receives and stamps, and does nothing else: what it would do besides, would be in the next stamp.
+/// Receives and stamps, and does nothing else: any other work would delay the next stamp.
 fn receive(mut socket: Socket, queue: &Queue) {
     let mut last = clock::now();
     let mut unread_since = None;
@@ -197,7 +197,7 @@ fn receive(mut socket: Socket, queue: &Queue) {
         let received = if unread_since.is_some() { socket.receive_waiting() } else { socket.receive() };
         let at = clock::now();
         if at.since(last) > BEAT + TOLERANCE {
-            // The thread did not run. What it finds now may have lain there all the time.
+            // The thread did not run. What it finds now may have waited in the socket all this time.
             unread_since.get_or_insert(last);
         }
         last = at;
@@ -223,8 +223,8 @@ fn receive(mut socket: Socket, queue: &Queue) {
     }
 }
 
-/// Empties a socket that overran. Until it has been empty once, the kernel drops what comes without saying so again; so the notice of
-/// the loss has to come after that.
+/// Empties a socket that overran. Until it is empty, the kernel drops new datagrams without another error; so the notice of the loss
+/// must come after that.
 fn drain(socket: &mut Socket) -> Result<(), SocketError> {
     while !matches!(socket.receive_waiting()?, Received::Nothing) {}
     Ok(())

@@ -40,7 +40,7 @@ enum Line<'a> {
         gap: GapTimes,
         loss: &'static str,
     },
-    /// Which data planes there are.
+    /// Which data planes exist.
     Planes { ipv4: Plane, ipv6: Plane, unseen: Vec<&'static str> },
 }
 
@@ -79,10 +79,10 @@ struct Plane {
     behind: Option<&'static str>,
 }
 
-/// Writes a report as a line.
+/// Writes a report as one line.
 ///
 /// # Errors
-/// It cannot be written.
+/// The line cannot be written.
 pub(crate) fn write(mut out: impl Write, report: &Report) -> Result<(), WriteError> {
     let mut line = serde_json::to_vec(&Line::of(report)).map_err(|error| WriteError(error.into()))?;
     line.push(b'\n');

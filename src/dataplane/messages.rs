@@ -1,18 +1,18 @@
-//! What an agent and the daemon say to each other: protobuf, on one gRPC stream that both write to.
+//! The messages between an agent and the daemon: protobuf, on one bidirectional gRPC stream.
 //!
 //! ```text
-//! agent ── Hello ───────────────► daemon    who it is, and up to where its events have been acknowledged
-//!       ◄─────────────── Probe ──           some in a row: the first comparisons of the clocks
+//! agent ── Hello ───────────────► daemon    who it is, and which events have been acknowledged
+//!       ◄─────────────── Probe ──           several: the first comparisons of the clocks
 //!       ── Reply ───────────────►
-//!       ◄───────────── Welcome ──           from where to go on
-//!       ── Batch ───────────────►           then, whenever there is something to tell: events,
+//!       ◄───────────── Welcome ──           after which event to continue
+//!       ── Batch ───────────────►           then, whenever there is something to send: events,
 //!       ◄─────────────── Probe ──             a comparison that is later than all of them,
 //!       ── Reply ───────────────►
-//!       ◄──────── Acknowledged ──             and that they need not be sent again
+//!       ◄──────── Acknowledged ──             which events need not be sent again
 //! ```
 //!
-//! While nothing happens, the daemon sends a probe from time to time. A field is never given another meaning: agents and daemon
-//! are not replaced at the same moment.
+//! While nothing happens, the daemon sends a probe from time to time. A field never gets another meaning: agents and daemon are
+//! not replaced at the same moment.
 
 mod convert;
 
@@ -21,13 +21,13 @@ use bytes::Bytes;
 /// The path of the stream: package, service and method.
 pub(crate) const PATH: &str = "/endpointlag.agents.v1.Agents/Follow";
 
-/// Who the token of an agent is for. Tokens for the API server are not taken, so that none has to be shown to the daemon.
+/// The audience of an agent's token. Tokens for the API server are not accepted, so that none needs to be sent to the daemon.
 pub const AUDIENCE: &str = "endpointlag";
 
 /// The longest event that is sent, in bytes. A frontend of 10,000 IPv6 endpoints takes a quarter of that.
 pub(crate) const MAX_EVENT: usize = 1 << 20;
 
-/// The longest message: one event that is as long as can be, and what stands around it.
+/// The longest message: one event of the maximum length, and the fields around it.
 pub(crate) const MAX_MESSAGE: usize = MAX_EVENT + (64 << 10);
 
 /// From the agent.
@@ -37,7 +37,7 @@ pub(crate) struct AgentMessage {
     pub(crate) kind: Option<FromAgent>,
 }
 
-/// What an agent says.
+/// The kinds of message from an agent.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub(crate) enum FromAgent {
     #[prost(message, tag = "1")]
@@ -55,7 +55,7 @@ pub(crate) struct DaemonMessage {
     pub(crate) kind: Option<FromDaemon>,
 }
 
-/// What the daemon says.
+/// The kinds of message from the daemon.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub(crate) enum FromDaemon {
     #[prost(message, tag = "1")]
@@ -69,16 +69,16 @@ pub(crate) enum FromDaemon {
 /// The first message of an agent.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Hello {
-    /// The node that it thinks it is on.
+    /// The node that the agent says it is on.
     #[prost(string, tag = "1")]
     pub(crate) node: String,
     /// Its version.
     #[prost(string, tag = "2")]
     pub(crate) version: String,
-    /// Tells its runs apart: the numbers of events begin anew with each.
+    /// Distinguishes the runs of an agent: the event numbers start again in each run.
     #[prost(fixed64, tag = "3")]
     pub(crate) epoch: u64,
-    /// The last event that was acknowledged to it, by whichever daemon; 0 for none.
+    /// The last event that any daemon acknowledged to it; 0 if none.
     #[prost(uint64, tag = "4")]
     pub(crate) acknowledged: u64,
 }
@@ -91,10 +91,10 @@ pub(crate) struct Welcome {
     pub(crate) acknowledged: u64,
 }
 
-/// Asks for the agent's clock.
+/// Asks for the time on the agent's clock.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(crate) struct Probe {
-    /// Comes back in the reply.
+    /// The reply repeats it.
     #[prost(uint64, tag = "1")]
     pub(crate) number: u64,
 }
@@ -102,21 +102,21 @@ pub(crate) struct Probe {
 /// The agent's clock, in nanoseconds of CLOCK_MONOTONIC_RAW.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(crate) struct Reply {
-    /// That of the probe.
+    /// The number of the probe.
     #[prost(uint64, tag = "1")]
     pub(crate) number: u64,
-    /// When the probe came.
+    /// When the probe arrived.
     #[prost(uint64, tag = "2")]
     pub(crate) received: u64,
-    /// When this was sent.
+    /// When this reply was sent.
     #[prost(uint64, tag = "3")]
     pub(crate) replied: u64,
 }
 
-/// What happened on the node. The next one is not sent before this one is acknowledged.
+/// What happened on the node. The agent sends the next batch only after this one is acknowledged.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Batch {
-    /// Ascending. A number that is left out is an event that was lost.
+    /// Ascending. A missing number is a lost event.
     #[prost(message, repeated, tag = "1")]
     pub(crate) events: Vec<NumberedEvent>,
     /// The data planes of the node now, once they are known.
@@ -124,13 +124,13 @@ pub(crate) struct Batch {
     pub(crate) planes: Option<PlanesMessage>,
 }
 
-/// An event, and its place among those of this run of the agent.
+/// An event, and its number in this run of the agent.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct NumberedEvent {
-    /// From 1 on.
+    /// From 1.
     #[prost(uint64, tag = "1")]
     pub(crate) sequence: u64,
-    /// An [`EventMessage`]. Encoded apart, so that one that a daemon does not understand spoils no other.
+    /// An [`EventMessage`], encoded separately: one that the daemon does not understand does not affect the others.
     #[prost(bytes = "bytes", tag = "2")]
     pub(crate) event: Bytes,
 }
@@ -163,7 +163,7 @@ struct ChangedMessage {
     /// 4 or 16 bytes.
     #[prost(bytes = "vec", tag = "1")]
     address: Vec<u8>,
-    /// The number that IP has for it.
+    /// The IP protocol number.
     #[prost(uint32, tag = "2")]
     protocol: u32,
     #[prost(uint32, tag = "3")]
@@ -217,7 +217,7 @@ struct GapMessage {
     loss: i32,
 }
 
-/// Which rules decide, and which are left behind, for IPv4 and IPv6; and what was found in place of rules.
+/// For IPv4 and IPv6: which rules decide and which are left over. Also what was found where there are no rules.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct PlanesMessage {
     #[prost(enumeration = "ModeNumber", tag = "1")]

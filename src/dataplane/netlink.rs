@@ -1,7 +1,7 @@
-//! Netlink as nf_tables speaks it: its bytes, its socket, and how its rules are asked for.
+//! Netlink for nf_tables: its bytes, its socket, and the requests for its rules.
 //!
-//! Messages are read by hand. A full sync of kube-proxy is some ten thousand of them, and a library that turns each into owned types
-//! takes up to 50 us for one; to walk its attributes takes less than one.
+//! Messages are parsed by hand. A full sync of kube-proxy is about ten thousand of them. A library that turns each one into owned
+//! types takes up to 50 us for it; walking its attributes takes less than 1 us.
 
 pub(crate) mod attributes;
 pub(crate) mod dump;

@@ -1,8 +1,8 @@
 //! How kube-proxy writes Services in mode nftables: the table `kube-proxy` of its `pkg/proxy/nftables`.
 //!
-//! A packet for a clusterIP finds a chain in the map `service-ips`. Its rule draws an endpoint from an anonymous map, or names the
-//! only one; with sessionAffinity it goes on to a chain for each endpoint. The map `no-endpoint-services` is not looked at: in the
-//! commit in which a frontend comes there, it leaves `service-ips`.
+//! A packet for a clusterIP finds a chain in the map `service-ips`. The rule of that chain picks an endpoint from an anonymous
+//! map, or names the only endpoint; with sessionAffinity it leads to a chain for each endpoint. The map `no-endpoint-services` is
+//! not read: the commit that adds a frontend there also removes it from `service-ips`.
 
 use super::{
     observation::{Endpoint, Frontend, Protocol},
@@ -14,7 +14,7 @@ use crate::model::Family;
 /// Name of the table.
 pub(crate) const TABLE: &str = "kube-proxy";
 
-/// Where packets come in from other nodes and from pods.
+/// Where packets from other nodes and from pods enter.
 pub(crate) const ENTRY: Entrance = Entrance { from: "nat-prerouting", to: "services" };
 
 /// The map from frontends to chains.
@@ -26,14 +26,14 @@ pub(crate) fn is_of_cluster_ip(chain: &str) -> bool {
     chain.starts_with("service-") || chain.starts_with("local-")
 }
 
-/// The frontend that a key of the map `service-ips` stands for. Each of its parts fills words of 32 bits.
+/// The frontend of a key of the map `service-ips`. Each part of the key is padded to whole 32-bit words.
 pub(crate) fn frontend(family: Family, key: &[u8]) -> Option<Frontend> {
     let (address, rest) = split(family, key)?;
     let [protocol, _, _, _, rest @ ..] = rest else { return None };
     Some(Frontend { address, protocol: Protocol::from_number(*protocol)?, port: port(rest)? })
 }
 
-/// The endpoint that an element of an anonymous map stands for.
+/// The endpoint of an element of an anonymous map.
 pub(crate) fn endpoint(family: Family, value: &[u8]) -> Option<Endpoint> {
     let (address, rest) = split(family, value)?;
     Some(Endpoint { address, port: port(rest)? })

@@ -1,4 +1,4 @@
-//! What the kernel of a node does with the connections of Services, in the words in which it is told to others.
+//! What the kernel of a node does with the connections of Services, in the terms that are reported.
 
 use super::effective::EffectiveSets;
 use crate::model::{Family, Stamp};
@@ -38,43 +38,43 @@ pub struct Endpoint {
 /// How the endpoints of one frontend changed. At least one was added or removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetChange {
-    /// Whose endpoints.
+    /// The frontend of these endpoints.
     pub frontend: Frontend,
-    /// Those that new connections may go to now, and could not before; ascending.
+    /// Endpoints that new connections may go to now, and could not before; ascending.
     pub added: Vec<Endpoint>,
-    /// Those that new connections no longer go to; ascending.
+    /// Endpoints that new connections no longer go to; ascending.
     pub removed: Vec<Endpoint>,
 }
 
-/// A change of what the kernel does with new connections, and when that was.
+/// A change in what the kernel does with new connections, and its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
     /// What changed.
     pub change: SetChange,
-    /// When.
+    /// When it changed.
     pub when: When,
 }
 
 /// When a change took effect. Stamps are nanoseconds of CLOCK_MONOTONIC_RAW.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// With a commit that was read as it came.
+    /// With a commit that was read when it came.
     Commit(Commit),
-    /// Somewhen in a time in which nobody listened. Nothing can be timed by it.
+    /// At an unknown time in a gap in which no commits were read. It cannot be used for timing.
     Gap(Gap),
 }
 
 /// A transaction of the kernel's rules: all of it takes effect at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Commit {
-    /// Receipt of its first datagram. The kernel sends datagrams after the commit took effect, so this is the tighter bound from
-    /// above where `messages` are thousands.
+    /// Receipt of its first datagram. The kernel sends datagrams after the commit took effect, so this is the tighter upper bound
+    /// if `messages` is in the thousands.
     pub first: Stamp,
-    /// Receipt of its end, the notice of the new generation.
+    /// Receipt of its end, the notification of the new generation.
     pub end: Stamp,
-    /// Messages in it, without that notice.
+    /// Messages in it, without that notification.
     pub messages: u32,
-    /// The kernel's number for the rules after it. It counts every program's commits in this network namespace.
+    /// The kernel's number for the rules after it. It counts the commits of all programs in this network namespace.
     pub generation: u32,
 }
 
@@ -85,26 +85,26 @@ pub struct Gap {
     pub since: Stamp,
     /// When they were known again.
     pub until: Stamp,
-    /// Why they were not in between.
+    /// Why they were unknown in between.
     pub loss: Loss,
 }
 
 /// Why commits were missed, or not read when they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Loss {
-    /// The kernel had more to tell than the socket's buffer holds.
+    /// The kernel sent more than the socket's buffer holds.
     SocketOverrun,
-    /// More was told than is kept until it is looked at.
+    /// More arrived than the queue holds until it is read.
     QueueOverflow,
-    /// The generation went on by more than one.
+    /// The generation increased by more than one.
     MissedGeneration,
     /// A message could not be read.
     Malformed,
-    /// The thread that receives did not run: it was stopped, throttled or swapped out.
+    /// The receiving thread did not run: it was stopped, throttled or swapped out.
     NotRunning,
 }
 
-/// How kube-proxy writes rules that can be watched.
+/// How kube-proxy writes rules, for the modes that can be watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// `--proxy-mode=nftables`: the table `kube-proxy`.
@@ -113,7 +113,7 @@ pub enum Mode {
     Iptables,
 }
 
-/// A data plane that does not tell what it does through nf_tables.
+/// A data plane that does not use nf_tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unseen {
     /// Tables of the legacy variant of iptables.
@@ -129,9 +129,9 @@ pub enum Unseen {
 /// Which rules for Services the kernel has for one address family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FamilyPlane {
-    /// Those that a new connection meets first.
+    /// The rules that a new connection meets first.
     pub decides: Option<Mode>,
-    /// Those that it meets only for frontends that the first leave alone: what another mode of kube-proxy left behind.
+    /// The rules that it meets only for frontends that are not in the first ones: another mode of kube-proxy left them behind.
     pub behind: Option<Mode>,
 }
 
@@ -140,25 +140,25 @@ pub struct FamilyPlane {
 pub struct Planes {
     /// Rules that are watched, for IPv4 and IPv6.
     pub families: [FamilyPlane; 2],
-    /// What was found where there are none for either family.
+    /// What was found if neither family has such rules.
     pub unseen: Vec<Unseen>,
 }
 
-/// What a reader tells.
+/// A report of a reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// All that the kernel does now. The first report, and the only one of its kind: later ones say what changes.
+    /// Everything that the kernel does now. This is the first report, and the only one of this kind: later ones contain changes.
     State {
-        /// When it was so.
+        /// When this was the state.
         at: Stamp,
         /// The endpoints of each frontend.
         sets: EffectiveSets,
     },
-    /// What the kernel does changed.
+    /// The kernel's behaviour changed.
     Changed(Observation),
-    /// Nobody listened for a time. The changes that were found afterwards follow, each with this gap as its time.
+    /// For a time, no commits were read. The changes that were found afterwards follow. Each has this gap as its time.
     Gap(Gap),
-    /// The data planes of the node, after the state and whenever they differ.
+    /// The data planes of the node: after the state, and whenever they change.
     Planes(Planes),
 }
 
@@ -174,7 +174,7 @@ impl Frontend {
 // === impl Protocol ===
 
 impl Protocol {
-    /// From the number that IP has for it.
+    /// From the IP protocol number.
     pub fn from_number(number: u8) -> Option<Self> {
         match number {
             6 => Some(Self::Tcp),
@@ -184,7 +184,7 @@ impl Protocol {
         }
     }
 
-    /// The number that IP has for it.
+    /// The IP protocol number.
     pub fn number(self) -> u8 {
         match self {
             Self::Tcp => 6,
@@ -193,7 +193,7 @@ impl Protocol {
         }
     }
 
-    /// As Services write it.
+    /// The name in Service objects.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tcp => "TCP",
@@ -221,7 +221,7 @@ impl Loss {
     pub const ALL: [Self; 5] =
         [Self::SocketOverrun, Self::QueueOverflow, Self::MissedGeneration, Self::Malformed, Self::NotRunning];
 
-    /// A word for it.
+    /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SocketOverrun => "socket_overrun",
@@ -236,7 +236,7 @@ impl Loss {
 // === impl Mode ===
 
 impl Mode {
-    /// As kube-proxy's flag has it.
+    /// The value of kube-proxy's flag.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Nftables => "nftables",
@@ -248,7 +248,7 @@ impl Mode {
 // === impl Unseen ===
 
 impl Unseen {
-    /// A word for it.
+    /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::IptablesLegacy => "iptables-legacy",
@@ -262,7 +262,7 @@ impl Unseen {
 // === impl Planes ===
 
 impl Planes {
-    /// Whether any rules are there to watch.
+    /// Whether there are rules that can be watched.
     pub fn is_seen(&self) -> bool {
         self.families.iter().any(|family| family.decides.is_some())
     }

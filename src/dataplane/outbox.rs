@@ -1,4 +1,4 @@
-//! What waits to be told to the daemon, between the thread that reads the kernel and the one that speaks to the daemon.
+//! What waits to be sent to the daemon, between the thread that reads the kernel and the one that communicates with the daemon.
 
 use super::{
     event::Event,
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use prost::Message;
 use tokio::sync::Notify;
 
-/// Events and data planes that the daemon does not know yet.
+/// Events and data planes that the daemon does not have yet.
 #[derive(Debug)]
 pub struct Outbox {
     state: Mutex<State>,
@@ -20,22 +20,22 @@ pub struct Outbox {
 #[derive(Debug)]
 struct State {
     ring: Ring,
-    /// The last that were told of.
+    /// The last ones that were reported.
     planes: Option<Planes>,
-    /// Whether the daemon has been told of these, on this stream.
+    /// Whether they were sent to the daemon, on this stream.
     planes_sent: bool,
 }
 
 /// How much waits, and what was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboxCounts {
-    /// Events so far.
+    /// Events until now.
     pub events: u64,
-    /// Those of them that wait until they are acknowledged.
+    /// Events that wait until they are acknowledged.
     pub waiting: usize,
-    /// The bytes that these take.
+    /// Their size in bytes.
     pub waiting_bytes: usize,
-    /// Those that were lost.
+    /// Events that were lost.
     pub lost: Lost,
 }
 
@@ -48,16 +48,16 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// Of at most so many bytes.
+    /// An outbox with this limit in bytes.
     pub(crate) fn bounded(bytes: usize) -> Self {
         let state = State { ring: Ring::new(bytes), planes: None, planes_sent: false };
         Self { state: Mutex::new(state), news: Notify::new() }
     }
 
-    /// Takes what a reader told.
+    /// Takes a report of a reader.
     pub fn push(&self, report: Report) {
         let event = match report {
-            // What it does from now on is told; what it did before is of no delay.
+            // Only later changes are sent. There is no delay to measure for what the kernel did before.
             Report::State { .. } => return,
             Report::Changed(observation) => Event::Changed(observation),
             Report::Gap(gap) => Event::Gap(gap),
@@ -91,7 +91,7 @@ impl Outbox {
         self.news.notified().await;
     }
 
-    /// What there is to tell, up to so many bytes of events; `None` if nothing.
+    /// What waits to be sent, with events up to this number of bytes; `None` if nothing.
     pub(super) fn batch(&self, bytes: usize) -> Option<Batch> {
         let mut state = self.state.lock();
         let events = state.ring.send(bytes);
@@ -100,22 +100,22 @@ impl Outbox {
         (planes.is_some() || !events.is_empty()).then_some(Batch { events, planes })
     }
 
-    /// Events up to this one need not be told again.
+    /// Events up to this one need not be sent again.
     pub(super) fn acknowledge(&self, sequence: u64) {
         self.state.lock().ring.acknowledge(sequence);
     }
 
-    /// The last event that was acknowledged; 0 for none.
+    /// The last event that was acknowledged; 0 if none.
     pub(super) fn acknowledged(&self) -> u64 {
         self.state.lock().ring.acknowledged()
     }
 
-    /// Bytes that wait.
+    /// Number of bytes that wait.
     pub(super) fn waiting_bytes(&self) -> usize {
         self.state.lock().ring.waiting().1
     }
 
-    /// The stream is gone: what was on its way has to be told again.
+    /// The stream is gone: what was in flight must be sent again.
     pub(super) fn give_up(&self) {
         let mut state = self.state.lock();
         state.ring.give_up();

@@ -1,4 +1,4 @@
-//! Watches this node and prints what is observed, until it cannot go on.
+//! Watches this node and prints the observations, until it cannot continue.
 
 use super::{
     args::Output,
@@ -9,7 +9,7 @@ use super::{
 };
 use std::{io, time::Duration};
 
-/// How long to wait for a report before waiting for it again.
+/// Maximum time of one wait for a report. Then it waits again.
 const WAIT: Duration = Duration::from_secs(60);
 
 /// Why printing ended.
@@ -18,7 +18,7 @@ pub enum PrintError {
     /// There will be no more reports.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Standard output takes no more lines.
+    /// Standard output accepts no more lines.
     #[error(transparent)]
     Write(#[from] WriteError),
 }
@@ -26,7 +26,7 @@ pub enum PrintError {
 /// Prints what this node's kernel does with Services, and how that changes. Blocks.
 ///
 /// # Errors
-/// The kernel cannot be listened to, or nothing can be printed.
+/// Listening to the kernel fails, or printing fails.
 pub fn print(limits: Limits, output: Output) -> Result<(), PrintError> {
     let mut reader = KernelReader::start(limits)?;
     loop {
@@ -38,7 +38,7 @@ pub fn print(limits: Limits, output: Output) -> Result<(), PrintError> {
     }
 }
 
-/// Logs what an operator should know of a report.
+/// Logs what an operator should know about a report.
 pub(crate) fn log(report: &Report) {
     match report {
         Report::State { sets, .. } => tracing::info!(frontends = sets.len(), "watching the kernel's rules"),

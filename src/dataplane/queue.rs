@@ -1,21 +1,21 @@
-//! What was received and not looked at yet. It has a limit: a reader that falls behind loses datagrams and knows it.
+//! Datagrams that were received and not read yet. The queue is bounded: a slow reader loses datagrams and is notified.
 
 use super::{follower::Arrival, netlink::socket::SocketError, observation::Loss};
 use parking_lot::{Condvar, Mutex};
 use std::{collections::VecDeque, time::Instant};
 
-/// What came from the socket, in its order.
+/// What came from the socket, in order.
 #[derive(Debug)]
 pub(crate) enum Item {
     /// A datagram, and when it was received.
     Datagram(Arrival, Box<[u8]>),
-    /// Something was lost before this.
+    /// Something before this was lost.
     Lost(Loss),
-    /// Nothing will come any more.
+    /// Nothing more will come.
     Failed(SocketError),
 }
 
-/// A queue between the thread that receives and the one that reads.
+/// A queue between the receiving thread and the reading thread.
 #[derive(Debug)]
 pub(crate) struct Queue {
     limit: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct Waiting {
     items: VecDeque<Item>,
-    /// Bytes of the datagrams in it.
+    /// Bytes of the datagrams in the queue.
     bytes: usize,
     closed: bool,
 }
@@ -34,13 +34,13 @@ struct Waiting {
 // === impl Queue ===
 
 impl Queue {
-    /// One for so many bytes of datagrams.
+    /// A queue for this number of bytes of datagrams.
     pub(crate) fn new(limit: usize) -> Self {
         Self { limit, waiting: Mutex::default(), filled: Condvar::new() }
     }
 
-    /// Adds what came. A datagram that is too much leaves the notice of a loss in place of all that waits: what waits can no
-    /// longer be followed to the present.
+    /// Adds an item. If a datagram makes the queue too large, a loss notice replaces everything that waits: the waiting items no
+    /// longer lead up to the present.
     pub(crate) fn push(&self, item: Item) {
         let mut waiting = self.waiting.lock();
         if let Item::Datagram(_, bytes) = &item {
@@ -56,7 +56,7 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// Takes the first, and waits for it until `deadline`.
+    /// Takes the first item. Waits for it until `deadline`.
     pub(crate) fn pop(&self, deadline: Instant) -> Option<Item> {
         let mut waiting = self.waiting.lock();
         while waiting.items.is_empty() {
@@ -71,19 +71,19 @@ impl Queue {
         Some(item)
     }
 
-    /// Drops what waits, but for the notice that nothing will come any more.
+    /// Drops everything that waits, except the notice that nothing more will come.
     pub(crate) fn clear(&self) {
         let mut waiting = self.waiting.lock();
         waiting.items.retain(|item| matches!(item, Item::Failed(_)));
         waiting.bytes = 0;
     }
 
-    /// Whether somebody still reads.
+    /// Whether the queue still has a reader.
     pub(crate) fn is_open(&self) -> bool {
         !self.waiting.lock().closed
     }
 
-    /// Tells the thread that receives to end.
+    /// Tells the receiving thread to end.
     pub(crate) fn close(&self) {
         self.waiting.lock().closed = true;
     }

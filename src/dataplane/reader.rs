@@ -1,4 +1,4 @@
-//! What every way to watch a data plane has in common, and one that tells a prepared story.
+//! The interface for watching any data plane, and a scripted implementation of it.
 
 use super::{
     follower::Counts,
@@ -7,10 +7,10 @@ use super::{
 };
 use std::{collections::VecDeque, thread, time::Duration};
 
-/// Why a data plane cannot be watched any more.
+/// Why a data plane can no longer be watched.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The kernel does not let us listen.
+    /// The kernel does not permit listening.
     #[error(transparent)]
     Socket(#[from] SocketError),
     /// The kernel's rules cannot be read.
@@ -23,7 +23,7 @@ pub enum ReadError {
 
 /// Watches what a node's data plane does with Services.
 ///
-/// The first report is the state. Whoever applies the changes of all later ones to it has the state at any time: each change is told
+/// The first report is the state. Applying the changes of all later ones to it gives the state at any time: each change is reported
 /// once, with its commit or with the gap in which it was found.
 pub trait Reader {
     /// Waits for the next report, but not longer than `within`.
@@ -32,11 +32,11 @@ pub trait Reader {
     /// There will be no more reports.
     fn next(&mut self, within: Duration) -> Result<Option<Report>, ReadError>;
 
-    /// What was counted since the start.
+    /// Counts since the start.
     fn counts(&self) -> Counts;
 }
 
-/// Tells what it was given, for tests of what comes after a reader.
+/// Reports what it was given, for tests of the code after a reader.
 #[derive(Debug, Default)]
 pub struct FakeReader {
     reports: VecDeque<Report>,
@@ -45,7 +45,7 @@ pub struct FakeReader {
 // === impl FakeReader ===
 
 impl FakeReader {
-    /// Tells these reports, and then nothing more.
+    /// Reports these, and then nothing more.
     pub fn telling(reports: impl IntoIterator<Item = Report>) -> Self {
         Self { reports: reports.into_iter().collect() }
     }

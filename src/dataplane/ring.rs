@@ -1,30 +1,30 @@
-//! The events that the daemon has not acknowledged yet, in a bounded space.
+//! The events that the daemon has not acknowledged yet, in limited space.
 
 use super::messages::{MAX_EVENT, NumberedEvent};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
-/// Bytes that are kept. Two hundred thousand changes of one endpoint, or half an hour of a hundred changes a second.
+/// Bytes that are kept. Enough for two hundred thousand changes of one endpoint, or half an hour at a hundred changes a second.
 pub(super) const KEPT: usize = 16 << 20;
 
-/// What an event costs beside its own bytes.
+/// What an event costs in addition to its own bytes.
 const OVERHEAD: usize = 64;
 
-/// Events of one run of the agent, numbered from 1 on.
+/// Events of one run of the agent, numbered from 1.
 ///
-/// Where there is no room, the oldest events go: the newest say what the node does now.
+/// If there is no room, the oldest events are dropped: the newest show what the node does now.
 #[derive(Debug)]
 pub(super) struct Ring {
-    /// Ascending. All that is not acknowledged and not lost.
+    /// Ascending. All events that are neither acknowledged nor lost.
     events: VecDeque<NumberedEvent>,
-    /// What they cost, together.
+    /// Their total cost.
     bytes: usize,
     bound: usize,
-    /// The last number that was given.
+    /// The last number that was assigned.
     last: u64,
     /// The last event that was acknowledged.
     acknowledged: u64,
-    /// Events up to this one are on their way, and cannot go for lack of room.
+    /// Events up to this one are in flight, and cannot be dropped to make room.
     sent: u64,
     lost: Lost,
 }
@@ -32,7 +32,7 @@ pub(super) struct Ring {
 /// Events that were lost, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
-    /// There was no room for them until they could be sent.
+    /// There was no room to keep them until they could be sent.
     pub ring_full: u64,
     /// They were longer than a message may be.
     pub too_long: u64,
@@ -41,13 +41,13 @@ pub struct Lost {
 // === impl Ring ===
 
 impl Ring {
-    /// Of at most so many bytes.
+    /// A ring with this limit in bytes.
     pub(super) fn new(bound: usize) -> Self {
         let events = VecDeque::new();
         Self { events, bytes: 0, bound, last: 0, acknowledged: 0, sent: 0, lost: Lost::default() }
     }
 
-    /// Numbers an event and keeps it, if need be in the place of older ones.
+    /// Numbers an event and keeps it. Drops older ones if necessary.
     pub(super) fn push(&mut self, event: Bytes) {
         self.last += 1;
         if event.len() > MAX_EVENT {
@@ -64,8 +64,8 @@ impl Ring {
         }
     }
 
-    /// The oldest events, up to so many bytes but at least one, if there is one. They are on their way until they are
-    /// acknowledged, or the way is given up.
+    /// The oldest events: up to this number of bytes, but at least one event if there is one. They are in flight until they are
+    /// acknowledged or given up.
     pub(super) fn send(&mut self, bytes: usize) -> Vec<NumberedEvent> {
         let mut left = bytes;
         let mut batch = Vec::new();
@@ -88,12 +88,12 @@ impl Ring {
         }
     }
 
-    /// What was on its way did not arrive, as far as is known.
+    /// What was in flight has not arrived, as far as is known.
     pub(super) fn give_up(&mut self) {
         self.sent = 0;
     }
 
-    /// The last event that was acknowledged; 0 for none.
+    /// The last event that was acknowledged; 0 if none.
     pub(super) fn acknowledged(&self) -> u64 {
         self.acknowledged
     }
@@ -103,13 +103,13 @@ impl Ring {
         (self.events.len(), self.bytes)
     }
 
-    /// Events that were numbered so far.
+    /// Number of events that were numbered until now.
     pub(super) fn numbered(&self) -> u64 {
         self.last
     }
 
-    /// Those of them that were lost. The last ones that were on their way when a stream broke may have arrived all the same; the
-    /// daemon counts exactly.
+    /// Events that were lost. Some that were in flight when a stream broke may be counted although they arrived; the daemon's
+    /// count is exact.
     pub(super) fn lost(&self) -> Lost {
         self.lost
     }
@@ -132,7 +132,7 @@ mod tests {
         events.iter().map(|event| event.sequence).collect()
     }
 
-    /// Of so many events of no length.
+    /// A ring for this number of events of zero length.
     fn ring_of(events: usize) -> Ring {
         Ring::new(events * OVERHEAD)
     }
@@ -191,7 +191,7 @@ mod tests {
     }
 
     proptest! {
-        /// Each event is acknowledged, waiting or lost, and the bound holds but for what is on its way.
+        /// Each event is acknowledged, waiting or lost. The limit holds, except for what is in flight.
         #[test]
         fn every_event_is_somewhere(moves in vec(some_move(), 0..200)) {
             let mut ring = Ring::new(1_000);

@@ -1,7 +1,7 @@
 //! What one rule does for Services, read from its expressions.
 //!
-//! A rule is a small program: expressions load fields of the packet and constants into registers, compare them, look them up, and say
-//! where the packet goes. It is run here with what is known before a packet comes.
+//! A rule is a small program: expressions load packet fields and constants into registers, compare them, look them up, and decide
+//! where the packet goes. Here the program runs with what is known without a packet.
 
 use super::{
     netlink::attributes::{Attribute, Attributes, Malformed},
@@ -10,16 +10,16 @@ use super::{
 use crate::model::Family;
 use std::net::IpAddr;
 
-/// Places of 32 bits that registers name.
+/// The 32-bit words that registers refer to.
 const PLACES: usize = 16;
 
-/// A constant of at most a full register.
+/// A constant, at most as long as a full register.
 type Constant = ([u8; 16], usize);
 
 /// What one rule does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
-    /// The one frontend whose packets it takes, if it asks for nothing else.
+    /// The only frontend whose packets match, if the rule has no other condition.
     pub(crate) frontend: Option<Frontend>,
     /// Where it sends them.
     pub(crate) action: Action,
@@ -40,7 +40,7 @@ pub(crate) enum Action {
     Unread,
 }
 
-/// What is known of a register.
+/// What is known about a register.
 #[derive(Clone, Copy, Debug)]
 enum Content<'a> {
     Unknown,
@@ -48,11 +48,11 @@ enum Content<'a> {
     Destination,
     Protocol,
     DestinationPort,
-    /// What a map gave.
+    /// The result of a lookup in this map.
     Found(&'a str),
 }
 
-/// A rule as far as it was run.
+/// The state while a rule runs.
 #[derive(Debug)]
 struct Run<'a> {
     family: Family,
@@ -60,7 +60,7 @@ struct Run<'a> {
     destination: Option<IpAddr>,
     protocol: Option<Protocol>,
     port: Option<u16>,
-    /// Asks for more than a frontend has.
+    /// The rule has conditions other than a frontend's.
     asks_more: bool,
     action: Option<Action>,
 }
@@ -68,7 +68,7 @@ struct Run<'a> {
 // === impl Rule ===
 
 impl Rule {
-    /// Reads a rule's expressions; `None` if it sends packets nowhere that matters here.
+    /// Reads a rule's expressions; `None` if it sends packets nowhere that is relevant here.
     ///
     /// # Errors
     /// They are malformed.
@@ -136,7 +136,7 @@ impl<'a> Run<'a> {
                 let [set, register] = values(data, [1, 3])?;
                 let set = set.ok_or(Malformed)?.text()?;
                 match register.map(Attribute::u32).transpose()? {
-                    // The register of verdicts.
+                    // The verdict register.
                     Some(0) => self.action = Some(Action::Chains(set.into())),
                     Some(_) => self.load(register, Content::Found(set))?,
                     None => self.asks_more = true,
@@ -162,7 +162,7 @@ impl<'a> Run<'a> {
                 }
             }
             "counter" => {}
-            // Anything else may write any register, and may let a packet go on or not.
+            // Any other expression may write any register, and may stop a packet or let it continue.
             _ => {
                 self.asks_more = true;
                 self.registers = [Content::Unknown; PLACES];
@@ -172,7 +172,7 @@ impl<'a> Run<'a> {
     }
 
     fn load(&mut self, register: Option<Attribute<'_>>, content: Content<'a>) -> Result<(), Malformed> {
-        // A register is written, or this one is read: `meta set`.
+        // A register is written. Without one, `meta set` reads a register.
         let Some(register) = register else { return Ok(()) };
         if let Some(place) = place(register.u32()?) {
             self.registers[place] = content;
@@ -220,7 +220,7 @@ impl<'a> Run<'a> {
             (Content::Constant(address), Content::Constant(port)) => {
                 self.endpoint(address, port).map_or(Action::Unread, Action::Endpoint)
             }
-            // The port follows the address in what the map gave.
+            // The port follows the address in the result of the map.
             (Content::Found(map), _) => Action::Endpoints(map.into()),
             _ => Action::Unread,
         };
@@ -234,12 +234,12 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What an attribute of data holds: a constant or a verdict.
+/// The contents of a data attribute: a constant or a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Data<'a> {
     /// A constant, or an element of a map.
     Value(&'a [u8]),
-    /// A verdict that goes to a chain.
+    /// A verdict that leads to a chain.
     Chain(&'a str),
     /// Another verdict.
     Verdict,
@@ -283,12 +283,12 @@ pub(crate) fn address(family: Family, bytes: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// A port in network order, maybe padded.
+/// A port in network order, possibly padded.
 pub(crate) fn port(bytes: &[u8]) -> Option<u16> {
     bytes.first_chunk().copied().map(u16::from_be_bytes)
 }
 
-/// Where a register begins. There are four of 128 bits, from 1 on, and sixteen of 32 bits, from 8 on, in the same place.
+/// Where a register begins. There are four of 128 bits, from 1, and sixteen of 32 bits, from 8, in the same memory.
 fn place(register: u32) -> Option<usize> {
     match register {
         1..=4 => Some((register as usize - 1) * 4),
@@ -303,7 +303,7 @@ fn constant<'a>(value: &[u8]) -> Result<Content<'a>, Malformed> {
     Ok(Content::Constant((bytes, value.len())))
 }
 
-/// The one destination port that the match of iptables for TCP or UDP asks for, if it asks for nothing else: `struct xt_tcp` and
+/// The only destination port that the iptables match for TCP or UDP accepts, if it has no other condition: `struct xt_tcp` and
 /// `struct xt_udp` of the kernel.
 fn matched_port(name: &str, info: &[u8]) -> Option<u16> {
     let port = |at: usize| info.get(at..)?.first_chunk().copied().map(u16::from_ne_bytes);
@@ -312,7 +312,7 @@ fn matched_port(name: &str, info: &[u8]) -> Option<u16> {
     if asks_more { None } else { port(4) }
 }
 
-/// Where the target DNAT of iptables sends packets: `struct nf_nat_range2` of the kernel, or what was there before it.
+/// Where the iptables target DNAT sends packets: `struct nf_nat_range2` of the kernel, or the structure used before it.
 fn target(family: Family, revision: u32, info: Option<Attribute<'_>>) -> Option<Endpoint> {
     let info = info?.value;
     let (address_at, port_at) = match revision {

@@ -1,8 +1,8 @@
-//! All tables of a node that decide where connections of Services go, and what follows from them together.
+//! All tables of a node that decide where connections of Services go, and their combined result.
 //!
-//! Both modes of kube-proxy may have a table at once, while one takes over from the other or where one has left its rules behind. Their
-//! chains hook in with the same priority, and then the kernel runs the chain first that was added last (seen on kernel 6.18). If that
-//! sends a connection somewhere, this is settled; if it does not know the frontend, the other table has its turn.
+//! Both modes of kube-proxy may have a table at the same time: during a change of mode, or if one mode left its rules behind. Their
+//! chains have the same hook priority. The kernel then runs the chain first that was added last (seen on kernel 6.18). If that chain
+//! sends a connection somewhere, this is final; if it does not know the frontend, the other table decides.
 
 use super::{
     effective::EffectiveSets,
@@ -41,26 +41,26 @@ impl Ruleset {
         &self.sets
     }
 
-    /// Whose rules these were.
+    /// Which modes these rules belong to.
     pub(crate) fn planes(&self) -> [FamilyPlane; 2] {
         self.planes
     }
 
-    /// How many rules send packets to endpoints that could not be read.
+    /// Number of rules that send packets to endpoints that could not be read.
     pub(crate) fn unread(&self) -> usize {
         self.tables.iter().flatten().map(Table::unread).sum()
     }
 
-    /// Applies a message, of whatever table.
+    /// Applies a message of any table.
     ///
     /// # Errors
-    /// It is malformed; the rules are not known any more.
+    /// It is malformed; the rules are no longer known.
     pub(crate) fn apply(&mut self, message: &Message<'_>) -> Result<(), Malformed> {
         let Some(family) = family(message.family) else { return Ok(()) };
         if message.kind == kind::NEW_GENERATION {
             return Ok(());
         }
-        // In messages of each kind the first attribute is the name of the table.
+        // In all kinds of message the first attribute is the name of the table.
         let [table] = values(message.attributes(), [1])?;
         match watched(table.ok_or(Malformed)?.text()?) {
             Some(mode) => self.tables[family as usize][mode as usize].apply(message),
@@ -68,7 +68,7 @@ impl Ruleset {
         }
     }
 
-    /// Works out what the messages since the last commit changed of what the kernel does.
+    /// Computes how the messages since the last commit changed what the kernel does.
     pub(crate) fn commit(&mut self) -> Vec<SetChange> {
         let mut changes = Vec::new();
         for (tables, plane) in self.tables.iter_mut().zip(&mut self.planes) {
@@ -103,7 +103,7 @@ impl Ruleset {
     }
 }
 
-/// The mode that a table of this name belongs to.
+/// The mode of the table with this name.
 pub(crate) fn watched(table: &str) -> Option<Mode> {
     match table {
         nftables::TABLE => Some(Mode::Nftables),
@@ -112,7 +112,7 @@ pub(crate) fn watched(table: &str) -> Option<Mode> {
     }
 }
 
-/// The family that has this number in the kernel.
+/// The family with this number in the kernel.
 pub(crate) fn family(number: u8) -> Option<Family> {
     match number {
         2 => Some(Family::V4),

@@ -1,7 +1,7 @@
-//! One table of the kernel's, as far as it decides where connections of Services go, and the effective sets that follow from it.
+//! One table of the kernel, as far as it decides where connections of Services go, and the effective sets that result from it.
 //!
-//! It is changed message by message. Between two commits it remembers which chains and sets were touched, so that a commit costs what
-//! it changed, and not what there is.
+//! It is updated message by message. Between two commits it remembers the changed chains and sets. A commit looks at each
+//! frontend once, and computes the endpoints anew only of those that lead to a change.
 
 use super::{
     iptables,
@@ -19,10 +19,10 @@ use std::{
     mem,
 };
 
-/// How far chains may lead to chains. kube-proxy has two steps from a Service to an endpoint.
+/// Maximum depth of chains that lead to chains. kube-proxy has two steps from a Service to an endpoint.
 const DEPTH: usize = 4;
 
-/// The longest key that is looked at: an IPv6 address, a protocol and a port.
+/// The longest key that is read: an IPv6 address, a protocol and a port.
 const KEY: usize = 24;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -33,18 +33,18 @@ type Set<K> = HashSet<K, foldhash::fast::RandomState>;
 pub(crate) struct Table {
     mode: Mode,
     family: Family,
-    /// Its number; the table that was made last has the highest. `None` while there is none.
+    /// Its number. The newest table has the highest. `None` if the table does not exist.
     handle: Option<u64>,
-    /// Rules by number. Those that do nothing here are not kept.
+    /// Rules by number. Rules without an effect here are not kept.
     chains: Map<Box<str>, Map<u64, Rule>>,
     /// Elements of maps. Sets without data are not kept.
     maps: Map<Box<str>, Map<Key, Element>>,
-    /// How many of the rules send packets to endpoints that could not be read.
+    /// Number of rules that send packets to endpoints that could not be read.
     unread: usize,
     touched: Touched,
-    /// Whether packets come to it.
+    /// Whether packets enter it.
     entered: bool,
-    /// What follows from all that, as of the last commit.
+    /// The result of all that, as of the last commit.
     entries: Map<Frontend, Entry>,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Key {
     length: u8,
 }
 
-/// What a map gives for a key.
+/// The value that a map has for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Element {
     /// A chain to go to.
@@ -64,23 +64,23 @@ pub(crate) enum Element {
     Endpoint(Endpoint),
 }
 
-/// The jump by which packets come to the rules for Services.
+/// The jump that leads packets to the rules for Services.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entrance {
-    /// The chain that it stands in.
+    /// The chain that contains it.
     pub(crate) from: &'static str,
     /// The chain that it leads to.
     pub(crate) to: &'static str,
 }
 
-/// What a frontend led to.
+/// Where a frontend led.
 #[derive(Debug)]
 struct Entry {
     chain: Box<str>,
     endpoints: Box<[Endpoint]>,
 }
 
-/// Names of what was changed since the last commit.
+/// Names of what changed since the last commit.
 #[derive(Debug, Default)]
 struct Touched {
     chains: Set<Box<str>>,
@@ -91,7 +91,7 @@ struct Touched {
 // === impl Table ===
 
 impl Table {
-    /// One that does not exist.
+    /// A table that does not exist.
     pub(crate) fn new(mode: Mode, family: Family) -> Self {
         Self {
             mode,
@@ -106,7 +106,7 @@ impl Table {
         }
     }
 
-    /// Its number, if packets come to it. Of two such tables the one that was made last is the first that a packet meets.
+    /// Its number, if packets enter it. A packet meets the newest of two such tables first.
     pub(crate) fn entered(&self) -> Option<u64> {
         self.handle.filter(|_| self.entered)
     }
@@ -121,15 +121,15 @@ impl Table {
         self.entries.keys().copied()
     }
 
-    /// How many rules send packets to endpoints that could not be read.
+    /// Number of rules that send packets to endpoints that could not be read.
     pub(crate) fn unread(&self) -> usize {
         self.unread
     }
 
-    /// Applies a message of this table's.
+    /// Applies a message of this table.
     ///
     /// # Errors
-    /// It is malformed; nothing is known of the table then.
+    /// It is malformed; then nothing is known about the table.
     pub(crate) fn apply(&mut self, message: &Message<'_>) -> Result<(), Malformed> {
         match message.kind {
             kind::NEW_TABLE => {
@@ -182,7 +182,7 @@ impl Table {
         let before = match (self.chains.get_mut(chain), rule) {
             (Some(rules), Some(rule)) => rules.insert(handle, rule),
             (Some(rules), None) => match rules.remove(&handle) {
-                // It did nothing here before, and does nothing now.
+                // It had no effect here before, and has none now.
                 None => return Ok(()),
                 before => before,
             },
@@ -225,7 +225,7 @@ impl Table {
         Ok(())
     }
 
-    /// Works out what follows from the messages since the last commit. Returns the frontends whose endpoints may have changed.
+    /// Computes the result of the messages since the last commit. Returns the frontends whose endpoints may have changed.
     pub(crate) fn commit(&mut self) -> Vec<Frontend> {
         let touched = mem::take(&mut self.touched);
         if touched.is_nothing() {
@@ -284,14 +284,14 @@ impl Table {
                         _ => None,
                     })
                     .collect();
-                // Of two rules for the same packets the first decides, and numbers ascend. The last one collected stays.
+                // If two rules match the same packets, the first decides. Numbers ascend, and the last one collected stays.
                 services.sort_unstable_by_key(|(frontend, handle, _)| (*frontend, std::cmp::Reverse(*handle)));
                 services.into_iter().map(|(frontend, _, chain)| (frontend, chain)).collect()
             }
         }
     }
 
-    /// Whether a chain, or what it leads to, was touched.
+    /// Whether a chain, or a chain or map that it leads to, was changed.
     fn leads_to(&self, chain: &str, touched: &Touched, depth: usize) -> bool {
         if touched.chains.contains(chain) || touched.all || depth == 0 {
             return true;

@@ -1,11 +1,11 @@
-//! Signs of data planes that do not speak through nf_tables. They cannot be watched, but it can be said that they are there.
+//! Signs of data planes that do not use nf_tables. They cannot be watched, but their presence can be reported.
 
 use super::observation::Unseen;
 use std::fs;
 
-/// Devices that each makes on a node.
+/// The device that each of them creates on a node.
 const DEVICES: [(&str, Unseen); 3] = [
-    // All clusterIPs are on it.
+    // It has all clusterIPs.
     ("kube-ipvs0", Unseen::Ipvs),
     ("cilium_host", Unseen::Cilium),
     ("bpfin.cali", Unseen::CalicoEbpf),
@@ -16,7 +16,7 @@ const LEGACY_TABLES: [&str; 2] = ["/proc/net/ip_tables_names", "/proc/net/ip6_ta
 
 /// Looks for signs in this process's network namespace.
 pub(crate) fn look() -> Vec<Unseen> {
-    // What cannot be read is not there: the kernel lacks that part.
+    // A file that cannot be read does not exist: the kernel does not have that part.
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     signs(LEGACY_TABLES.map(read).each_ref().map(|it| &**it), &read("/proc/net/dev"))
 }

@@ -1,4 +1,4 @@
-//! The agent's stream to the daemon: kept up for as long as the agent runs.
+//! The agent's stream to the daemon. It is kept open as long as the agent runs.
 
 mod args;
 mod connection;
@@ -23,33 +23,33 @@ use std::{
 };
 use tonic::Status;
 
-/// Between two attempts, at the least and at the most; and as much again at random, so that not all agents come at once.
+/// Minimum and maximum pause between two attempts, plus up to as much at random, so that not all agents connect at once.
 const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(30)];
 
-/// Where the daemon is, and how to be let in.
+/// Where the daemon is, and how to authenticate.
 #[derive(Clone, Debug)]
 pub struct UplinkSettings {
     /// Host and port.
     pub daemon: Authority,
-    /// Certificates of the authorities that the daemon's may be of; those of the system without it.
+    /// Certificates of the authorities that may have signed the daemon's; `None` for those of the system.
     pub ca_file: Option<PathBuf>,
-    /// The token to show. It is read anew for each stream.
+    /// The token to show. It is read again for each stream.
     pub token_file: PathBuf,
-    /// The node that this is.
+    /// The name of this node.
     pub node: String,
 }
 
-/// Tells the daemon what waits.
+/// Sends the daemon what waits.
 #[derive(Debug)]
 pub struct Uplink {
     settings: UplinkSettings,
     outbox: Arc<Outbox>,
     health: Arc<UplinkHealth>,
-    /// Tells this run of the agent from others.
+    /// Distinguishes this run of the agent from others.
     epoch: u64,
 }
 
-/// How the stream is doing.
+/// The state of the stream.
 #[derive(Debug, Default)]
 pub struct UplinkHealth {
     streams: AtomicU64,
@@ -57,37 +57,37 @@ pub struct UplinkHealth {
     state: Mutex<UplinkState>,
 }
 
-/// Whether the daemon listens.
+/// Whether there is a stream to the daemon.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum UplinkState {
     /// No attempt has ended yet.
     #[default]
     Connecting,
-    /// It does.
+    /// There is a stream.
     Connected,
-    /// It does not, and why.
+    /// There is no stream, and why.
     Failed(String),
 }
 
-/// Why a stream ended, or could not be made.
+/// Why a stream ended, or could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UplinkError {
     /// There is no connection to the daemon.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The daemon does not want this agent, or not now.
+    /// The daemon refuses this agent, at least for now.
     #[error("the daemon says: {}", .0.message())]
     Refused(Box<Status>),
     /// The connection to the daemon broke.
     #[error("the stream broke: {}", .0.message())]
     Broken(Box<Status>),
-    /// The daemon has gone, or wants to see the token again.
+    /// The daemon has stopped, or asks for the token again.
     #[error("the daemon has ended the stream")]
     Ended,
-    /// The daemon says nothing.
+    /// The daemon is silent.
     #[error("nothing was heard of the daemon for too long")]
     Silent,
-    /// The daemon says what it should not.
+    /// The daemon sent an unexpected message.
     #[error("the daemon sends what is not expected")]
     Unexpected,
 }
@@ -95,17 +95,17 @@ pub(crate) enum UplinkError {
 // === impl Uplink ===
 
 impl Uplink {
-    /// Tells what is in the outbox.
+    /// An uplink that sends the contents of the outbox.
     pub fn new(settings: UplinkSettings, outbox: Arc<Outbox>) -> Self {
         Self { settings, outbox, health: Arc::default(), epoch: rand::random() }
     }
 
-    /// How it is doing, now and later.
+    /// The state of the stream, now and later.
     pub fn health(&self) -> Arc<UplinkHealth> {
         self.health.clone()
     }
 
-    /// Keeps a stream up until it is dropped.
+    /// Keeps a stream open until it is dropped.
     pub async fn run(self) {
         let mut pauses = pauses();
         loop {
@@ -140,7 +140,7 @@ fn pauses() -> ExponentialBackoff {
 
 impl From<Status> for UplinkError {
     fn from(status: Status) -> Self {
-        // What broke the connection is the source; what the daemon says has none.
+        // The source is what broke the connection. A status from the daemon has no source.
         if status.source().is_some() { Self::Broken(status.into()) } else { Self::Refused(status.into()) }
     }
 }
@@ -148,7 +148,7 @@ impl From<Status> for UplinkError {
 // === impl UplinkHealth ===
 
 impl UplinkHealth {
-    /// Streams so far.
+    /// Streams until now.
     pub fn streams(&self) -> u64 {
         self.streams.load(Relaxed)
     }
@@ -174,7 +174,7 @@ impl UplinkHealth {
         *self.state.lock() = UplinkState::Connected;
     }
 
-    /// Logs it, but not the same again and again.
+    /// Logs the error, but does not repeat the same one.
     fn failed(&self, error: &UplinkError) {
         self.failures.fetch_add(1, Relaxed);
         let why = chain(error);

@@ -1,4 +1,4 @@
-//! Where each change goes that ended: to `--samples` and `--hdr-log`, as far as they are asked for.
+//! Writes each ended change to `--samples` and `--hdr-log`, if these flags are set.
 
 use super::{
     ExpositionSettings,
@@ -10,7 +10,7 @@ use futures::future::OptionFuture;
 use std::sync::{Arc, atomic::AtomicU64};
 use tokio::task::spawn_blocking;
 
-/// An output cannot be written from the start.
+/// An output cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
     /// The lines for `--samples`.
@@ -21,14 +21,14 @@ pub enum OutputError {
     HdrLog(#[from] HdrLogError),
 }
 
-/// Takes ended changes, and never blocks.
+/// Takes ended changes. It never blocks.
 #[derive(Debug)]
 pub struct Outputs {
     samples: Option<Samples>,
     hdr_log: Option<HdrLog>,
 }
 
-/// The threads that write, as their owner sees them.
+/// The threads that write, for their owner.
 #[derive(Debug)]
 pub struct Writers {
     samples: Option<samples::Writer>,
@@ -38,10 +38,10 @@ pub struct Writers {
 // === impl Outputs ===
 
 impl Outputs {
-    /// Opens what is asked for, and starts the threads that write to it.
+    /// Opens the requested outputs, and starts the threads that write to them.
     ///
     /// # Errors
-    /// An output cannot be opened. That one cannot be written, then or later, is counted and logged instead.
+    /// If an output cannot be opened. Failed writes, now or later, are only counted and logged.
     pub fn start(settings: &ExpositionSettings, clock: Clock) -> Result<(Self, Writers), OutputError> {
         let samples = settings.samples.clone().map(|target| Samples::start(target, clock)).transpose()?;
         let hdr_log = settings.hdr_log.clone().map(HdrLog::start).transpose()?;
@@ -49,7 +49,7 @@ impl Outputs {
         Ok((Self { samples, hdr_log }, Writers { samples: samples_writer, hdr_log: hdr_log_writer }))
     }
 
-    /// Hands a change to each of them.
+    /// Passes a change to each output.
     pub fn push(&self, ended: &Ended) {
         if let Some(samples) = &self.samples {
             samples.push(ended);
@@ -63,17 +63,17 @@ impl Outputs {
 // === impl Writers ===
 
 impl Writers {
-    /// What went wrong with the samples so far.
+    /// Counts of errors with the samples.
     pub fn samples_counts(&self) -> Arc<samples::Counts> {
         self.samples.as_ref().map(|writer| writer.counts.clone()).unwrap_or_default()
     }
 
-    /// Writes of the HDR log that failed, and delays that came faster than they could be counted.
+    /// Failed writes of the HDR log, and delays that arrived too fast to be counted.
     pub fn hdr_log_errors(&self) -> Arc<AtomicU64> {
         self.hdr_log.as_ref().map(|writer| writer.errors.clone()).unwrap_or_default()
     }
 
-    /// Has the files opened anew, after they were moved away.
+    /// Opens the files again, after they were moved away.
     pub fn reopen(&self) {
         if let Some(samples) = &self.samples {
             samples.reopen();
@@ -83,11 +83,11 @@ impl Writers {
         }
     }
 
-    /// Waits until all is written, or cannot be. The [`Outputs`] must be gone before.
+    /// Waits until everything is written or failed. The [`Outputs`] must be dropped before.
     pub async fn finish(self) {
         let samples = self.samples.map(|samples| spawn_blocking(|| samples.finish()));
         let hdr_log = self.hdr_log.map(|hdr_log| spawn_blocking(|| hdr_log.finish()));
-        // A panic of either has ended the process already.
+        // If either panicked, the process has already ended.
         let _ = tokio::join!(OptionFuture::from(samples), OptionFuture::from(hdr_log));
     }
 }

@@ -10,29 +10,29 @@ pub enum Change {
     Ready,
     /// Ready left `True`, and the pod is not being deleted.
     Unready,
-    /// The pod's deletion was asked for.
+    /// The pod's deletion was requested.
     Terminating,
-    /// The pod is gone, has ended, or its labels stopped matching.
+    /// The pod was deleted, has ended, or its labels no longer match.
     Removed,
     /// The Service was created, or an edit changed what its slices must show.
     Service,
 }
 
-/// How a change ended. Every change ends in exactly one way.
+/// How a change ended. Every change has exactly one outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The slices showed it.
     Propagated {
-        /// From the arrival of the change to the arrival of the slice; zero where the slice came first.
+        /// From the arrival of the change to the arrival of the slice; zero if the slice arrived first.
         delay: Duration,
-        /// How much earlier the slice came, where it did.
+        /// How much earlier the slice arrived, if it arrived first.
         reordered: Option<Duration>,
     },
-    /// Its opposite came before the slices showed it.
+    /// Its opposite arrived before the slices showed it.
     Superseded,
-    /// It was given up at this age.
+    /// It was still pending at the expiry.
     Expired {
-        /// Age when it was given up.
+        /// Its age then.
         age: Duration,
     },
     /// It happened, but its time is not known.
@@ -73,8 +73,8 @@ impl fmt::Display for Change {
 // === impl Outcome ===
 
 impl Outcome {
-    /// Of a change that came at `since` and was shown at `shown`. The two come by watches of their own, so that what shows a change
-    /// may be the earlier.
+    /// Of a change that arrived at `since` and was shown at `shown`. The two arrive by different watches, so `shown` may be
+    /// earlier.
     pub fn propagated(since: Stamp, shown: Stamp) -> Self {
         let reordered = (shown < since).then(|| since.since(shown));
         Self::Propagated { delay: shown.since(since), reordered }
@@ -99,7 +99,7 @@ impl Outcome {
         Self::NAMES[self.index()]
     }
 
-    /// The delay or, for an expired change, the age: what is known of how long it took.
+    /// The delay or, for an expired change, the age: what is known about its duration.
     pub fn delay(self) -> Option<Duration> {
         match self {
             Self::Propagated { delay, .. } => Some(delay),

@@ -1,41 +1,41 @@
-//! The end of a change on one hop, and what the next hop starts from.
+//! The end of a change on one hop, and the start of the next hop.
 
 use super::{Cause, Change, Hop, Outcome};
 use crate::model::Stamp;
 
-/// The end of one change of `K` on one hop, which a version `V` of what comes behind the hop may have shown.
+/// The end of one change of `K` on one hop. A version `V` of what is behind the hop may have shown it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended<K, V> {
     /// The hop.
     pub hop: Hop,
-    /// Who changed.
+    /// Its subject.
     pub key: K,
     /// Kind of change.
     pub change: Change,
     /// What started it.
     pub cause: Cause,
-    /// When the change itself came; on a later hop, before the first.
+    /// When the change itself arrived, before the first hop.
     pub began: Stamp,
     /// How it ended.
     pub outcome: Outcome,
-    /// When it ended; of a change that was given up, when it reached that age; of one that was shown before it came, when it came.
+    /// When it ended. If it expired: when it reached that age. If it was shown before it arrived: when it arrived.
     pub at: Stamp,
-    /// What showed it; only where it is [`Outcome::Propagated`].
+    /// What showed it. Only if it is [`Outcome::Propagated`].
     pub by: Option<V>,
 }
 
-/// A change that one hop has carried: plain data from which the next hop starts.
+/// A change that one hop has carried, as plain data. The next hop starts from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Carried<K, V> {
-    /// Who changed.
+    /// Its subject.
     pub key: K,
     /// Kind of change.
     pub change: Change,
     /// What started it, before the first hop.
     pub cause: Cause,
-    /// When the change itself came, before the first hop.
+    /// When the change itself arrived, before the first hop.
     pub began: Stamp,
-    /// When the event came that showed it, behind this hop.
+    /// When the event arrived that showed it, behind this hop.
     pub shown: Stamp,
     /// What showed it.
     pub by: V,
@@ -44,7 +44,7 @@ pub struct Carried<K, V> {
 // === impl Ended ===
 
 impl<K, V> Ended<K, V> {
-    /// What the next hop starts from, if this one has carried the change.
+    /// The start of the next hop, if this hop has carried the change.
     pub fn carried(self) -> Option<Carried<K, V>> {
         let Self { key, change, cause, began, outcome, at, by, .. } = self;
         let Outcome::Propagated { reordered, .. } = outcome else { return None };
@@ -52,7 +52,7 @@ impl<K, V> Ended<K, V> {
         Some(Carried { key, change, cause, began, shown, by: by? })
     }
 
-    /// The same of another key.
+    /// The same end with another key.
     pub fn map_key<N>(self, key: impl FnOnce(K) -> N) -> Ended<N, V> {
         let Self { hop, key: old, change, cause, began, outcome, at, by } = self;
         Ended { hop, key: key(old), change, cause, began, outcome, at, by }

@@ -5,27 +5,27 @@
 pub enum Hop {
     /// From the API server to the EndpointSlice: the EndpointSlice controller writes.
     Slice,
-    /// From the EndpointSlice to a node: kube-proxy, or what stands in its place, programs the kernel.
+    /// From the EndpointSlice to a node: kube-proxy, or its replacement, programs the kernel.
     DataPlane,
 }
 
-/// What started a change. On a later hop it is what started it on the first.
+/// What started a change. On a later hop it is still the cause on the first hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// An event of the pod.
     Pod,
     /// The Service was created or edited.
     Service,
-    /// Both sides were seen for the first time, and differed: it began before, unseen.
+    /// Both sides were seen for the first time, and differed. The change began earlier, unseen.
     FirstSight,
-    /// It was reflected at once, and an earlier change that it had overtaken was written after it.
+    /// It was reflected at once, but an earlier change that it overtook was written after it.
     LateWrite,
 }
 
 // === impl Hop ===
 
 impl Hop {
-    /// The word for it in samples and answers.
+    /// Its name in samples and answers.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Slice => "slice",
@@ -37,7 +37,7 @@ impl Hop {
 // === impl Cause ===
 
 impl Cause {
-    /// The word for it in samples and answers.
+    /// Its name in samples and answers.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pod => "pod",

@@ -1,4 +1,4 @@
-//! What is wrong now, and since when: a state, whatever became of the change that led to it.
+//! What is wrong now, and since when: a state, independent of the outcome of its change.
 
 use crate::model::Stamp;
 use foldhash::fast::RandomState;
@@ -7,27 +7,27 @@ use std::{
     hash::Hash,
 };
 
-/// What is out of sync, by who it is about.
+/// What is out of sync, by its key.
 #[derive(Debug)]
 pub struct OutOfSync<K>(HashMap<K, Fault, RandomState>);
 
 /// One thing that is out of sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Since when; where its beginning was not seen, since it was first seen.
+    /// Since when. If its start was not seen, since it was first seen.
     pub since: Stamp,
-    /// Whether it sends connections where they should not go, or keeps them from where they should.
+    /// Whether it sends connections to wrong endpoints, or keeps them from right ones.
     pub traffic: bool,
 }
 
-/// Things that are out of sync together, one at least.
+/// Things that are out of sync; at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Faults {
-    /// How many there are.
+    /// Number of things.
     pub count: u64,
-    /// Since when the oldest of them is; a lower bound of its age where its beginning was not seen.
+    /// Since when the oldest is out of sync. Its age is a lower bound if the start was not seen.
     pub oldest: Stamp,
-    /// The same of those that send connections where they should not go, or keep them from where they should; `None` if none does.
+    /// The same for those that send connections to wrong endpoints, or keep them from right ones; `None` if none does.
     pub oldest_traffic: Option<Stamp>,
 }
 
@@ -40,7 +40,7 @@ impl<K> Default for OutOfSync<K> {
 }
 
 impl<K: Copy + Eq + Hash> OutOfSync<K> {
-    /// Notes how `key` is at `at`: in sync, or not and with what effect on traffic.
+    /// Records whether `key` is in sync at `at`; if not, whether this affects traffic.
     pub fn set(&mut self, key: K, traffic: Option<bool>, at: Stamp) {
         match (traffic, self.0.entry(key)) {
             (Some(traffic), Entry::Occupied(mut fault)) => fault.get_mut().traffic = traffic,
@@ -50,7 +50,7 @@ impl<K: Copy + Eq + Hash> OutOfSync<K> {
         }
     }
 
-    /// All that is out of sync, in no order.
+    /// Everything that is out of sync, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (K, Fault)> {
         self.0.iter().map(|(key, fault)| (*key, *fault))
     }
@@ -69,12 +69,12 @@ impl<K: Copy + Eq + Hash> OutOfSync<K> {
         summary
     }
 
-    /// How many are out of sync.
+    /// Number that is out of sync.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether all is in sync.
+    /// Whether everything is in sync.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

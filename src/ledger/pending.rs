@@ -1,4 +1,4 @@
-//! Pending changes in one place, found by who they are about, with their deadlines in order.
+//! Pending changes in one place, found by key, with their deadlines in order.
 
 use super::{Cause, Change, Ended, Hop, Outcome, Start};
 use crate::model::Stamp;
@@ -13,41 +13,41 @@ use std::{
 /// A change that is expected and not reflected yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pending<K> {
-    /// Who changed.
+    /// Its subject.
     pub key: K,
     /// Kind of change.
     pub change: Change,
     /// What started it.
     pub cause: Cause,
-    /// When the change itself came; on a later hop, before the first.
+    /// When the change itself arrived, before the first hop.
     pub began: Stamp,
-    /// When it started on this hop; where that is not known, when it was first seen.
+    /// When it started on this hop. If that is not known, when it was first seen.
     pub since: Stamp,
-    /// Whether `since` is the time at which it started. If not, the change ends censored.
+    /// Whether `since` is the real start. If not, the change ends censored.
     pub exact: bool,
     /// The age within which it should be reflected.
     pub objective: Duration,
-    /// Whether it may turn out to have been no change.
+    /// Set if it may turn out to be no change.
     pub doubt: Option<Doubt>,
-    /// Whether it was said to have missed its objective.
+    /// Whether a miss of its objective was already reported.
     pub judged: bool,
 }
 
-/// A doubt about a change that is known only because the next hop contradicts it.
+/// A doubt about a change that is known only because what is behind this hop contradicts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Doubt {
-    /// If the change ends until then, it was none: the next hop was ahead of what ended it.
+    /// If the change ends by this time, it was none: what is behind this hop was ahead of what ended it.
     pub until: Stamp,
-    /// Whether that holds even if the next hop shows it again, as where an entry is absent for a moment while it moves.
+    /// Whether this applies even if the change is reflected, for example because an entry is absent for a moment while it moves.
     pub even_if_reflected: bool,
 }
 
-/// Pending changes of one kind of several keys.
+/// Pending changes of one kind, of several keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backlog {
-    /// How many there are.
+    /// Number of changes.
     pub count: u64,
-    /// When the oldest started; a lower bound of its age where the start was not seen.
+    /// When the oldest started. Its age is a lower bound if the start was not seen.
     pub oldest: Stamp,
 }
 
@@ -55,9 +55,9 @@ pub struct Backlog {
 #[derive(Debug)]
 pub(super) struct Pendings<K> {
     entries: slab::Slab<Entry<K>>,
-    /// No key is there without a pending change.
+    /// Each key in it has a pending change.
     by_key: HashMap<K, Kinds, RandomState>,
-    /// The next deadline of each entry, and of entries that ended before it.
+    /// The next deadline of each entry. Some are of entries that ended.
     deadlines: BinaryHeap<Reverse<Deadline>>,
     started: u64,
 }
@@ -69,11 +69,11 @@ struct Entry<K> {
     expires: Stamp,
 }
 
-/// Slots of the pending changes of one key, by kind. Small: in an outage there are as many as pods.
+/// Slots of the pending changes of one key, by kind. Small, because an outage has as many as pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kinds([u32; Change::ALL.len()]);
 
-/// Ordered by time. `serial` tells whether the entry still holds the change that the deadline was set for.
+/// Ordered by time. `serial` shows whether the entry still has the change of this deadline.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Deadline {
     at: Stamp,
@@ -87,7 +87,7 @@ const NONE: u32 = u32::MAX;
 // === impl Pending ===
 
 impl<K> Pending<K> {
-    /// One that starts now, on the first hop.
+    /// A change that starts now, on the first hop.
     pub(super) fn new(key: K, start: Start) -> Self {
         let Start { change, cause, seen, objective } = start;
         let (began, exact) = (seen.at, !seen.is_late());
@@ -100,7 +100,7 @@ impl<K> Pending<K> {
         Ended { hop, key, change, cause, began, outcome, at, by }
     }
 
-    /// The same of another key.
+    /// The same with another key.
     pub fn map_key<N>(self, key: impl FnOnce(K) -> N) -> Pending<N> {
         let Self { key: old, change, cause, began, since, exact, objective, doubt, judged } = self;
         Pending { key: key(old), change, cause, began, since, exact, objective, doubt, judged }
@@ -126,8 +126,8 @@ impl<K> Default for Pendings<K> {
 }
 
 impl<K: Copy + Eq + Hash> Pendings<K> {
-    /// Starts to wait, unless a change of this kind is pending. A change is due when it is *older* than the objective, not when it is
-    /// as old.
+    /// Starts to wait, unless a change of this kind is pending. A change is due when it is *older* than the objective, not when it has
+    /// the same age.
     pub(super) fn start(&mut self, pending: Pending<K>, expiry: Duration) {
         let known = self.by_key.entry(pending.key).or_insert(Kinds::EMPTY);
         if known.get(pending.change).is_some() {
@@ -145,7 +145,7 @@ impl<K: Copy + Eq + Hash> Pendings<K> {
         self.compact();
     }
 
-    /// Stops to wait.
+    /// Stops waiting.
     pub(super) fn remove(&mut self, key: K, change: Change) -> Option<Pending<K>> {
         let Place::Occupied(mut known) = self.by_key.entry(key) else { return None };
         let slot = known.get().get(change)?;
@@ -156,7 +156,7 @@ impl<K: Copy + Eq + Hash> Pendings<K> {
         Some(self.entries.remove(slot as usize).pending)
     }
 
-    /// The starts of all that is pending of `key` are not sure any more.
+    /// The starts of all pending changes of `key` are no longer certain.
     pub(super) fn taint(&mut self, key: K) {
         let known = self.by_key.get(&key).copied().unwrap_or(Kinds::EMPTY);
         for slot in Change::ALL.into_iter().filter_map(|change| known.get(change)) {
@@ -164,29 +164,29 @@ impl<K: Copy + Eq + Hash> Pendings<K> {
         }
     }
 
-    /// The slot of a pending change. That of one that has ended is given to another.
+    /// The slot of a pending change. When the change ends, another change may get the slot.
     pub(super) fn find(&self, key: K, change: Change) -> Option<u32> {
         self.by_key.get(&key)?.get(change)
     }
 
-    /// The kinds that are pending of `key`.
+    /// The kinds that are pending for `key`.
     pub(super) fn kinds(&self, key: K) -> impl Iterator<Item = Change> + use<K> {
         let known = self.by_key.get(&key).copied();
         known.into_iter().flat_map(|known| Change::ALL.into_iter().filter(move |change| known.get(*change).is_some()))
     }
 
-    /// All of them.
+    /// All pending changes.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Pending<K>> {
         self.entries.iter().map(|(_, entry)| &entry.pending)
     }
 
-    /// How many there are.
+    /// Number of pending changes.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// The next change that has grown too old by `now`, and whether it is too old to be waited for. One that passes its objective is
-    /// marked as judged; one that expires is still there, for the caller to remove.
+    /// The next change that is too old at `now`, and whether it has expired. A change that passes its objective is
+    /// marked as judged. A change that has expired stays here until the caller removes it.
     pub(super) fn next_due(&mut self, now: Stamp) -> Option<(K, Change, bool)> {
         while let Some(Reverse(next)) = self.deadlines.peek() {
             if next.at >= now {
@@ -207,7 +207,7 @@ impl<K: Copy + Eq + Hash> Pendings<K> {
         None
     }
 
-    /// Deadlines of changes that ended stay behind until their time; when they are the most part, they are thrown out.
+    /// Deadlines of ended changes stay here until their time. When they are the majority, they are removed.
     fn compact(&mut self) {
         if self.deadlines.len() > 1024 + 4 * self.entries.len() {
             let entries = &self.entries;

@@ -14,7 +14,7 @@ fn ledger() -> Ledger<u8> {
     Ledger::new(Hop::Slice, Duration::from_secs(60))
 }
 
-/// What showed a change.
+/// What shows a change.
 type Version = &'static str;
 
 fn ready(seen: Seen) -> Start {
@@ -25,7 +25,7 @@ fn reflected() -> Ending<Version> {
     Ending::Reflected { by: Some("v7") }
 }
 
-/// Ends the change that is pending.
+/// Ends the pending change.
 fn end(ledger: &mut Ledger<u8>, seen: Seen, ending: Ending<Version>) -> Closed<u8, Version> {
     ledger.end(1, Change::Ready, seen, ending).expect("pending")
 }
@@ -34,7 +34,7 @@ fn next_due(ledger: &mut Ledger<u8>, now: Stamp) -> Option<Due<u8, Version>> {
     ledger.next_due(now)
 }
 
-/// How it ended, and whether it is said to have missed its objective now.
+/// The outcome, and whether the change is judged now and missed its objective.
 fn ending(closed: Closed<u8, Version>) -> (Outcome, Option<bool>) {
     (closed.ended.expect("a change").outcome, closed.missed)
 }
@@ -90,7 +90,7 @@ fn nothing_is_judged_while_blind_nor_timed_by_it() {
     let ended = ledger.end(2, Change::Ready, live(10.0), reflected()).expect("pending");
     assert_eq!(ending(ended), (Outcome::Censored, None));
     ledger.set_blind(false);
-    // It is seen again, and still not reflected: that is a miss.
+    // The ledger sees again, and the change is still pending: a miss.
     assert_eq!(next_due(&mut ledger, at(20.0)), Some(Due::Missed(1, Change::Ready)));
     assert_eq!(ending(end(&mut ledger, live(21.0), reflected())), (Outcome::propagated(at(0.0), at(21.0)), None));
 }
@@ -154,7 +154,7 @@ fn what_one_hop_has_carried_goes_on_on_the_next() {
         Carried { key: 1, change: Change::Ready, cause: Cause::Pod, began: at(1.0), shown: at(1.5), by: "v7" };
     assert_eq!(carried, expected);
 
-    // Two nodes have to follow, and one does.
+    // Two nodes must follow, and only one does.
     let mut nodes = Ledger::new(Hop::DataPlane, Duration::from_secs(60));
     for node in ["a", "b"] {
         nodes.resume((carried.key, node), &carried, OBJECTIVE);

@@ -1,9 +1,9 @@
-//! What a watch tells, in the order in which it tells it.
+//! What a watch delivers, in the order of delivery.
 
 use super::{EndpointSlice, EndpointsChange, Pod, Service};
 use std::fmt;
 
-/// The three resources that are watched.
+/// The three watched resources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Resource {
     /// `v1` pods.
@@ -17,27 +17,27 @@ pub enum Resource {
 /// One step of a watch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// From its time on the watch may lack what happened, or bring it late: the connection broke, fell silent or stalled.
+    /// From this time on, the watch may miss events or deliver them late: the connection broke, fell silent or stalled.
     WatchLost(Resource),
-    /// All that happened until its time has been told, and what follows is told as it happens.
+    /// Everything before this time was delivered. Later events are delivered as they happen.
     WatchRestored(Resource),
-    /// A list begins: the objects until [`Event::InitDone`] are all there are.
+    /// A list begins: the objects until [`Event::InitDone`] are all that exist.
     Init(Resource),
-    /// The list is complete; what it did not name is gone.
+    /// The list is complete. What it did not contain is gone.
     InitDone(Resource),
-    /// A pod was created or changed, or stands in a list.
+    /// A pod was created or changed, or is in a list.
     Pod(Pod),
-    /// A pod was deleted; its last state.
+    /// A pod was deleted. This is its last state.
     PodDeleted(Pod),
-    /// A Service was created or changed, or stands in a list.
+    /// A Service was created or changed, or is in a list.
     Service(Service),
-    /// A Service was deleted; its last state.
+    /// A Service was deleted. This is its last state.
     ServiceDeleted(Service),
-    /// A slice was created or changed, or stands in a list.
+    /// A slice was created or changed, or is in a list.
     EndpointSlice(EndpointSlice),
-    /// A slice that was told of before was changed, in nothing but its endpoints.
+    /// Only the endpoints of a slice changed. The slice was delivered before.
     EndpointsChanged(EndpointsChange),
-    /// A slice was deleted; its last state, whose endpoints and ports may be left out.
+    /// A slice was deleted. This is its last state, possibly without endpoints and ports.
     EndpointSliceDeleted(EndpointSlice),
 }
 
@@ -47,7 +47,7 @@ impl Resource {
     /// All three.
     pub const ALL: [Self; 3] = [Self::Pods, Self::Services, Self::EndpointSlices];
 
-    /// The plural as the API and the metrics name it.
+    /// The plural name in the API and the metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pods => "pods",

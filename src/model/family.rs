@@ -16,7 +16,7 @@ pub struct Families(u8);
 // === impl Family ===
 
 impl Family {
-    /// Both, in the order in which arrays by family are laid out.
+    /// Both, in the order of arrays by family.
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
 }
 
@@ -26,27 +26,27 @@ impl Families {
     /// No family.
     pub const NONE: Self = Self(0);
 
-    /// Whether none is in it.
+    /// Whether it has no family.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether `family` is in it.
+    /// Whether it has `family`.
     pub fn contains(self, family: Family) -> bool {
         self.0 & (1 << family as u8) != 0
     }
 
-    /// Whether every family of `other` is in it.
+    /// Whether it has every family of `other`.
     pub fn contains_all(self, other: Self) -> bool {
         other.0 & !self.0 == 0
     }
 
-    /// Adds one.
+    /// Adds a family.
     pub fn insert(&mut self, family: Family) {
         self.0 |= 1 << family as u8;
     }
 
-    /// Those in both.
+    /// The families in both.
     pub fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }

@@ -3,7 +3,7 @@
 use super::{Families, Uid};
 use std::collections::BTreeMap;
 
-/// What the measurement knows of a pod.
+/// The data of a pod that the measurement uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
     /// Identity.
@@ -12,19 +12,19 @@ pub struct Pod {
     pub namespace: String,
     /// Name.
     pub name: String,
-    /// Version of this state; comparable with those of other pods only.
+    /// Version of this state; comparable only with those of other pods.
     pub resource_version: u64,
-    /// What selectors match.
+    /// The labels for selectors.
     pub labels: BTreeMap<String, String>,
-    /// The condition `Ready` is `True`; of several, the first.
+    /// The condition `Ready` is `True`; the first of several counts.
     pub ready: bool,
     /// deletionTimestamp is set.
     pub terminating: bool,
-    /// The phase is Succeeded or Failed, from which nothing comes back.
+    /// The phase is Succeeded or Failed. It never changes again.
     pub terminal: bool,
-    /// Families it has an address of, as far as they can be read.
+    /// Families of its valid addresses.
     pub families: Families,
-    /// Container ports with a name, in the order in which the controller looks them up.
+    /// Container ports with a name, in the order in which the controller searches them.
     pub ports: Vec<NamedPort>,
 }
 

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// Annotation of a Service: its objective, such as `2s`.
 pub const OBJECTIVE_ANNOTATION: &str = "endpointlag.io/objective";
-/// Annotation of a Service: `"true"` leaves it out.
+/// Annotation of a Service: `"true"` excludes it.
 pub const IGNORE_ANNOTATION: &str = "endpointlag.io/ignore";
 
-/// What the measurement knows of a Service.
+/// The data of a Service that the measurement uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
     /// Identity.
@@ -17,19 +17,19 @@ pub struct Service {
     pub namespace: String,
     /// Name.
     pub name: String,
-    /// Version of this state; comparable with those of other Services only.
+    /// Version of this state; comparable only with those of other Services.
     pub resource_version: u64,
-    /// deletionTimestamp is set: a finalizer holds it, and the controller makes no slices for it any more.
+    /// deletionTimestamp is set: a finalizer holds it, and the controller makes no slices for it.
     pub terminating: bool,
-    /// Labels a pod must have; empty where nobody but its owner writes endpoints.
+    /// Labels that a pod must have; empty if only its owner writes endpoints.
     pub selector: BTreeMap<String, String>,
-    /// Type ExternalName: no endpoints whatever the selector.
+    /// Type ExternalName: no endpoints, independent of the selector.
     pub external_name: bool,
-    /// Families it wants slices of.
+    /// Families for which it needs slices.
     pub families: Families,
-    /// Ports as far as slices show them.
+    /// Ports, with only the fields that slices need.
     pub ports: Vec<ServicePort>,
-    /// Endpoints are published as ready whatever the pod's readiness.
+    /// Endpoints are published as ready, independent of the pod's readiness.
     pub publish_not_ready_addresses: bool,
     /// [`OBJECTIVE_ANNOTATION`].
     pub objective: Annotation<Duration>,
@@ -37,43 +37,43 @@ pub struct Service {
     pub ignore: Annotation<bool>,
 }
 
-/// A port of a Service, without the Service's own number: slices do not carry it.
+/// A port of a Service, without the Service's own number: slices do not have it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServicePort {
-    /// Empty where there is only one.
+    /// May be empty if there is only one port.
     pub name: String,
     /// `TCP`, `UDP` or `SCTP`.
     pub protocol: String,
     /// The port at the pod.
     pub target: TargetPort,
-    /// Hint carried into the slices.
+    /// Hint that is copied into the slices.
     pub app_protocol: Option<String>,
 }
 
-/// The port at a pod, by number or by name.
+/// The port at a pod, as a number or a name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TargetPort {
-    /// The same at every pod.
+    /// The same for every pod.
     Number(i32),
-    /// What each pod calls so.
+    /// The port with this name.
     Name(String),
 }
 
 /// A value that people write by hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Annotation<T> {
-    /// Not there.
+    /// Not set.
     Absent,
-    /// Understood.
+    /// Valid.
     Set(T),
-    /// Not understood: the text that stood there.
+    /// Not valid. The text is kept.
     Malformed(String),
 }
 
 // === impl Annotation ===
 
 impl<T: Copy> Annotation<T> {
-    /// The value, if there is one that was understood.
+    /// The value, if it is set and valid.
     pub fn value(&self) -> Option<T> {
         match self {
             Self::Set(value) => Some(*value),

@@ -3,7 +3,7 @@
 use super::{Family, Uid};
 use std::ops::Range;
 
-/// What the measurement knows of an EndpointSlice.
+/// The data of an EndpointSlice that the measurement uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointSlice {
     /// Identity.
@@ -12,41 +12,41 @@ pub struct EndpointSlice {
     pub namespace: String,
     /// Name.
     pub name: String,
-    /// Version of this state; comparable with those of other slices only.
+    /// Version of this state; comparable only with those of other slices.
     pub resource_version: u64,
-    /// The Service it belongs to; `None` if no Service owns it, it is not the EndpointSlice controller's or not of an IP family.
+    /// The Service that owns it; `None` if there is none, if another controller writes it, or if its addresses are not IP addresses.
     pub owner: Option<SliceOwner>,
     /// Ports of all its endpoints, sorted.
     pub ports: Vec<EndpointPort>,
-    /// In the order in which they came.
+    /// In the order in which they arrived.
     pub endpoints: Vec<Endpoint>,
 }
 
-/// A new version of a slice that differs from the one told before in nothing but its endpoints. A slice is written whole whenever one
-/// of them changes: this is what changed. The version before is what the same watch told last of this slice, since its last list began.
+/// A new version of a slice that differs from the previous one only in its endpoints. The API server sends a complete slice for each
+/// change; this is only the difference. The previous version is the last one from the same watch, since its last list began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointsChange {
     /// Identity of the slice.
     pub uid: Uid,
     /// Its name.
     pub name: String,
-    /// The new version; comparable with those of other slices only.
+    /// The new version; comparable only with those of other slices.
     pub resource_version: u64,
-    /// The endpoints of the new version, in their order. What is kept is in the order of the version before, and what is not kept of
-    /// it has gone.
+    /// The endpoints of the new version, in their order. Kept endpoints have the order of the previous version. Its other endpoints are
+    /// gone.
     pub endpoints: Vec<EndpointsPart>,
 }
 
 /// A part of the endpoints of a new version of a slice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndpointsPart {
-    /// Endpoints that are as they were, by their positions in the version told before.
+    /// Unchanged endpoints, by their positions in the previous version.
     Kept(Range<usize>),
-    /// One that is new, or otherwise than it was.
+    /// An endpoint that is new or changed.
     New(Endpoint),
 }
 
-/// A version of a slice, as people find it.
+/// A version of a slice, as people can find it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SliceVersion {
     /// Identity of the slice.
@@ -57,10 +57,10 @@ pub struct SliceVersion {
     pub resource_version: u64,
 }
 
-/// What a slice is a part of.
+/// The Service of a slice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SliceOwner {
-    /// Identity of the Service. A Service that was deleted and made anew has another, and none of the old one's slices.
+    /// Identity of the Service. A Service that is created again has another identity, and none of the old slices.
     pub uid: Uid,
     /// Name of the Service, in the slice's namespace.
     pub service: String,
@@ -68,30 +68,30 @@ pub struct SliceOwner {
     pub family: Family,
 }
 
-/// A port of a slice, nil semantics settled.
+/// A port of a slice, with nil values resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EndpointPort {
-    /// The Service port's name; empty where unset.
+    /// The Service port's name; empty if unset.
     pub name: String,
-    /// `TCP` where unset.
+    /// `TCP` if unset.
     pub protocol: String,
-    /// The number at the pod.
+    /// The port number at the pod.
     pub number: Option<i32>,
     /// The Service port's hint.
     pub app_protocol: Option<String>,
 }
 
-/// An endpoint with a pod behind it, nil semantics settled.
+/// An endpoint with a pod, with nil values resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// UID of the pod.
     pub pod: Uid,
     /// Name of the pod.
     pub name: String,
-    /// Gets new connections. Unset counts as true.
+    /// It gets new connections. Unset means true.
     pub ready: bool,
-    /// The pod is ready, terminating or not. Unset follows `ready`.
+    /// The pod is ready, terminating or not. Unset means the same as `ready`.
     pub serving: bool,
-    /// The pod is going away. Unset counts as false.
+    /// The pod is terminating. Unset means false.
     pub terminating: bool,
 }

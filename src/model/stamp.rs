@@ -1,4 +1,4 @@
-//! When, and how, something was told.
+//! When and how an event arrived.
 
 use std::time::Duration;
 
@@ -6,34 +6,34 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp(u64);
 
-/// Whether the stamp of an event is the time at which the cluster let it out.
+/// Whether the stamp of an event is the time at which the cluster sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Arrival {
-    /// It was read as it came.
+    /// It was read when it arrived.
     Live,
-    /// It may have been there before: part of a list, of the replay after a reconnect, or read while we were behind.
-    /// Nothing timed by it is true.
+    /// It may have happened earlier: it is part of a list or of the replay after a reconnect, or we read it late.
+    /// It cannot be used to measure time.
     Late,
 }
 
-/// When, and how, an event came.
+/// When and how an event arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// When its last byte was read.
     pub at: Stamp,
-    /// Whether that is a time to measure with.
+    /// Whether this time can be used to measure.
     pub arrival: Arrival,
 }
 
 // === impl Stamp ===
 
 impl Stamp {
-    /// The stamp `since_origin` after the clock's origin. Saturates after 584 years.
+    /// The stamp `since_origin` after the clock's origin. It saturates after 584 years.
     pub fn new(since_origin: Duration) -> Self {
         Self(u64::try_from(since_origin.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// The stamp so many nanoseconds after the clock's origin.
+    /// The stamp this number of nanoseconds after the clock's origin.
     pub const fn from_nanos(since_origin: u64) -> Self {
         Self(since_origin)
     }
@@ -48,7 +48,7 @@ impl Stamp {
         Duration::from_nanos(self.0)
     }
 
-    /// Time from `earlier` to here; zero if `earlier` is later.
+    /// Time from `earlier` to this stamp; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -67,17 +67,17 @@ impl Stamp {
 // === impl Seen ===
 
 impl Seen {
-    /// Read as it came.
+    /// It was read when it arrived.
     pub fn live(at: Stamp) -> Self {
         Self { at, arrival: Arrival::Live }
     }
 
-    /// May have been there before.
+    /// It may have happened earlier.
     pub fn late(at: Stamp) -> Self {
         Self { at, arrival: Arrival::Late }
     }
 
-    /// Whether nothing can be timed by it.
+    /// Whether it cannot be used to measure time.
     pub fn is_late(self) -> bool {
         self.arrival == Arrival::Late
     }

@@ -2,16 +2,16 @@
 
 use std::fmt;
 
-/// Identity of an object over all time.
+/// Identity of an object. It is never reused.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Uid {
-    /// What API servers assign.
+    /// The format of API servers.
     Uuid([u8; 16]),
-    /// Anything else, kept as it came.
+    /// Anything else, unchanged.
     Other(Box<str>),
 }
 
-/// The values of hexadecimal digits, in lower case; 255 for all else.
+/// The values of hexadecimal digits, in lower case; 255 for all other bytes.
 const DIGITS: [u8; 256] = {
     let mut digits = [u8::MAX; 256];
     let mut value = 0;
@@ -31,11 +31,11 @@ impl From<&str> for Uid {
 }
 
 impl Uid {
-    /// A UUID as API servers write it. In any other way it would not come out as it went in.
+    /// A UUID in the format of API servers. Other formats would not be printed as they were.
     fn canonical(text: &[u8]) -> Option<Self> {
         let text: &[u8; 36] = text.try_into().ok()?;
         let mut bytes = [0; 16];
-        // A hyphen before these bytes, each of which is two digits.
+        // Some bytes follow a hyphen. Each byte is two digits.
         let (mut at, mut wrong) = (0, 0);
         for (index, byte) in bytes.iter_mut().enumerate() {
             if matches!(index, 4 | 6 | 8 | 10) {

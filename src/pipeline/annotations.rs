@@ -1,4 +1,4 @@
-//! Annotations that could not be understood: each is logged once and counted.
+//! Malformed annotations: each is logged once and counted.
 
 use crate::model::{Annotation, IGNORE_ANNOTATION, OBJECTIVE_ANNOTATION, Service};
 use std::{
@@ -7,13 +7,13 @@ use std::{
     hash::{BuildHasher, RandomState},
 };
 
-/// Malformed annotations that are remembered, so as to be logged once.
+/// How many malformed annotations are remembered, so that each is logged once.
 const REMEMBERED: usize = 10_000;
 
-/// Characters of one that are logged. All annotations of an object together may have 256 KiB.
+/// How many characters of one are logged. All annotations of an object together may have 256 KiB.
 const LOGGED_CHARACTERS: usize = 100;
 
-/// What was complained about.
+/// What was logged and counted.
 #[derive(Debug, Default)]
 pub(super) struct Annotations {
     /// Hashes, since the texts may be long.
@@ -25,12 +25,12 @@ pub(super) struct Annotations {
 // === impl Annotations ===
 
 impl Annotations {
-    /// How many there were.
+    /// How many were counted.
     pub(super) fn malformed(&self) -> u64 {
         self.malformed
     }
 
-    /// Complains about what cannot be understood of this Service's.
+    /// Logs and counts the malformed annotations of this Service.
     pub(super) fn check(&mut self, service: &Service) {
         if let Annotation::Malformed(text) = &service.objective {
             let consequence = "the default objective holds; write it like 2s or 500ms";
@@ -57,7 +57,7 @@ impl Annotations {
     }
 }
 
-/// The beginning of a long text, and how long it is.
+/// The beginning of a long text, and its length.
 fn cut(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(LOGGED_CHARACTERS) {
         Some((end, _)) => format!("{}… ({} characters)", &text[..end], text.chars().count()).into(),
@@ -78,7 +78,7 @@ mod tests {
         sync::{Arc, Mutex},
     };
 
-    /// A log that can be read.
+    /// A log that the test can read.
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -103,7 +103,7 @@ mod tests {
         decode_service(&service.encode_to_vec()).expect("a Service")
     }
 
-    /// What is logged of these objectives, and how many are counted.
+    /// The log lines for these objectives, and how many are counted.
     fn complaints(objectives: &[&str]) -> (String, u64) {
         let log = Log::default();
         let writer = log.clone();

@@ -1,4 +1,4 @@
-//! Flags of what is measured and counted. The parts that they configure are pure, and know no flags.
+//! Flags for what is measured and counted. The parts that they configure are pure and do not know the flags.
 
 use crate::{
     flags::FlagErrors,
@@ -32,14 +32,14 @@ pub struct Args {
     series_idle: String,
 }
 
-/// What is measured and counted, checked.
+/// The checked settings.
 #[derive(Debug)]
 pub struct PipelineSettings {
     /// Objective and expiry.
     pub tracker: TrackerSettings,
     /// Buckets.
     pub bounds: Bounds,
-    /// How many Services are counted by themselves, and for how long.
+    /// How many Services have their own series, and for how long.
     pub limits: SeriesLimits,
 }
 

@@ -1,4 +1,4 @@
-//! What the pipeline can be asked, and by what.
+//! The queries of the pipeline, and their sender.
 
 use super::Pipeline;
 use crate::{
@@ -16,7 +16,7 @@ use tokio::sync::{
 #[derive(Clone, Debug)]
 pub struct PipelineHandle(UnboundedSender<Query>);
 
-/// A query, and where its answer goes.
+/// A query, and the channel for its answer.
 #[derive(Debug)]
 pub(super) enum Query {
     Snapshot(oneshot::Sender<Snapshot>),
@@ -27,12 +27,12 @@ pub(super) enum Query {
     OutOfSync(oneshot::Sender<Now<Vec<OutOfSyncEndpoint>>>),
 }
 
-/// An answer, and when it was true.
+/// An answer, and its time.
 #[derive(Clone, Debug)]
 pub struct Now<T> {
-    /// The moment.
+    /// The time.
     pub at: Stamp,
-    /// The same moment on the wall clock.
+    /// The same time on the wall clock.
     pub wall: SystemTime,
     /// The answer.
     pub value: T,
@@ -41,9 +41,9 @@ pub struct Now<T> {
 /// Single changes.
 #[derive(Clone, Debug)]
 pub struct Changes {
-    /// All that are pending, in no order.
+    /// All pending changes, in no order.
     pub pending: Vec<PendingChange>,
-    /// The last that ended.
+    /// The last changes that ended.
     pub recent: Recent,
 }
 
@@ -60,7 +60,7 @@ impl PipelineHandle {
         (Self(sender), Queries(receiver))
     }
 
-    /// All numbers as they are now; `None` when the process is ending.
+    /// All current numbers; `None` when the process is ending.
     pub async fn snapshot(&self) -> Option<Snapshot> {
         self.ask(Query::Snapshot).await
     }
@@ -100,7 +100,7 @@ impl PipelineHandle {
 // === impl Queries ===
 
 impl Queries {
-    /// The next one; `None` when the last handle is gone.
+    /// The next query; `None` when the last handle is gone.
     pub(super) async fn next(&mut self) -> Option<Query> {
         self.0.recv().await
     }
@@ -109,10 +109,10 @@ impl Queries {
 // === impl Pipeline ===
 
 impl Pipeline {
-    /// Answers a query of what is known now.
+    /// Answers a query from the current state.
     pub(super) fn answer(&mut self, query: Query) {
         let now = self.clock.now();
-        // A caller may be gone by now: nothing is lost then.
+        // A caller may be gone by now. Then nothing is lost.
         match query {
             Query::Snapshot(reply) => {
                 let mut snapshot = self.stats.snapshot(&self.standing(), now, self.clock.wall(now));

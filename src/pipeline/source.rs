@@ -1,4 +1,4 @@
-//! One watch: from its messages to the events of its tracker.
+//! One watch: turns its messages into the events of its tracker.
 
 use super::annotations::Annotations;
 use crate::{
@@ -17,18 +17,18 @@ use std::sync::Arc;
 /// A watch, as the pipeline sees it.
 #[derive(Debug)]
 pub struct Source {
-    /// Which tracker it feeds, by its place.
+    /// Index of the tracker that gets its events.
     pub(super) tracker: usize,
     decoder: Decoder,
-    /// Where its events are counted, and how far its reader has come.
+    /// Counts its events, and knows how far its reader has come.
     pub(super) health: Arc<WatchHealth>,
-    /// How to reach its reader.
+    /// Reaches its reader.
     signals: Arc<Signals>,
-    /// Why its stream makes no sense any more; what is still on its way is not looked at.
+    /// Why its stream is unusable. Messages that are still on their way are ignored.
     failure: Option<StreamFailure>,
 }
 
-/// Takes the events of one source to its tracker.
+/// Passes the events of one source to its tracker.
 struct Feed<'a> {
     now: Stamp,
     tracker: &'a mut Tracker,
@@ -45,7 +45,7 @@ impl Source {
         Self { tracker, decoder, health, signals, failure: None }
     }
 
-    /// Takes what the watch delivers to its tracker.
+    /// Passes what the watch delivers to its tracker.
     pub(super) fn take(&mut self, message: Message, now: Stamp, tracker: &mut Tracker, annotations: &mut Annotations) {
         let mut feed = Feed { now, tracker, health: &self.health, signals: &self.signals, annotations };
         match message {

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 const OBJECTIVE: Duration = Duration::from_secs(1);
 
-/// Two scopes of three watches each, with what their readers tell.
+/// Two scopes with three watches each, and the state of their readers.
 struct Scene {
     clock: Clock,
     heartbeat: Arc<Heartbeat>,
@@ -62,12 +62,12 @@ fn time_is_heard_out_as_far_as_the_last_of_a_scopes_watches_is() {
     let heard = |tracker| scene.pipeline.heard_through(tracker);
     let beat = scene.heartbeat.read_through();
     assert_eq!([heard(0), heard(1)], [beat; 2]);
-    // A reader waits for room, or its watch is lost.
+    // A reader that waits for room, or a watch that is lost.
     scene.healths[1].hold(Stamp::default());
     assert_eq!([heard(0), heard(1)], [Stamp::default(), beat], "of its own scope alone");
     scene.healths[1].release(beat);
     assert_eq!(heard(0), beat);
-    // A connection that has not answered yet.
+    // A connection without an answer yet.
     scene.links[1].connected(Protocol::Http2, Stamp::default());
     assert_eq!([heard(0), heard(1)], [beat, Stamp::default()]);
 }
@@ -93,7 +93,7 @@ async fn what_waits_for_room_is_not_judged_before_it_is_told() {
     assert_eq!(scene.pipeline.trackers[0].pending_changes().collect::<Vec<_>>(), [], "all agrees");
     let [pod, slice] = fleet.flip_frames(0);
     hand_over(&scene, Resource::Pods as usize, began, &pod);
-    // The reader has the slice and waits for room, for longer than the objective.
+    // The reader has the slice, but waits for room longer than the objective.
     let (shown, slices) = (began.plus(OBJECTIVE / 10), Resource::EndpointSlices as usize);
     scene.healths[slices].hold(shown);
     tokio::time::sleep(OBJECTIVE + OBJECTIVE / 5).await;

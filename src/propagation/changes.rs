@@ -1,4 +1,4 @@
-//! The changes of the slice hop: those that are pending, those that were overtaken, what is out of sync, and what became of all.
+//! The changes of the slice hop: those that are pending or were overtaken, what is out of sync, and how the changes ended.
 
 use super::{
     key::{Key, PodId, ServiceId},
@@ -19,39 +19,39 @@ pub(super) struct Changes {
     pub(super) out_of_sync: OutOfSync<(ServiceId, PodId)>,
     /// Whether every watch has listed once. Until then nothing is a change.
     is_measuring: bool,
-    /// Since when the watches may lack what happened, by resource.
+    /// Since when each watch may miss events, by resource.
     lost: [Option<Stamp>; 3],
-    /// While a list of pods is under way: Services of which something of the pod is pending or remembered, though they may not select
-    /// it any more.
+    /// While a list of pods is incomplete: Services that may no longer select the pod, but have something of it that is pending or
+    /// remembered.
     left: HashMap<PodId, Vec<ServiceId>>,
     said: Vec<Said>,
     holds: Holds,
 }
 
-/// What is to be told, in the order in which it happened.
+/// What must be reported, in the order in which it happened.
 #[derive(Debug)]
 pub(super) enum Said {
     Ended(ledger::Ended<Key, Arc<SliceVersion>>),
     Judged { service: ServiceId, change: Change, missed: bool },
 }
 
-/// Pods whose indices have to stay theirs from now on, and pods for which that is over.
+/// Pods whose indices must not be reused from now on, and pods for which this has ended.
 #[derive(Debug, Default)]
 pub(super) struct Holds {
     pub(super) held: Vec<PodId>,
     pub(super) released: Vec<PodId>,
 }
 
-/// Slices and pods come by two watches; how far one may run behind the other before what the slices show first is taken
-/// for an older state instead of the same change. Watches of one API server lie milliseconds apart, and some hundred of them while
-/// it is busy. What leads by more has causes of its own, such as a deleted node, whose pods leave the slices long before they are
-/// deleted themselves.
+/// Slices and pods arrive by two watches. If the slices show something more than this before the pod event, they show an older
+/// state and not the same change. Watches of one API server differ by milliseconds, and by a few hundred of them while it is
+/// busy. A longer lead has other causes, such as a deleted node: its pods leave the slices long before they themselves are
+/// deleted.
 const REORDER_HORIZON: Duration = Duration::from_millis(500);
 
 // === impl Changes ===
 
 impl Changes {
-    /// None yet. They are given up at the age of `expiry`.
+    /// No changes. They expire at the age of `expiry`.
     pub(super) fn new(expiry: Duration) -> Self {
         Self {
             ledger: Ledger::new(Hop::Slice, expiry),
@@ -70,24 +70,24 @@ impl Changes {
         self.is_measuring
     }
 
-    /// From now on there may be.
+    /// From now on there may be changes.
     pub(super) fn begin(&mut self) {
         self.is_measuring = true;
     }
 
-    /// A watch may lack what happens from `since` on, or is whole again.
+    /// A watch may miss events from `since` on; `None` if it is complete again.
     pub(super) fn set_lost(&mut self, resource: Resource, since: Option<Stamp>) {
         let lost = &mut self.lost[resource as usize];
         *lost = since.map(|since| lost.unwrap_or(since));
         self.ledger.set_blind(self.lost.iter().any(Option::is_some));
     }
 
-    /// Whether a watch may lack what happens.
+    /// Whether a watch may miss events.
     pub(super) fn is_lost(&self, resource: Resource) -> bool {
         self.lost[resource as usize].is_some()
     }
 
-    /// The kinds of change that are pending of `key`.
+    /// The kinds of change that are pending for `key`.
     pub(super) fn pending(&self, key: Key) -> impl Iterator<Item = Change> + use<> {
         self.ledger.pending(key)
     }
@@ -102,15 +102,15 @@ impl Changes {
         self.ledger.start(key, start);
     }
 
-    /// Starts to wait for a change that came and was shown, and that a slice contradicts at `now`: what it overtook was written after
-    /// all. Or the slice is ahead of what ends the change; or endpoints are `absent` since they move from one slice to another. That
+    /// Starts to wait for a change that came and was shown, but that a slice contradicts at `now`. Either a change that it overtook was
+    /// written late, or the slice is ahead of what ends the change, or endpoints are `absent` while they move to another slice. This
     /// is known soon.
     pub(super) fn start_answer(&mut self, key: Key, start: Start, now: Stamp, absent: bool) {
         let doubt = Doubt { until: now.plus(REORDER_HORIZON), even_if_reflected: absent };
         self.ledger.start_in_doubt(key, start, doubt);
     }
 
-    /// Ends a change, if it is pending, and says when it would have been given up.
+    /// Ends a change, if it is pending, and returns when it would have expired.
     pub(super) fn end(
         &mut self,
         key: Key,
@@ -124,13 +124,13 @@ impl Changes {
         Some(expires)
     }
 
-    /// Ends a change, if it is pending, that slices have come to show.
+    /// Ends a pending change because the slices now show it.
     pub(super) fn reflect(&mut self, key: Key, change: Change, shown: &Shown) {
         self.end(key, change, shown.seen, Ending::Reflected { by: shown.by.clone() });
     }
 
-    /// Takes a change that the slices showed before it arrived itself. Says whether it is a change at all: if they showed it long
-    /// before, that had another cause.
+    /// Takes a change that the slices showed before it arrived. Says whether it is a change at all: if they showed it long
+    /// before, there was another cause.
     pub(super) fn take_shown(&mut self, key: Key, start: Start, shown: &Shown) -> bool {
         let told_by = if key.pod.is_some() { Resource::Pods } else { Resource::Services };
         let is_change = self.is_ahead(told_by, start.seen, shown);
@@ -141,9 +141,9 @@ impl Changes {
         is_change
     }
 
-    /// Whether the slices may have come to show what a pod or a Service told at `seen`.
+    /// Whether what the slices show may be the effect of the pod or Service event at `seen`.
     pub(super) fn is_ahead(&self, told_by: Resource, seen: Seen, shown: &Shown) -> bool {
-        // What came late may have happened when its watch was lost.
+        // A late event may have happened any time since its watch was lost.
         let lost = self.lost[told_by as usize].filter(|_| seen.is_late());
         lost.unwrap_or(seen.at) <= shown.seen.at.plus(REORDER_HORIZON)
     }
@@ -156,7 +156,7 @@ impl Changes {
         self.said.extend(ended.map(Said::Ended));
     }
 
-    /// Ends what `opposes` says has lost its sense. Returns what was overtaken, now or before, if it may still be written.
+    /// Ends the changes that `opposes` selects. Returns what was overtaken, now or before, if it may still be written.
     pub(super) fn overtake(&mut self, key: Key, opposes: impl Fn(Change) -> bool, seen: Seen) -> Option<Written> {
         let mut overtaken = self.overtaken(key, seen.at);
         self.take_remembered(key, &opposes);
@@ -174,19 +174,19 @@ impl Changes {
         self.overtaken.get(key, now)
     }
 
-    /// The kinds of change that may be written at `now`, though they were overtaken.
+    /// The kinds of overtaken change that may still be written at `now`.
     pub(super) fn writable(&self, key: Key, now: Stamp) -> impl Iterator<Item = Change> + use<> {
         self.overtaken.writable(key, now)
     }
 
-    /// Remembers that the slices showed `change` at once, though what it overtook may still be written.
+    /// Remembers that the slices showed `change` at once, but that a change it overtook may still be written.
     pub(super) fn remember(&mut self, key: Key, change: Change, seen: Seen, overtaken: Written) {
         if self.overtaken.remember(key, change, seen, overtaken) {
             self.holds.held.extend(key.pod);
         }
     }
 
-    /// Takes out what is remembered that `which` says has come to nothing or to something.
+    /// Removes and returns the remembered changes that `which` selects.
     pub(super) fn take_remembered(&mut self, key: Key, which: impl FnMut(Change) -> bool) -> Vec<(Change, Seen)> {
         let (taken, is_forgotten) = self.overtaken.take(key, which);
         if is_forgotten {
@@ -195,21 +195,21 @@ impl Changes {
         taken
     }
 
-    /// What is remembered of `key` does not count any more.
+    /// Forgets what is remembered of `key`.
     pub(super) fn forget(&mut self, key: Key) {
         if self.overtaken.forget(key) {
             self.holds.released.extend(key.pod);
         }
     }
 
-    /// What is remembered of the pods of a Service does not count any more.
+    /// Forgets what is remembered of the pods of a Service.
     pub(super) fn forget_pods(&mut self, service: ServiceId) {
         for key in self.overtaken.keys_of(service).into_iter().filter(|key| key.pod.is_some()) {
             self.forget(key);
         }
     }
 
-    /// Nothing is expected of a Service and its `pods` any more.
+    /// Nothing is expected of a Service and its `pods` from now on.
     pub(super) fn withdraw(&mut self, service: ServiceId, pods: impl Iterator<Item = PodId>, seen: Seen) {
         for key in pods.map(|pod| Key::of_pod(service, pod)).chain([Key::of_service(service)]) {
             for change in self.ledger.pending(key) {
@@ -221,8 +221,8 @@ impl Changes {
         }
     }
 
-    /// Notes what a list of pods is going to need: the Services that wait for a pod to leave, or remember that it did, and that may not
-    /// select it any more.
+    /// Prepares for a list of pods: records the Services that wait for a pod to leave, or remember this, and that may no longer
+    /// select it.
     pub(super) fn begin_pod_list(&mut self, is_known: impl Fn(PodId) -> bool) {
         let mut left: HashMap<PodId, Vec<ServiceId>> = HashMap::new();
         let pending = self.ledger.iter().filter(|pending| pending.change == Change::Removed).map(|pending| pending.key);
@@ -239,7 +239,7 @@ impl Changes {
         self.left = HashMap::new();
     }
 
-    /// The pod went through states that were not told. `services` are those that selected it.
+    /// The pod had states that were not delivered. `services` are those that selected it.
     pub(super) fn taint_pod(&mut self, pod: PodId, mut services: Vec<ServiceId>) {
         services.extend(self.left.get(&pod).into_iter().flatten());
         for service in services {
@@ -247,13 +247,13 @@ impl Changes {
         }
     }
 
-    /// It is not known any more when what is pending or remembered of `key` began.
+    /// The start of what is pending or remembered of `key` is no longer known.
     pub(super) fn taint(&mut self, key: Key) {
         self.ledger.taint(key);
         self.overtaken.taint(key);
     }
 
-    /// Lets time pass. Returns the Services whose last edit is not waited for any more.
+    /// Lets time pass. Returns the Services whose last edit is no longer waited for.
     pub(super) fn advance(&mut self, now: Stamp) -> Vec<ServiceId> {
         let mut edits = Vec::new();
         while let Some(due) = self.ledger.next_due(now) {
@@ -274,22 +274,22 @@ impl Changes {
         edits
     }
 
-    /// These pods' indices have to stay theirs.
+    /// The indices of these pods must not be reused.
     pub(super) fn hold(&mut self, pods: impl Iterator<Item = PodId>) {
         self.holds.held.extend(pods);
     }
 
-    /// These pods' indices need not stay theirs any more.
+    /// The indices of these pods may be reused.
     pub(super) fn release(&mut self, pods: impl Iterator<Item = PodId>) {
         self.holds.released.extend(pods);
     }
 
-    /// What is to be told since the last call.
+    /// What must be reported since the last call.
     pub(super) fn take_said(&mut self) -> std::vec::Drain<'_, Said> {
         self.said.drain(..)
     }
 
-    /// Which pods are to be held since the last call.
+    /// Which pods must be held or released since the last call.
     pub(super) fn take_holds(&mut self) -> Holds {
         std::mem::take(&mut self.holds)
     }

@@ -20,24 +20,24 @@ pub(super) struct Edits(ByService<OfService>);
 
 #[derive(Debug, Default)]
 struct OfService {
-    /// Pending; or the slices showed it at once, and an edit that it overtook may still be written. Few Services have one.
+    /// It is pending; or the slices showed it at once, but an edit that it overtook may still be written. Few Services have one.
     edit: Option<Box<Edit>>,
-    /// When a slice last changed in what it shows, if that was after the Service watch last spoke of the Service.
+    /// The last slice event that changed what is shown, if it came after the last Service event.
     last_slice: Option<Shown>,
 }
 
-/// What the slices owe a Service since its last edit.
+/// What the slices must show for the last edit of a Service.
 #[derive(Debug)]
 struct Edit {
     /// Pods that were expected at the edit and still are: each must be listed, with the Service's ports.
     awaited: HashSet<PodId>,
-    /// Pods that the edit excluded: none may be listed. Held, so that their indices stay theirs.
+    /// Pods that the edit excluded: none may be listed. Held, so that their indices are not reused.
     excluded: HashSet<PodId>,
-    /// A pod that stood in the way at the last look. While it does, the others need no look.
+    /// A pod that was wrong at the last check. While it is wrong, the others need no check.
     blocker: Option<PodId>,
 }
 
-/// What an edit is held against, and where it starts and ends.
+/// What an edit is compared with, and where it starts and ends.
 pub(super) struct World<'a> {
     pub(super) views: &'a mut Views,
     pub(super) pairs: &'a Pairs,
@@ -47,18 +47,18 @@ pub(super) struct World<'a> {
 // === impl Edits ===
 
 impl Edits {
-    /// A slice of the Service changed in what it shows.
+    /// A slice of the Service changed what it shows.
     pub(super) fn set_last_slice(&mut self, service: ServiceId, shown: Shown) {
         self.0.get_mut(service).last_slice = Some(shown);
     }
 
-    /// When a slice last changed in what it shows, if that was after the Service watch spoke of the Service, as it does now.
+    /// Removes and returns the last slice event that came after the previous Service event.
     pub(super) fn take_last_slice(&mut self, service: ServiceId) -> Option<Shown> {
         self.0.get_mut(service).last_slice.take()
     }
 
-    /// The Service was created or edited, and its slices must follow. `ahead` is when they last changed, if that was after
-    /// the Service's state until now began: what they show already, they then may have come to show for this edit.
+    /// The Service was created or edited, and its slices must follow. `ahead` is their last change, if it came after
+    /// the previous state of the Service. Then what they already show may be the result of this edit.
     pub(super) fn start(
         &mut self,
         service: ServiceId,
@@ -74,7 +74,7 @@ impl Edits {
         let mut overtaken = world.changes.overtaken(key, seen.at);
         world.changes.forget(key);
         if let Some(until) = world.changes.end(key, Change::Service, seen, Ending::Superseded) {
-            // They never followed that edit, so what they show is what they showed before it.
+            // They never showed the previous edit, so they still show the state before it.
             ahead = None;
             overtaken = (until > seen.at).then(|| Written::new(Change::Service, until));
         }
@@ -86,14 +86,14 @@ impl Edits {
             world.changes.start(key, start);
             self.keep(service, edit, world.changes);
         } else if ahead.is_some_and(|shown| world.changes.take_shown(key, start, &shown)) {
-            // The slices have followed.
+            // The slices already show it.
         } else if let Some(overtaken) = overtaken {
             world.changes.remember(key, Change::Service, seen, overtaken);
             self.keep(service, edit, world.changes);
         }
     }
 
-    /// Pods are listed with other ports, or in other families, than the Service has: that was an edit which was not seen.
+    /// Pods are listed with other ports or in other families than the Service has, so there was an edit that was not seen.
     pub(super) fn start_unseen(&mut self, service: ServiceId, seen: Seen, world: &mut World<'_>) {
         let expected: Vec<PodId> = world.pairs.expected(service).map(|(pod, _)| pod).collect();
         let awaited: HashSet<PodId> =
@@ -110,14 +110,14 @@ impl Edits {
         self.0.get_mut(service).edit = Some(Box::new(edit));
     }
 
-    /// The last edit of a Service is not waited for any more.
+    /// The last edit of a Service is no longer waited for.
     pub(super) fn drop(&mut self, service: ServiceId, changes: &mut Changes) {
         let edit = self.0.get_mut(service).edit.take();
         changes.release(edit.into_iter().flat_map(|edit| edit.excluded));
     }
 
-    /// Looks whether the slices show the last edit. `by` is the slice event that is the cause to look, if one is: if something
-    /// else takes the last obstacle away, there is no delay to speak of.
+    /// Checks whether the slices show the last edit. `by` is the slice event that caused the check, if there is one. If something
+    /// else removes the last obstacle, the change has no delay.
     pub(super) fn check(&mut self, service: ServiceId, seen: Seen, by: Option<&Shown>, world: &mut World<'_>) {
         let Some(edit) = &mut self.0.get_mut(service).edit else { return };
         let key = Key::of_service(service);
@@ -145,14 +145,14 @@ impl Edits {
         }
     }
 
-    /// The pod is not expected any more: the last edit need not wait for it.
+    /// The pod is no longer expected, so the last edit need not wait for it.
     pub(super) fn no_longer_await(&mut self, service: ServiceId, pod: PodId) {
         if let Some(edit) = &mut self.0.get_mut(service).edit {
             edit.awaited.remove(&pod);
         }
     }
 
-    /// Whether the last edit is pending, and waits for the slices to list this pod as they should.
+    /// Whether the last edit is pending, and waits until the slices list this pod correctly.
     pub(super) fn is_waiting_for(&self, service: ServiceId, pod: PodId, world: &mut World<'_>) -> bool {
         let edit = self.0.get(service).and_then(|of| of.edit.as_ref());
         edit.is_some_and(|edit| edit.awaited.contains(&pod))
@@ -173,7 +173,7 @@ impl Edit {
         self.find_obstacle(service, world).is_none() && !self.lacks_slice(service, world)
     }
 
-    /// Whether the slices list what the edit says they should not, and do not merely lack a pod.
+    /// Whether the slices list something that the edit forbids, and do not merely lack a pod.
     fn is_contradicted(&self, service: ServiceId, world: &mut World<'_>) -> bool {
         self.awaited.iter().any(|pod| world.is_listed_otherwise(service, *pod))
             || self.excluded.iter().any(|pod| world.lingers(service, *pod))
@@ -188,7 +188,7 @@ impl Edit {
             || (self.excluded.contains(&pod) && world.lingers(service, pod))
     }
 
-    /// Whether a Service without pods has not got its first, empty slices.
+    /// Whether a Service without pods still lacks its first, empty slices.
     fn lacks_slice(&self, service: ServiceId, world: &World<'_>) -> bool {
         self.awaited.is_empty() && !world.views.has_every_slice(service)
     }
@@ -202,7 +202,7 @@ impl World<'_> {
         Start { change: Change::Service, cause, seen, objective }
     }
 
-    /// Whether the slices do not list an expected pod in just the families expected of it, with the Service's ports.
+    /// Whether an expected pod is not yet listed in exactly its expected families, with the Service's ports.
     fn owes(&mut self, service: ServiceId, pod: PodId) -> bool {
         let is_listed = self.pairs.get(service, pod).is_some_and(Pair::is_listed_as_expected);
         !is_listed || self.views.has_other_ports(service, pod)
@@ -213,12 +213,12 @@ impl World<'_> {
         self.pairs.get(service, pod).is_some_and(|pair| pair.desired == Desired::Out && pair.is_listed())
     }
 
-    /// Whether the slices list an expected pod where they should not, or with other ports than the Service has.
+    /// Whether an expected pod is listed in a wrong family, or with other ports than the Service has.
     fn is_listed_otherwise(&mut self, service: ServiceId, pod: PodId) -> bool {
         self.pairs.get(service, pod).is_some_and(Pair::is_listed_astray) || self.views.has_other_ports(service, pod)
     }
 
-    /// Whether the slices show a pod as what it is, and list it otherwise than the Service says.
+    /// Whether the slices show a pod's state correctly, but list it differently from the Service.
     fn is_edited_unseen(&mut self, service: ServiceId, pod: PodId) -> bool {
         let terms = self.views.services.terms(service);
         self.pairs.get(service, pod).is_some()

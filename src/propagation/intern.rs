@@ -1,16 +1,16 @@
-//! One copy of every value: labels and ports repeat over thousands of pods.
+//! One copy of each value, because labels and ports repeat over thousands of pods.
 
 use std::{collections::HashSet, hash::Hash, sync::Arc};
 
-/// Hands out shared values and forgets those that nobody holds any more.
+/// Shares values, and forgets those that are no longer used.
 #[derive(Debug)]
 pub(super) struct Interner<T: ?Sized> {
     values: HashSet<Arc<T>>,
-    /// Size at which the next sweep is due: twice what the last one left, so that sweeping stays cheap per value.
+    /// The size for the next sweep: twice the size after the last one, so that sweeping stays cheap per value.
     sweep_at: usize,
 }
 
-/// Below this there is nothing worth a sweep.
+/// A smaller size is not worth a sweep.
 const SMALL: usize = 1024;
 
 impl<T: ?Sized> Default for Interner<T> {

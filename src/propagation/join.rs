@@ -1,4 +1,4 @@
-//! Where what the pods and Services want meets what the slices show.
+//! Compares what the pods and Services want with what the slices show.
 
 use super::{
     changes::Changes,
@@ -17,27 +17,27 @@ use std::{
     time::Duration,
 };
 
-/// The pairs and the edits, and the changes that come of them.
+/// The pairs and the edits, and the changes that follow from them.
 #[derive(Debug)]
 pub(super) struct Join {
     pairs: Pairs,
     edits: Edits,
     pub(super) changes: Changes,
-    /// Services that came while the pod watch may not have told yet what had happened before. What it then tells late may be older than
-    /// they are.
+    /// Services that arrived while earlier events of the pod watch could still be outstanding. Such a late pod event may be older than the
+    /// Service.
     newcomers: HashSet<ServiceId>,
 }
 
 // === impl Join ===
 
 impl Join {
-    /// Of nothing. Changes are given up at the age of `expiry`.
+    /// An empty join. Changes expire at the age of `expiry`.
     pub(super) fn new(expiry: Duration) -> Self {
         let changes = Changes::new(expiry);
         Self { pairs: Pairs::default(), edits: Edits::default(), changes, newcomers: HashSet::new() }
     }
 
-    /// Every watch has listed once: from now on there are changes, and where the lists disagree something is pending.
+    /// Every watch has listed once. From now on there are changes. Where the lists disagree, a change is pending.
     pub(super) fn begin(&mut self, views: &mut Views, seen: Seen) {
         self.changes.begin();
         let measured: Vec<_> = views.services.measured().collect();
@@ -56,14 +56,14 @@ impl Join {
         }
     }
 
-    // === What the pod watch tells ===
+    // === Events of the pod watch ===
 
-    /// The pod watch has told all that had happened before now.
+    /// The pod watch has delivered everything that happened before now.
     pub(super) fn pods_caught_up(&mut self) {
         self.newcomers.clear();
     }
 
-    /// The pod watch says something of a pod.
+    /// The pod watch delivered a new state of a pod.
     pub(super) fn pod_moved(&mut self, views: &mut Views, step: PodStep, seen: Seen) {
         let PodStep { pod, desired, families, selected_by, left, skipped } = step;
         if let Some(services) = skipped {
@@ -105,10 +105,10 @@ impl Join {
         }
     }
 
-    // === What the Service watch tells ===
+    // === Events of the Service watch ===
 
-    /// The Service watch says something of a Service, in place of what it said before. `is_skip` says that the Service went through
-    /// states that were not told.
+    /// The Service watch delivered a state of a Service, which replaces the old one. `is_skip` says that the Service had states between
+    /// them that were not delivered.
     pub(super) fn service_told(
         &mut self,
         views: &mut Views,
@@ -131,14 +131,14 @@ impl Join {
         }
     }
 
-    /// The Service watch knows a Service no longer.
+    /// The Service watch no longer knows a Service.
     pub(super) fn service_gone(&mut self, views: &mut Views, id: ServiceId, seen: Seen) {
         views.services.unlearn(id);
         self.edits.take_last_slice(id);
         self.stop_measuring(views, id, seen);
     }
 
-    /// A Service is gone that no slice names any more.
+    /// A Service is gone, and no slice names it.
     pub(super) fn forget(&mut self, service: ServiceId) {
         self.pairs.forget(service);
         self.edits.forget(service);
@@ -159,12 +159,12 @@ impl Join {
         }
         self.start_unseen(views, id, seen);
         if !is_new && self.changes.is_measuring() {
-            // Taking the annotation away makes nothing new.
+            // The Service is not new without the annotation.
             self.edits.start_unseen(id, seen, &mut world(views, &self.pairs, &mut self.changes));
         }
     }
 
-    /// The Service's endpoints are measured no longer.
+    /// The Service's endpoints are no longer measured.
     fn stop_measuring(&mut self, views: &mut Views, id: ServiceId, seen: Seen) {
         let pods: Vec<_> = self.pairs.pods(id).collect();
         self.changes.withdraw(id, pods.into_iter(), seen);
@@ -174,7 +174,7 @@ impl Join {
         self.rebase_all(views, id, seen);
     }
 
-    /// Both before and now the Service's endpoints are measured.
+    /// The Service's endpoints were measured before, and still are.
     fn service_edited(&mut self, views: &mut Views, id: ServiceId, old: &Service, seen: Seen, ahead: Option<Shown>) {
         let Some(new) = views.services.spec(id).cloned() else { return };
         let before: HashMap<PodId, Families> = self.pairs.expected(id).collect();
@@ -199,13 +199,13 @@ impl Join {
             self.edits.check(id, seen, None, &mut world);
         }
         for pod in of(Rebased::Entered) {
-            // Listed, but wrongly: the edit does not wait for that.
+            // It is listed, but wrongly. The edit does not wait for that.
             self.start_unseen_change(views, id, pod, seen);
         }
     }
 
-    /// Whether an edit changed the ports that slices show for any expected pod. The Service's own port numbers are not
-    /// among them, and two names may mean the same number.
+    /// Whether an edit changed the ports that slices show for any expected pod. Slices do not show the Service's own port
+    /// numbers, and two names may mean the same number.
     fn ports_differ(&self, views: &Views, id: ServiceId, old: &Service, new: &Service) -> bool {
         let mut known = self.pairs.expected(id).filter_map(|(pod, _)| views.pods.known(pod));
         old.ports != new.ports
@@ -216,7 +216,7 @@ impl Join {
         self.pairs.recount(id, views.services.terms(id), views.slices.listed(id), &mut self.changes);
     }
 
-    /// Brings every pair in line with the Service as it is now.
+    /// Updates every pair to the current Service.
     fn rebase_all(&mut self, views: &mut Views, id: ServiceId, seen: Seen) -> Vec<(PodId, Rebased)> {
         let mut pods: HashSet<PodId> = self.pairs.pods(id).collect();
         pods.extend(views.membership.pods(id));
@@ -233,9 +233,9 @@ impl Join {
         rebased
     }
 
-    // === What the EndpointSlice watch tells ===
+    // === Events of the EndpointSlice watch ===
 
-    /// A slice shows something otherwise than before.
+    /// What a slice shows has changed.
     pub(super) fn slice_shown(&mut self, views: &mut Views, difference: &mut Difference, shown: Shown) {
         let (service, at) = (difference.service, shown.seen.at);
         let terms = views.services.terms(service);
@@ -249,14 +249,14 @@ impl Join {
             }
         }
         if difference.is_reshaped && !difference.left.is_empty() {
-            // Those that are listed as before have other ports now.
+            // The pods that stay listed now have other ports.
             difference.came.iter().for_each(|(pod, _)| self.look(views, service, *pod, at));
         }
     }
 
-    // === What follows, whichever side moved ===
+    // === Consequences for both sides ===
 
-    /// Where the two sides differ and nothing else waits for it, something is pending whose start was not seen.
+    /// Starts a change with an unknown start for each pair whose sides differ, unless an edit waits for the pair.
     fn start_unseen(&mut self, views: &mut Views, service: ServiceId, seen: Seen) {
         let pods: Vec<PodId> = self.pairs.pods(service).collect();
         for pod in pods {
@@ -274,7 +274,7 @@ impl Join {
         }
     }
 
-    /// Notes whether a pair is out of sync. To be called whenever one of its sides has changed.
+    /// Records whether a pair is out of sync. Must be called after each change of one of its sides.
     fn look(&mut self, views: &mut Views, service: ServiceId, pod: PodId, at: Stamp) {
         if !self.changes.is_measuring() {
             return;

@@ -1,4 +1,4 @@
-//! Who a change is about, in numbers.
+//! The subject of a change, as numbers.
 
 /// Index of a Service.
 pub(super) type ServiceId = usize;
@@ -16,14 +16,14 @@ pub(super) struct Key {
     pub(super) pod: Option<PodId>,
 }
 
-/// Something of each Service.
+/// A value for each Service.
 #[derive(Debug)]
 pub(super) struct ByService<T>(Vec<T>);
 
 // === impl PodId ===
 
 impl PodId {
-    /// The pod in this slot.
+    /// The index for this slot.
     pub(super) fn new(slot: usize) -> Self {
         Self(u32::try_from(slot).expect("each holds tens of bytes: memory ends before 2^32 of them"))
     }
@@ -57,12 +57,12 @@ impl<T> Default for ByService<T> {
 }
 
 impl<T: Default> ByService<T> {
-    /// What there is of a Service.
+    /// The value of a Service.
     pub(super) fn get(&self, service: ServiceId) -> Option<&T> {
         self.0.get(service)
     }
 
-    /// The same, made now if there is nothing yet.
+    /// The value of a Service; a new one if there is none.
     pub(super) fn get_mut(&mut self, service: ServiceId) -> &mut T {
         if self.0.len() <= service {
             self.0.resize_with(service + 1, T::default);
@@ -70,7 +70,7 @@ impl<T: Default> ByService<T> {
         &mut self.0[service]
     }
 
-    /// Takes out what there is of a Service.
+    /// Removes and returns the value of a Service.
     pub(super) fn take(&mut self, service: ServiceId) -> T {
         self.0.get_mut(service).map(std::mem::take).unwrap_or_default()
     }

@@ -1,8 +1,8 @@
 //! Which pods a Service selects, and which Services select a pod.
 //!
-//! Pods of one workload carry the same labels, so pods are grouped by label set and a selector is matched once a set, not
-//! once a pod. A set finds its Services through an index from one label of each selector: a Service none of whose indexed
-//! labels is in the set is never looked at.
+//! Pods of one workload have the same labels. So pods are grouped by label set, and a selector is matched once per set, not
+//! once per pod. An index from one label of each selector finds the Services of a set. It skips a Service if its indexed
+//! label is not in the set.
 
 use super::{
     intern::Interner,
@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-/// A key and a value that a pod carries or a selector asks for.
+/// A key and a value that a pod has or a selector requires.
 type Label = (Arc<str>, Arc<str>);
 
 /// Index of a label set.
@@ -36,7 +36,7 @@ struct Labels {
     labels: Box<[Label]>,
 }
 
-/// Pods with the same labels in the same namespace; exists while it has members.
+/// Pods with the same labels in the same namespace. It exists while it has members.
 #[derive(Debug)]
 struct LabelSet {
     identity: Arc<Labels>,
@@ -48,7 +48,7 @@ struct LabelSet {
 #[derive(Debug, Default)]
 struct Namespace {
     sets: HashSet<SetId>,
-    /// From one label of a selector to the Services that are found by it.
+    /// From one label of each selector to the Services that are found by it.
     index: HashMap<Label, Vec<ServiceId>>,
 }
 
@@ -57,7 +57,7 @@ struct Selector {
     namespace: Arc<str>,
     /// Never empty.
     labels: Box<[Label]>,
-    /// The one of `labels` under which the index knows it.
+    /// The label under which the index has it.
     indexed: Label,
 }
 
@@ -95,7 +95,7 @@ impl Membership {
         id
     }
 
-    /// Takes a pod out of its set. The set goes with its last member.
+    /// Takes a pod out of its set. The set is removed with its last member.
     pub(super) fn leave(&mut self, pod: PodId, set: SetId) {
         let members = &mut self.sets[set].members;
         members.remove(&pod);
@@ -135,14 +135,14 @@ impl Membership {
         selected.flat_map(|set| self.sets[*set].members.iter().copied()).collect()
     }
 
-    /// Gives `service` a selector in place of the one it had. An empty one selects nothing.
+    /// Replaces the selector of `service`. An empty one selects nothing.
     pub(super) fn select(&mut self, service: ServiceId, namespace: &str, selector: &BTreeMap<String, String>) {
         self.unselect(service);
         let labels: Box<[Label]> =
             selector.iter().map(|(k, v)| (self.strings.intern(k), self.strings.intern(v))).collect();
         let namespace = self.strings.intern(namespace);
         let scope = self.namespaces.entry(namespace.clone()).or_default();
-        // The label that the fewest other Services are found by.
+        // The label by which the fewest other Services are found.
         let Some(indexed) = labels.iter().min_by_key(|label| scope.index.get(*label).map_or(0, Vec::len)).cloned()
         else {
             self.drop_if_empty(&namespace);
@@ -159,7 +159,7 @@ impl Membership {
         self.selectors.insert(service, selector);
     }
 
-    /// Takes the selector of `service` away.
+    /// Removes the selector of `service`.
     pub(super) fn unselect(&mut self, service: ServiceId) {
         let Some(selector) = self.selectors.remove(&service) else { return };
         let Some(namespace) = self.namespaces.get_mut(&selector.namespace) else { return };
@@ -191,8 +191,8 @@ impl Selector {
     }
 }
 
-/// Whether two labels are the same. Equal strings are one string here, and are told by where it lies: a namespace may have as many
-/// label sets as pods, and a new selector is held against each.
+/// Whether two labels are the same. Equal strings share one allocation here, so their addresses are compared: a namespace may have as
+/// many label sets as pods, and a new selector is compared with each.
 fn is_same((key, value): &Label, (other_key, other_value): &Label) -> bool {
     Arc::ptr_eq(key, other_key) && Arc::ptr_eq(value, other_value)
 }

@@ -1,7 +1,7 @@
-//! Changes that were overtaken by their opposites, and may be written all the same.
+//! Changes that were overtaken by their opposites, but may still be written.
 //!
-//! A controller that saw only `unready` may write it after `ready` has come. The slices happened to show `ready`, so that nothing
-//! was pending; once they contradict it, `ready` is a change after all, and has been since it came.
+//! A controller that saw only `unready` may write it after `ready` came. The slices already showed `ready`, so nothing was
+//! pending. Once they contradict `ready`, it is a change after all, since its own arrival.
 
 use super::key::{Key, ServiceId};
 use crate::{
@@ -18,22 +18,22 @@ use std::{
 #[derive(Debug, Default)]
 pub(super) struct Overtaken {
     memories: HashMap<Key, Memory, RandomState>,
-    /// Until when each memory lasts, and memories that ended before.
+    /// The end of each memory. Some are of ended memories.
     deadlines: BinaryHeap<Reverse<(Stamp, Key)>>,
 }
 
-/// What the slices showed of a pod in a Service when it overtook an earlier change of its own.
+/// The changes of a pod or Service that the slices showed at once, and what they overtook.
 #[derive(Debug)]
 struct Memory {
     overtaken: Written,
-    /// The changes that overtook it, which the slices showed at once. Never empty.
+    /// The changes that the slices showed at once. Never empty.
     answers: Vec<(Change, Seen)>,
 }
 
-/// Changes that were overtaken, and may be written all the same.
+/// Changes that were overtaken, but may still be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Written {
-    /// When the last of them would have been given up.
+    /// When the last of them would have expired.
     pub(super) until: Stamp,
     kinds: [bool; Change::ALL.len()],
 }
@@ -48,7 +48,7 @@ impl Written {
         Self { until, kinds }
     }
 
-    /// Either of the two.
+    /// The kinds of both.
     pub(super) fn or(self, other: Self) -> Self {
         let kinds = std::array::from_fn(|kind| self.kinds[kind] || other.kinds[kind]);
         Self { until: self.until.max(other.until), kinds }
@@ -62,7 +62,7 @@ impl Written {
 // === impl Overtaken ===
 
 impl Overtaken {
-    /// Of how many keys it remembers something of.
+    /// Number of keys with a memory.
     pub(super) fn len(&self) -> usize {
         self.memories.len()
     }
@@ -72,7 +72,7 @@ impl Overtaken {
         self.memories.get(&key).map(|memory| memory.overtaken).filter(|overtaken| overtaken.until > now)
     }
 
-    /// Remembers that the slices showed `change` at once. Says whether nothing of the key was remembered before.
+    /// Remembers that the slices showed `change` at once. Says whether this is the first memory of the key.
     pub(super) fn remember(&mut self, key: Key, change: Change, seen: Seen, overtaken: Written) -> bool {
         let mut is_new = false;
         let memory = self.memories.entry(key).or_insert_with(|| {
@@ -87,8 +87,8 @@ impl Overtaken {
         is_new
     }
 
-    /// Takes out the answers that have come to nothing or to something. Says whether nothing is remembered of the key any
-    /// more.
+    /// Removes and returns the answers that `which` selects. Says whether the key has no memory
+    /// left.
     pub(super) fn take(&mut self, key: Key, mut which: impl FnMut(Change) -> bool) -> (Vec<(Change, Seen)>, bool) {
         let Some(memory) = self.memories.get_mut(&key) else { return (Vec::new(), false) };
         let taken = memory.answers.extract_if(.., |(change, _)| which(*change)).collect();
@@ -99,34 +99,34 @@ impl Overtaken {
         (taken, is_empty)
     }
 
-    /// The kinds of change of `key` that may be written at `now`, though they were overtaken.
+    /// The kinds of overtaken change of `key` that may still be written at `now`.
     pub(super) fn writable(&self, key: Key, now: Stamp) -> impl Iterator<Item = Change> + use<> {
         let overtaken = self.memories.get(&key).map(|memory| memory.overtaken);
         overtaken.filter(|overtaken| now <= overtaken.until).into_iter().flat_map(Written::kinds)
     }
 
-    /// A Service and its pods of which something is remembered.
+    /// The keys with a memory of a Service and its pods.
     pub(super) fn keys_of(&self, service: ServiceId) -> Vec<Key> {
         self.memories.keys().filter(|key| key.service == service).copied().collect()
     }
 
-    /// When it changed is not sure any more.
+    /// Its times are no longer certain.
     pub(super) fn taint(&mut self, key: Key) {
         let answers = self.memories.get_mut(&key).into_iter().flat_map(|memory| &mut memory.answers);
         answers.for_each(|(_, seen)| *seen = Seen::late(seen.at));
     }
 
-    /// All of which something is remembered.
+    /// All keys with a memory.
     pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
         self.memories.keys().copied()
     }
 
-    /// Forgets a key. Says whether something was remembered.
+    /// Forgets a key. Says whether it had a memory.
     pub(super) fn forget(&mut self, key: Key) -> bool {
         self.memories.remove(&key).is_some()
     }
 
-    /// The next key whose memory ends before `now`.
+    /// Removes and returns the next key with a memory that ends before `now`.
     pub(super) fn next_forgotten(&mut self, now: Stamp) -> Option<Key> {
         while self.deadlines.peek().is_some_and(|Reverse((until, _))| *until < now) {
             let Reverse((until, key)) = self.deadlines.pop()?;

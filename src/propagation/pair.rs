@@ -1,4 +1,4 @@
-//! One pod in one Service, from two sides: what the pod watch says it should be, and what the slices show.
+//! One pod in one Service, with two sides: what the pod watch says it should be, and what the slices show.
 
 use crate::{
     ledger::Change,
@@ -9,34 +9,34 @@ use std::sync::Arc;
 /// What a pod should be in a Service's endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Desired {
-    /// Not listed: not selected, without an address, ended, or gone.
+    /// Not listed: not selected, without an address, ended, or deleted.
     #[default]
     Out,
-    /// Listed, and not ready.
+    /// Listed, but not ready.
     Unready,
     /// Listed, and ready.
     Ready,
-    /// Listed, and going away.
+    /// Listed, and terminating.
     Terminating,
 }
 
 /// One pod in one Service.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pair {
-    /// As the pod watch and the Service's selector have it.
+    /// According to the pod watch and the Service's selector.
     pub(super) desired: Desired,
-    /// Families in which it is expected: the pod's and the Service's. Empty exactly when `desired` is `Out`.
+    /// Families in which it is expected: those of both the pod and the Service. Empty exactly when `desired` is `Out`.
     pub(super) expected: Families,
-    /// As the union of the Service's slices has it, by family.
+    /// According to the union of the Service's slices, by family.
     shown: [Counts; 2],
 }
 
-/// How often the slices of one family name the pod, and how. An endpoint that moves between slices is for a moment in
-/// two of them, which is why these are counts.
+/// How often the slices of one family name the pod, and how. These are counts, because an endpoint that moves between slices is
+/// in two of them for a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     entries: u16,
-    /// Entries that get new connections; where unready pods are published, entries whose pod is ready.
+    /// Entries that get new connections. If unready pods are published: entries whose pod is ready.
     ready: u16,
     terminating: u16,
 }
@@ -49,7 +49,7 @@ pub(super) struct Entry {
     pub(super) terminating: bool,
 }
 
-/// When slices came to show something, and by which version; where they were found to have gone, that is not known.
+/// When slices started to show something, and in which version. It is unknown if a list showed that slices are gone.
 #[derive(Clone, Debug)]
 pub(super) struct Shown {
     pub(super) seen: Seen,
@@ -62,16 +62,16 @@ pub(super) type Facts = [bool; 5];
 /// The change that each of [`Facts`] shows.
 const FACTS: [Change; 5] = [Change::Ready, Change::Ready, Change::Unready, Change::Terminating, Change::Removed];
 
-/// When the slices came to show each fact while the pod watch still said otherwise: the slice event may arrive before the
-/// pod event that caused it, and only the marks tell that from a state that was shown all along. Ready is marked by family,
-/// since of a pod that is not known yet nobody knows in which families it is expected.
+/// When the slices started to show each fact while the pod watch still said otherwise. The slice event may arrive before the
+/// pod event that caused it. Only the marks distinguish this from a state that was shown before. Ready has a mark per family,
+/// because the expected families of an unknown pod are not known.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Marks([Option<Shown>; 5]);
 
 // === impl Desired ===
 
 impl Desired {
-    /// The change that a move to this state is.
+    /// The change that leads to this state.
     pub(super) fn change(self) -> Change {
         match self {
             Self::Out => Change::Removed,
@@ -81,8 +81,8 @@ impl Desired {
         }
     }
 
-    /// Whether a move to this state is the opposite of `change`, so that waiting for it has lost its sense. A pod on its
-    /// way out passes unready, terminating and removed, and each is shown by what shows the next: those stay.
+    /// Whether a move to this state is the opposite of `change`, so that waiting for it makes no sense. A pod that goes away
+    /// passes unready, terminating and removed. What shows a later one also shows the earlier ones, so those stay.
     pub(super) fn opposes(self, change: Change) -> bool {
         match change {
             Change::Ready => self != Self::Ready,
@@ -95,7 +95,7 @@ impl Desired {
 }
 
 impl From<&Pod> for Desired {
-    /// As `ShouldPodBeInEndpoints` and `podToEndpoint` of k8s.io/endpointslice decide.
+    /// As in `ShouldPodBeInEndpoints` and `podToEndpoint` of k8s.io/endpointslice.
     fn from(pod: &Pod) -> Self {
         if pod.terminal || pod.families.is_empty() {
             Self::Out
@@ -112,8 +112,8 @@ impl From<&Pod> for Desired {
 // === impl Pair ===
 
 impl Pair {
-    /// Whether the slices show `change`. `published` says that the Service publishes its pods whatever their readiness, so
-    /// that an endpoint on its way out stays ready.
+    /// Whether the slices show `change`. `published` says that the Service publishes its pods independent of their readiness, so
+    /// that a terminating endpoint stays ready.
     pub(super) fn shows(&self, change: Change, published: bool) -> bool {
         match change {
             Change::Ready => {
@@ -129,7 +129,7 @@ impl Pair {
         }
     }
 
-    /// All that the slices show of it.
+    /// All facts that the slices show of it.
     pub(super) fn facts(&self, published: bool) -> Facts {
         let [v4, v6] = self.shown.map(|shown| shown.ready > 0);
         let shows = |change| self.shows(change, published);
@@ -141,7 +141,7 @@ impl Pair {
         self.shown.iter().any(|shown| shown.entries > 0)
     }
 
-    /// Whether a slice of each expected family names the pod, and none of another.
+    /// Whether slices of all expected families name the pod, and no other slice.
     pub(super) fn is_listed_as_expected(&self) -> bool {
         Family::ALL.iter().all(|family| (self.shown[*family as usize].entries > 0) == self.expected.contains(*family))
     }
@@ -152,7 +152,7 @@ impl Pair {
         Family::ALL.iter().any(|family| listed(family) && !self.expected.contains(*family))
     }
 
-    /// Whether the slices show, in some family, what a controller writes that has seen `change` and nothing after it.
+    /// Whether the slices show, in some family, what a controller writes if it saw `change` and nothing later.
     pub(super) fn is_written(&self, change: Change) -> bool {
         let in_some_family =
             |which: fn(&Counts) -> bool| self.shown.iter().any(|shown| shown.entries > 0 && which(shown));
@@ -165,12 +165,12 @@ impl Pair {
         }
     }
 
-    /// Whether some slice gives it connections.
+    /// Whether some slice shows it as ready.
     pub(super) fn is_shown_ready(&self) -> bool {
         self.shown.iter().any(|shown| shown.ready > 0)
     }
 
-    /// Whether it gets connections in some family that it should not get, or none where it should.
+    /// Whether it gets connections in some family where it should not, or gets none where it should.
     pub(super) fn is_misrouted(&self) -> bool {
         let wanted = |family: Family| self.desired == Desired::Ready && self.expected.contains(family);
         Family::ALL.into_iter().any(|family| (self.shown[family as usize].ready > 0) != wanted(family))
@@ -192,12 +192,12 @@ impl Pair {
         shown.terminating = shown.terminating.saturating_sub(entry.terminating.into());
     }
 
-    /// Forgets what is shown, to count it anew.
+    /// Forgets what is shown, for a new count.
     pub(super) fn hide_all(&mut self) {
         self.shown = Default::default();
     }
 
-    /// Whether nothing of it is worth keeping.
+    /// Whether it need not be kept.
     pub(super) fn is_empty(&self) -> bool {
         self.desired == Desired::Out && !self.is_listed()
     }
@@ -214,10 +214,10 @@ impl Entry {
 // === impl Marks ===
 
 impl Marks {
-    /// When the slices came to show `change` of a pod that is expected in these families.
+    /// When the slices started to show `change` of a pod that is expected in these families.
     pub(super) fn get(&self, change: Change, expected: Families) -> Option<&Shown> {
         match change {
-            // With the last family.
+            // The time of the last family.
             Change::Ready => {
                 expected.iter().filter_map(|family| self.0[family as usize].as_ref()).max_by_key(|shown| shown.seen.at)
             }
@@ -228,13 +228,13 @@ impl Marks {
         }
     }
 
-    /// Forgets when the slices came to show `change`.
+    /// Forgets when the slices started to show `change`.
     pub(super) fn clear(&mut self, change: Change) {
         let facts = FACTS.iter().zip(&mut self.0).filter(|(fact, _)| **fact == change);
         facts.for_each(|(_, mark)| *mark = None);
     }
 
-    /// Notes what changed from `before` to `after`, but for what is as the pod watch has it.
+    /// Records what changed from `before` to `after`, except what the pod watch already says.
     pub(super) fn update(&mut self, before: Facts, after: Facts, current: Change, shown: &Shown) {
         for (at, change) in FACTS.into_iter().enumerate() {
             if change != current && before[at] != after[at] {

@@ -1,4 +1,4 @@
-//! The pairs of Service and pod: where the two sides meet, changes start and end.
+//! The pairs of Service and pod. They compare the two sides, and start and end changes.
 
 use super::{
     changes::Changes,
@@ -14,7 +14,7 @@ use crate::{
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, hash_map};
 
-/// All pairs. A pod that is nothing to a Service, and that its slices do not list, is no pair of it.
+/// All pairs. A pod that a Service does not expect and its slices do not list has no pair with it.
 #[derive(Debug, Default)]
 pub(super) struct Pairs(ByService<OfService>);
 
@@ -22,18 +22,18 @@ pub(super) struct Pairs(ByService<OfService>);
 #[derive(Debug, Default)]
 struct OfService {
     pairs: HashMap<PodId, Pair, RandomState>,
-    /// Few: only of pods whose slices ran ahead of the pod watch.
+    /// Few: only for pods whose slices were ahead of the pod watch.
     marks: HashMap<PodId, Marks, RandomState>,
 }
 
-/// What an edit of a Service makes of a pod.
+/// The effect of an edit of a Service on a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rebased {
-    /// It is expected as before, or not, as before.
+    /// It is expected as before, or unexpected as before.
     Stayed,
     /// The Service expects it now.
     Entered,
-    /// The Service expects it no longer.
+    /// The Service no longer expects it.
     Left,
 }
 
@@ -50,13 +50,13 @@ impl Pairs {
         self.0.get(service).into_iter().flat_map(|of| of.pairs.keys().copied())
     }
 
-    /// The pods that a Service expects, each with the families in which it does.
+    /// The pods that a Service expects, each with its expected families.
     pub(super) fn expected(&self, service: ServiceId) -> impl Iterator<Item = (PodId, Families)> {
         let pairs = self.0.get(service).into_iter().flat_map(|of| &of.pairs);
         pairs.filter(|(_, pair)| pair.desired != Desired::Out).map(|(pod, pair)| (*pod, pair.expected))
     }
 
-    /// The pod watch says that a pod should be `desired` in a Service, in these families. Says whether that is anything new.
+    /// The pod watch says that a pod should be `desired` in a Service, in these families. Says whether this is new.
     pub(super) fn move_to(
         &mut self,
         (service, pod): (ServiceId, PodId),
@@ -75,7 +75,7 @@ impl Pairs {
             return false;
         }
         let moved = pair.desired != desired;
-        // A ready pod that gets an address of another family becomes ready there.
+        // A ready pod with a new address of another family becomes ready there.
         let starts = moved || desired == Desired::Ready && !pair.expected.contains_all(expected);
         (pair.desired, pair.expected) = (desired, expected);
         let (pair, key, change) = (*pair, Key::of_pod(service, pod), desired.change());
@@ -85,7 +85,7 @@ impl Pairs {
             let start = Start { change, cause: Cause::Pod, seen, objective: terms.objective };
             let mark_of = |change| marks.as_ref().and_then(|marks| marks.get(change, expected));
             match (changes.is_pending(key, change), pair.shows(change, terms.published)) {
-                // It lost an address, and what the slices still owed with it.
+                // It lost an address, so the slices need not show that address.
                 (true, true) => drop(changes.end(key, change, seen, Ending::Withdrawn)),
                 (true, false) => {}
                 (false, true) => {
@@ -94,8 +94,8 @@ impl Pairs {
                         changes.remember(key, change, seen, overtaken);
                     }
                 }
-                // The slices show a pod as ready that the pod watch has only just told of: they are more than one step ahead,
-                // and it has not left Ready, which it has not reached yet.
+                // The slices show a pod as ready that the pod watch has only now delivered as unready. They are more than one step ahead:
+                // the pod cannot leave Ready before the pod watch shows it Ready.
                 (false, false)
                     if change == Change::Unready
                         && mark_of(Change::Ready).is_some_and(|mark| changes.is_ahead(Resource::Pods, seen, mark)) => {}
@@ -107,14 +107,14 @@ impl Pairs {
         true
     }
 
-    /// Whether a pod should be to a Service what is said.
+    /// Whether the pod's side has these values.
     pub(super) fn is_as(&self, service: ServiceId, pod: PodId, (desired, expected): (Desired, Families)) -> bool {
         let pair = self.get(service, pod).copied().unwrap_or_default();
         pair.desired == desired && pair.expected == expected
     }
 
-    /// Not a move of the pod makes it `desired`, but an edit of the Service, or what is heard of it from before the Service came: nothing
-    /// starts, and what the Service does not expect any more is withdrawn.
+    /// A pod becomes `desired` by an edit of the Service, or by an event from before the Service came, and not by its own change. Nothing
+    /// starts. What the Service no longer expects is withdrawn.
     pub(super) fn rebase(
         &mut self,
         (service, pod): (ServiceId, PodId),
@@ -149,7 +149,7 @@ impl Pairs {
         rebased
     }
 
-    /// Carries what one slice shows otherwise than before into the union, and settles what that ends. Returns the pods concerned.
+    /// Applies the difference of one slice to the union, and ends the changes that are now shown. Returns the affected pods.
     pub(super) fn show(
         &mut self,
         difference: &mut Difference,
@@ -178,8 +178,8 @@ impl Pairs {
         touched
     }
 
-    /// Counts every pair of a Service anew, after it changed what counts as ready: `listed` is all that its slices list. What came to
-    /// be shown by the old count is not what is asked now.
+    /// Counts every pair of a Service again, after an edit of what counts as ready. `listed` is everything in its slices. What the slices
+    /// showed by the old count is no longer valid.
     pub(super) fn recount(
         &mut self,
         service: ServiceId,
@@ -201,15 +201,15 @@ impl Pairs {
         self.get(service, pod).is_none_or(|pair| pair.shows(pair.desired.change(), terms.published))
     }
 
-    /// Starts to wait for what the slices do not show of a pod, since a time that was not seen.
+    /// Starts to wait for a state of a pod that the slices do not show. Its start was not seen.
     pub(super) fn start_unseen(&self, service: ServiceId, pod: PodId, terms: Terms, seen: Seen, changes: &mut Changes) {
         let change = self.get(service, pod).map_or(Change::Removed, |pair| pair.desired.change());
         let (seen, objective) = (Seen::late(seen.at), terms.objective);
         changes.start(Key::of_pod(service, pod), Start { change, cause: Cause::FirstSight, seen, objective });
     }
 
-    /// Whether the slices show a pod otherwise than it and the Service say; if so, whether that misleads connections. `has_other_ports`
-    /// says whether a slice lists it with ports that the Service has not at that pod.
+    /// Whether what the slices show of a pod is wrong, and if so, whether this misleads connections. `has_other_ports`
+    /// says whether a slice lists the pod with ports that the Service does not have at this pod.
     pub(super) fn fault(
         &self,
         service: ServiceId,
@@ -232,7 +232,7 @@ impl Pairs {
 // === impl OfService ===
 
 impl OfService {
-    /// The slices have come to show a pair otherwise than `before`.
+    /// What the slices show of a pair has changed from `before`.
     fn settle(&mut self, key: Key, pair: &Pair, before: Facts, terms: Terms, shown: &Shown, changes: &mut Changes) {
         for change in changes.pending(key).filter(|change| pair.shows(*change, terms.published)) {
             changes.reflect(key, change, shown);
@@ -251,7 +251,7 @@ impl OfService {
         }
     }
 
-    /// The marks of a pod that moves to what `change` leads to. The one for `change` is used up by that; the others stay, since
+    /// The marks of a pod that moves to the state of `change`. This uses up the mark for `change`. The others stay, because
     /// the slices may be several steps ahead.
     fn take_marks(&mut self, pod: PodId, change: Change) -> Option<Marks> {
         let marks = self.marks.get_mut(&pod)?;
@@ -263,7 +263,7 @@ impl OfService {
         Some(taken)
     }
 
-    /// Notes when the slices came to show something of a pod ahead of the pod watch, or that they show it no longer.
+    /// Records when the slices started to show something of a pod ahead of the pod watch, or that they stopped.
     fn mark(&mut self, key: Key, before: Facts, after: Facts, current: Change, shown: &Shown) {
         let Some(pod) = key.pod else { return };
         let marks = self.marks.entry(pod).or_default();
@@ -274,7 +274,7 @@ impl OfService {
     }
 }
 
-/// An overtaken change was written after all: what overtook it has to be written again, and is a change since it came.
+/// An overtaken change was written late. So what overtook it must be written again, and is a change since its arrival.
 fn start_answers(key: Key, pair: &Pair, terms: Terms, seen: Seen, changes: &mut Changes) {
     let written: Vec<Change> = changes.writable(key, seen.at).filter(|change| pair.is_written(*change)).collect();
     if written.is_empty() {
@@ -287,7 +287,7 @@ fn start_answers(key: Key, pair: &Pair, terms: Terms, seen: Seen, changes: &mut 
     }
 }
 
-/// The pods whose entries differ, each once. Both sides are sorted by pod.
+/// The pods whose entries differ, each once. Both lists are sorted by pod.
 fn touched_pods(old: &[Listed], new: &[Listed]) -> Vec<PodId> {
     let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
     let mut touched: Vec<PodId> = Vec::new();

@@ -1,4 +1,4 @@
-//! What the pod watch says.
+//! What the pod watch delivered.
 
 use super::{intern::Interner, key::PodId, membership::SetId, pair::Desired, report::PodRef};
 use crate::model::{Families, NamedPort, Pod, Uid};
@@ -6,28 +6,28 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::{hash::BuildHasher, sync::Arc};
 
-/// All pods that the pod watch or a slice has named.
+/// All pods that the pod watch delivered or a slice names.
 #[derive(Debug, Default)]
 pub(super) struct Pods {
     slots: slab::Slab<PodEntry>,
-    /// Indices of `slots`, found by the UID that stands there: most of what is kept of a pod would otherwise be kept twice.
+    /// Indices of `slots`, found by the UID in the slot, so that the UIDs are not stored twice.
     by_uid: HashTable<PodId>,
     hasher: RandomState,
     ports: Interner<[NamedPort]>,
 }
 
-/// One pod. It stays as long as the pod watch, an endpoint, an edit that excluded it or the memory of what it overtook knows it.
+/// One pod. It is kept while the pod watch, an endpoint, an edit that excluded it, or the memory of an overtaken change needs it.
 #[derive(Debug)]
 struct PodEntry {
     uid: Uid,
     name: Arc<str>,
-    /// What the pod watch said last; `None` before it said anything and after the pod was deleted.
+    /// Its last state in the pod watch; `None` before its first event and after its deletion.
     known: Option<Known>,
-    /// Entries of slices, edits and memories that name it.
+    /// Number of slice entries, edits and memories that name it.
     holders: u32,
 }
 
-/// A pod as the pod watch has it.
+/// A pod as the pod watch shows it.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     /// What it should be in the endpoints of a Service that selects it.
@@ -36,14 +36,14 @@ pub(super) struct Known {
     pub(super) ports: Arc<[NamedPort]>,
     pub(super) set: SetId,
     pub(super) resource_version: u64,
-    /// The list in which it was seen last.
+    /// The list in which it was last seen.
     list: u32,
 }
 
 // === impl Pods ===
 
 impl Pods {
-    /// The index of a pod, which it is given now if it has none.
+    /// The index of a pod. A new pod gets one now.
     pub(super) fn intern(&mut self, uid: &Uid, name: impl FnOnce() -> Arc<str>) -> PodId {
         if let Some(id) = self.find(uid) {
             return id;
@@ -55,33 +55,33 @@ impl Pods {
         id
     }
 
-    /// The index of a pod that has one.
+    /// The index of a known pod.
     pub(super) fn find(&self, uid: &Uid) -> Option<PodId> {
         self.by_uid.find(self.hasher.hash_one(uid), |id| self.slots[id.slot()].uid == *uid).copied()
     }
 
-    /// How many there are.
+    /// Number of pods.
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// Its name.
+    /// Its name and UID.
     pub(super) fn named(&self, id: PodId) -> PodRef {
         let PodEntry { name, uid, .. } = &self.slots[id.slot()];
         PodRef { name: name.clone(), uid: uid.clone() }
     }
 
-    /// What the pod watch says of it.
+    /// Its last state in the pod watch.
     pub(super) fn known(&self, id: PodId) -> Option<&Known> {
         self.slots[id.slot()].known.as_ref()
     }
 
-    /// Takes out what the pod watch says of it.
+    /// Removes and returns its last state in the pod watch.
     pub(super) fn take_known(&mut self, id: PodId) -> Option<Known> {
         self.slots[id.slot()].known.take()
     }
 
-    /// Takes what the pod watch says of a pod, whose labels are those of `set`. Says what that makes of it for the Services that select
+    /// Stores the state of a pod in the pod watch. `set` is the set of its labels. Returns what the pod should be in Services that select
     /// it.
     pub(super) fn learn(&mut self, id: PodId, pod: &Pod, set: SetId, list: u32) -> (Desired, Families) {
         let (desired, families, resource_version) = (Desired::from(pod), pod.families, pod.resource_version);
@@ -90,7 +90,7 @@ impl Pods {
         (desired, families)
     }
 
-    /// Pods that this list did not name, though the pod watch knows them.
+    /// Pods that the pod watch knows and this list did not contain.
     pub(super) fn unlisted(&self, list: u32) -> Vec<Uid> {
         let is_unlisted = |entry: &PodEntry| entry.known.as_ref().is_some_and(|known| known.list != list);
         self.slots.iter().filter(|(_, entry)| is_unlisted(entry)).map(|(_, entry)| entry.uid.clone()).collect()
@@ -101,7 +101,7 @@ impl Pods {
         self.slots[id.slot()].holders += 1;
     }
 
-    /// An endpoint, an edit or a memory names it no longer.
+    /// An endpoint, an edit or a memory no longer names it.
     pub(super) fn release(&mut self, id: PodId) {
         let entry = &mut self.slots[id.slot()];
         entry.holders -= 1;

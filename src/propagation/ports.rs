@@ -1,4 +1,4 @@
-//! The ports that slices have, and those that they must have for a pod.
+//! The ports that slices have, and the ports that they must have for a pod.
 
 use super::{
     intern::Interner,
@@ -7,11 +7,11 @@ use super::{
 use crate::model::{EndpointPort, NamedPort, Service, TargetPort};
 use std::sync::Arc;
 
-/// Ports by pod that are kept resolved of a Service. Pods of one workload share their named ports, and a Service selects few
+/// How many resolved port lists are kept for a Service. Pods of one workload share their named ports, and a Service selects few
 /// workloads.
 const KEPT: usize = 8;
 
-/// One copy of each set of ports, so that equal ones are the same allocation; and the ports of Services at their pods.
+/// One copy of each list of ports, so that equal lists are the same allocation; and the ports of Services at their pods.
 #[derive(Debug, Default)]
 pub(super) struct Ports {
     sets: Interner<[EndpointPort]>,
@@ -25,20 +25,20 @@ struct Resolved {
     ports: Arc<[EndpointPort]>,
 }
 
-/// The different ports that the slices of a Service have, and how many slices have them. Most have but one kind, so that whether a
-/// slice differs takes one look.
+/// The different port lists in the slices of a Service, and the number of slices with each. Most Services have only one, so one
+/// comparison shows whether a slice differs.
 #[derive(Debug, Default)]
 pub(super) struct PortSets(Vec<(Arc<[EndpointPort]>, u32)>);
 
 // === impl Ports ===
 
 impl Ports {
-    /// One copy of these ports for all who have them.
+    /// The shared copy of these ports.
     pub(super) fn intern(&mut self, ports: &[EndpointPort]) -> Arc<[EndpointPort]> {
         self.sets.intern(ports)
     }
 
-    /// The ports that slices must show for a pod with these named ports: the same allocation as a slice has that shows them.
+    /// The ports that slices must show for a pod with these named ports, in the shared copy that such slices also use.
     pub(super) fn at_pod(&mut self, id: ServiceId, service: &Service, named: &Arc<[NamedPort]>) -> Arc<[EndpointPort]> {
         let resolved = self.resolved.get_mut(id);
         if let Some(known) = resolved.iter().find(|known| Arc::ptr_eq(&known.named, named)) {
@@ -61,7 +61,7 @@ impl Ports {
 // === impl PortSets ===
 
 impl PortSets {
-    /// One slice more has these ports.
+    /// One more slice has these ports.
     pub(super) fn add(&mut self, ports: &Arc<[EndpointPort]>) {
         match self.0.iter_mut().find(|(other, _)| Arc::ptr_eq(other, ports)) {
             Some((_, slices)) => *slices += 1,
@@ -69,7 +69,7 @@ impl PortSets {
         }
     }
 
-    /// One slice fewer has these ports.
+    /// One slice less has these ports.
     pub(super) fn remove(&mut self, ports: &Arc<[EndpointPort]>) {
         if let Some(at) = self.0.iter().position(|(other, _)| Arc::ptr_eq(other, ports)) {
             self.0[at].1 -= 1;
@@ -85,8 +85,8 @@ impl PortSets {
     }
 }
 
-/// The ports that a slice shows for a pod, sorted, as `getEndpointPorts` of k8s.io/endpointslice finds them: a port whose
-/// name the pod does not have is left out.
+/// The ports that a slice shows for a pod, sorted, as in `getEndpointPorts` of k8s.io/endpointslice: a port is left out if
+/// the pod does not have its name.
 pub(super) fn endpoint_ports(service: &Service, named: &[NamedPort]) -> Vec<EndpointPort> {
     let mut ports: Vec<_> = service
         .ports

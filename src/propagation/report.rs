@@ -1,4 +1,4 @@
-//! What the tracker tells, by name: who changed, what became of it, and how things stand.
+//! The reports of the tracker, with names: what changed, how it ended, and the current state.
 
 use crate::{
     ledger::{self, Backlog, Change, Fault, Faults},
@@ -6,13 +6,13 @@ use crate::{
 };
 use std::{fmt, sync::Arc, time::Duration};
 
-/// What the tracker has to say.
+/// A report of the tracker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
     /// A change ended.
     Ended(Ended),
-    /// A change met its objective or missed it. Said once a change at most: when it is reflected in time, or at the
-    /// moment its age passes the objective, whatever becomes of it after.
+    /// A change met its objective or missed it. Reported at most once per change: when it is reflected in time, or at the
+    /// moment when its age passes the objective, independent of its outcome.
     Judged {
         /// The Service.
         service: Arc<ServiceName>,
@@ -29,7 +29,7 @@ pub type Ended = ledger::Ended<Subject, Arc<SliceVersion>>;
 /// A change that is pending on the slice hop.
 pub type PendingChange = ledger::Pending<Subject>;
 
-/// Who a change is about.
+/// The subject of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     /// The Service whose endpoints have to change.
@@ -38,7 +38,7 @@ pub struct Subject {
     pub pod: Option<PodRef>,
 }
 
-/// Names a pod to people.
+/// Names a pod for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodRef {
     /// Its name.
@@ -56,44 +56,44 @@ pub struct ServiceName {
     pub name: Box<str>,
 }
 
-/// An endpoint that the slices show now otherwise than its pod and Service say.
+/// An endpoint for which the slices now differ from what its pod and Service say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutOfSyncEndpoint {
     /// The Service.
     pub service: Arc<ServiceName>,
     /// The pod.
     pub pod: PodRef,
-    /// Since when, and whether it matters to traffic.
+    /// Since when, and whether it affects traffic.
     pub fault: Fault,
 }
 
-/// How the Services of a scope stand now: plain data, beside what has been counted.
+/// The current state of the Services of a scope, as plain data, in addition to the counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// Whether every watch has listed once. Before, what is in sync is not known.
+    /// Whether every watch has listed once. Before, it is unknown what is in sync.
     pub is_measuring: bool,
     /// The Services whose endpoints are measured, each with its objective, in no order.
     pub measured: Vec<(Arc<ServiceName>, Duration)>,
-    /// What is pending, by Service and kind of change, in no order.
+    /// The pending changes, by Service and kind of change, in no order.
     pub pending: Vec<(Arc<ServiceName>, Change, Backlog)>,
-    /// The endpoints that are out of sync, by Service, in no order. A Service in sync is not there.
+    /// The endpoints that are out of sync, by Service, in no order. A Service in sync is not in the list.
     pub out_of_sync: Vec<(Arc<ServiceName>, Faults)>,
 }
 
-/// How much a tracker holds. Nothing in it grows without one of these.
+/// How much a tracker holds. All that can grow is counted here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
-    /// Pods that exist, and pods that are gone and still listed by a slice, excluded by an edit that is pending, or remembered.
+    /// Pods that exist, and pods that are gone but still listed by a slice, excluded by a pending edit, or remembered.
     pub pods: usize,
-    /// Services that exist, measured or not, and Services that are gone and still have a slice.
+    /// Services that exist, measured or not, and Services that are gone but still have a slice.
     pub services: usize,
     /// Slices that the EndpointSlice controller writes for a Service.
     pub slices: usize,
-    /// Pending changes: one a Service, and one a pod, Service and kind, at most.
+    /// Pending changes: at most one per Service, and one per pod, Service and kind.
     pub pending: usize,
-    /// Endpoints that are out of sync: one a pod and Service at most.
+    /// Endpoints that are out of sync: at most one per pod and Service.
     pub out_of_sync: usize,
-    /// Pods and Services with an overtaken change that may still be written: one a Service, and one a pod and Service at most.
+    /// Pods and Services with an overtaken change that may still be written: at most one per Service, and one per pod and Service.
     pub overtaken: usize,
 }
 

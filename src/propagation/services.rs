@@ -1,40 +1,40 @@
-//! What the Service watch says.
+//! What the Service watch delivered.
 
 use super::{key::ServiceId, pair::Desired, report::ServiceName};
 use crate::model::{Families, Service, Uid};
 use foldhash::fast::RandomState;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-/// All Services that the Service watch or a slice has named. They are known by their UID: a Service that was deleted and made anew
-/// under its name is another, and owns none of the slices of the first.
+/// All Services that the Service watch delivered or a slice names, by UID. A Service that was deleted and created again
+/// under the same name is another one, and owns none of the old slices.
 #[derive(Debug)]
 pub(super) struct Services {
     entries: slab::Slab<ServiceEntry>,
     by_uid: HashMap<Uid, ServiceId, RandomState>,
-    /// Those that exist, as far as the Service watch has told.
+    /// Services that exist, according to the Service watch.
     by_name: HashMap<Arc<ServiceName>, ServiceId>,
-    /// Of those that do not say otherwise.
+    /// Of Services without an annotation for it.
     objective: Duration,
 }
 
-/// One Service. It stays as long as the Service watch or a slice knows it.
+/// One Service. It is kept while the Service watch or a slice names it.
 #[derive(Debug)]
 struct ServiceEntry {
     uid: Uid,
-    /// As the Service watch has it; until that tells, as the slices have it.
+    /// From the Service watch; before its first event, from the slices.
     name: Arc<ServiceName>,
-    /// What the Service watch said last; `None` while only slices are known.
+    /// Its last state in the Service watch; `None` while only slices name it.
     spec: Option<Service>,
-    /// The list in which it was seen last.
+    /// The list in which it was last seen.
     list: u32,
 }
 
-/// How a Service has its endpoints measured.
+/// How a Service's endpoints are measured.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
-    /// Whether they are the controller's to write, and wanted.
+    /// Whether the controller writes them, and they are not ignored.
     pub(super) is_measured: bool,
-    /// Whether it publishes its pods whatever their readiness.
+    /// Whether it publishes its pods independent of their readiness.
     pub(super) published: bool,
     /// The delay within which a change that starts now should be reflected.
     pub(super) objective: Duration,
@@ -43,12 +43,12 @@ pub(super) struct Terms {
 // === impl Services ===
 
 impl Services {
-    /// None yet. `objective` is of those that do not say otherwise.
+    /// No Services. `objective` applies if an annotation does not.
     pub(super) fn new(objective: Duration) -> Self {
         Self { entries: slab::Slab::new(), by_uid: HashMap::default(), by_name: HashMap::new(), objective }
     }
 
-    /// The index of a Service, which it is given now if it has none.
+    /// The index of a Service. A new Service gets one now.
     pub(super) fn intern(&mut self, uid: &Uid, namespace: &str, name: &str) -> ServiceId {
         if let Some(id) = self.by_uid.get(uid) {
             return *id;
@@ -59,21 +59,21 @@ impl Services {
         id
     }
 
-    /// The Service that has the name of this one now, as far as the Service watch has told, and whether it is this one.
+    /// The Service that now has the name of this one, according to the Service watch, and whether it is the same Service.
     pub(super) fn namesake(&self, of: &Service) -> Option<(ServiceId, bool)> {
         let name = ServiceName { namespace: of.namespace.as_str().into(), name: of.name.as_str().into() };
         let id = *self.by_name.get(&name)?;
         Some((id, self.entries[id].uid == of.uid))
     }
 
-    /// Takes what the Service watch says of a Service; returns what it said before.
+    /// Stores the state of a Service in the Service watch. Returns the previous state.
     pub(super) fn learn(&mut self, id: ServiceId, spec: Service, list: u32) -> Option<Service> {
         let entry = &mut self.entries[id];
         entry.list = list;
         let old = entry.spec.replace(spec);
         if let (None, Some(spec)) = (&old, &entry.spec) {
             if *entry.name.namespace != *spec.namespace || *entry.name.name != *spec.name {
-                // A slice with a false label came first.
+                // A slice with a wrong label came first.
                 let (namespace, name) = (spec.namespace.as_str().into(), spec.name.as_str().into());
                 entry.name = Arc::new(ServiceName { namespace, name });
             }
@@ -82,14 +82,14 @@ impl Services {
         old
     }
 
-    /// The Service watch knows a Service no longer.
+    /// The Service watch no longer knows a Service.
     pub(super) fn unlearn(&mut self, id: ServiceId) {
         let entry = &mut self.entries[id];
         entry.spec = None;
         self.by_name.remove(&entry.name);
     }
 
-    /// Forgets a Service that the Service watch does not know. Says whether it did.
+    /// Forgets a Service, if the Service watch does not know it. Says whether it did.
     pub(super) fn drop_if_unknown(&mut self, id: ServiceId) -> bool {
         let is_unknown = self.entries[id].spec.is_none();
         if is_unknown {
@@ -99,13 +99,13 @@ impl Services {
         is_unknown
     }
 
-    /// Services that this list did not name, though the Service watch knows them.
+    /// Services that the Service watch knows and this list did not contain.
     pub(super) fn unlisted(&self, list: u32) -> Vec<ServiceId> {
         let is_unlisted = |entry: &ServiceEntry| entry.spec.is_some() && entry.list != list;
         self.entries.iter().filter(|(_, entry)| is_unlisted(entry)).map(|(id, _)| id).collect()
     }
 
-    /// How many there are.
+    /// Number of Services.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -120,12 +120,12 @@ impl Services {
         self.entries[id].uid == *uid
     }
 
-    /// What the Service watch says of it.
+    /// Its last state in the Service watch.
     pub(super) fn spec(&self, id: ServiceId) -> Option<&Service> {
         self.entries[id].spec.as_ref()
     }
 
-    /// How it has its endpoints measured.
+    /// How its endpoints are measured.
     pub(super) fn terms(&self, id: ServiceId) -> Terms {
         let spec = self.spec(id);
         Terms {
@@ -151,19 +151,19 @@ impl Services {
         self.entries.iter().filter(|(_, entry)| entry.spec.as_ref().is_some_and(is_measured)).map(|(id, _)| id)
     }
 
-    /// Whether the Service that has this name now is measured.
+    /// Whether the Service that now has this name is measured.
     pub(super) fn is_measured(&self, name: &ServiceName) -> bool {
         self.by_name.get(name).is_some_and(|id| self.terms(*id).is_measured)
     }
 }
 
-/// Whether a Service's endpoints are the controller's to write, and wanted.
+/// Whether the controller writes a Service's endpoints, and they are not ignored.
 pub(super) fn is_measured(spec: &Service) -> bool {
-    // For a Service that a finalizer holds the controller makes no slices any more.
+    // The controller makes no slices for a Service that is held in deletion by a finalizer.
     !spec.selector.is_empty() && !spec.external_name && !spec.terminating && !is_ignored(spec)
 }
 
-/// Whether its owner wants it left out.
+/// Whether its owner excluded it.
 pub(super) fn is_ignored(spec: &Service) -> bool {
     spec.ignore.value() == Some(true)
 }

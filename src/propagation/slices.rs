@@ -1,4 +1,4 @@
-//! What the EndpointSlice watch says: the union of a Service's slices, kept by differences.
+//! What the EndpointSlice watch delivered: the union of a Service's slices, updated by differences.
 
 use super::{
     key::{ByService, PodId, ServiceId},
@@ -20,7 +20,7 @@ pub(super) struct Slices {
     unions: ByService<Union>,
 }
 
-/// One slice as it was last seen.
+/// One slice in its last version.
 #[derive(Debug)]
 struct Slice {
     uid: Uid,
@@ -28,9 +28,9 @@ struct Slice {
     family: Family,
     /// Sorted.
     ports: Arc<[EndpointPort]>,
-    /// In the order in which they came.
+    /// In the order in which they arrived.
     listed: Box<[Listed]>,
-    /// The list in which it was seen last.
+    /// The list in which it was last seen.
     list: u32,
 }
 
@@ -45,7 +45,7 @@ struct Union {
 /// One endpoint of a slice: the pod, and how it is shown.
 pub(super) type Listed = (PodId, Entry);
 
-/// A new version of a slice that names its pods by their indices.
+/// A new version of a slice. It names its pods by their indices.
 #[derive(Debug)]
 pub(super) struct Version {
     pub(super) service: ServiceId,
@@ -57,17 +57,17 @@ pub(super) struct Version {
 /// A part of the endpoints of a new version of a slice.
 #[derive(Debug)]
 pub(super) enum Part {
-    /// Those at these positions of the version before.
+    /// Those at these positions of the previous version.
     Kept(Range<usize>),
     New(Listed),
 }
 
-/// What one slice shows otherwise than before.
+/// The difference between two versions of a slice.
 #[derive(Debug)]
 pub(super) struct Difference {
     pub(super) service: ServiceId,
     pub(super) family: Family,
-    /// Entries that it had and has no more, and entries that it has in their place. One may be among both.
+    /// Entries that are no longer there, and the entries that replace them. One may be in both.
     pub(super) left: Vec<Listed>,
     pub(super) came: Vec<Listed>,
     /// It is new, gone, or has other ports.
@@ -77,18 +77,18 @@ pub(super) struct Difference {
 // === impl Slices ===
 
 impl Slices {
-    /// How many there are.
+    /// Number of slices.
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// Service and family of a slice that is known.
+    /// Service and family of a known slice.
     pub(super) fn owner(&self, uid: &Uid) -> Option<(ServiceId, Family)> {
         let slice = &self.slots[*self.by_uid.get(uid)?];
         Some((slice.service, slice.family))
     }
 
-    /// Takes a whole version of a slice that is new, or that had this owner before.
+    /// Stores a complete version of a slice that is new or has the same owner.
     pub(super) fn put(&mut self, uid: &Uid, version: Version, list: u32) -> Difference {
         let Version { service, family, ports, listed: came } = version;
         let listed = came.clone().into_boxed_slice();
@@ -118,10 +118,10 @@ impl Slices {
         Difference { service, family, left, came, is_reshaped }
     }
 
-    /// Takes a version of a slice that is as the one before, but for its endpoints; nothing of a slice that is not known.
+    /// Stores a version of a slice in which only endpoints changed. Returns nothing for an unknown slice.
     ///
     /// # Panics
-    /// If the parts are not of the version that was told before: what is kept could not be known then, and would be counted wrongly.
+    /// If the parts do not refer to the previous version: then it is not known what is kept, and the counts would be wrong.
     pub(super) fn change(&mut self, uid: &Uid, parts: impl Iterator<Item = Part>) -> Option<Difference> {
         let slice = &mut self.slots[*self.by_uid.get(uid)?];
         let old = &slice.listed;
@@ -145,7 +145,7 @@ impl Slices {
         Some(Difference { service: slice.service, family: slice.family, left, came, is_reshaped: false })
     }
 
-    /// A slice was deleted, or is of this Service no more.
+    /// A slice was deleted, or no longer belongs to this Service.
     pub(super) fn remove(&mut self, uid: &Uid) -> Option<Difference> {
         let id = self.by_uid.remove(uid)?;
         let Slice { service, family, listed, ports, .. } = self.slots.remove(id);
@@ -155,7 +155,7 @@ impl Slices {
         Some(Difference { service, family, left: listed.into_vec(), came: Vec::new(), is_reshaped: true })
     }
 
-    /// Slices that this list did not name.
+    /// Slices that this list did not contain.
     pub(super) fn unlisted(&self, list: u32) -> Vec<Uid> {
         self.slots.iter().filter(|(_, slice)| slice.list != list).map(|(_, slice)| slice.uid.clone()).collect()
     }
@@ -170,12 +170,12 @@ impl Slices {
         self.of(service).any(|slice| slice.family == family)
     }
 
-    /// All that the slices of a Service list.
+    /// Everything that the slices of a Service list.
     pub(super) fn listed(&self, service: ServiceId) -> impl Iterator<Item = (Family, Listed)> {
         self.of(service).flat_map(|slice| slice.listed.iter().map(|listed| (slice.family, *listed)))
     }
 
-    /// Whether a slice of the Service lists the pod, with other ports than these.
+    /// Whether a slice of the Service lists the pod with other ports than these.
     pub(super) fn list_with_others(&self, service: ServiceId, pod: PodId, ports: &Arc<[EndpointPort]>) -> bool {
         if self.unions.get(service).is_none_or(|union| union.port_sets.are_all(ports)) {
             return false;

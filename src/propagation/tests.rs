@@ -1,4 +1,4 @@
-//! The rules, one by one, on a scene of one namespace. Times are milliseconds.
+//! The rules, one by one, in a scene of one namespace. Times are in milliseconds.
 
 mod gaps;
 mod out_of_sync;
@@ -18,7 +18,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-/// A tracker, and the version counter of the cluster it watches.
+/// A tracker, and the current resourceVersion of its cluster.
 struct Scene {
     tracker: Tracker,
     version: u64,
@@ -36,7 +36,7 @@ fn families(families: &[Family]) -> Families {
     families.iter().copied().collect()
 }
 
-/// A ready pod of the app `web`, of IPv4.
+/// A ready IPv4 pod of the app `web`.
 fn pod(uid: &str) -> Pod {
     Pod {
         uid: Uid::from(uid),
@@ -60,7 +60,7 @@ fn terminating(uid: &str) -> Pod {
     Pod { terminating: true, ..pod(uid) }
 }
 
-/// The Service `web`, of the app `web`.
+/// The Service `web`, for the app `web`.
 fn service() -> Service {
     Service {
         uid: Uid::from("service"),
@@ -96,7 +96,7 @@ fn slice(uid: &str, endpoints: Vec<Endpoint>) -> EndpointSlice {
     }
 }
 
-/// A slice of the Service of this UID, whose name is `web` as well.
+/// A slice of the Service with this UID. The Service's name is also `web`.
 fn slice_of(service: &str, uid: &str, endpoints: Vec<Endpoint>) -> EndpointSlice {
     let owner = Some(SliceOwner { uid: Uid::from(service), service: "web".into(), family: Family::V4 });
     EndpointSlice { owner, ..slice(uid, endpoints) }
@@ -130,7 +130,7 @@ fn describe(ended: Ended) -> String {
 }
 
 impl Scene {
-    /// Nothing is known.
+    /// An empty scene.
     fn blank() -> Self {
         let settings = TrackerSettings { objective: millis(5000), expiry: millis(60_000) };
         Self { tracker: Tracker::new(settings), version: 0 }
@@ -145,12 +145,12 @@ impl Scene {
         scene
     }
 
-    /// The Service `web` with its empty slice `s`, long ago.
+    /// The Service `web` with its empty slice `s`, created long ago.
     fn with_service() -> Self {
         Self::listed(vec![], vec![service()], vec![slice("s", vec![])])
     }
 
-    /// The same, with the pod `p` that is ready and shown as such.
+    /// The same, with the pod `p`. It is ready, and the slice shows it so.
     fn with_pod() -> Self {
         Self::listed(vec![pod("p")], vec![service()], vec![slice("s", vec![shown_ready("p")])])
     }
@@ -195,7 +195,7 @@ impl Scene {
         self.apply(millis, Arrival::Live, Event::EndpointSlice(slice));
     }
 
-    /// The one slice `s` now shows these endpoints.
+    /// The slice `s` now shows exactly these endpoints.
     fn shows(&mut self, millis: u64, endpoints: Vec<Endpoint>) {
         self.slice(millis, slice("s", endpoints));
     }

@@ -13,19 +13,19 @@ use super::{
 use crate::model::{EndpointSlice, EndpointsChange, Event, Pod, Resource, Seen, Service, SliceVersion, Stamp, Uid};
 use std::{sync::Arc, time::Duration};
 
-/// What the tracker is told by its user.
+/// The settings of the tracker.
 #[derive(Clone, Copy, Debug)]
 pub struct TrackerSettings {
-    /// Delay within which a change should be reflected, for Services that do not say otherwise.
+    /// Delay within which a change should be reflected, for Services without their own objective.
     pub objective: Duration,
-    /// Age at which a change is given up.
+    /// Age at which a change expires.
     pub expiry: Duration,
 }
 
 /// Measures one scope: the whole cluster or one namespace.
 ///
-/// [`Tracker::apply`] takes the events of the scope's three watches in the order in which they came; [`Tracker::advance`]
-/// lets time pass; [`Tracker::reports`] hands out what ended. Nothing is measured before each watch has listed once:
+/// [`Tracker::apply`] takes the events of the scope's three watches in the order of their arrival; [`Tracker::advance`]
+/// lets time pass; [`Tracker::reports`] returns what ended. Nothing is measured before each watch has listed once:
 /// the objects of an initial list are no changes.
 #[derive(Debug)]
 pub struct Tracker {
@@ -38,7 +38,7 @@ pub struct Tracker {
 // === impl Tracker ===
 
 impl Tracker {
-    /// A tracker that knows nothing yet.
+    /// An empty tracker.
     pub fn new(settings: TrackerSettings) -> Self {
         Self {
             watches: Watches::default(),
@@ -48,7 +48,7 @@ impl Tracker {
         }
     }
 
-    /// Takes the next event of a watch. No time passes by that: what it ends is judged by the event's stamp.
+    /// Takes the next event of a watch. No time passes by this: its stamp decides about what it ends.
     pub fn apply(&mut self, seen: Seen, event: Event) {
         match event {
             Event::WatchLost(resource) => self.join.changes.set_lost(resource, Some(seen.at)),
@@ -73,8 +73,8 @@ impl Tracker {
         self.tell();
     }
 
-    /// Lets time pass: changes that have grown too old by `now` miss their objective or expire. Everything that came before
-    /// `now` must have been applied; while a watch is lost nothing grows too old.
+    /// Lets time pass: changes that are too old at `now` miss their objective or expire. Everything that arrived before
+    /// `now` must have been applied. While a watch is lost, no change becomes too old.
     pub fn advance(&mut self, now: Stamp) {
         self.join.advance(now);
         self.tell();
@@ -100,7 +100,7 @@ impl Tracker {
         }
     }
 
-    /// A list is complete: what it did not name was deleted unseen.
+    /// A list is complete: what it did not contain was deleted unseen.
     fn end_list(&mut self, resource: Resource, seen: Seen) {
         self.watches.end(resource);
         let list = self.watches.list(resource).number;
@@ -145,7 +145,7 @@ impl Tracker {
 
     fn service_seen(&mut self, seen: Seen, service: Service) {
         if let Some((old, false)) = self.views.services.namesake(&service) {
-            // Deleted and made anew unseen.
+            // It was deleted and created again, unseen.
             self.service_gone(seen, old);
         }
         let list = self.watches.list(Resource::Services);
@@ -165,7 +165,7 @@ impl Tracker {
     fn slice_written(&mut self, seen: Seen, mut slice: EndpointSlice) {
         let by = version(slice.uid.clone(), std::mem::take(&mut slice.name), slice.resource_version);
         let Some(owner) = slice.owner.take() else {
-            // Not the controller's; if it was before, it has left the union.
+            // It is not the controller's slice. If it was before, it has left the union.
             return self.slice_gone(&slice.uid, Shown { seen, by });
         };
         if self.views.has_another_owner(&slice.uid, &owner) {
@@ -201,7 +201,7 @@ impl Tracker {
         }
     }
 
-    /// Names what has happened, while all that it concerns is known.
+    /// Reports what has happened, while the named objects are known.
     fn tell(&mut self) {
         for said in self.join.changes.take_said() {
             let report = match said {
@@ -217,7 +217,7 @@ impl Tracker {
         released.into_iter().for_each(|pod| self.views.pods.release(pod));
     }
 
-    // === How things stand ===
+    // === The current state ===
 
     /// Whether every watch has listed once, so that changes are measured.
     pub fn is_measuring(&self) -> bool {
@@ -229,7 +229,7 @@ impl Tracker {
         self.views.services.is_measured(name)
     }
 
-    /// How the Services stand now.
+    /// The current state of the Services.
     pub fn standing(&self) -> Standing {
         let (views, changes) = (&self.views, &self.join.changes);
         let name = |service: ServiceId| views.services.name(service).clone();
@@ -258,7 +258,7 @@ impl Tracker {
         })
     }
 
-    /// How much it holds.
+    /// How much the tracker holds.
     pub fn size(&self) -> Size {
         Size {
             pods: self.views.pods.len(),
@@ -271,7 +271,7 @@ impl Tracker {
     }
 }
 
-/// A version of a slice, to be told by what it shows.
+/// A version of a slice, to name the slice that shows a change.
 fn version(uid: Uid, name: String, resource_version: u64) -> Option<Arc<SliceVersion>> {
     Some(Arc::new(SliceVersion { uid, name: name.into(), resource_version }))
 }

@@ -1,4 +1,4 @@
-//! What the three watches have told, taken together: what each pod is to each Service, and what the slices list.
+//! The combined state of the three watches: what each pod should be for each Service, and what the slices list.
 
 use super::{
     key::{Key, PodId, ServiceId},
@@ -24,25 +24,25 @@ pub(super) struct Views {
     pub(super) ports: Ports,
 }
 
-/// What the pod watch says otherwise than before.
+/// A step of a pod in the pod watch.
 #[derive(Debug)]
 pub(super) struct PodStep {
     pub(super) pod: PodId,
-    /// What it should be in the endpoints of the Services that select it.
+    /// What the pod should be in the endpoints of the Services that select it.
     pub(super) desired: Desired,
     pub(super) families: Families,
-    /// These, if it is anything else to them than before.
+    /// These Services, if anything changed for them.
     pub(super) selected_by: Vec<ServiceId>,
-    /// Services that selected it before, and do not any more.
+    /// Services that selected it before, and no longer do.
     pub(super) left: Vec<ServiceId>,
-    /// Services that selected it before, if it went through states that were not told.
+    /// Services that selected it before, if it had states that were not delivered.
     pub(super) skipped: Option<Vec<ServiceId>>,
 }
 
 // === impl Views ===
 
 impl Views {
-    /// Nothing told yet. `objective` is of the Services that do not say otherwise.
+    /// Empty views. `objective` applies to Services without their own.
     pub(super) fn new(objective: Duration) -> Self {
         Self {
             pods: Pods::default(),
@@ -53,12 +53,12 @@ impl Views {
         }
     }
 
-    /// A pod was created or changed, or stands in a list.
+    /// A pod was created or changed, or is in a list.
     pub(super) fn pod_seen(&mut self, pod: &Pod, list: List) -> PodStep {
         let id = self.pods.intern(&pod.uid, || pod.name.as_str().into());
         let old = self.pods.take_known(id);
         let is_skip = |old: &&Known| list.is_under_way && old.resource_version != pod.resource_version;
-        // What happened between the two versions is lost, an unready and a ready perhaps.
+        // What happened between the two versions is lost. It may have been unready and ready again.
         let skipped = old.as_ref().filter(is_skip).map(|old| self.membership.services(old.set).to_vec());
         let set = match &old {
             Some(old) if self.membership.is_set_of(old.set, &pod.labels) => old.set,
@@ -78,7 +78,7 @@ impl Views {
         PodStep { pod: id, desired, families, selected_by, left, skipped }
     }
 
-    /// A pod was deleted. It is held, since what its removal ends may be the last to know it.
+    /// A pod was deleted. It is held, because the changes that its removal ends may still need its name.
     pub(super) fn pod_gone(&mut self, uid: &Uid) -> Option<PodStep> {
         let id = self.pods.find(uid)?;
         let old = self.pods.take_known(id);
@@ -91,13 +91,13 @@ impl Views {
         Some(PodStep { pod: id, desired, families, selected_by: Vec::new(), left, skipped: None })
     }
 
-    /// Whether a slice that is known has another owner than this.
+    /// Whether a known slice has another owner than this.
     pub(super) fn has_another_owner(&self, uid: &Uid, owner: &SliceOwner) -> bool {
         let known = self.slices.owner(uid);
         known.is_some_and(|(service, family)| family != owner.family || !self.services.has_uid(service, &owner.uid))
     }
 
-    /// A slice was created or changed by this owner, or stands in a list. Its pods are held.
+    /// A slice with this owner was created or changed, or is in a list. Its pods are held.
     pub(super) fn slice_written(&mut self, slice: EndpointSlice, owner: &SliceOwner, list: List) -> Difference {
         let service = self.services.intern(&owner.uid, &slice.namespace, &owner.service);
         let listed = slice.endpoints.into_iter().map(|endpoint| listed(&mut self.pods, endpoint)).collect();
@@ -114,7 +114,7 @@ impl Views {
         self.slices.change(&change.uid, parts)
     }
 
-    /// Who a change is about, by name.
+    /// The subject of a change, by name.
     pub(super) fn subject(&self, Key { service, pod }: Key) -> Subject {
         Subject { service: self.services.name(service).clone(), pod: pod.map(|pod| self.pods.named(pod)) }
     }
@@ -126,20 +126,20 @@ impl Views {
         self.services.expectation(service, desired, families)
     }
 
-    /// Whether a slice lists a pod, which the Service expects, with other ports than the Service has at that pod.
+    /// Whether a slice lists an expected pod with other ports than the Service has at that pod.
     pub(super) fn has_other_ports(&mut self, service: ServiceId, pod: PodId) -> bool {
         let (Some(known), Some(spec)) = (self.pods.known(pod), self.services.spec(service)) else { return false };
         let ports = self.ports.at_pod(service, spec, &known.ports);
         self.slices.list_with_others(service, pod, &ports)
     }
 
-    /// Whether there is a slice of each family of the Service, be it an empty one.
+    /// Whether there is a slice for each family of the Service. It may be empty.
     pub(super) fn has_every_slice(&self, service: ServiceId) -> bool {
         let has = |spec: &Service| spec.families.iter().all(|family| self.slices.has(service, family));
         self.services.spec(service).is_some_and(has)
     }
 
-    /// Forgets a Service that neither the Service watch nor a slice knows. Says whether it did.
+    /// Forgets a Service that neither the Service watch nor a slice names. Says whether it did.
     pub(super) fn drop_if_unknown(&mut self, service: ServiceId) -> bool {
         let is_dropped = !self.slices.has_any(service) && self.services.drop_if_unknown(service);
         if is_dropped {
@@ -149,7 +149,7 @@ impl Views {
     }
 }
 
-/// An endpoint by the index of its pod, which is held.
+/// An endpoint, with the index of its pod. The pod is held.
 fn listed(pods: &mut Pods, endpoint: Endpoint) -> Listed {
     let Endpoint { pod, name, ready, serving, terminating } = endpoint;
     let pod = pods.intern(&pod, || name.into());

@@ -1,4 +1,4 @@
-//! Where the lists of the three watches stand.
+//! The state of the lists of the three watches.
 
 use crate::model::Resource;
 
@@ -9,18 +9,18 @@ pub(super) struct Watches([Watch; 3]);
 /// One watch.
 #[derive(Clone, Copy, Debug, Default)]
 struct Watch {
-    /// Number of the last list; objects remember in which they were seen last.
+    /// Number of the last list. Each object stores the list in which it was last seen.
     list: u32,
     is_listing: bool,
     listed_once: bool,
 }
 
-/// The list to which an object belongs.
+/// A list and the events after it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct List {
-    /// Its number. It goes on with what is told after the list.
+    /// Its number. Events after the list keep it.
     pub(super) number: u32,
-    /// Whether it is under way, so that an object may have gone through states that were not told.
+    /// Whether it is incomplete, so that an object may have had states that were not delivered.
     pub(super) is_under_way: bool,
 }
 
@@ -40,7 +40,7 @@ impl Watches {
         (watch.is_listing, watch.listed_once) = (false, true);
     }
 
-    /// The list to which what is told now belongs.
+    /// The list to which the current events belong.
     pub(super) fn list(&self, resource: Resource) -> List {
         let watch = &self.0[resource as usize];
         List { number: watch.list, is_under_way: watch.is_listing }

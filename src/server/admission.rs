@@ -1,4 +1,4 @@
-//! What admits requests to the routes of a port: who may ask, for what, and how many answers there are at a time.
+//! Admits requests to the routes of a port: who may ask, for what, and how many answers are prepared at a time.
 
 use super::{
     authorization::{Authorizer, Refusal},
@@ -24,68 +24,68 @@ use tokio::{
     time::Instant,
 };
 
-/// Answers that are made at a time; one may be a scrape of a large cluster.
+/// How many answers are prepared at a time. One may be a scrape of a large cluster.
 const MAKING: usize = 2;
 
-/// Bytes of answers that are being sent; further answers wait. With [`MAKING`], it bounds what answers cost in memory, however
-/// many ask and however slowly they read.
+/// How many bytes of answers are sent at a time; further answers wait. With [`MAKING`], it limits the memory for answers,
+/// independent of the number and speed of the readers.
 const SENDING: usize = 64 << 20;
 
-/// What the bytes are counted in.
+/// The unit in which the bytes are counted.
 const UNIT: usize = 1 << 10;
 
-/// An answer of this size or less is not counted: the kernel takes it at once.
+/// An answer of at most this size is not counted: the kernel accepts it at once.
 const SMALL: usize = 16 << 10;
 
-/// What a port lets through.
+/// What a port allows.
 pub(super) enum Access {
-    /// Everything, for everybody.
+    /// Everything, for everyone.
     All {
-        /// By these names alone, where not everybody is meant.
+        /// The accepted host names, if only local programs may ask.
         hosts: Option<Hosts>,
     },
     /// What the API server allows.
     Guarded {
         /// Who decides.
         authorizer: Arc<Authorizer>,
-        /// Whether probes are for everybody: they are, unless they have a port of their own.
+        /// Whether probes are open to everyone. They are, unless they have their own port.
         open_probes: bool,
     },
-    /// Probes, for everybody.
+    /// Only probes, for everyone.
     Probes,
 }
 
-/// Bounds on answers.
+/// Limits for answers.
 struct Bounds {
     making: Semaphore,
     /// A permit for each [`UNIT`].
     sending: Arc<Semaphore>,
 }
 
-/// An answer that counts among those that are being sent.
+/// An answer that counts as being sent.
 struct Counted {
     body: Body,
     share: Arc<OwnedSemaphorePermit>,
 }
 
-/// Bytes of it.
+/// Bytes of such an answer.
 struct CountedBytes {
     bytes: Bytes,
     _share: Arc<OwnedSemaphorePermit>,
 }
 
-/// Bounds how many answers of these routes are made at a time, and how many bytes of them are sent.
+/// Limits how many answers of these routes are prepared at a time, and how many bytes of them are sent.
 pub(super) fn in_turn(router: Router) -> Router {
     let bounds = Bounds { making: Semaphore::new(MAKING), sending: Arc::new(Semaphore::new(SENDING / UNIT)) };
     let pass = async |State(bounds): State<Arc<Bounds>>, request: Request, next: Next| {
-        // Neither is ever closed. A large answer that has to wait keeps others from being made.
+        // Never closed. A large answer that waits keeps its turn, so fewer others are prepared.
         let _turn = bounds.making.acquire().await;
         Counted::until_sent(next.run(request).await, &bounds.sending).await
     };
     router.layer(from_fn_with_state(Arc::new(bounds), pass))
 }
 
-/// Answers only who asks by one of these names.
+/// Answers only requests that use one of these host names.
 pub(super) fn by_name(router: Router, hosts: Hosts) -> Router {
     let pass = async |State(hosts): State<Arc<Hosts>>, request: Request, next: Next| match hosts.check(&request) {
         Ok(()) => next.run(request).await,
@@ -94,7 +94,7 @@ pub(super) fn by_name(router: Router, hosts: Hosts) -> Router {
     router.layer(from_fn_with_state(Arc::new(hosts), pass))
 }
 
-/// Answers only whom the API server allows to ask.
+/// Answers only requests that the API server allows.
 pub(super) fn guarded(router: Router, authorizer: Arc<Authorizer>) -> Router {
     let pass = async |State(authorizer): State<Arc<Authorizer>>, request: Request, next: Next| {
         let (method, path) = (request.method(), request.uri().path());
@@ -106,13 +106,13 @@ pub(super) fn guarded(router: Router, authorizer: Arc<Authorizer>) -> Router {
     router.layer(from_fn_with_state(authorizer, pass))
 }
 
-/// Refuses requests that bring a body.
+/// Refuses requests that have a body.
 pub(super) fn without_bodies(router: Router) -> Router {
     let pass = async |request: Request, next: Next| {
         if request.body().is_end_stream() {
             return next.run(request).await;
         }
-        // It will not be read, so no other request can follow it.
+        // The body is not read, so no other request can follow it.
         (StatusCode::PAYLOAD_TOO_LARGE, [(header::CONNECTION, "close")], "no body is expected\n").into_response()
     };
     router.layer(from_fn(pass))
@@ -143,14 +143,14 @@ impl IntoResponse for Refusal {
 // === impl Counted ===
 
 impl Counted {
-    /// Counts the bytes of an answer until the last of them was written to the socket: hyper drops them then. Waits until they
-    /// can be.
+    /// Counts the bytes of an answer until the last byte was written to the socket: then hyper drops them. Waits for room
+    /// first.
     async fn until_sent(answer: Response, sending: &Arc<Semaphore>) -> Response {
         let size = usize::try_from(answer.body().size_hint().lower()).unwrap_or(SENDING);
         if size <= SMALL {
             return answer;
         }
-        // One that is larger than all that may be sent is sent alone. The units fit into 32 bits, as all of them do.
+        // An answer larger than the limit is sent alone. The number of units fits into 32 bits, because the limit does.
         let units = size.min(SENDING).div_ceil(UNIT) as u32;
         match sending.clone().acquire_many_owned(units).await {
             Ok(share) => answer.map(|body| Body::new(Self { body, share: Arc::new(share) })),
@@ -194,7 +194,7 @@ mod tests {
     use std::convert::Infallible;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-    /// What the bound on memory rests on: an answer counts until its last byte is with the socket, and no longer.
+    /// The memory limit depends on this: an answer counts until its last byte was written to the socket, and no longer.
     #[tokio::test]
     async fn an_answer_counts_until_it_is_sent() {
         const SIZE: usize = 1 << 20;

@@ -1,8 +1,8 @@
-//! What several modules answer: bytes that are compressed where the client takes it, and that the daemon is ending.
+//! Parts of answers that several modules share: compressed bytes, and the answer of a daemon that is ending.
 //!
-//! tower-http 0.7 compresses while it sends, on the threads that answer probes, and keeps the uncompressed answer until its client
-//! has read it: 80 MB in place of 5 of a text of 10,000 Services. Beside four clients of such a text a probe took 590 ms, in place of
-//! 70 ms where it is compressed on a thread of its own. So an answer is compressed once, where it is made.
+//! tower-http 0.7 compresses while it sends, on the threads that answer probes. It keeps the uncompressed answer until the client
+//! has read it: 80 MB instead of 5 MB for a text of 10,000 Services. With four clients of such a text a probe took 590 ms. It took
+//! 70 ms when the text was compressed on its own thread. So an answer is compressed once, where it is created.
 
 use crate::exposition::metrics::gzip;
 use axum::{
@@ -12,13 +12,13 @@ use axum::{
 use http::{StatusCode, header, request::Parts};
 use std::convert::Infallible;
 
-/// Answers below this are sent as they are: the header that says how they are compressed would cost what that saves.
+/// Answers smaller than this are not compressed: the header for the encoding would cost as much as the compression saves.
 const WORTH_COMPRESSING: usize = 1_024;
 
-/// Answers while nothing is left to be asked.
+/// The answer when the pipeline has ended.
 pub(super) const ENDING: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "ending\n");
 
-/// Whether a client takes gzip.
+/// Whether a client accepts gzip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TakesGzip(bool);
 
@@ -33,7 +33,7 @@ pub(super) struct Content {
 // === impl TakesGzip ===
 
 impl TakesGzip {
-    /// By an `Accept-Encoding` header: it names gzip, and does not refuse it with a quality of zero.
+    /// Reads an `Accept-Encoding` header: it must name gzip, and not with a quality of zero.
     fn by(header: &str) -> Self {
         Self(header.split(',').any(|coding| {
             let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
@@ -59,7 +59,7 @@ impl Content {
         Self { content_type, bytes: bytes.into(), compressed: false }
     }
 
-    /// Compresses it for a client that takes that, if it is worth it. It takes some 100 ms for a scrape of a large cluster.
+    /// Compresses it for a client that accepts gzip, if that saves bytes. This takes about 100 ms for a scrape of a large cluster.
     pub(super) fn for_client(self, TakesGzip(takes_gzip): TakesGzip) -> Self {
         if !takes_gzip || self.bytes.len() < WORTH_COMPRESSING {
             return self;

@@ -39,7 +39,7 @@ pub(super) const PATHS: [&str; 8] = [
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Whom the answers are asked of.
+/// The sources of the answers.
 #[derive(Debug)]
 struct Api {
     pipeline: PipelineHandle,
@@ -47,7 +47,7 @@ struct Api {
     agents: Option<Arc<Agents>>,
     /// What is measured, in a few words.
     subject: String,
-    /// One answer is worked out at a time: many who ask at once hold one copy of the state, and not one each.
+    /// One answer is prepared at a time, so that many requests hold one copy of the state, and not one each.
     turn: Semaphore,
 }
 
@@ -70,7 +70,7 @@ enum ApiError {
     Json(#[from] serde_json::Error),
 }
 
-/// The parameters of a request, understood.
+/// The parsed parameters of a request.
 struct Query<Q>(Q);
 
 type Answer = Result<Content, ApiError>;
@@ -91,12 +91,12 @@ pub(super) fn router(sources: &Sources) -> Router {
         .layer(from_fn_with_state(api.clone(), in_turn))
         .layer(map_response(async |answer: Response| ([(header::CACHE_CONTROL, "no-store")], answer)))
         .with_state(api);
-    // What is nested does not answer to its prefix with a slash.
+    // The nested routes do not match the prefix with a slash.
     Router::new().nest("/api/v1", routes).route("/api/v1/", get(async || ApiError::UnknownPath))
 }
 
 async fn in_turn(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    // It is never closed.
+    // Never closed.
     let _turn = api.turn.acquire().await;
     next.run(request).await
 }
@@ -158,8 +158,8 @@ async fn observations(State(api): State<Arc<Api>>, gzip: TakesGzip, Query(query)
     compute(gzip, move || Ok(Content::new(JSON, api::observations(&agents, &query)?))).await
 }
 
-/// Works an answer out on a thread that nothing else waits for: quantiles of 10,000 Services take their time, and so does
-/// compressing them.
+/// Prepares an answer on a thread on which nothing else waits: quantiles of 10,000 Services take time, and so does their
+/// compression.
 async fn compute(gzip: TakesGzip, work: impl FnOnce() -> Answer + Send + 'static) -> Answer {
     let work = move || Ok(work()?.for_client(gzip));
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(ApiError::Ending))
@@ -167,8 +167,8 @@ async fn compute(gzip: TakesGzip, work: impl FnOnce() -> Answer + Send + 'static
 
 // === impl Query ===
 
-/// In place of axum's: an error names the parameter, its value and what could stand there, and an empty field of a form counts
-/// as none.
+/// Replaces the extractor of axum: an error names the parameter, its value and the valid values, and an empty form field counts
+/// as missing.
 impl<S: Sync, Q: FromStr<Err = QueryError>> FromRequestParts<S> for Query<Q> {
     type Rejection = ApiError;
 
@@ -188,7 +188,7 @@ impl IntoResponse for ApiError {
         let status = match self {
             Self::Query(_) => StatusCode::BAD_REQUEST,
             Self::UnknownService | Self::UnknownPath => StatusCode::NOT_FOUND,
-            // It is a path, but not of this daemon as it was started.
+            // The path exists, but this daemon was started without agents.
             Self::NoAgents => StatusCode::NOT_IMPLEMENTED,
             Self::Ending => return ENDING.into_response(),
             Self::Json(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -4,7 +4,7 @@ use super::{Auth, ServerSettings, TlsFiles};
 use crate::flags::FlagErrors;
 use std::{net::AddrParseError, path::PathBuf};
 
-/// Where it listens.
+/// The addresses to listen on.
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct Args {
@@ -31,7 +31,7 @@ pub struct Args {
     allowed_hosts: Vec<String>,
 }
 
-/// Who may read, where there is a cluster to ask.
+/// Who may read, if there is a cluster that can answer this.
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct AuthArgs {
@@ -44,7 +44,7 @@ pub struct AuthArgs {
 // === impl Args ===
 
 impl Args {
-    /// Checks these flags for an endpoint that lets in whom `auth` says.
+    /// Checks these flags for an endpoint whose readers `auth` decides.
     pub(crate) fn settings(&self, auth: Auth, errors: &mut FlagErrors) -> Option<ServerSettings> {
         let say = |error: AddrParseError| format!("{error}; write it like 0.0.0.0:10911");
         let listen = errors.parse("--listen", &self.listen, say);

@@ -1,4 +1,4 @@
-//! Who may read: asks the API server, as the components of Kubernetes do for their own metrics.
+//! Decides who may read. It asks the API server, as the components of Kubernetes do for their own metrics.
 
 mod cache;
 
@@ -17,50 +17,50 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use std::time::Duration;
 use tokio::{sync::Semaphore, time::Instant};
 
-/// How long an answer of the API server holds. As the components of Kubernetes and controller-runtime have it.
+/// How long an answer of the API server is valid: as long as in the components of Kubernetes and in controller-runtime.
 const AUTHENTICATED: Duration = Duration::from_secs(60);
 const ALLOWED: Duration = Duration::from_secs(300);
 const DENIED: Duration = Duration::from_secs(30);
 
-/// How much longer the last answer holds while the API server cannot be asked: the metrics must not go dark in the very outage
-/// that they should explain. A token that was revoked meanwhile can read numbers for as long.
+/// How much longer the last answer is valid while the API server does not answer: the metrics must stay readable in the outage
+/// that they should explain. A token that was revoked meanwhile can read them for that time.
 const OUTAGE: Duration = Duration::from_secs(3600);
 
-/// For how long it is not asked anew, after a question that it did not answer, about those of whom there is an answer: each
-/// scrape would wait for as long as asking may take.
+/// How long to wait before the next question after one was not answered, if there is an older answer. Otherwise each scrape
+/// would wait for the full [`TIMEOUT`].
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Answers of each kind that are kept. Few ask for metrics; who tries tokens must not fill the memory.
+/// How many answers of each kind are kept: enough for the few readers, and too few for an attacker to fill the memory.
 const KEPT: usize = 1024;
 
-/// Requests that ask the API server at a time: whoever tries tokens must not turn this into an attack on it.
+/// How many requests ask the API server at a time: an attacker with many tokens must not overload it.
 const ASKING: usize = 8;
 
-/// How long asking may take: less than the 10 s that Prometheus waits for a scrape.
+/// How long a question may take: less than the 10 s that Prometheus waits for a scrape.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Decides who may read what.
 pub(super) struct Authorizer {
     client: ApiClient,
     timeout: Duration,
-    /// Whose a token is.
+    /// The user of each valid token.
     users: Mutex<Cache<Token, UserInfo>>,
-    /// Tokens that are nobody's. Apart, so that trying tokens pushes no user out.
+    /// Invalid tokens. Kept apart, so that an attacker with many tokens pushes no user out.
     unauthenticated: Mutex<Cache<Token, ()>>,
     /// What a token may do.
     rights: Mutex<Cache<Question, bool>>,
     asking: Semaphore,
-    /// When the last question was asked, if it was not answered, which is logged once.
+    /// When the last question was asked, if it was not answered. The failure is logged once.
     unanswered: Mutex<Option<Instant>>,
 }
 
-/// Why a request is turned away.
+/// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
-    /// It does not say who asks.
+    /// It has no token.
     #[error("needs a bearer token")]
     NoToken,
-    /// The token is nobody's.
+    /// The token is not valid.
     #[error("the bearer token is not valid")]
     BadToken,
     /// The user lacks the right.
@@ -73,7 +73,7 @@ pub(super) enum Refusal {
         /// The request's path.
         path: String,
     },
-    /// The API server was not to be asked.
+    /// The API server could not be asked.
     #[error("the API server cannot be asked who may read this; the log says why")]
     Unanswered,
 }
@@ -98,10 +98,10 @@ impl Authorizer {
         Self { client, timeout: TIMEOUT, users, unauthenticated, rights, asking, unanswered }
     }
 
-    /// Whether the sender of these headers may do this.
+    /// Checks whether the sender of these headers may do this.
     ///
     /// # Errors
-    /// Why not.
+    /// If the sender may not.
     pub(super) async fn check(
         &self,
         method: &Method,
@@ -141,15 +141,15 @@ impl Authorizer {
         before.unwrap_or(Err(Refusal::Unanswered))
     }
 
-    /// What the last answers said, if they have not been out of date for too long. Of a token that was nobody's nothing is
-    /// said: it may be somebody's by now.
+    /// The last answers, if they expired only a short time ago. Nothing is kept for an invalid token, because it may be valid
+    /// by now.
     fn known_before(&self, question: &Question, now: Instant) -> Option<Result<(), Refusal>> {
         let user = self.users.lock().get_late(&question.token, now, OUTAGE)?;
         let allowed = self.rights.lock().get_late(question, now, OUTAGE)?;
         Some(question.verdict(&user, allowed))
     }
 
-    /// What earlier answers say.
+    /// Answers that are still valid.
     fn known(&self, question: &Question, now: Instant) -> Option<Result<(), Refusal>> {
         if self.unauthenticated.lock().get(&question.token, now).is_some() {
             return Some(Err(Refusal::BadToken));
@@ -159,11 +159,11 @@ impl Authorizer {
         Some(question.verdict(&user, allowed))
     }
 
-    /// Asks for what is not known.
+    /// Asks what is not known.
     async fn ask(&self, secret: &str, question: &Question, now: Instant) -> Result<Result<(), Refusal>, RequestError> {
-        // It is never closed.
+        // Never closed.
         let _turn = self.asking.acquire().await;
-        // Of several who ask the same at once, the first have the answer.
+        // A request with the same question may have the answer by now.
         if let Some(known) = self.known(question, now) {
             return Ok(known);
         }

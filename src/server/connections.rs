@@ -1,4 +1,4 @@
-//! The connections of a port: no more than a bound, and room for each new one.
+//! The connections of a port: their number is limited, and there is room for each new one.
 
 use super::http_metrics::{Dropped, HttpMetrics};
 use parking_lot::Mutex;
@@ -7,8 +7,8 @@ use tokio::{sync::Notify, time::Instant};
 
 /// The open connections of a port.
 ///
-/// A new one always gets in, so that a probe is answered whoever else is connected: where there is no room, the connection
-/// that has waited longest for a request makes some, and if all are being answered, the one that has been for longest.
+/// A new one is always accepted, so that a probe is always answered. If there is no room, the connection that has waited
+/// longest for a request is closed. If all are being answered, the one with the oldest request is closed.
 #[derive(Debug)]
 pub(super) struct Connections {
     bound: usize,
@@ -18,16 +18,16 @@ pub(super) struct Connections {
 
 #[derive(Debug, Default)]
 struct Open {
-    /// Number of the next.
+    /// Number of the next one.
     next: u64,
     connections: BTreeMap<u64, Arc<Connection>>,
 }
 
-/// An open connection, as its parts tell each other about it.
+/// An open connection, and the state that its parts share.
 #[derive(Debug)]
 pub(super) struct Connection {
     progress: Mutex<Progress>,
-    /// Told when it has to make room.
+    /// Notified when it must make room.
     leave: Notify,
 }
 
@@ -44,7 +44,7 @@ struct Progress {
     slow_reader: bool,
 }
 
-/// What a connection is at. In the order in which connections make room.
+/// The phase of a connection, in the order in which they make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     /// Waits for the TLS handshake, or for a request.
@@ -60,7 +60,7 @@ enum Phase {
 pub(super) struct ConnectionGuard {
     connections: Arc<Connections>,
     number: u64,
-    /// Whose it is.
+    /// The connection.
     pub(super) connection: Arc<Connection>,
 }
 
@@ -71,7 +71,7 @@ impl Connections {
         Arc::new(Self { bound, http_metrics, open: Mutex::default() })
     }
 
-    /// Lets a connection in.
+    /// Accepts a connection.
     pub(super) fn enter(self: &Arc<Self>) -> ConnectionGuard {
         let connection = Arc::new(Connection::new());
         let mut open = self.open.lock();
@@ -92,7 +92,7 @@ impl Connections {
 // === impl Open ===
 
 impl Open {
-    /// The connection that makes room. Whether an answer is made or sent does not matter: either may be stuck.
+    /// The connection that must make room. Answers in progress and answers being sent rank the same: both may be stuck.
     fn dispensable(&self) -> Option<u64> {
         let rank = |(number, connection): (&u64, &Arc<Connection>)| {
             let progress = connection.progress.lock();
@@ -116,7 +116,7 @@ impl Connection {
         Self { progress: Mutex::new(progress), leave: Notify::new() }
     }
 
-    /// Completes when it has to make room.
+    /// Completes when it must make room.
     pub(super) async fn must_leave(&self) {
         self.leave.notified().await;
     }
@@ -126,15 +126,15 @@ impl Connection {
         self.progress.lock().enter(Phase::Answering);
     }
 
-    /// Its answer is there.
+    /// Its answer is ready.
     pub(super) fn note_answer(&self) {
         let mut progress = self.progress.lock();
-        // Not a new begin: what counts is how long the request has been at it.
+        // `since` stays: the total time of the request counts.
         progress.phase = Phase::Sending;
         progress.answered = true;
     }
 
-    /// All that was to be sent is.
+    /// Everything was sent.
     pub(super) fn note_flushed(&self) {
         let mut progress = self.progress.lock();
         if progress.phase == Phase::Sending {
@@ -158,7 +158,7 @@ impl Connection {
         self.progress.lock().heard
     }
 
-    /// Why it ended with this error, unless the peer just left, or stayed idle between requests.
+    /// Why it ended with this error. `None` if the peer just left, or stayed idle between requests.
     pub(super) fn reason(&self, error: &hyper::Error) -> Option<Dropped> {
         let progress = self.progress.lock();
         if progress.slow_reader {

@@ -1,12 +1,12 @@
-//! By which names the endpoint may be asked, where only the programs of its own machine reach it.
+//! Host names that requests may use, if only programs on the same machine can reach the endpoint.
 //!
-//! A browser on that machine is one of them: a web page may have its own name resolve to a loopback address (DNS rebinding), and
-//! would then read what is served there as if it were its own. What gives it away is the name in the request.
+//! A browser on that machine is such a program. A web page can make its own name resolve to a loopback address (DNS rebinding).
+//! Then it could read the endpoint as if it were its own server. The name in the request shows this.
 
 use http::{Request, header, uri::Authority};
 use std::net::{IpAddr, SocketAddr};
 
-/// Names that the endpoint answers to, beside `localhost` and addresses.
+/// Names that the endpoint accepts, in addition to `localhost` and addresses.
 #[derive(Debug)]
 pub(super) struct Hosts {
     /// In lower case.
@@ -16,23 +16,23 @@ pub(super) struct Hosts {
 // === impl Hosts ===
 
 impl Hosts {
-    /// Of a port at this address that everybody who reaches it may ask; `None` where names do not matter.
+    /// The names for a port at this address without authorization; `None` if the names do not matter.
     pub(super) fn of(address: SocketAddr, allowed: &[String]) -> Option<Self> {
         let allowed = allowed.iter().map(|name| name.to_ascii_lowercase()).collect();
         address.ip().to_canonical().is_loopback().then_some(Self { allowed })
     }
 
-    /// Refuses a request for a name that is not the endpoint's.
+    /// Refuses a request with a name that is not the endpoint's.
     ///
     /// # Errors
-    /// With the name.
+    /// If it is refused: the name.
     pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), String> {
-        // An absolute address in the first line counts before the header.
+        // An absolute address in the first line has priority over the header.
         let asked = match request.uri().authority() {
             Some(authority) => authority.as_str().as_bytes(),
             None => match request.headers().get(header::HOST) {
                 Some(host) => host.as_bytes(),
-                // HTTP 1.0; no browser leaves it out.
+                // HTTP 1.0. Browsers always send it.
                 None => return Ok(()),
             },
         };

@@ -16,15 +16,15 @@ use std::{
     },
 };
 
-/// In place of a path that is nowhere.
+/// Stands for every unknown path.
 const OTHER: &str = "other";
 
 /// Requests by path and status, and connections that were dropped, since the start.
 #[derive(Debug, Default)]
 pub(super) struct HttpMetrics {
-    /// By path, which is that of a route, and status.
+    /// By status and path. The path is that of a route.
     requests: Mutex<BTreeMap<(String, u16), u64>>,
-    /// Paths of routes; not every port has each of them.
+    /// Paths of routes. A port may not have all of them.
     paths: Vec<&'static str>,
     /// In the order of [`Dropped::ALL`].
     dropped: [AtomicU64; Dropped::ALL.len()],
@@ -35,15 +35,15 @@ pub(super) struct HttpMetrics {
 pub(super) enum Dropped {
     /// The TLS handshake failed, or took too long.
     TlsHandshake,
-    /// The head of a request did not come in time.
+    /// The head of a request did not arrive in time.
     SlowRequest,
-    /// Something else than HTTP came.
+    /// Something other than HTTP arrived.
     MalformedRequest,
     /// The head of a request was too large.
     LargeRequest,
-    /// The answer was not taken in time.
+    /// The client did not read the answer in time.
     SlowReader,
-    /// There were too many connections.
+    /// It made room: there were too many.
     MadeRoom,
 }
 
@@ -74,13 +74,13 @@ impl Dropped {
 // === impl HttpMetrics ===
 
 impl HttpMetrics {
-    /// With series of these paths that begin at zero, so that their first increase is seen.
+    /// The series of these paths begin at zero, so that Prometheus sees their first increase.
     pub(super) fn new(paths: Vec<&'static str>) -> Self {
         let requests = paths.iter().map(|path| (((*path).to_owned(), StatusCode::OK.as_u16()), 0)).collect();
         Self { requests: Mutex::new(requests), paths, dropped: Default::default() }
     }
 
-    /// Answers a request, and counts it: by its route, or, where this port has none, by that of another port.
+    /// Answers and counts a request: by its route or, if this port has none for it, by the route of another port.
     pub(super) async fn count(State(metrics): State<Arc<Self>>, request: Request, next: Next) -> Response {
         let path = match request.extensions().get::<MatchedPath>() {
             Some(route) => route.as_str(),

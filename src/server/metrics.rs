@@ -37,11 +37,11 @@ pub(super) fn router(sources: &Sources, tls: Option<Arc<TlsHealth>>, http_metric
 async fn scrape(State(scraper): State<Arc<Scraper>>, headers: HeaderMap, gzip: TakesGzip) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let format = Format::negotiate(accept.unwrap_or_default());
-    // It is never closed.
+    // Never closed.
     let _turn = scraper.turn.acquire().await;
     let Some(scrape) = scraper.scrape().await else { return ENDING.into_response() };
     let encode = move || Ok(Content::new(format.content_type(), scrape.encode(format)?).for_client(gzip));
-    // Encoding takes tens of milliseconds in a large cluster: not on a thread that others wait for.
+    // Encoding takes tens of milliseconds in a large cluster, so it must not block a thread that others need.
     match tokio::task::spawn_blocking(encode).await {
         Ok(Ok(content)) => ([(header::VARY, "accept, accept-encoding")], content).into_response(),
         Ok(Err(error)) => {
@@ -56,7 +56,7 @@ async fn scrape(State(scraper): State<Arc<Scraper>>, headers: HeaderMap, gzip: T
 // === impl Scraper ===
 
 impl Scraper {
-    /// What a scrape shows now; `None` if nothing measures any more.
+    /// The data of a scrape now; `None` if the pipeline has ended.
     async fn scrape(&self) -> Option<Scrape> {
         let Self { sources, tls, http_metrics, .. } = self;
         Some(Scrape {

@@ -1,7 +1,7 @@
-//! The page for people: files that are part of the binary.
+//! The web page: files that are part of the binary.
 //!
-//! It asks `/api/v1/` and nobody else. Its policy lets the browser run the files below and nothing that a name from a cluster
-//! could smuggle in.
+//! It sends requests only to `/api/v1/`. Its policy lets the browser run only the files below, and no code that is hidden in a
+//! name from a cluster.
 
 use axum::{
     Router,
@@ -10,15 +10,15 @@ use axum::{
 };
 use http::{HeaderName, StatusCode, Uri, header};
 
-/// Its files are counted together.
+/// Requests for its files are counted together.
 pub(super) const PATHS: [&str; 2] = ["/", FILES];
 
 const FILES: &str = "/page/{*file}";
 
-/// Where nothing is.
+/// The answer for unknown paths.
 pub(super) const NOT_HERE: (StatusCode, &str) = (StatusCode::NOT_FOUND, "not here; / shows what is\n");
 
-/// A file: its path, its type, and what is in it.
+/// A file: its path, its type and its content.
 type Asset = (&'static str, &'static str, &'static str);
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -40,7 +40,7 @@ static ASSETS: [Asset; 13] = [
     ("/page/vendor/uPlot.css", STYLE, include_str!("page/vendor/uPlot.min.css")),
 ];
 
-/// What the browser may do with them: ask and load from here, and nothing else.
+/// What the browser may do with them: only send requests to this server and load from it.
 const HEADERS: [(HeaderName, &str); 4] = [
     (
         header::CONTENT_SECURITY_POLICY,

@@ -1,4 +1,4 @@
-//! A port: accepts connections, and speaks TLS and HTTP on them within bounds.
+//! A port: accepts connections, and serves TLS and HTTP on them within limits.
 
 use super::{
     connections::{ConnectionGuard, Connections},
@@ -21,20 +21,20 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
-/// Bounds on what clients may do.
+/// Limits for clients.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ConnectionLimits {
-    /// Connections at a time: 200 scrapes, and some.
+    /// Connections at a time: 200 scrapes and some more.
     pub(super) connections: usize,
     /// Time for the TLS handshake.
     pub(super) handshake: Duration,
-    /// Time for the head of a request, from the end of the one before; so it bounds idle connections too.
+    /// Time for the head of a request, since the end of the previous request. So it also limits idle connections.
     pub(super) head: Duration,
     /// Largest head of a request.
     pub(super) head_bytes: usize,
     /// How slowly answers may be read. Prometheus gives up after 10 s.
     pub(super) write_timeout: WriteTimeout,
-    /// Time for requests under way once the process is to end.
+    /// Time for running requests to finish when the process ends.
     pub(super) drain: Duration,
 }
 
@@ -75,7 +75,7 @@ impl Port {
         Self { listener, tls, router, limits, http_metrics }
     }
 
-    /// Serves until `stopped` completes, then ends the requests under way.
+    /// Serves until `stopped` completes, then lets running requests finish.
     pub(super) async fn serve(self, stopped: impl Future<Output = ()>) {
         let connections = Connections::new(self.limits.connections, self.http_metrics.clone());
         let graceful = GracefulShutdown::new();
@@ -93,7 +93,7 @@ impl Port {
             let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    // Most often: no file descriptors left. They come back as connections end.
+                    // Usually, there is no free file descriptor. Ended connections free some.
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
@@ -111,7 +111,7 @@ impl Port {
         if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
             tracing::debug!("requests were still under way");
         }
-        // What they hold must not keep the rest of the process from ending.
+        // Their resources must not keep the rest of the process from ending.
         conversations.shutdown().await;
     }
 
@@ -127,7 +127,7 @@ impl Port {
         match tokio::time::timeout(self.limits.handshake, tls.accept(stream)).await {
             Ok(Ok(stream)) => self.answer(stream, guard, watcher).await,
             Ok(Err(error)) => {
-                // Who connects and leaves without a word, as load balancers do to see whether it is there, was not dropped.
+                // A client that connects and leaves without sending bytes, such as a load balancer's check, does not count as dropped.
                 if guard.connection.was_heard() {
                     self.http_metrics.count_dropped(Dropped::TlsHandshake);
                 }

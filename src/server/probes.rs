@@ -1,4 +1,4 @@
-//! `/healthz` and `/readyz`: what the kubelet asks.
+//! `/healthz` and `/readyz`: the probes of the kubelet.
 
 use crate::{cluster::health::WatchHealth, logging::on_one_line};
 use axum::{Router, extract::State, routing::get};
@@ -9,18 +9,18 @@ pub(super) const PATHS: [&str; 2] = ["/healthz", "/readyz"];
 
 type Answer = (StatusCode, String);
 
-/// Of a daemon that measures with these watches.
+/// Routes of a daemon that measures with these watches.
 pub(super) fn router(watches: &[Arc<WatchHealth>]) -> Router {
     let watches: Arc<[_]> = watches.into();
     Router::new().route("/healthz", get("ok\n")).route("/readyz", get(ready)).with_state(watches)
 }
 
-/// Of a daemon that lives, but waits for something.
+/// Routes of a daemon that is alive, but waits for something.
 pub(super) fn awaiting(what: &str) -> Router {
     Router::new().route("/healthz", get("ok\n")).route("/readyz", get(not_synced(&format!("{}\n", on_one_line(what)))))
 }
 
-/// Ready once every watch has listed. Says which has not, and why.
+/// Ready once every watch has listed. Otherwise says which has not, and why.
 async fn ready(State(watches): State<Arc<[Arc<WatchHealth>]>>) -> Answer {
     let mut unsynced = String::new();
     for watch in watches.iter().filter(|watch| !watch.is_synced()) {
@@ -30,7 +30,7 @@ async fn ready(State(watches): State<Arc<[Arc<WatchHealth>]>>) -> Answer {
     if unsynced.is_empty() { (StatusCode::OK, "ok\n".to_owned()) } else { not_synced(&unsynced) }
 }
 
-/// What is not ready, in lines.
+/// The reasons why it is not ready, in lines.
 pub(super) fn not_synced(lines: &str) -> Answer {
     (StatusCode::SERVICE_UNAVAILABLE, format!("not synced:\n{lines}"))
 }

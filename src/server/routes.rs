@@ -13,16 +13,16 @@ use axum::{Router, middleware::from_fn_with_state};
 use http::StatusCode;
 use std::sync::Arc;
 
-/// What can be asked.
+/// The routes of a daemon.
 #[derive(Clone, Debug)]
 pub(super) struct Routes {
-    /// What the kubelet asks.
+    /// The probes of the kubelet.
     probes: Router,
     /// Everything else.
     rest: Router,
 }
 
-/// Paths whose requests are counted from zero on.
+/// Paths whose counts of requests start at zero.
 pub(super) fn paths() -> Vec<&'static str> {
     [&probes::PATHS[..], &metrics::PATHS, &page::PATHS, &api::PATHS].concat()
 }
@@ -30,7 +30,7 @@ pub(super) fn paths() -> Vec<&'static str> {
 // === impl Routes ===
 
 impl Routes {
-    /// Of a daemon that measures.
+    /// Routes of a daemon that measures.
     pub(super) fn measuring(sources: &Sources, tls: Option<Arc<TlsHealth>>, http_metrics: Arc<HttpMetrics>) -> Self {
         let rest = Router::new()
             .merge(metrics::router(sources, tls, http_metrics))
@@ -40,15 +40,15 @@ impl Routes {
         Self { probes: probes::router(&sources.watches), rest }
     }
 
-    /// Of a daemon that does not measure yet, and why.
+    /// Routes of a daemon that does not measure yet. `what` says why.
     pub(super) fn awaiting(what: &str) -> Self {
         let rest = Router::new().fallback(probes::not_synced(&format!("{}\n", on_one_line(what))));
         Self { probes: probes::awaiting(what), rest }
     }
 
-    /// What a port answers to those whom it lets through.
+    /// The routes of a port, with its access rules.
     pub(super) fn of_port(self, access: Access, http_metrics: Arc<HttpMetrics>) -> Router {
-        // Before any layer, which would not be around it otherwise.
+        // Before any layer, because the layers would not apply to it otherwise.
         let [probes, rest] =
             [self.probes, self.rest].map(|router| router.method_not_allowed_fallback(async || ONLY_GET_AND_HEAD));
         let rest = admission::in_turn(rest);
@@ -63,7 +63,7 @@ impl Routes {
     }
 }
 
-/// The header that says so comes from the route.
+/// The route itself adds the header with the allowed methods.
 const ONLY_GET_AND_HEAD: (StatusCode, &str) = (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
 
 const ONLY_PROBES: (StatusCode, &str) = (StatusCode::NOT_FOUND, "only /healthz and /readyz are here\n");
@@ -77,14 +77,14 @@ mod tests {
     use http_body_util::BodyExt;
     use tower::Service;
 
-    /// What came back.
+    /// The received answer.
     struct Answer {
         status: u16,
         headers: HeaderMap,
         body: String,
     }
 
-    /// Routes of a daemon that measures nothing any more.
+    /// Routes of a daemon that no longer measures.
     fn measuring(http_metrics: &Arc<HttpMetrics>) -> Router {
         let sources = Sources {
             pipeline: PipelineHandle::new().0,

@@ -1,4 +1,4 @@
-//! Where the answers come from.
+//! The sources of the answers.
 
 use crate::{
     cluster::health::WatchHealth,
@@ -8,20 +8,20 @@ use crate::{
 };
 use std::sync::{Arc, atomic::AtomicU64};
 
-/// What the answers are made from. A module of routes takes from it what it tells about.
+/// The sources of the answers. Each module of routes takes what it needs from here.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    /// Tells what was measured.
+    /// Answers what was measured.
     pub pipeline: PipelineHandle,
-    /// How the watches are doing.
+    /// The health of the watches.
     pub watches: Vec<Arc<WatchHealth>>,
     /// Samples that were not written.
     pub samples: Arc<samples::Counts>,
-    /// What went wrong with the HDR log.
+    /// Number of errors of the HDR log.
     pub hdr_log_errors: Arc<AtomicU64>,
     /// Which histograms a scrape gets.
     pub histograms: Histograms,
-    /// The agents, if they are listened to.
+    /// The agents, if the daemon listens for them.
     pub agents: Option<Arc<Agents>>,
     /// What is measured, in a few words.
     pub subject: String,

@@ -8,13 +8,13 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Far more than anything here takes.
+/// Much longer than any step of these tests.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Far less than that, and than the limits have.
+/// Much shorter than [`TIMEOUT`] and than the tested limits.
 const SHORT: Duration = Duration::from_millis(200);
 
-/// A port with nothing to measure, which is ready therefore.
+/// A port with nothing to measure. So it is ready.
 struct Served {
     address: SocketAddr,
     http_metrics: Arc<HttpMetrics>,
@@ -48,7 +48,7 @@ impl Served {
         TcpStream::connect(self.address).await.expect("connected")
     }
 
-    /// What comes back until the port closes the connection.
+    /// What the port sends until it closes the connection.
     async fn ask(&self, request: &[u8]) -> String {
         let mut stream = self.connect().await;
         stream.write_all(request).await.expect("taken");
@@ -62,7 +62,7 @@ impl Served {
 
 async fn rest(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
-    // A reset after the answer is the end of it as well.
+    // A reset after the answer also ends it.
     let read = tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut answer));
     let _ = read.await.expect("the port ends the connection");
     String::from_utf8(answer).expect("text")
@@ -177,7 +177,7 @@ async fn a_handshake_that_does_not_come_is_not_waited_for() {
     assert_eq!(served.dropped(Dropped::TlsHandshake), 3, "who leaves at once is not dropped");
 }
 
-/// A reader that has stopped takes its connection with it, and nothing else.
+/// A reader that stops loses its connection, and affects nothing else.
 #[tokio::test]
 async fn who_does_not_read_is_dropped() {
     let write_timeout = WriteTimeout { stall: SHORT, answer: TIMEOUT };
@@ -188,7 +188,7 @@ async fn who_does_not_read_is_dropped() {
     )
     .await;
     let mut stream = served.connect().await;
-    // Requests without end, of which no answer is read: the kernel's buffers are full at some point.
+    // Sends requests without end and reads no answer, so at some point the kernel's buffers are full.
     let asking = async { while stream.write_all(PROBE).await.is_ok() {} };
     tokio::time::timeout(TIMEOUT, asking).await.expect("the port ends the connection");
     assert_eq!(served.dropped(Dropped::SlowReader), 1);

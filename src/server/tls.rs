@@ -1,4 +1,4 @@
-//! TLS from two files, which may be renewed while it is served from.
+//! TLS from two files that may be renewed while the daemon serves.
 
 use crate::{errors::chain, signals::Hangups};
 use parking_lot::RwLock;
@@ -25,22 +25,22 @@ use tokio_rustls::{
     },
 };
 
-/// How often the files are looked at. They are small, and two looks that see the same are needed for a renewal.
+/// How often the files are read. They are small. A renewal needs two reads with the same content.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Where the certificate and its key are.
+/// The paths of the certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate, followed by those between it and the authority, in PEM.
+    /// The certificate, followed by the intermediate certificates, in PEM.
     pub certificate: PathBuf,
-    /// The private key of the first, in PEM.
+    /// The private key of the first certificate, in PEM.
     pub key: PathBuf,
 }
 
-/// The files cannot be served from.
+/// The files cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The file of the certificate cannot be read, or holds none.
+    /// The file of the certificate cannot be read, or has no certificate.
     #[error("--tls-cert-file {}", file.display())]
     Certificate {
         /// Which file.
@@ -48,7 +48,7 @@ pub enum TlsError {
         /// Why.
         source: PemError,
     },
-    /// The file of the key cannot be read, or holds none that can be used.
+    /// The file of the key cannot be read, or has no usable key.
     #[error("--tls-key-file {}", file.display())]
     Key {
         /// Which file.
@@ -56,7 +56,7 @@ pub enum TlsError {
         /// Why.
         source: PemError,
     },
-    /// The key is another certificate's, or the certificate of a kind that cannot be served.
+    /// The key belongs to another certificate, or the certificate has an unsupported kind.
     #[error("--tls-cert-file {} and --tls-key-file {}", files.certificate.display(), files.key.display())]
     Pair {
         /// Which files.
@@ -66,27 +66,27 @@ pub enum TlsError {
     },
 }
 
-/// A file does not hold what it should.
+/// A file does not have the expected content.
 #[derive(Debug, thiserror::Error)]
 pub enum PemError {
     /// It cannot be read.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It is no PEM.
+    /// It is not PEM.
     #[error(transparent)]
     Pem(#[from] pem::Error),
-    /// It is PEM of something else.
+    /// It is PEM, but of something else.
     #[error("no {0} in it")]
     Nothing(&'static str),
 }
 
-/// A certificate and a key cannot be served together.
+/// A certificate and a key cannot be used together.
 #[derive(Debug, thiserror::Error)]
 pub enum PairError {
     /// They do not belong together.
     #[error("the key is not the certificate's")]
     Strangers,
-    /// They are of a kind that cannot be served.
+    /// Their kind is not supported.
     #[error(transparent)]
     Unusable(#[from] rustls::Error),
 }
@@ -99,15 +99,15 @@ pub(super) struct Certificate {
     health: Arc<TlsHealth>,
 }
 
-/// How the certificate is doing, for the metrics.
+/// The health of the certificate, for the metrics.
 #[derive(Debug, Default)]
 pub struct TlsHealth {
-    /// When it expires, in seconds since 1970, or one between it and the authority does; 0 if it does not say.
+    /// The earliest expiration of it and its intermediate certificates, in seconds since 1970; 0 if it is not known.
     expiration: AtomicI64,
     failures: AtomicU64,
 }
 
-/// What the files held at a look, or why they could not be read.
+/// The content of the files at one read, or why they could not be read.
 type Look = Result<Pem, Arc<TlsError>>;
 
 /// The content of both files.
@@ -120,9 +120,9 @@ struct Pem {
 /// Follows the files of a certificate.
 pub(super) struct Renewal {
     certificate: Arc<Certificate>,
-    /// What the last look saw.
+    /// The result of the last read.
     last: Look,
-    /// What was acted upon, so that each renewal is, and each failure is logged once.
+    /// The last result that was applied, so that each renewal and each log line happens once.
     settled: Look,
 }
 
@@ -132,7 +132,7 @@ impl Certificate {
     /// Reads the files.
     ///
     /// # Errors
-    /// If they are no pair to serve from.
+    /// If the files have no usable certificate and key.
     pub(super) fn load(files: TlsFiles) -> Result<(Arc<Self>, Renewal), TlsError> {
         let provider = Arc::new(ring::default_provider());
         let pem = files.read()?;
@@ -144,15 +144,15 @@ impl Certificate {
         Ok((certificate, renewal))
     }
 
-    /// How it is doing, now and later.
+    /// Its health. The value stays up to date.
     pub(super) fn health(&self) -> Arc<TlsHealth> {
         self.health.clone()
     }
 
-    /// Makes TLS of connections that speak this protocol, each with the certificate of its time.
+    /// Creates TLS connections with this protocol. Each gets the certificate that is current when it starts.
     ///
     /// # Errors
-    /// If the cryptography lacks what TLS needs.
+    /// If the cryptography provider lacks what TLS needs.
     pub(super) fn acceptor(self: &Arc<Self>, protocol: &[u8]) -> Result<TlsAcceptor, rustls::Error> {
         let mut config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()?
@@ -179,7 +179,7 @@ impl ResolvesServerCert for Certificate {
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without the key.
+        // The key must not be printed.
         f.debug_struct("Certificate").field("files", &self.files).finish_non_exhaustive()
     }
 }
@@ -187,12 +187,12 @@ impl fmt::Debug for Certificate {
 // === impl TlsHealth ===
 
 impl TlsHealth {
-    /// When the certificate that is served expires, in seconds since 1970, or one between it and the authority does.
+    /// The earliest expiration of the served certificate and its intermediate certificates, in seconds since 1970.
     pub fn expiration(&self) -> i64 {
         self.expiration.load(Relaxed)
     }
 
-    /// Times that the files changed and could not be served from.
+    /// How often the files changed and could not be used.
     pub fn failures(&self) -> u64 {
         self.failures.load(Relaxed)
     }
@@ -247,7 +247,7 @@ impl TlsFiles {
 // === impl Renewal ===
 
 impl Renewal {
-    /// Follows the files for ever, and takes them at once at a hangup.
+    /// Follows the files without end. A hangup (SIGHUP) applies them at once.
     pub(super) async fn run(mut self, mut hangups: Hangups) {
         loop {
             let told = tokio::select! {
@@ -255,11 +255,11 @@ impl Renewal {
                 () = hangups.next() => true,
             };
             let files = self.certificate.files.clone();
-            // A volume that hangs must not hold up connections.
+            // A volume that hangs must not delay connections.
             if let Ok(look) = tokio::task::spawn_blocking(move || files.read()).await {
                 let look = look.map_err(Arc::new);
                 if told {
-                    // Whoever says so has written both. What is broken is said, even if it was before.
+                    // The sender of the hangup has written both files. Every error is logged then.
                     self.last = look.clone();
                     self.settle(look);
                 } else {
@@ -269,8 +269,8 @@ impl Renewal {
         }
     }
 
-    /// Takes a look into account. The files may be read while they are written, or one before and one after both are
-    /// replaced, so they must have been the same for two looks.
+    /// Uses the result of a read. The files may be incomplete when they are read, or only one of them may be replaced.
+    /// So two reads must have the same result.
     fn take(&mut self, look: Look) {
         if !is_same(&look, &self.last) {
             self.last = look;
@@ -299,7 +299,7 @@ impl Renewal {
     }
 }
 
-/// Whether two looks saw the same. An error of the system is the same if it says the same.
+/// Whether two reads have the same result. Errors are the same if their texts are the same.
 fn is_same(one: &Look, other: &Look) -> bool {
     match (one, other) {
         (Ok(one), Ok(other)) => one == other,

@@ -1,4 +1,4 @@
-//! The write timeout of a socket: its peer must take what it asked for.
+//! The write timeout of a socket: its peer must read the answer in time.
 
 use super::connections::Connection;
 use std::{
@@ -16,20 +16,20 @@ use tokio::{
 /// How slow a reader may be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WriteTimeout {
-    /// It must take something of the answer within this time.
+    /// It must read something within this time.
     pub(super) stall: Duration,
-    /// And all of it within this.
+    /// It must read all within this time.
     pub(super) answer: Duration,
 }
 
-/// A stream that fails once its peer reads slower than the [`WriteTimeout`]. It stands below TLS, where bytes meet the socket.
+/// A stream that fails if its peer reads slower than the [`WriteTimeout`] allows. It is below TLS, directly on the socket.
 pub(super) struct TimeoutStream<S> {
     stream: S,
     write_timeout: WriteTimeout,
     connection: Arc<Connection>,
     /// Runs while nothing can be written.
     stall: Option<Pin<Box<Sleep>>>,
-    /// Runs from the first time that nothing could be written until all is.
+    /// Runs from the first time that nothing can be written until everything is written.
     answer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -40,7 +40,7 @@ impl<S> TimeoutStream<S> {
         Self { stream, write_timeout, connection, stall: None, answer: None }
     }
 
-    /// What a write gave, or an error if the peer has been waited for too long.
+    /// The result of a write, or an error if the peer did not read in time.
     fn timed<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stall = None;
@@ -87,7 +87,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
         self.stream.is_write_vectored()
     }
 
-    /// Called when nothing is left to write.
+    /// Called when everything is written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.answer = None;
@@ -117,7 +117,7 @@ mod tests {
         (TimeoutStream::new(server, TIMEOUT, guard.connection.clone()), client)
     }
 
-    /// Reads a byte every so often, for ever.
+    /// Reads one byte per interval, without end.
     fn read_slowly(mut client: DuplexStream, every: Duration) {
         tokio::spawn(async move {
             loop {

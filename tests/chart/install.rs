@@ -1,4 +1,4 @@
-//! Real installations, by Helm and by kubectl, and the daemon under the account that they make.
+//! Real installations, with Helm and with kubectl, and the daemon with the account that they create.
 
 use super::kubectl::Cluster;
 use super::process::{Container, Running, told_once};
@@ -10,7 +10,7 @@ use testkit::controlplane::objects::Objects;
 use testkit::helm::{CHART, Helm};
 use testkit::workspace::{Workspace, free_port};
 
-/// Questions of `kubectl auth can-i`, and whether the daemon's account should be told yes.
+/// Questions of `kubectl auth can-i`, and whether the answer for the daemon's account should be yes.
 const RIGHTS: [(&[&str], bool); 14] = [
     (&["list", "pods"], true),
     (&["watch", "pods"], true),
@@ -28,7 +28,7 @@ const RIGHTS: [(&[&str], bool); 14] = [
     (&["list", "nodes"], false),
 ];
 
-/// Every variant would be taken by the API server, from either Helm.
+/// The API server would accept every variant, from both versions of Helm.
 #[tokio::test]
 async fn the_api_server_takes_every_variant() -> Result<()> {
     let cluster = Cluster::shared().await?;
@@ -44,14 +44,14 @@ async fn the_api_server_takes_every_variant() -> Result<()> {
             cluster.admit("dry", template).with_context(|| format!("{}: its pod", variant.name))?;
         }
     }
-    // The namespace does refuse.
+    // The namespace does reject pods.
     let privileged = json!({ "spec": { "containers": [{ "name": "any", "image": "any" }] } });
     let refused = cluster.admit("dry", &privileged).err().context("an unrestricted pod is let in")?;
     ensure!(format!("{refused:#}").contains("violates PodSecurity"), "{refused:#}");
     Ok(())
 }
 
-/// From nothing to a number: installed, upgraded to shards and back, uninstalled.
+/// From an empty cluster to a measurement: installed, upgraded to shards and back, uninstalled.
 #[tokio::test]
 async fn a_release_measures_and_goes_without_a_trace() -> Result<()> {
     let cluster = Cluster::shared().await?;
@@ -70,7 +70,7 @@ async fn a_release_measures_and_goes_without_a_trace() -> Result<()> {
         ensure!(set["spec"]["replicas"] == 3, "{set}");
         let mut shards = Vec::new();
         for index in 0..3 {
-            // Each pod has an address of its own; the port is the same.
+            // Each pod has its own address; the port is the same.
             let container = Container::of(&set, index)?.at(&format!("127.0.0.{}", index + 1));
             shards.push(container.start(&account.kubeconfig).await?);
         }
@@ -91,7 +91,7 @@ async fn a_release_measures_and_goes_without_a_trace() -> Result<()> {
     Ok(())
 }
 
-/// The files of `deploy/kubernetes` as they are, in a cluster that has nothing of them.
+/// The files of `deploy/kubernetes` as they are, in a cluster without any of their objects.
 #[tokio::test]
 async fn the_manifests_apply_as_they_are() -> Result<()> {
     let cluster = Cluster::shared().await?;
@@ -116,7 +116,7 @@ async fn the_manifests_apply_as_they_are() -> Result<()> {
         }
         ensure!(cluster.may(who, &["create", "tokenreviews.authentication.k8s.io"])?, "rbac-auth.yaml");
         ensure!(!cluster.may(who, &["get", "/metrics"])?, "the daemon is no reader");
-        // Takes the namespace, and all in it, along.
+        // This deletes the namespace, with everything in it.
         cluster.kubectl(&["delete", "-f", &path])?;
         cluster.kubectl(&["delete", "-f", "deploy/kubernetes/rbac-auth.yaml"])?;
     }
@@ -138,12 +138,12 @@ impl Account {
     }
 }
 
-/// Where the processes may listen, in place of a pod's own address.
+/// The addresses at which the processes may listen, instead of a pod's own address.
 fn values() -> Result<String> {
     Ok(format!("--set=listenAddress=127.0.0.1,port={}", free_port()?))
 }
 
-/// A pod turns ready in each of new namespaces, and the daemons tell it once.
+/// A pod becomes ready in each of some new namespaces, and the daemons report it once.
 async fn changes(cluster: &Cluster, daemons: &[Running], namespaces: &[&str]) -> Result<()> {
     for namespace in namespaces {
         let objects = Objects::create(cluster.plane.admin().await?, namespace).await?;

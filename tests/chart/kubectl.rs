@@ -1,4 +1,4 @@
-//! kubectl against the control plane of the tests, and what a cluster has before a chart comes.
+//! kubectl with the control plane of the tests, and what a cluster has before a chart is installed.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -9,24 +9,24 @@ use testkit::controlplane::binaries::{Binaries, Binary};
 use testkit::controlplane::plane::{ControlPlane, Options};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
-/// The kinds of the Prometheus Operator, of which the API server need only know that they exist: the operator's own types
-/// judge what is in them.
+/// The kinds of the Prometheus Operator. The API server only needs to know that they exist: the operator's own types
+/// check their contents.
 const CUSTOM_KINDS: [(&str, &str); 3] =
     [("ServiceMonitor", "servicemonitors"), ("PodMonitor", "podmonitors"), ("PrometheusRule", "prometheusrules")];
 
 /// The control plane that the tests share, with kubectl.
 pub struct Cluster {
-    /// It.
+    /// The control plane itself.
     pub plane: ControlPlane,
-    /// Of somebody who may do everything.
+    /// With all rights.
     pub kubeconfig: PathBuf,
     kubectl: PathBuf,
-    /// Held by who uses the namespace of the manifests.
+    /// Locked by the test that uses the namespace of the manifests.
     place: Mutex<()>,
 }
 
 impl Cluster {
-    /// The first that needs it starts it.
+    /// The first test that needs it starts it.
     ///
     /// # Errors
     /// It does not start.
@@ -46,7 +46,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// A cluster that has nothing of the daemon's, as long as the guard is held. The control plane of the tests comes with the
+    /// A cluster without objects of the daemon, as long as the guard is held. The control plane of the tests begins with the
     /// daemon's account.
     ///
     /// # Errors
@@ -66,10 +66,10 @@ impl Cluster {
         &self.kubectl
     }
 
-    /// Runs kubectl in the root of the repository and returns what it prints.
+    /// Runs kubectl in the root of the repository and returns its output.
     ///
     /// # Errors
-    /// What it complains about.
+    /// kubectl fails; the error is its output.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
         self.kubectl_with(arguments, "")
     }
@@ -93,16 +93,16 @@ impl Cluster {
     /// An object as the API server has it.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no such object.
     pub fn object(&self, namespace: &str, kind: &str, name: &str) -> Result<Value> {
         let text = self.kubectl(&["get", kind, name, "--namespace", namespace, "--output=json"])?;
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// Whether an account may do this.
+    /// Whether an account has this right.
     ///
     /// # Errors
-    /// The API server does not say.
+    /// The API server does not answer.
     pub fn may(&self, account: &str, question: &[&str]) -> Result<bool> {
         let mut command = Command::new(&self.kubectl);
         command.args(["auth", "can-i", "--as", account]).args(question).env("KUBECONFIG", &self.kubeconfig);
@@ -114,16 +114,16 @@ impl Cluster {
         }
     }
 
-    /// Makes a namespace that lets restricted pods in, and no others.
+    /// Creates a namespace that accepts restricted pods, and no others.
     ///
     /// # Errors
-    /// It exists.
+    /// It exists already.
     pub fn create_namespace(&self, name: &str) -> Result<()> {
         self.kubectl(&["create", "namespace", name])?;
         self.kubectl(&["label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted"]).map(drop)
     }
 
-    /// Has the API server judge a pod of a Deployment or StatefulSet, which no controller makes here.
+    /// Submits a pod of a Deployment or StatefulSet to the API server, because no controller creates it here.
     ///
     /// # Errors
     /// It is refused.

@@ -1,4 +1,4 @@
-//! What finds fault without a cluster: Helm's linter, schemas, the Prometheus Operator's own types, kube-score.
+//! Checks without a cluster: Helm's linter, schemas, the Prometheus Operator's own types, kube-score.
 
 use super::schemas::Schemas;
 use super::variants::{VARIANTS, manifests};
@@ -11,10 +11,10 @@ use std::process::Command;
 use testkit::gobuild::{Module, Program, version};
 use testkit::helm::{CHART, Helm, parse};
 
-/// The kinds of the Prometheus Operator, of which kubeconform has no schema: its own types judge them.
+/// The kinds of the Prometheus Operator, for which kubeconform has no schema: its own types check them.
 const OF_THE_OPERATOR: [&str; 3] = ["ServiceMonitor", "PodMonitor", "PrometheusRule"];
 
-/// What kube-score is told not to ask for, and why not.
+/// The checks that kube-score is told to skip, and why.
 const NOT_ASKED_FOR: [(&str, &str); 2] = [
     ("container-image-pull-policy", "tags are never moved, and a pod must start while the registry is away"),
     (
@@ -56,7 +56,7 @@ fn every_object_fits_its_schema() -> Result<()> {
             serde_json::to_string_pretty(&report)?
         );
     }
-    // The schemas can refuse: a field that does not exist, deep inside.
+    // The schemas can reject: here a field that does not exist, deep inside.
     let bad = Helm::Four.template("x", "x", &["--set-json=affinity={\"nodeAfinity\":{}}"])?;
     let report = run(&bad)?;
     ensure!(report["summary"]["invalid"] == 1, "an unknown field passes: {report}");
@@ -96,14 +96,14 @@ fn the_operator_knows_every_field() -> Result<()> {
 fn kube_score_finds_nothing_critical() -> Result<()> {
     let (kube_score, folder) = (kube_score()?, tempfile::tempdir()?);
     for (name, text) in manifests()? {
-        // It reads no kinds but Kubernetes' own, and files beside an installation have no pod that they select.
+        // It reads only Kubernetes' own kinds, and files that add to an installation have no pod to select.
         if ["monitoring.yaml", "rbac-auth.yaml"].contains(&&*name) {
             continue;
         }
         let file = folder.path().join("objects.yaml");
         fs::write(&file, text)?;
         let mut command = Command::new(&kube_score);
-        // A daemon that is throttled reads late, so its CPU has no limit.
+        // A daemon that is throttled reads late, so it has no CPU limit.
         command.args(["score", "--output-format=json", "--ignore-container-cpu-limit"]);
         for (test, _) in
             NOT_ASKED_FOR.iter().filter(|(test, _)| name != "network-policy" || *test != "pod-networkpolicy")
@@ -139,7 +139,7 @@ fn kube_score() -> Result<PathBuf> {
     tool("kube-score", include_str!("kube-score/go.mod"), "github.com/zegl/kube-score", package)
 }
 
-/// A program of our own, which knows the operator's types and nothing else.
+/// A small program of this repository, which knows only the operator's types.
 fn decoder() -> Result<PathBuf> {
     let library = "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring";
     tool("monitoring", include_str!("monitoring/go.mod"), library, ".")

@@ -10,7 +10,7 @@ use testkit::http::{self, Response};
 use testkit::process::{Output, Process};
 use testkit::workspace::Workspace;
 
-/// Ample time to sync watches on a busy machine, or to reflect a change.
+/// Ample time for the sync of the watches on a busy machine, or for the reflection of a change.
 const SOON: Duration = Duration::from_secs(60);
 
 /// What the kubelet would start.
@@ -26,7 +26,7 @@ impl Container {
     /// The container of a Deployment's or StatefulSet's pod with this index.
     ///
     /// # Errors
-    /// The pod asks for what only a kubelet knows.
+    /// The pod asks for something that only a kubelet knows.
     pub fn of(workload: &Value, index: usize) -> Result<Self> {
         let container = &workload["spec"]["template"]["spec"]["containers"][0];
         let mut all = Self::default();
@@ -43,7 +43,7 @@ impl Container {
         Ok(Self { arguments, ..all })
     }
 
-    /// Gives it an address of its own, as each pod has one.
+    /// Gives it an address of its own, as for each pod.
     pub fn at(mut self, address: &str) -> Self {
         for argument in &mut self.arguments {
             *argument = argument.replace("127.0.0.1:", &format!("{address}:"));
@@ -51,12 +51,12 @@ impl Container {
         self
     }
 
-    /// `$(NAME)` in a text is the variable before it.
+    /// `$(NAME)` in a text is replaced with the variable defined before.
     fn expand(&self, text: &str) -> String {
         self.variables.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("$({name})"), value))
     }
 
-    /// Starts it with what a kubeconfig says about the API server, and waits until all its watches are synced.
+    /// Starts it with the API server of a kubeconfig, and waits until all its watches are synced.
     ///
     /// # Errors
     /// It ends, or is not ready in time.
@@ -77,12 +77,12 @@ impl Container {
     }
 }
 
-/// A container that runs.
+/// A running container.
 #[derive(Debug)]
 pub struct Running {
     address: String,
     process: Process,
-    // Last: the process writes into it.
+    // Last, because the process writes into it.
     _workspace: Workspace,
 }
 
@@ -91,10 +91,10 @@ impl Running {
         http::get(&self.address, path).await
     }
 
-    /// How many `ready` of a namespace it saw reflected. Those that it could not time count where it says that the machine was too busy.
+    /// How many `ready` of a namespace it saw reflected. Censored ones count too, if it reports that the machine was too busy.
     ///
     /// # Errors
-    /// It does not say.
+    /// It does not answer.
     pub async fn reflected(&self, namespace: &str) -> Result<f64> {
         let metrics = Metrics::parse(&self.get("/metrics").await?.body)?;
         let of = |outcome| [("namespace", namespace), ("change", "ready"), ("outcome", outcome)];
@@ -103,10 +103,10 @@ impl Running {
     }
 }
 
-/// Waits until daemons saw one `ready` of a namespace, all of them together.
+/// Waits until all daemons together have seen one `ready` of a namespace.
 ///
 /// # Errors
-/// They see none in time, or more.
+/// They see none in time, or more than one.
 pub async fn told_once(daemons: &[Running], namespace: &str) -> Result<()> {
     let started = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! What the chart's README says to type, typed.
+//! Runs the commands that the chart's README shows.
 
 use super::kubectl::Cluster;
 use anyhow::{Context, Result, ensure};
@@ -9,7 +9,7 @@ use testkit::helm::{CHART, Helm};
 use testkit::prometheus::promtool;
 use testkit::root;
 
-/// The image that the commands name.
+/// The image in the commands.
 const IMAGE: &str = "registry.example.org/endpointlag:0.1.0";
 
 #[tokio::test]
@@ -57,7 +57,7 @@ fn prometheus_takes_its_scrape_configuration() -> Result<()> {
     promtool(&["check", "config", file.to_str().context("UTF-8")?], &file).map(drop)
 }
 
-/// A shell, in the root of the repository, that finds the tests' own programs.
+/// A shell in the root of the repository, which finds the tests' own programs.
 fn type_in(helm: Helm, cluster: &Cluster, line: &str) -> Result<()> {
     let helm = helm.command()?;
     let folders = [helm.get_program().as_ref(), cluster.program()].map(|program: &std::path::Path| program.parent());

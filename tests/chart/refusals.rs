@@ -1,9 +1,9 @@
-//! Values that make no sense are refused before anything is installed, by words that say which and why.
+//! Values that make no sense are rejected before anything is installed, and the message says which and why.
 
 use anyhow::{Result, ensure};
 use testkit::helm::{CHART, Helm};
 
-/// Flags, and what the refusal says.
+/// Flags, and the words of the message.
 const REFUSED: [(&[&str], &str); 26] = [
     // By the schema.
     (&["--set=objective=soon"], "'/objective': 'soon' does not match pattern"),
@@ -50,7 +50,7 @@ fn what_makes_no_sense_is_refused_in_words() -> Result<()> {
     Ok(())
 }
 
-/// A parent chart hands its `global` to all its charts.
+/// A parent chart passes its `global` to all its charts.
 #[test]
 fn the_values_of_a_parent_chart_pass() -> Result<()> {
     Helm::Four.template("x", "x", &["--set=global.anything=1"]).map(drop)

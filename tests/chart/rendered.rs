@@ -1,4 +1,4 @@
-//! What the variants render to.
+//! What the variants render.
 
 use super::process::Container;
 use super::variants::{RELEASE, VARIANTS, Variant};
@@ -11,7 +11,7 @@ use std::fs;
 use testkit::helm::{CHART, Helm};
 use testkit::root;
 
-/// The labels that Kubernetes recommends, of each object.
+/// The labels that Kubernetes recommends for each object.
 const LABELS: [&str; 5] = ["name", "instance", "version", "part-of", "managed-by"];
 
 #[test]
@@ -27,14 +27,14 @@ fn both_helms_render_the_same() -> Result<()> {
     Ok(())
 }
 
-/// The arguments and variables of each variant are a configuration that the daemon takes, and no flag is out of reach.
+/// The daemon accepts the arguments and variables of each variant, and every flag can be set.
 #[test]
 fn the_daemon_takes_the_arguments_and_has_no_others() -> Result<()> {
     let mut reached = BTreeSet::new();
     for variant in VARIANTS {
         let container = Container::of(&workload(&variant)?, 2)?;
         let mut arguments = container.arguments.clone();
-        // Variables are the process' own; here they are flags.
+        // Variables belong to the environment of a process. Here they become flags.
         let of_daemon = |name: &str| Some(format!("--{}", name.strip_prefix("ENDPOINTLAG_")?.to_lowercase()));
         for (name, value) in &container.variables {
             arguments.extend(of_daemon(name).map(|flag| format!("{flag}={value}")));
@@ -54,7 +54,7 @@ fn the_daemon_takes_the_arguments_and_has_no_others() -> Result<()> {
     let flags: BTreeSet<_> =
         run.get_arguments().filter(|flag| flag.get_env().is_some()).filter_map(|flag| flag.get_long()).collect();
     let mut reached: BTreeSet<_> = reached.iter().map(String::as_str).collect();
-    // A pod has the ServiceAccount of its own, and listens on no loopback address.
+    // A pod has its own ServiceAccount, and does not listen on a loopback address.
     reached.extend(["kubeconfig", "context", "allow-host"]);
     ensure!(flags == reached, "flags {flags:?}, of which the variants set {reached:?}");
     Ok(())
@@ -118,7 +118,7 @@ fn names_labels_and_selectors_agree() -> Result<()> {
                     variant.name
                 );
             }
-            // Rules and dashboards know the series by it.
+            // Rules and dashboards select the series by it.
             ensure!(labels["app.kubernetes.io/name"] == "endpointlag", "{}: {labels}", variant.name);
             let spec = &object["spec"];
             let selected = match kind {
@@ -184,7 +184,7 @@ fn the_kinds_of_each_variant() -> Result<()> {
     Ok(())
 }
 
-/// Two releases share a cluster, and whatever is no namespace's is not the other's.
+/// Two releases in one cluster: cluster-wide objects of one are not those of the other.
 #[test]
 fn releases_do_not_take_from_each_other() -> Result<()> {
     let mut seen = BTreeSet::new();
@@ -200,7 +200,7 @@ fn releases_do_not_take_from_each_other() -> Result<()> {
     Ok(())
 }
 
-/// What Prometheus and Grafana fill in reaches them as it was written.
+/// What Prometheus and Grafana fill in reaches them unchanged.
 #[test]
 fn rules_and_dashboards_arrive_unchanged() -> Result<()> {
     let file = |name: &str| fs::read_to_string(root().join(CHART).join("files").join(name));
@@ -237,7 +237,7 @@ fn workload(variant: &Variant) -> Result<Value> {
     objects.into_iter().find(|it| it["spec"]["template"].is_object()).with_context(|| variant.name)
 }
 
-/// Whether labels have all that a selector asks for, and it asks for something.
+/// Whether labels match a selector that is not empty.
 fn contains(labels: &Value, selector: &Value) -> bool {
     selector.as_object().is_some_and(|asked| {
         !asked.is_empty() && asked.iter().all(|(name, value)| labels.get(name).is_some_and(|label| label == value))

@@ -1,4 +1,4 @@
-//! The schemas of Kubernetes' own kinds, which PyPI carries, as kubeconform reads them.
+//! The schemas of Kubernetes' own kinds, from PyPI, in the format of kubeconform.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -6,25 +6,25 @@ use std::fs;
 use std::path::PathBuf;
 use testkit::pypi::installed;
 
-/// The package. Its version is Kubernetes'.
+/// The package. Its version is that of Kubernetes.
 const PACKAGE: &str = "kubernetes-validate==1.37.0";
 
 /// Where the schemas are in it.
 const SCHEMAS: &str = "kubernetes_validate/kubernetes-json-schema/v1.37.0-local";
 
-/// What the schemas call the file of shared definitions.
+/// The schemas' name for the file of shared definitions.
 const DEFINITIONS: &str = "/api/_definitions.json";
 
-/// A folder of schemas that refuse what they do not know. They are made from the package's, which let it pass.
+/// A folder of schemas that reject unknown properties. They are made from the package's schemas, which accept them.
 pub struct Schemas {
     folder: tempfile::TempDir,
 }
 
 impl Schemas {
-    /// Installs the package, if need be, and makes the folder.
+    /// Installs the package, if needed, and makes the folder.
     ///
     /// # Errors
-    /// It cannot be had, or is not what it was.
+    /// It cannot be installed, or has changed.
     pub fn strict() -> Result<Self> {
         let source = installed(&[PACKAGE])?.join(SCHEMAS);
         let folder = tempfile::tempdir()?;
@@ -49,7 +49,7 @@ impl Schemas {
     }
 }
 
-/// Lets an object have no properties but those that are described.
+/// Restricts an object to the properties that are described.
 fn close(schema: &mut Value) {
     if schema.get("properties").is_some() && schema.get("additionalProperties").is_none() {
         schema["additionalProperties"] = json!(false);

@@ -1,4 +1,4 @@
-//! What users choose: the values under which the chart is checked.
+//! The choices of users: the values with which the chart is checked.
 
 use anyhow::Result;
 use serde_json::Value;
@@ -12,15 +12,15 @@ pub const RELEASE: &str = "endpointlag";
 /// A choice of values.
 #[derive(Clone, Copy, Debug)]
 pub struct Variant {
-    /// What it is.
+    /// Its description.
     pub name: &'static str,
-    /// Helm's flags that choose it.
+    /// Helm's flags for it.
     pub flags: &'static [&'static str],
 }
 
 const TLS: &str = "--set=tls.secretName=endpointlag-tls";
 
-/// Each choice that makes an object, or makes one look different.
+/// Each choice that makes an object, or changes one.
 pub const VARIANTS: [Variant; 17] = [
     Variant { name: "default", flags: &[] },
     Variant { name: "replicas", flags: &["--set=replicas=2"] },

@@ -1,4 +1,4 @@
-//! Dashboards as Grafana reads them: panels, targets, variables, and what stands in place of a variable.
+//! Dashboards as Grafana reads them: panels, targets, variables, and the values of variables.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -12,9 +12,9 @@ const NAMES: [&str; 3] = ["overview", "service", "daemon"];
 /// A dashboard.
 #[derive(Clone, Debug)]
 pub struct Dashboard {
-    /// Its file without the ending.
+    /// The name of its file without the extension.
     pub name: &'static str,
-    /// All of it.
+    /// The whole JSON.
     pub json: Value,
 }
 
@@ -25,19 +25,19 @@ pub struct Target {
     pub place: String,
     /// The query, with its variables.
     pub expr: String,
-    /// Whether it asks for one moment and not for a time.
+    /// Whether it is an instant query and not a range query.
     pub instant: bool,
-    /// All of it.
+    /// The whole JSON.
     pub json: Value,
 }
 
-/// What stands in place of the variables.
+/// The values of the variables.
 pub type Values = BTreeMap<String, String>;
 
 /// All dashboards.
 ///
 /// # Errors
-/// A file that is missing or no JSON.
+/// A file is missing or is not JSON.
 pub fn all() -> Result<Vec<Dashboard>> {
     NAMES.iter().map(|name| Dashboard::read(name)).collect()
 }
@@ -49,7 +49,7 @@ impl Dashboard {
         Ok(Self { name, json: serde_json::from_str(&text).with_context(|| format!("{name}.json"))? })
     }
 
-    /// Its panels, but for the headlines between them.
+    /// Its panels, without the headlines between them.
     pub fn panels(&self) -> Vec<&Value> {
         list(&self.json["panels"]).iter().filter(|panel| panel["type"] != "row").collect()
     }
@@ -57,7 +57,7 @@ impl Dashboard {
     /// The queries of all panels.
     ///
     /// # Errors
-    /// A panel without a query.
+    /// A panel has no query.
     pub fn targets(&self) -> Result<Vec<Target>> {
         let mut found = Vec::new();
         for panel in self.panels() {
@@ -75,40 +75,40 @@ impl Dashboard {
         Ok(found)
     }
 
-    /// Its variables, in the order that they build on each other.
+    /// Its variables, in the order in which they depend on each other.
     pub fn variables(&self) -> &[Value] {
         list(&self.json["templating"]["list"])
     }
 
-    /// A variable by its name.
+    /// A variable by name.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no such variable.
     pub fn variable(&self, name: &str) -> Result<&Value> {
         let found = self.variables().iter().find(|variable| variable["name"] == name);
         found.with_context(|| format!("{} has no variable {name}", self.name))
     }
 }
 
-/// The items of a list; none if it is no list.
+/// The items of a list; empty if it is no list.
 pub fn list(json: &Value) -> &[Value] {
     json.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// A text; empty if it is none.
+/// A text; empty if it is not a text.
 pub fn text(json: &Value) -> &str {
     json.as_str().unwrap_or_default()
 }
 
-/// Names of the variables in a text, as `$name`, `${name}` or `${name:format}`. Grafana's own begin with two underscores.
+/// Names of the variables in a text, as `$name`, `${name}` or `${name:format}`. Grafana's own names begin with two underscores.
 pub fn names(text: &str) -> Vec<String> {
     split(text).into_iter().filter_map(|part| if let Part::Variable(name) = part { Some(name) } else { None }).collect()
 }
 
-/// Puts values in the place of variables.
+/// Replaces variables with their values.
 ///
 /// # Errors
-/// A variable that has none.
+/// A variable has no value.
 pub fn interpolate(text: &str, values: &Values) -> Result<String> {
     let put = |part| match part {
         Part::Text(text) => Ok(text),
@@ -136,7 +136,7 @@ fn split(text: &str) -> Vec<Part> {
         let end = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(name.len());
         let length = if is_group { 0 } else { end };
         rest = if braced { name.split_once('}').map_or("", |(_, rest)| rest) } else { &name[length..] };
-        // A lone $ is a regular expression's, and one before a number a label_replace's.
+        // A single $ belongs to a regular expression, and one before a number to a label_replace.
         match length {
             0 => parts.push(Part::Text("$".to_owned())),
             _ => parts.push(Part::Variable(name[..length].to_owned())),

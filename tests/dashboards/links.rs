@@ -1,4 +1,4 @@
-//! Links between the dashboards lead somewhere, with variables that exist there.
+//! Links between the dashboards have a target, with variables that exist there.
 
 use super::grafana::{self, Dashboard, list, text};
 use anyhow::{Context, Result, ensure};
@@ -64,7 +64,7 @@ fn alerts_are_marked_on_the_time() -> Result<()> {
     Ok(())
 }
 
-/// The alerts that fire stand on each dashboard, each with the place of its runbook.
+/// Each dashboard shows the alerts that fire, each with a link to its runbook.
 #[test]
 fn alerts_that_fire_are_listed_with_their_runbooks() -> Result<()> {
     for dashboard in grafana::all()? {
@@ -77,7 +77,7 @@ fn alerts_that_fire_are_listed_with_their_runbooks() -> Result<()> {
     Ok(())
 }
 
-/// The data source, the switch of histograms and the time go along.
+/// The link passes the data source, the choice of histograms and the time range.
 fn must_keep(url: &str, goal: &Dashboard) -> Result<()> {
     for part in ["${datasource:queryparam}", "${histogram:queryparam}", "${__url_time_range}"] {
         ensure!(url.contains(part), "{url} to {} forgets {part}", goal.name);

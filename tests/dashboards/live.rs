@@ -1,4 +1,4 @@
-//! Each query of each dashboard, asked of a real Prometheus that scraped the daemon while everything happened that it measures.
+//! Each query of each dashboard, sent to a real Prometheus that scraped the daemon while everything happened that it measures.
 
 use super::grafana::{self, Dashboard, Target, Values, interpolate, list, text};
 use anyhow::{Context, Result, bail, ensure};
@@ -10,29 +10,29 @@ use testkit::controlplane::plane::{ControlPlane, Controllers, Options};
 use testkit::prometheus::{Prometheus, encode};
 use testkit::scene::{Scene, Setup};
 
-/// Where changes are made, and to what.
+/// The namespace and the Services of the changes.
 const NAMESPACES: [&str; 2] = ["media", "shop"];
 const SERVICES: [&str; 2] = ["cart", "images"];
 
 /// Pods of each Service.
 const PODS: usize = 3;
 
-/// How often everything happens. Counters begin with their first count, which no rate sees.
+/// How often everything happens. Counters begin with their first count, which no rate includes.
 const ROUNDS: usize = 3;
 
-/// Two scrapes, and some.
+/// A little more than two scrapes.
 const BETWEEN: Duration = Duration::from_millis(2500);
 
-/// Queries under way at the same time.
+/// Queries at the same time.
 const AT_ONCE: usize = 4;
 
-/// The interval that Grafana makes of a scrape each second: four scrapes.
+/// The interval that Grafana derives from one scrape each second: four scrapes.
 const RATE_INTERVAL: &str = "4s";
 
 /// Seconds before the first change that a query sees.
 const LEAD: u64 = 5;
 
-/// Alerts with the names and labels of those that are shipped, which would take minutes: these fire all along.
+/// Alerts with the names and labels of the shipped ones, which would take minutes. These fire all the time.
 const ALERTS: &str = "
 groups:
 - name: live
@@ -45,7 +45,7 @@ groups:
     labels: {severity: warning, cause: unsynced}
 ";
 
-/// Everything that the dashboards show happens, and each query has an answer, whatever is chosen.
+/// Everything that the dashboards show happens, and each query returns data for every choice.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_query_has_data_for_each_choice_of_variables() -> Result<()> {
     let mut plane = ControlPlane::start(Options::default()).await?;
@@ -72,7 +72,7 @@ async fn each_query_has_data_for_each_choice_of_variables() -> Result<()> {
     }
     tokio::time::sleep(BETWEEN).await;
     for round in 0..ROUNDS {
-        // The last comes while nobody writes slices, so that changes wait and miss their objective.
+        // The last round comes while no slices are written, so that changes wait and miss their objective.
         if round + 1 == ROUNDS {
             plane.stop_controllers().await?;
         }
@@ -96,7 +96,7 @@ async fn each_query_has_data_for_each_choice_of_variables() -> Result<()> {
     scene.finish().await
 }
 
-/// Every kind of change, of one pod and its Service. Returns the pod that takes its place.
+/// Every kind of change, of one pod and its Service. Returns the pod that replaces it.
 async fn change(objects: &Objects, service: &str, pod: &PodHandle, round: usize) -> Result<PodHandle> {
     objects.report(pod, false).await?;
     let ports = json!({"ports": [{"port": 80, "targetPort": 8000 + round}]});
@@ -112,7 +112,7 @@ async fn change(objects: &Objects, service: &str, pod: &PodHandle, round: usize)
     Ok(next)
 }
 
-/// The time that a dashboard shows, in seconds.
+/// The time range of a dashboard, in seconds.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     from: u64,
@@ -123,7 +123,7 @@ fn now() -> Result<u64> {
     Ok(SystemTime::UNIX_EPOCH.elapsed()?.as_secs())
 }
 
-/// Asks each query of a dashboard for each choice. Returns those without an answer.
+/// Sends each query of a dashboard with each choice. Returns those without data.
 async fn try_all(prometheus: &Prometheus, dashboard: &Dashboard, has_cluster: bool, span: Span) -> Result<Vec<String>> {
     let targets = dashboard.targets()?;
     let mut asked = Vec::new();
@@ -139,7 +139,7 @@ async fn try_all(prometheus: &Prometheus, dashboard: &Dashboard, has_cluster: bo
     answers.into_iter().filter_map(Result::transpose).collect()
 }
 
-/// Whether a query returns a number, in the way that its panel asks: at the end, or at any moment of the time shown.
+/// Whether a query returns a number, in the way of its panel: at the end, or at any moment of the time range.
 async fn ask(prometheus: &Prometheus, target: &Target, query: &str, Span { from, to }: Span) -> Result<bool> {
     let path = match target.instant {
         true => format!("query?query={}&time={to}", encode(query)),
@@ -156,8 +156,8 @@ async fn ask(prometheus: &Prometheus, target: &Target, query: &str, Span { from,
     }))
 }
 
-/// The ways in which a person may set the variables: all, each of them to one value by itself, all of them to one value, and
-/// all of them to several; with each kind of histogram.
+/// The ways in which a person may set the variables: all to "all", a single one to one value, all of them to one value, and
+/// all of them to several values; with each kind of histogram.
 async fn choices(
     prometheus: &Prometheus,
     dashboard: &Dashboard,
@@ -226,7 +226,7 @@ async fn choices(
     Ok(with_grafanas.collect())
 }
 
-/// The values that a variable offers, by Grafana's two kinds of variable queries that are used here.
+/// The values that a variable offers, for Grafana's two kinds of variable queries that are used here.
 async fn options(prometheus: &Prometheus, definition: &str, regex: &str, values: &Values) -> Result<Vec<String>> {
     let query = interpolate(definition, values)?;
     let inner = |function: &str| query.strip_prefix(function).and_then(|rest| rest.strip_suffix(')'));
@@ -235,7 +235,7 @@ async fn options(prometheus: &Prometheus, definition: &str, regex: &str, values:
         return Ok(list(&found).iter().map(|value| text(value).to_owned()).collect());
     }
     let Some(inner) = inner("query_result(") else { bail!("{query} is no query of a variable") };
-    // The regular expression takes the value from the label of the name that stands in it.
+    // The regular expression takes the value of the label that it names.
     let label = regex.split("=\"(?<value>").next().and_then(|before| before.rsplit("*").next()).context("no value")?;
     let found = prometheus.ask(&format!("query?query={}", encode(inner))).await?;
     let value = |row: &Value| row["metric"][label].as_str().map(str::to_owned).context("no value");

@@ -1,14 +1,14 @@
-//! What of a PromQL query the rules look at: its selectors, and the functions and ranges around them. Whether it is PromQL at
-//! all is Prometheus' to say.
+//! The parts of a PromQL query that the rules check: its selectors, and the functions and ranges around them. Prometheus itself
+//! checks whether it is valid PromQL.
 
 /// A selector of a query, such as `rate(up{job="x"}[5m])`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
     /// The metric's name.
     pub metric: String,
-    /// What stands between the braces.
+    /// The text between the braces.
     pub matchers: String,
-    /// The function right around it; empty if there is none.
+    /// The function directly around it; empty if there is none.
     pub function: String,
     /// Its range; empty if it has none.
     pub range: String,
@@ -38,12 +38,12 @@ pub fn selectors(query: &str) -> Vec<Selector> {
     found
 }
 
-/// The first brace that opens matchers, and not the name of a variable.
+/// The first brace that opens matchers, and not a variable.
 fn next_brace(text: &str) -> Option<usize> {
     text.char_indices().find(|(at, c)| *c == '{' && !text[..*at].ends_with('$')).map(|(at, _)| at)
 }
 
-/// Where the matchers that begin here end: at the brace outside of texts.
+/// The end of the matchers that begin here: the closing brace outside of string literals.
 fn end_of_matchers(text: &str) -> Option<usize> {
     let mut quoted = false;
     text.char_indices().find_map(|(at, c)| {
@@ -52,7 +52,7 @@ fn end_of_matchers(text: &str) -> Option<usize> {
     })
 }
 
-/// The aggregation that a text ends with, with its labels if it has some.
+/// The aggregation at the end of a text, with its labels if it has some.
 fn aggregation(text: &str) -> String {
     let text = text.trim_end();
     let Some((before, labels)) = text.strip_suffix(')').and_then(|text| text.rsplit_once('(')) else {

@@ -1,4 +1,4 @@
-//! Rules for each dashboard: those of Grafana's dashboard-linter, which cannot be had here, and some of our own.
+//! Rules for each dashboard: those of Grafana's dashboard-linter, which cannot be installed here, and some of our own.
 
 use super::grafana::{self, Dashboard, list, names, text};
 use super::promql::selectors;
@@ -7,7 +7,7 @@ use endpointlag::exposition::metrics::{Kind, METRICS, Metric};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Kinds of panels that every current Grafana draws.
+/// Kinds of panels that every current Grafana supports.
 const KINDS: [&str; 5] = ["bargauge", "heatmap", "stat", "table", "timeseries"];
 
 /// Columns of Grafana's grid.
@@ -23,7 +23,7 @@ const OTHERS: [&str; 6] = [
     "up",
 ];
 
-/// What Prometheus tells of alerts.
+/// The metric with which Prometheus reports alerts.
 const ALERTS: [&str; 2] = ["ALERTS", "ALERTS_FOR_STATE"];
 
 fn each(rule: impl Fn(&Dashboard) -> Result<()>) -> Result<()> {
@@ -115,7 +115,7 @@ fn queries_ask_for_the_daemon_and_rate_its_counters() -> Result<()> {
             ensure!(!selectors.is_empty(), "{place}: no selector");
             for selector in selectors {
                 if ALERTS.contains(&selector.metric.as_str()) {
-                    // Alerts of a Service are those of all its daemons, so that they name none.
+                    // An alert of a Service is computed over all its daemons, so it has no label of a daemon.
                     for matcher in ["alertname=~\"EndpointLag", "cluster=~\"$cluster\""] {
                         ensure!(selector.matchers.contains(matcher), "{place}: no {matcher} in {selector:?}");
                     }
@@ -137,13 +137,13 @@ fn queries_ask_for_the_daemon_and_rate_its_counters() -> Result<()> {
     })
 }
 
-/// Whether there is such a metric. Both kinds of a histogram are asked for by a variable at the end of its name.
+/// Whether there is such a metric. For the two kinds of a histogram the name ends with a variable.
 fn is_known(metric: &str) -> bool {
     let name = metric.replace("${histogram}", "seconds");
     OTHERS.contains(&name.as_str()) || METRICS.iter().any(|metric| metric.name == name)
 }
 
-/// What a Service has is the greatest of all daemons, since each replica has all of it; sums come after. Histograms are summed.
+/// The value of a Service is the maximum over all daemons, because each replica has all of it. Sums come after that. Histograms are summed.
 #[test]
 fn replicas_do_not_count_twice() -> Result<()> {
     each(|dashboard| {
@@ -162,7 +162,7 @@ fn replicas_do_not_count_twice() -> Result<()> {
     })
 }
 
-/// With 10,000 Services a panel shows the worst, not all.
+/// With 10,000 Services a panel shows the worst ones, not all.
 #[test]
 fn what_names_services_names_few_of_them() -> Result<()> {
     each(|dashboard| {

@@ -1,4 +1,4 @@
-//! Every change is told once, and when it was is what a client sees.
+//! Every change is reported once, and its time is what a client sees.
 
 use super::node::{Mode, PORTS};
 use super::story::{Judged, Kind, Story};
@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use testkit::progress::say;
 
-/// Times that the Service goes through all kinds of change.
+/// How often the Service goes through all kinds of change.
 const ROUNDS: usize = 8;
 
-/// How far a moment may be from what the client saw where the machine is so busy that threads wait. The agent's may wait for 20 ms until
-/// what it reads has no time, and kube-proxy's for as long before the kernel gives notice.
+/// Maximum difference to what the client saw if the machine is so busy that threads wait. The agent's thread may wait for 20 ms before
+/// its stamps become unusable, and kube-proxy's may wait as long before the kernel sends the notification.
 const TOLERANCE: Duration = Duration::from_millis(40);
 
 #[tokio::test]
@@ -46,12 +46,12 @@ async fn changes_are_told_once_and_in_time(mode: Mode, bound: Duration) -> Resul
         story.agrees()?;
     }
 
-    // The whole of it is written again, and nothing changes.
+    // Everything is written again, and nothing changes.
     story.node.stop_proxy().await?;
     story.node.start_proxy(mode).await?;
     story.objects.report(&first, true).await?;
     story.expect(Kind::First, &[at(&first, port)]).await?;
-    // The last pod is going away, and serves as long as there is no other.
+    // The last pod is terminating, and serves as long as there is no other.
     story.objects.terminate(&first).await?;
     story.objects.wait_for_slices(&format!("accuracy-{}", mode.name()), is_terminating).await?;
     story.objects.report(&second, true).await?;
@@ -62,7 +62,7 @@ async fn changes_are_told_once_and_in_time(mode: Mode, bound: Duration) -> Resul
     story.expect(Kind::Last, &[]).await?;
     story.agrees()?;
 
-    // A busy machine may keep the agent from running. What it finds then has no time.
+    // On a busy machine the agent may not run for a while. Changes that it finds afterwards have no time.
     let losses = story.agent.losses();
     ensure!(losses.iter().all(|loss| loss == "not_running"), "{losses:?}");
     let judged = story.judge()?;
@@ -82,7 +82,7 @@ fn is_terminating(slices: &[k8s_openapi::api::discovery::v1::EndpointSlice]) -> 
     conditions.into_iter().any(|conditions| conditions.terminating == Some(true))
 }
 
-/// Prints the figures of some changes past libtest's capture, and returns the 90th percentile and the worst.
+/// Prints the figures of some changes, bypassing libtest's capture. Returns the 90th percentile and the maximum.
 fn report<'a>(mode: Mode, name: &str, judged: impl Iterator<Item = &'a Judged>) -> [Duration; 2] {
     let judged: Vec<_> = judged.collect();
     let quantiles = |mut values: Vec<i64>| {

@@ -1,4 +1,4 @@
-//! The agent as a process, and what it prints.
+//! The agent as a process, and its output.
 
 use super::node::Node;
 use anyhow::{Context, Result, bail, ensure};
@@ -12,10 +12,10 @@ use std::time::Duration;
 use testkit::process::{Output, Process};
 use tokio::time::{Instant, sleep};
 
-/// How long something may take to be seen, on a busy machine.
+/// Maximum time until something is seen, on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Pause between two looks at what was printed.
+/// Time between two checks of the output.
 const POLL: Duration = Duration::from_millis(5);
 
 /// A line that the agent prints.
@@ -81,20 +81,20 @@ impl Frontend {
 }
 
 impl Agent {
-    /// Starts it on a node, and waits for the state that it finds.
+    /// Starts it on a node, and waits for the first state.
     ///
     /// # Errors
-    /// It ends, or finds nothing.
+    /// It ends, or reports no state.
     pub async fn start(node: &Node, flags: &[&str]) -> Result<Self> {
         let mut command = node.command();
         command.args(flags);
         Self::start_command(node, command).await
     }
 
-    /// Starts a command that is the agent.
+    /// Starts a command that runs the agent.
     ///
     /// # Errors
-    /// It ends, or finds nothing.
+    /// It ends, or reports no state.
     pub async fn start_command(node: &Node, command: std::process::Command) -> Result<Self> {
         let mut process = Process::start("the agent", command, Output::Pipe, &node.workspace.file("agent.log"))?;
         let lines = Arc::new(Mutex::new(Vec::new()));
@@ -110,15 +110,15 @@ impl Agent {
         Ok(agent)
     }
 
-    /// All that it has printed.
+    /// All lines until now.
     pub fn lines(&self) -> Vec<Line> {
         self.lines.lock().expect("no thread died").clone()
     }
 
-    /// Waits until what it has printed is as expected.
+    /// Waits until the output is as expected.
     ///
     /// # Errors
-    /// It is not in time.
+    /// This does not happen in time.
     pub async fn wait(&mut self, what: &str, is_there: impl Fn(&[Line]) -> bool) -> Result<()> {
         let started = Instant::now();
         loop {
@@ -138,7 +138,7 @@ impl Agent {
     /// Waits until a frontend has these endpoints.
     ///
     /// # Errors
-    /// It has others.
+    /// The frontend does not get them in time.
     pub async fn wait_for(&mut self, target: SocketAddrV4, endpoints: &BTreeSet<SocketAddr>) -> Result<()> {
         let what = format!("{target} with {endpoints:?}");
         self.wait(&what, |lines| sets(lines).remove(&target.into()).unwrap_or_default() == *endpoints).await
@@ -160,7 +160,7 @@ impl Agent {
         self.lines().into_iter().filter_map(of_target).collect()
     }
 
-    /// Who decides, as last told.
+    /// The modes that decide, as last reported.
     pub fn planes(&self) -> Option<(Plane, Plane, Vec<String>)> {
         self.lines().into_iter().rev().find_map(|line| match line {
             Line::Planes { ipv4, ipv6, unseen } => Some((ipv4, ipv6, unseen)),
@@ -168,7 +168,7 @@ impl Agent {
         })
     }
 
-    /// The losses that were told, in their order.
+    /// The losses that were reported, in order.
     pub fn losses(&self) -> Vec<String> {
         let loss = |line| match line {
             Line::Gap { loss } => Some(loss),
@@ -178,7 +178,7 @@ impl Agent {
     }
 }
 
-/// What follows from all lines.
+/// The sets that result from all lines.
 fn sets(lines: &[Line]) -> Sets {
     let mut sets = Sets::new();
     for line in lines {

@@ -1,4 +1,4 @@
-//! What the kernel's own tools say of its rules, read without a line of the agent's code.
+//! What the kernel's own tools show of its rules, read without any code of the agent.
 
 use super::namespace::Namespace;
 use super::node::Mode;
@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 /// The endpoints that a frontend over TCP leads to.
 ///
 /// # Errors
-/// A tool fails, or says what is not understood.
+/// A tool fails, or its output is not understood.
 pub fn endpoints(namespace: &Namespace, mode: Mode, target: SocketAddrV4) -> Result<BTreeSet<SocketAddr>> {
     match mode {
         Mode::Nftables => nftables(namespace, target),
@@ -33,7 +33,7 @@ fn nftables(namespace: &Namespace, target: SocketAddrV4) -> Result<BTreeSet<Sock
         rules.map(|it| it["rule"]["expr"].clone()).collect::<Vec<_>>()
     };
     let mut rules = rules_of(chain);
-    // With sessionAffinity each endpoint has a chain of its own.
+    // With sessionAffinity each endpoint has its own chain.
     let mut next = Vec::new();
     rules.iter().for_each(|rule| gotos(rule, &mut next));
     next.iter().for_each(|chain| rules.extend(rules_of(chain)));
@@ -52,7 +52,7 @@ fn nftables(namespace: &Namespace, target: SocketAddrV4) -> Result<BTreeSet<Sock
     Ok(endpoints)
 }
 
-/// The chains that a rule, or a map in it, goes to.
+/// The chains that a rule leads to, directly or through a map in it.
 fn gotos(value: &Value, chains: &mut Vec<Value>) {
     match value {
         Value::Object(fields) => {

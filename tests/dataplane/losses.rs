@@ -1,4 +1,4 @@
-//! What the agent missed is a gap, and afterwards it is right again.
+//! Commits that the agent missed are reported as a gap, and afterwards its state is right again.
 
 use super::node::Mode;
 use super::story::Story;
@@ -7,10 +7,10 @@ use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-/// Bytes that the kernel keeps for the agent. It takes twice as many for what it needs besides.
+/// Bytes that the kernel keeps for the agent. The kernel doubles this for its own overhead.
 const BUFFER: usize = 256 * 1024;
 
-/// Rules of which the kernel tells at once, in some hundred bytes each.
+/// Number of rules that the kernel reports at once, in some hundred bytes each.
 const RULES: usize = 6000;
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn iptables() -> Result<()> {
     an_overrun_is_a_gap(Mode::Iptables).await
 }
 
-/// Another program's rules, which fill the buffer.
+/// Rules of another program, which fill the buffer.
 fn filler() -> String {
     let rules =
         (0..RULES).map(|number| format!("add rule ip filler rules ip daddr 192.0.2.1 tcp dport {number} accept\n"));
@@ -31,7 +31,7 @@ fn filler() -> String {
     begin.to_owned() + &rules.collect::<String>()
 }
 
-/// The agent does not run while the kernel tells more than a small buffer holds.
+/// The agent is stopped while the kernel sends more than a small buffer holds.
 async fn an_overrun_is_a_gap(mode: Mode) -> Result<()> {
     let name = format!("losses-{}", mode.name());
     let mut story = Story::begin(&name, mode, &[&format!("--receive-buffer={BUFFER}")]).await?;
@@ -52,7 +52,7 @@ async fn an_overrun_is_a_gap(mode: Mode) -> Result<()> {
         let changes = story.agent.changes(story.target);
         ensure!(changes.len() == 2 * round + 1 && changes[2 * round].commit.is_none(), "{changes:#?}");
 
-        // The next change has a time again, if only the machine lets the agent run.
+        // The next change has a time again, if the machine lets the agent run.
         let losses = story.agent.losses().len();
         let pod = story.pod(&format!("next-{round}")).await?;
         story.objects.report(&pod, true).await?;
@@ -70,7 +70,7 @@ fn overruns(story: &Story) -> usize {
     story.agent.losses().iter().filter(|loss| *loss == "socket_overrun").count()
 }
 
-/// The agent does not run while a change is written, and nothing is lost.
+/// The agent is stopped while a change is written, and nothing is lost.
 #[tokio::test]
 async fn a_stopped_agent_times_nothing() -> Result<()> {
     let mut story = Story::begin("stopped", Mode::Nftables, &[]).await?;

@@ -1,4 +1,4 @@
-//! kube-proxy changes its mode, and the agent goes on.
+//! kube-proxy changes its mode, and the agent continues.
 
 use super::agent::{Agent, Plane};
 use super::node::{Mode, Node};
@@ -27,7 +27,7 @@ async fn a_change_of_mode_is_followed() -> Result<()> {
     objects.wait_for_endpoints("modes", 1).await?;
     let present = BTreeSet::from([SocketAddr::from((pod.ipv4(), 8080))]);
 
-    // The agent is there before any kube-proxy.
+    // The agent starts before any kube-proxy.
     let mut agent = Agent::start(&node, &[]).await?;
     let (ipv4, ipv6, _) = agent.planes().context("planes")?;
     ensure!((&ipv4, &ipv6) == (&Plane::default(), &Plane::default()), "{ipv4:?}, {ipv6:?}");
@@ -48,8 +48,8 @@ async fn a_change_of_mode_is_followed() -> Result<()> {
         node.stop_proxy().await?;
     }
 
-    // Rules of the other mode that were left behind, in a table that is made after the one of kube-proxy: it decides, and the client
-    // knows.
+    // Rules of the other mode that were left behind, in a table newer than the one of kube-proxy: that table decides, as the client
+    // confirms.
     let stale = SocketAddrV4::new(Ipv4Addr::new(10, 244, 77, 7), 8080);
     node.namespace.run("nft", &["delete", "table", "ip", "nat"])?;
     for line in [
@@ -67,7 +67,7 @@ async fn a_change_of_mode_is_followed() -> Result<()> {
     let (ipv4, ..) = agent.planes().context("planes")?;
     ensure!(ipv4 == deciding("iptables", Some("nftables")), "{ipv4:?}");
 
-    // Made anew, the table of kube-proxy is the younger one.
+    // After it was created again, the table of kube-proxy is the newer one.
     node.namespace.run("nft", &["delete", "table", "ip", "kube-proxy"])?;
     node.start_proxy(Mode::Nftables).await?;
     agent.wait_for(target, &present).await?;
@@ -76,7 +76,7 @@ async fn a_change_of_mode_is_followed() -> Result<()> {
     Ok(())
 }
 
-/// Where a client gets.
+/// The endpoint that a client reaches.
 async fn reached(node: &Node, target: SocketAddrV4) -> Result<Option<SocketAddrV4>> {
     let prober = Prober::start(&node.namespace, target)?;
     tokio::time::sleep(Duration::from_millis(100)).await;

@@ -1,4 +1,4 @@
-//! A network namespace that stands for a node, in which the addresses of all pods are local.
+//! A network namespace as a node. The addresses of all pods are local in it.
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use testkit::progress::say;
 
-/// Where `ip netns` keeps the namespaces.
+/// Where `ip netns` stores the namespaces.
 const FOLDER: &str = "/run/netns";
 
-/// Debian's packages with what a node needs: for us, and for kube-proxy.
+/// Debian packages that a node needs: for the tests, and for kube-proxy.
 const PACKAGES: [(&str, &str); 5] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
@@ -22,8 +22,8 @@ const PACKAGES: [(&str, &str); 5] = [
     ("setpriv", "util-linux"),
 ];
 
-/// How a node is set up: an address of its own, all pods at itself, and a way out for clusterIPs, which nothing would be sent to
-/// otherwise.
+/// The setup of a node: its own address, all pod addresses local, and a route for clusterIPs. Without the route the kernel would
+/// send nothing to them.
 const SET_UP: [&str; 10] = [
     "link set lo up",
     "link add node type veth peer name wire",
@@ -44,10 +44,10 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Makes one.
+    /// Creates one.
     ///
     /// # Errors
-    /// The machine does not let us, or lacks a program.
+    /// The machine does not permit it, or a program is missing.
     pub fn create() -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         install()?;
@@ -71,15 +71,15 @@ impl Namespace {
     /// Runs a program in it, and returns what it prints.
     ///
     /// # Errors
-    /// It cannot be run, or fails; the error says what it says.
+    /// It cannot be run, or fails; the error contains its message.
     pub fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
         run(self.command(program).args(arguments))
     }
 
-    /// Runs `inside` on a thread whose sockets are in it.
+    /// Runs `inside` on a thread whose sockets are in the namespace.
     ///
     /// # Errors
-    /// The machine does not let us.
+    /// The machine does not permit it.
     pub fn enter<T: Send + 'static>(
         &self,
         inside: impl FnOnce() -> T + Send + 'static,
@@ -89,7 +89,7 @@ impl Namespace {
         let thread = thread::spawn(move || {
             let moved = move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network));
             let is_moved = moved.is_ok();
-            // It waits for this.
+            // The receiver waits for this.
             let _ = entered.send(moved);
             assert!(is_moved, "not in the namespace");
             inside()
@@ -101,7 +101,7 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // What is left of it goes with the machine.
+        // Anything left of it disappears with the machine.
         let _ = run(Command::new("ip").args(["netns", "del", &self.name]));
     }
 }
@@ -109,7 +109,7 @@ impl Drop for Namespace {
 /// Runs a command, and returns what it prints.
 ///
 /// # Errors
-/// It cannot be run, or fails; the error says what it says.
+/// It cannot be run, or fails; the error contains its message.
 pub fn run(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("running {command:?}"))?;
     ensure!(
@@ -121,7 +121,7 @@ pub fn run(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Installs what is missing.
+/// Installs missing packages.
 fn install() -> Result<()> {
     static LOCK: Mutex<()> = Mutex::new(());
     let _lock = LOCK.lock().map_err(|_| anyhow::anyhow!("another test failed to install what it needs"))?;

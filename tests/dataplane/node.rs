@@ -1,4 +1,4 @@
-//! A node: kube-proxy, a way to the API server, and a server behind every pod's address.
+//! A node: kube-proxy, a connection to the API server, and a server at every pod's address.
 
 use super::namespace::Namespace;
 use anyhow::{Context, Result, ensure};
@@ -24,13 +24,13 @@ pub const ADDRESS: &str = "192.168.77.2";
 /// Ports that pods listen on.
 pub const PORTS: [u16; 2] = [8080, 8081];
 
-/// Connections that a server keeps, so that it is the client that ends each.
+/// Connections that a server keeps open, so that the client is the one that closes each.
 const KEPT: usize = 256;
 
-/// Time for an orderly end of kube-proxy.
+/// Maximum time for a normal end of kube-proxy.
 const STOP: Duration = Duration::from_secs(20);
 
-/// Time in which kube-proxy begins to write rules, on a busy machine.
+/// Maximum time until kube-proxy starts to write rules, on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
 /// A mode of kube-proxy.
@@ -40,12 +40,12 @@ pub enum Mode {
     Iptables,
 }
 
-/// A node. Dropping it ends all that runs there.
+/// A node. Dropping it ends everything that runs there.
 pub struct Node {
     proxy: Option<Process>,
     kubeconfig: std::path::PathBuf,
     binaries: Binaries,
-    // Processes go before their namespace, and before the folder they write to.
+    // Processes are dropped before their namespace, and before the folder they write to.
     pub namespace: Namespace,
     pub workspace: Workspace,
 }
@@ -60,10 +60,10 @@ impl Mode {
 }
 
 impl Node {
-    /// Makes a node whose kube-proxy does not run yet.
+    /// Creates a node whose kube-proxy does not run yet.
     ///
     /// # Errors
-    /// The machine does not let us, or kube-proxy cannot be built.
+    /// The machine does not permit it, or kube-proxy cannot be built.
     pub async fn create(plane: &ControlPlane) -> Result<Self> {
         let binaries = tokio::task::spawn_blocking(|| Binaries::get(&[Binary::KubeProxy])).await??;
         let namespace = Namespace::create()?;
@@ -73,7 +73,7 @@ impl Node {
         for port in PORTS {
             serve(&namespace, port)?;
         }
-        // kube-proxy waits for half a minute for an address of its node.
+        // Without an address of its node, kube-proxy waits for half a minute.
         let address = json!({ "status": { "addresses": [{ "type": "InternalIP", "address": ADDRESS }] } });
         let api: Api<k8s_openapi::api::core::v1::Node> = Api::all(plane.admin().await?);
         api.patch_status(NODE, &PatchParams::default(), &Patch::Merge(address)).await.context("naming an address")?;
@@ -84,7 +84,7 @@ impl Node {
     /// Starts kube-proxy, and waits until it has written rules.
     ///
     /// # Errors
-    /// It runs already, or ends.
+    /// It already runs, or ends.
     pub async fn start_proxy(&mut self, mode: Mode) -> Result<()> {
         ensure!(self.proxy.is_none(), "kube-proxy runs already");
         let mut command = self.namespace.command(self.binaries.path(Binary::KubeProxy));
@@ -103,7 +103,7 @@ impl Node {
         let _ = std::fs::remove_file(&log);
         let proxy = self.proxy.insert(Process::start("kube-proxy", command, Output::Log, &log)?);
         let started = tokio::time::Instant::now();
-        // One for each family.
+        // One sync for each family.
         while std::fs::read_to_string(&log)?.matches("SyncProxyRules complete").count() < 2 {
             ensure!(proxy.ended()?.is_none(), "kube-proxy ended:\n{}", proxy.log_tail(40));
             ensure!(started.elapsed() < START, "kube-proxy writes no rules:\n{}", proxy.log_tail(40));
@@ -112,17 +112,17 @@ impl Node {
         Ok(())
     }
 
-    /// Ends kube-proxy, whose rules stay.
+    /// Stops kube-proxy. Its rules stay.
     ///
     /// # Errors
-    /// It does not run, or does not end.
+    /// It does not run, or does not stop.
     pub async fn stop_proxy(&mut self) -> Result<()> {
         let mut proxy = self.proxy.take().context("kube-proxy does not run")?;
         proxy.signal(Signal::TERM)?;
         proxy.wait(STOP).await.map(drop)
     }
 
-    /// A command of the daemon's binary that will run there.
+    /// A command that runs the daemon's binary there.
     pub fn command(&self) -> Command {
         let mut command = self.namespace.command(env!("CARGO_BIN_EXE_endpointlag"));
         command.arg("node");
@@ -135,8 +135,8 @@ impl Node {
     }
 }
 
-/// Listens in the namespace where the API server listens outside of it, and carries what comes there. The threads end with the
-/// tests.
+/// Listens in the namespace at the address where the API server listens outside of it, and relays connections to it. The threads
+/// end with the tests.
 fn relay(namespace: &Namespace, server: SocketAddrV4) -> Result<()> {
     let listener = namespace.enter(move || TcpListener::bind(server))?;
     let listener = listener.join().ok().context("a thread died")?.context("listening for the API server")?;
@@ -151,13 +151,13 @@ fn relay(namespace: &Namespace, server: SocketAddrV4) -> Result<()> {
     Ok(())
 }
 
-/// Carries bytes until either end closes.
+/// Copies bytes until either end closes.
 fn carry(mut from: TcpStream, mut to: TcpStream) {
     let _ = std::io::copy(&mut from, &mut to);
     let _ = to.shutdown(std::net::Shutdown::Both);
 }
 
-/// Answers on a port of all addresses with the address that was connected to. The thread ends with the tests.
+/// Listens on a port of all addresses, and answers with the address that was connected to. The thread ends with the tests.
 fn serve(namespace: &Namespace, port: u16) -> Result<()> {
     let listener = namespace.enter(move || TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))))?;
     let listener = listener.join().ok().context("a thread died")?.context("listening for pods")?;

@@ -1,4 +1,4 @@
-//! A client that connects to a clusterIP every two milliseconds, and sees where it gets.
+//! A client that connects to a clusterIP every two milliseconds, and records which endpoint it reaches.
 
 use super::namespace::Namespace;
 use anyhow::{Context, Result};
@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 /// Time between two connections.
 pub const SPACING: Duration = Duration::from_millis(2);
 
-/// A connection that has no answer by then gets none.
+/// How long a connection waits for an answer. After that it counts as unanswered.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// One connection. The kernel decided where it goes between the two stamps, which are nanoseconds of CLOCK_MONOTONIC_RAW.
+/// One connection. The kernel decided between the two stamps where it goes. Stamps are nanoseconds of CLOCK_MONOTONIC_RAW.
 #[derive(Clone, Copy, Debug)]
 pub struct Probe {
     pub from: u64,
@@ -29,14 +29,14 @@ pub struct Probe {
     pub reached: Option<SocketAddrV4>,
 }
 
-/// A client that is at work until it is asked for what it saw.
+/// A client that runs until it is asked for its results.
 pub struct Prober {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Result<Vec<Probe>>>>,
 }
 
 impl Prober {
-    /// Begins to connect.
+    /// Starts to connect.
     ///
     /// # Errors
     /// The namespace cannot be entered.
@@ -47,7 +47,7 @@ impl Prober {
         Ok(Self { stop, thread: Some(thread) })
     }
 
-    /// Ends, and tells of all connections in their order.
+    /// Stops, and returns all connections in order.
     ///
     /// # Errors
     /// A connection could not be tried.
@@ -76,7 +76,7 @@ fn probe(target: SocketAddrV4, stop: &AtomicBool) -> Result<Vec<Probe>> {
                 SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
                 None,
             )?;
-            // Ends with a reset, so that no port waits for a minute.
+            // Closes with a reset, so that no port stays in TIME_WAIT for a minute.
             set_socket_linger(&fd, Some(Duration::ZERO))?;
             bind(&fd, &source(probes.len())?)?;
             let from = now();
@@ -98,7 +98,7 @@ fn probe(target: SocketAddrV4, stop: &AtomicBool) -> Result<Vec<Probe>> {
                     probes[*index].reached = Some(SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), port));
                     false
                 }
-                // Before the connection is there it is NOTCONN.
+                // Before the connection is established, the error is NOTCONN.
                 Err(Errno::AGAIN | Errno::NOTCONN) => since.elapsed() < PATIENCE,
                 _ => false,
             }
@@ -106,24 +106,24 @@ fn probe(target: SocketAddrV4, stop: &AtomicBool) -> Result<Vec<Probe>> {
         next += SPACING;
         match next.checked_duration_since(Instant::now()) {
             Some(pause) => thread::sleep(pause),
-            // It was held up. What it missed is not made good by hurry.
+            // It was delayed. The missed connections are not made up for.
             None => next = Instant::now(),
         }
     }
     Ok(probes)
 }
 
-/// An address and port that no connection came from before. The kernel remembers for two minutes where a connection went that got no
-/// answer, and sends another one from the same port there too.
+/// An address and port that no connection used before. If a connection got no answer, the kernel remembers its target for two
+/// minutes, and sends another connection from the same port there too.
 fn source(number: usize) -> Result<SocketAddrV4> {
-    // Above the ports of the pods and of kube-proxy.
+    // Above the ports that the pods and kube-proxy use.
     const FIRST: usize = 12_000;
     const PORTS: usize = 50_000;
     let host = u8::try_from(1 + number / PORTS).context("too many connections")?;
     Ok(SocketAddrV4::new(Ipv4Addr::new(10, 244, 200, host), u16::try_from(FIRST + number % PORTS)?))
 }
 
-/// Now, as the agent stamps.
+/// The time now, on the agent's clock.
 pub fn now() -> u64 {
     let time = clock_gettime(ClockId::MonotonicRaw);
     time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()

@@ -1,4 +1,4 @@
-//! What the agent needs, and what it says where it has not got it, or where there is nothing to see.
+//! The capabilities that the agent needs, and its messages if they are missing or if there is nothing to see.
 
 use super::agent::Agent;
 use super::namespace::Namespace;
@@ -7,7 +7,7 @@ use super::shared_plane;
 use anyhow::{Context, Result, ensure};
 use std::process::Command;
 
-/// The agent with some of root's capabilities only.
+/// The agent with only some of root's capabilities.
 fn with_capabilities(namespace: &Namespace, kept: &str) -> Command {
     let mut command = namespace.command("setpriv");
     command.arg(format!("--bounding-set={kept}")).arg(format!("--inh-caps={kept}"));
@@ -43,7 +43,7 @@ async fn what_it_cannot_see_is_named() -> Result<()> {
     let (ipv4, ipv6, unseen) = agent.planes().context("planes")?;
     ensure!(ipv4.decides.is_none() && ipv6.decides.is_none(), "{ipv4:?}, {ipv6:?}");
     ensure!(unseen == ["iptables-legacy", "ipvs"], "{unseen:?}");
-    // It goes on to look.
+    // It continues to look.
     node.namespace.run("ip", &["link", "add", "cilium_host", "type", "veth", "peer", "name", "cilium-peer"])?;
     agent
         .wait("cilium", |lines| {

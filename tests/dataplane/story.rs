@@ -1,4 +1,4 @@
-//! A Service whose endpoints change while a client connects to it and an agent watches: what was done, what the agent said of it, and
+//! A Service whose endpoints change while a client connects to it and an agent watches: what was done, what the agent reported, and
 //! what the client saw.
 
 use super::agent::{Agent, Commit};
@@ -17,10 +17,10 @@ use testkit::controlplane::objects::{Objects, PodHandle};
 use testkit::controlplane::plane::ControlPlane;
 use tokio::time::{Instant, sleep};
 
-/// Time in which the client sees a change for sure, after the agent did. It is longer than a connection waits for an answer.
+/// Time in which the client surely sees a change, after the agent. It is longer than a connection waits for an answer.
 const SETTLE: Duration = Duration::from_millis(250);
 
-/// Time in which kube-proxy writes a change, on a busy machine.
+/// Maximum time until kube-proxy writes a change, on a busy machine.
 const WRITTEN: Duration = Duration::from_secs(60);
 
 /// Port of the Service.
@@ -29,19 +29,19 @@ const PORT: u16 = 80;
 /// What was done to the Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// The first endpoint comes.
+    /// The first endpoint is added.
     First,
-    /// Another endpoint comes.
+    /// Another endpoint is added.
     Add,
-    /// One endpoint of several goes.
+    /// One endpoint of several is removed.
     Remove,
-    /// The last endpoint goes.
+    /// The last endpoint is removed.
     Last,
     /// The Service sends to another port of its pods.
     Edit,
 }
 
-/// A change that was waited for.
+/// A change that the test waited for.
 #[derive(Clone, Debug)]
 struct Step {
     kind: Kind,
@@ -49,7 +49,7 @@ struct Step {
     removed: BTreeSet<SocketAddr>,
 }
 
-/// A Service under observation.
+/// A Service under test.
 pub struct Story {
     pub node: Node,
     pub agent: Agent,
@@ -62,22 +62,22 @@ pub struct Story {
     present: BTreeSet<SocketAddr>,
 }
 
-/// How far the agent's moment of a change is from what the client saw.
+/// The difference between the agent's time of a change and what the client saw.
 #[derive(Clone, Copy, Debug)]
 pub struct Judged {
     pub kind: Kind,
-    /// Nanoseconds by which the end of the commit was later than a connection that shows the change; negative if it was earlier than
-    /// one that shows the state before it. Zero if it lies between them.
+    /// How many nanoseconds the end of the commit is later than a connection that shows the change; negative if it is earlier than a
+    /// connection that shows the state before. Zero if it lies between them.
     pub end_off: i64,
-    /// The same for its first datagram.
+    /// The same for the commit's first datagram.
     pub first_off: i64,
-    /// Between these two connections, in nanoseconds, where both are there.
+    /// Time between these two connections in nanoseconds, if both exist.
     pub width: Option<i64>,
     pub messages: u32,
 }
 
 impl Story {
-    /// Begins with a Service without pods.
+    /// Starts with a Service without pods.
     ///
     /// # Errors
     /// Something does not start.
@@ -93,7 +93,7 @@ impl Story {
         Ok(Self { node, agent, objects, target, name: name.to_owned(), mode, prober, steps, present })
     }
 
-    /// Makes a pod of the Service that is not ready yet.
+    /// Creates a pod of the Service that is not ready yet.
     ///
     /// # Errors
     /// The API server refuses it.
@@ -101,7 +101,7 @@ impl Story {
         self.objects.create_pod(name, &self.name).await
     }
 
-    /// Waits until the agent has seen what was done, and the client too.
+    /// Waits until the agent has seen the change, and the client too.
     ///
     /// # Errors
     /// The agent does not see it.
@@ -119,7 +119,7 @@ impl Story {
         Ok(())
     }
 
-    /// Sends to another port of the pods.
+    /// Changes the target port of the Service.
     ///
     /// # Errors
     /// The API server refuses it.
@@ -128,20 +128,20 @@ impl Story {
         self.objects.edit_service(&self.name, json!({ "ports": ports })).await
     }
 
-    /// Holds what the agent says against the kernel's tools.
+    /// Compares the agent's state with the kernel's tools.
     ///
     /// # Errors
-    /// They disagree.
+    /// They differ.
     pub fn agrees(&self) -> Result<()> {
         let says = kernel::endpoints(&self.node.namespace, self.mode, self.target)?;
         ensure!(says == self.present, "the kernel's tools say {says:?}, the agent {:?}", self.present);
         Ok(())
     }
 
-    /// Waits until the kernel's tools say that the Service has these endpoints.
+    /// Waits until the kernel's tools show that the Service has these endpoints.
     ///
     /// # Errors
-    /// They never do.
+    /// They do not show it in time.
     pub async fn written(&self, endpoints: &BTreeSet<SocketAddr>) -> Result<()> {
         let started = Instant::now();
         while kernel::endpoints(&self.node.namespace, self.mode, self.target)? != *endpoints {
@@ -151,10 +151,10 @@ impl Story {
         Ok(())
     }
 
-    /// Each change was told once, in order; how well those were timed that have a time.
+    /// Checks that each change was reported once and in order. Returns the accuracy of those that have a time.
     ///
     /// # Errors
-    /// A change was not told, or one that was not made.
+    /// A change was not reported, or a change was reported that was not made.
     pub fn judge(self) -> Result<Vec<Judged>> {
         let probes = self.prober.finish()?;
         let changes = self.agent.changes(self.target);
@@ -162,7 +162,7 @@ impl Story {
         let mut judged = Vec::new();
         for (index, (step, change)) in self.steps.iter().zip(&changes).enumerate() {
             ensure!(step.added == change.added && step.removed == change.removed, "{step:?} was told as {change:?}");
-            // Between the changes before and after this one, the client sees one state or the other.
+            // Between the changes before and after this one, the client sees the state before or after this one.
             let neighbours = [index.checked_sub(1), index.checked_add(1)].map(|at| Some(changes.get(at?)?.commit));
             let Some(commit) = change.commit else { continue };
             let [since, until] = match neighbours {
@@ -178,7 +178,7 @@ impl Story {
     }
 }
 
-/// A Service in a namespace, and its first clusterIP with its port.
+/// Creates a Service in a namespace. Returns its first clusterIP with its port.
 ///
 /// # Errors
 /// The API server refuses it.
@@ -193,10 +193,10 @@ pub async fn create_service(plane: &ControlPlane, objects: &Objects, name: &str,
     Ok(SocketAddrV4::new(address.parse()?, PORT))
 }
 
-/// What connections say of the moment of a change. Each was decided on between its two stamps: one that shows the state before was not
-/// decided on after the change, one that shows the state after not before it.
+/// What the connections show about the time of a change. The kernel decided on each between its two stamps: before the change if it
+/// shows the state before, after the change if it shows the state after.
 fn judge(step: &Step, commit: Commit, probes: &[Probe], [since, until]: [u64; 2]) -> Result<Judged> {
-    // At the neighbours' edges a connection may still show what was before the change before.
+    // Close to the neighbouring changes a connection may still show an older state.
     let edge = Duration::from_millis(100).as_nanos() as u64;
     let near =
         probes.iter().filter(|probe| probe.from > since.saturating_add(edge) && probe.to < until.saturating_sub(edge));

@@ -1,4 +1,4 @@
-//! What the daemon may see, and what it does when it may see too little.
+//! What the daemon does with its rights, and when they are not enough.
 
 use super::changes::{counts, selecting};
 use super::shared_plane;
@@ -7,7 +7,7 @@ use testkit::controlplane::access::{create_account, grant_cluster_role_to, grant
 use testkit::controlplane::objects::Objects;
 use testkit::scene::{Scene, Setup};
 
-/// With `--namespace` the daemon needs no more than a Role there.
+/// With `--namespace` the daemon needs only a Role there.
 #[tokio::test]
 async fn a_role_is_enough_for_a_namespace() -> Result<()> {
     const NAMESPACE: &str = "with-role";
@@ -26,7 +26,7 @@ async fn a_role_is_enough_for_a_namespace() -> Result<()> {
     scene.finish().await
 }
 
-/// The whole cluster but one namespace, which exists in no series.
+/// The whole cluster except one namespace, which is in no series.
 #[tokio::test]
 async fn a_namespace_left_out() -> Result<()> {
     let plane = shared_plane().await?;
@@ -50,7 +50,7 @@ async fn a_namespace_left_out() -> Result<()> {
     scene.finish().await
 }
 
-/// Without rights the daemon says which watches it cannot open, keeps trying, and works once it has them.
+/// Without rights the daemon reports which watches it cannot open, keeps trying, and works once it has them.
 #[tokio::test]
 async fn rights_that_come_late() -> Result<()> {
     const NAMESPACE: &str = "late-rights";

@@ -37,7 +37,7 @@ async fn a_pod_through_its_life() -> Result<()> {
     scene.finish().await
 }
 
-/// A pod that has an address but fails its probe is listed as not ready; that alone is no change.
+/// A pod that has an address but fails its probe is listed as not ready. That alone is no change.
 #[tokio::test]
 async fn a_pod_that_was_never_ready() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "never-ready").await?;
@@ -57,7 +57,7 @@ async fn a_pod_that_was_never_ready() -> Result<()> {
     scene.finish().await
 }
 
-/// A pod without an address is in no slice, so nothing about it has to travel.
+/// A pod without an address is in no slice, so there is no change to propagate.
 #[tokio::test]
 async fn a_pod_that_was_never_listed() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "never-listed").await?;
@@ -70,7 +70,7 @@ async fn a_pod_that_was_never_listed() -> Result<()> {
     scene.finish().await
 }
 
-/// The watch shows a deletionTimestamp and then the end, within a moment of each other.
+/// The watch shows a deletionTimestamp and the deletion within a moment.
 #[tokio::test]
 async fn a_pod_deleted_without_grace() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "no-grace").await?;
@@ -94,7 +94,7 @@ async fn a_pod_that_ends_by_itself() -> Result<()> {
     scene.settle().await?;
     scene.objects.report_succeeded(&pod).await?;
     scene.settle().await?;
-    // It left the slices when it ended; that its object is deleted later is nobody's concern.
+    // It left the slices when it ended. The later deletion of its object is no change.
     scene.objects.finish(&pod).await?;
     assert_eq!(counts(&scene.agree().await?), [1, 0, 0, 1, 1]);
     scene.finish().await
@@ -115,7 +115,7 @@ async fn a_pod_that_leaves_by_its_labels_and_returns() -> Result<()> {
     scene.finish().await
 }
 
-/// StatefulSets use names again: the new pod's changes are not the old one's.
+/// StatefulSets reuse names: the new pod's changes are not the old one's.
 #[tokio::test]
 async fn a_pod_replaced_under_its_name() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "replaced").await?;
@@ -137,7 +137,7 @@ async fn a_pod_replaced_under_its_name() -> Result<()> {
     scene.finish().await
 }
 
-/// A pod that no Service selects is nobody's change, however it changes.
+/// A pod that no Service selects makes no change, whatever happens to it.
 #[tokio::test]
 async fn a_pod_in_no_service() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "nobodys").await?;
@@ -152,7 +152,7 @@ async fn a_pod_in_no_service() -> Result<()> {
     scene.finish().await
 }
 
-/// One change of a pod is one change of each Service that selects it.
+/// One change of a pod is one change for each Service that selects it.
 #[tokio::test]
 async fn a_pod_in_several_services() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "several").await?;

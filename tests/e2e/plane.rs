@@ -1,4 +1,4 @@
-//! The control plane of the tests itself: its parts can be taken away and brought back, and the truth holds across that.
+//! The control plane of the tests itself: its parts can be stopped and started again, and the truth stays right.
 
 use super::changes::selecting;
 use anyhow::{Context, Result};
@@ -8,8 +8,8 @@ use testkit::controlplane::plane::{ControlPlane, Controllers, Options};
 use testkit::truth::audit::AuditLog;
 use testkit::truth::{self, Change, Outcome, Record};
 
-/// A pod turns Ready while nobody writes slices, and after the API server crashed: the first delay is as long as the
-/// controllers were away.
+/// A pod becomes Ready while no slices are written, and one after the API server crashed. The delay of the first is as long as
+/// the controllers were stopped.
 #[tokio::test]
 async fn parts_stop_and_come_back() -> Result<()> {
     const AWAY: Duration = Duration::from_secs(1);

@@ -17,10 +17,10 @@ use testkit::process::{Output, Process};
 use testkit::scene::{Scene, Setup};
 use testkit::workspace::{Workspace, free_port};
 
-/// Ample time for what should happen at once.
+/// Ample time for what should happen immediately.
 const SOON: Duration = Duration::from_secs(20);
 
-/// A client that keeps its connection open must not hold the end up.
+/// A client that keeps its connection open must not delay the end.
 #[tokio::test]
 async fn signals_end_it_in_time() -> Result<()> {
     for (signal, namespace) in [(Signal::TERM, "sigterm"), (Signal::INT, "sigint")] {
@@ -31,7 +31,7 @@ async fn signals_end_it_in_time() -> Result<()> {
     Ok(())
 }
 
-/// The log of a daemon that failed: one line says why, in words, with what was asked for.
+/// The log of a daemon that failed: one line explains the reason in words, and names what was requested.
 fn one_line_about(log: &Path, subject: &str) -> Result<String> {
     let text = fs::read_to_string(log).context("reading the log")?;
     let about: Vec<_> = text.lines().filter(|line| line.contains(subject)).collect();
@@ -76,7 +76,7 @@ async fn an_unreachable_api_server_is_waited_for() -> Result<()> {
     scene.finish().await
 }
 
-/// `endpointlag run --samples - | head -1`: the reader leaves, and the daemon says so in one line and measures on.
+/// `endpointlag run --samples - | head -1`: the reader leaves. The daemon logs this in one line and continues to measure.
 #[tokio::test]
 async fn a_broken_pipe_does_not_end_it() -> Result<()> {
     let plane = shared_plane().await?;
@@ -110,7 +110,7 @@ async fn a_broken_pipe_does_not_end_it() -> Result<()> {
     .await?
     .and_then(|line| daemon::samples::parse(&line))
     .context("the first sample")?;
-    // The reader is closed now. Changes until more than one write met the broken pipe.
+    // The reader is closed now. Changes follow until more than one write met the broken pipe.
     let (started, mut counted) = (Instant::now(), 0.0);
     loop {
         let metrics = Metrics::parse(&http::get(&address, "/metrics").await?.body)?;

@@ -1,4 +1,4 @@
-//! Services larger than a slice: the controller spreads them over several and moves endpoints between them.
+//! Services larger than a slice: the controller spreads them over several slices and moves endpoints between them.
 
 use super::changes::{counts, selecting};
 use super::shared_plane;
@@ -9,10 +9,10 @@ use testkit::scene::Scene;
 /// Endpoints of the test, in slices of at most 100.
 const PODS: usize = 250;
 
-/// Pods that are taken away.
+/// Pods that are removed.
 const LEAVING: usize = 120;
 
-/// Writes under way at the same time.
+/// Writes at the same time.
 const AT_ONCE: usize = 8;
 
 #[tokio::test]

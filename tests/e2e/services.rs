@@ -38,7 +38,7 @@ async fn an_edited_selector() -> Result<()> {
     }
     scene.settle().await?;
     scene.objects.edit_service("web", json!({ "selector": { "app": "green" } })).await?;
-    // The blue pod's `ready` before, none for the green one: the edit is the change, not the pods.
+    // The blue pod's `ready` before, none for the green one: the edit is the change, the pods did not change.
     assert_eq!(counts(&scene.agree().await?), [1, 0, 0, 0, 2]);
     scene.finish().await
 }
@@ -54,7 +54,7 @@ async fn edited_ports() -> Result<()> {
     scene.objects.edit_service("web", json!({ "ports": [{ "port": 80, "targetPort": 9090 }] })).await?;
     assert_eq!(counts(&scene.agree().await?), [1, 0, 0, 0, 2]);
 
-    // The slices hold no Service ports, so they agree with this edit before the controller has seen it.
+    // The slices do not contain Service ports, so they agree with this edit before the controller has seen it.
     scene.objects.edit_service("web", json!({ "ports": [{ "port": 81, "targetPort": 9090 }] })).await?;
     assert_eq!(counts(&scene.agree().await?), [1, 0, 0, 0, 2]);
     scene.finish().await
@@ -72,7 +72,7 @@ async fn an_edit_that_concerns_no_endpoint() -> Result<()> {
     scene.finish().await
 }
 
-/// Its endpoints are `ready` at all times; `serving` says what the pod reports.
+/// Its endpoints are always `ready`; `serving` shows what the pod reports.
 #[tokio::test]
 async fn a_service_that_publishes_unready_addresses() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "publishing").await?;
@@ -114,7 +114,7 @@ async fn a_headless_service_without_ports() -> Result<()> {
     scene.finish().await
 }
 
-/// Pods that have different numbers for the name stand in different slices of the Service.
+/// Pods that have different numbers for the name are in different slices of the Service.
 #[tokio::test]
 async fn named_ports() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "named-ports").await?;
@@ -130,7 +130,7 @@ async fn named_ports() -> Result<()> {
     assert_eq!(numbers, BTreeSet::from([Some(8080), Some(8081)]));
     scene.settle().await?;
 
-    // Created when its pods are there: reflected with the second slice.
+    // Created after its pods: reflected with the second slice.
     scene.objects.create_service("late", spec).await?;
     scene.settle().await?;
     // Both pods have the same number for the other name: they move into one slice.
@@ -148,7 +148,7 @@ async fn named_ports() -> Result<()> {
     scene.finish().await
 }
 
-/// No selector, no business of the EndpointSlice controller, no change.
+/// Without a selector the EndpointSlice controller does nothing, so there is no change.
 #[tokio::test]
 async fn services_without_selector() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "no-selector").await?;
@@ -164,7 +164,7 @@ async fn services_without_selector() -> Result<()> {
     scene.finish().await
 }
 
-/// The Service and its changes are gone; those that were reflected before stay counted.
+/// The Service and its changes are gone. Those that were reflected before stay counted.
 #[tokio::test]
 async fn a_deleted_service() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "deleted").await?;

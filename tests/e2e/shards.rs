@@ -1,4 +1,4 @@
-//! Several daemons that divide a cluster between them.
+//! Several daemons that divide a cluster among them.
 
 use super::changes::selecting;
 use super::shared_plane;
@@ -19,19 +19,19 @@ use testkit::truth::audit::AuditLog;
 use testkit::truth::{self, Record};
 use testkit::workspace::Workspace;
 
-/// Enough that each of three shards has some: that none is left out has a chance of 1 in 10,000, and the names are fixed.
+/// Enough that each of three shards has some. The chance that one has none is 1 in 10,000, and the names are fixed.
 const NAMESPACES: usize = 9;
 
-/// How long controller and daemons may take.
+/// How long the controller and the daemons may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A daemon, and the folder it writes to.
+/// A daemon, and its folder.
 struct Shard {
     daemon: Daemon,
     _workspace: Workspace,
 }
 
-/// Three shards tell each change once, between them; and so do the two that take their place.
+/// Three shards together report each change once, and so do the two that replace them.
 #[tokio::test]
 async fn each_change_is_told_by_one_shard() -> Result<()> {
     let plane = shared_plane().await?;
@@ -93,8 +93,8 @@ fn told_by(shards: &[Shard]) -> Result<Vec<Sample>> {
     Ok(samples.collect::<Result<Vec<_>>>()?.concat())
 }
 
-/// What is summed over the shards' metrics, and what their HDR histograms hold together, is what they told. Other tests change the
-/// cluster meanwhile, so that both are looked at until nothing came between.
+/// The sums over the shards' metrics, and their HDR histograms together, match their samples. Other tests change the
+/// cluster in the meantime, so both are read again until no change came between.
 async fn merge(shards: &[Shard]) -> Result<()> {
     let started = Instant::now();
     let (told, merged, mut services) = loop {
@@ -130,7 +130,7 @@ async fn merge(shards: &[Shard]) -> Result<()> {
     Ok(())
 }
 
-/// Waits until what the shards told after `before` agrees with the truth in each namespace. Returns all of it.
+/// Waits until the shards' reports after `before` agree with the truth in each namespace. Returns all of them.
 async fn agree(namespaces: &mut [(Objects, AuditLog)], before: &[Sample], shards: &[Shard]) -> Result<Vec<Sample>> {
     let started = Instant::now();
     loop {

@@ -58,12 +58,12 @@ async fn a_pod_with_two_ready_conditions() -> Result<()> {
     scene.finish().await
 }
 
-/// The controller drops the pods of a Node that is gone as it next writes the Service. When these pods change, seconds later,
-/// the slices show that for another reason: it is no change, and no fast one.
+/// The controller drops the pods of a deleted Node when it next writes the Service. When these pods change, seconds later,
+/// the slices already show that for another reason: it is no change, and no fast one.
 #[tokio::test]
 async fn pods_of_a_deleted_node() -> Result<()> {
     const NODE: &str = "node-of-states";
-    /// Longer than two watches may differ.
+    /// More than the possible difference between two watches.
     const LATER: Duration = Duration::from_millis(1500);
     let mut scene = Scene::start(shared_plane().await?, "deleted-node").await?;
     create_node(scene.objects.client(), NODE).await?;
@@ -81,12 +81,12 @@ async fn pods_of_a_deleted_node() -> Result<()> {
     let started = Instant::now();
     while listed(&scene.objects.slices("web").await?) != ["stays"] {
         ensure!(started.elapsed() < TIMEOUT, "the pods of the deleted node are still listed");
-        // The controller may have looked before it knew of the node's end.
+        // The controller may have acted before it knew that the Node was deleted.
         ready = !ready;
         scene.objects.report(&stays, ready).await?;
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
-    // They are ready and get no traffic, which nobody has caused by a change.
+    // They are ready and get no traffic, and no change of theirs caused this.
     wait_for_gauge(&scene, OUT_OF_SYNC, 2.0).await?;
     ensure!(gauge(&scene, TRAFFIC).await? > 0.0, "no traffic is lost");
     tokio::time::sleep(LATER).await;
@@ -99,7 +99,7 @@ async fn pods_of_a_deleted_node() -> Result<()> {
     scene.finish().await
 }
 
-/// The controller does not look at a Service when no more than a pod's phase changes. The pod stays listed, and gets no
+/// The controller does not reconcile a Service when only the phase of a pod changes. The pod stays listed, and gets no
 /// traffic.
 #[tokio::test]
 async fn a_pod_that_fails_and_wakes_nobody() -> Result<()> {
@@ -111,7 +111,7 @@ async fn a_pod_that_fails_and_wakes_nobody() -> Result<()> {
         scene.settle().await?;
     }
     assert_eq!(counts(&scene.agree().await?), [1, 1, 0, 0, 1]);
-    // Where the controller sees its own write before it has noted it, it looks at the Service once more, a second later.
+    // If the controller sees its own write before it has recorded it, it reconciles the Service once more, a second later.
     tokio::time::sleep(Duration::from_millis(1300)).await;
     scene.objects.report_failed(&pod).await?;
     wait_for_gauge(&scene, "endpointlag_pending_changes", 1.0).await?;
@@ -147,7 +147,7 @@ async fn a_service_held_in_deletion() -> Result<()> {
 
     let objects = &scene.objects;
     objects.delete_service("web").await?;
-    // Another number for the name: it would stand in a slice of its own.
+    // Another number for the name: it would need its own slice.
     let other = objects.create_pod_with_ports("web-1", "web", &[("http", 8081)]).await?;
     objects.report(&other, true).await?;
     tokio::time::sleep(2 * OBJECTIVE + Duration::from_millis(200)).await;
@@ -160,7 +160,7 @@ async fn a_service_held_in_deletion() -> Result<()> {
     scene.finish().await
 }
 
-/// What the slices of the deleted Service show is nothing to the one that has its name now.
+/// What the slices of the deleted Service show does not count for the Service that has its name now.
 #[tokio::test]
 async fn a_service_made_anew() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "anew").await?;

@@ -1,4 +1,4 @@
-//! The truth itself, on hand-made lines of an audit log: the measure has to be right before anything is held against it.
+//! The truth itself, on hand-made lines of an audit log: it must be right before the daemon is compared with it.
 
 mod states;
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 use testkit::truth::audit::AuditLog;
 use testkit::truth::{self, Change, Outcome};
 
-/// An audit log in the making. Each write has the next version of the store; times are milliseconds.
+/// An audit log that is being made. Each write has the next version of the store; times are milliseconds.
 #[derive(Default)]
 struct Log {
     lines: Vec<String>,
@@ -138,7 +138,7 @@ fn a_delay_lies_between_two_answers() -> Result<()> {
     Ok(())
 }
 
-/// Lines stand in the order of the answers; what counts is the order of the writes.
+/// Lines are in the order of the answers. The order of the writes counts.
 #[test]
 fn answers_may_overtake_each_other() -> Result<()> {
     let mut log = Log::default();
@@ -178,7 +178,7 @@ fn unset_conditions_mean_ready_and_not_terminating() -> Result<()> {
     Ok(())
 }
 
-/// A deleted slice has no version in the log; it takes its place by the time of its answer.
+/// A deleted slice has no version in the log. It is placed by the time of its answer.
 #[test]
 fn a_deleted_slice_can_be_the_reflection() -> Result<()> {
     let mut log = Log::default();
@@ -191,7 +191,7 @@ fn a_deleted_slice_can_be_the_reflection() -> Result<()> {
     Ok(())
 }
 
-/// A delete without grace is two writes behind one answer, and the controller may be quicker than the second.
+/// A delete without grace is two writes with one answer, and the controller may write before the second.
 #[test]
 fn a_slice_written_in_the_middle_of_a_delete_counts() -> Result<()> {
     let mut log = Log::default();
@@ -203,7 +203,7 @@ fn a_slice_written_in_the_middle_of_a_delete_counts() -> Result<()> {
     Ok(())
 }
 
-/// Of two families one may be written in the middle of a delete, and the other after it: one change all the same.
+/// Of two families one may be written in the middle of a delete, and the other after it: this is still one change.
 #[test]
 fn a_delete_is_shown_by_the_last_family() -> Result<()> {
     let mut dual = service();
@@ -239,7 +239,7 @@ fn termination_leaves_an_unready_change_pending_and_overtakes_a_ready_one() -> R
 
     let mut log = Log::default();
     log.service(0).slice(10, "a", &[]).pod(100, true).write(105, "delete", "pods", terminating(30));
-    // Never listed, so its end needs no reflection either.
+    // It was never listed, so its end needs no reflection either.
     assert_eq!(log.changes()?, [SERVICE, (Change::Ready, "superseded", 0)]);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Clients that mean no good, all at once, beside those that do.
+//! Hostile clients, all at once, together with normal ones.
 
 use super::client::Client;
 use super::demo::{Demo, SOON, changes};
@@ -10,21 +10,21 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-/// Scrapes at a time.
+/// Scrapes at the same time.
 const SCRAPES: usize = 200;
 
-/// How often that many scrape, and the pause between. Something happens in the simulated cluster every two seconds or so.
+/// How many times that many scrapes are made, and the pause between. In the simulated cluster something changes about every two seconds.
 const ROUNDS: u32 = 6;
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// How much more memory than before it may need: each connection's buffers, and answers under way.
+/// How much more memory than before it may use: each connection's buffers, and answers in progress.
 const GROWTH: u64 = 64 << 20;
 
-/// The longest that a probe may take while all of them are at it, on a machine that does the scraping too. The kubelet would
-/// wait for as long as it is told to, one second by default.
+/// The longest time that a probe may take with all these clients, on a machine that also makes the scrapes. The kubelet
+/// waits for a configurable time, by default one second.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// Connects, sends something, and stays until the connection is ended from the other side.
+/// Connects, sends something, and stays until the server ends the connection.
 async fn stay(address: String, sent: Vec<u8>) {
     let Ok(mut stream) = TcpStream::connect(address).await else { return };
     let _ = stream.write_all(&sent).await;
@@ -32,7 +32,7 @@ async fn stay(address: String, sent: Vec<u8>) {
     let _ = stream.read_to_end(&mut sink).await;
 }
 
-/// Sends something until it is answered: a busy daemon may drop the connection to make room before it has read it.
+/// Sends something until it gets an answer: a busy daemon may drop the connection to make room before it has read the request.
 async fn insist(address: String, sent: Vec<u8>) {
     loop {
         let Ok(mut stream) = TcpStream::connect(&address).await else { return };
@@ -45,7 +45,7 @@ async fn insist(address: String, sent: Vec<u8>) {
     }
 }
 
-/// Asks for a lot and reads a byte a second, into a buffer that holds next to nothing.
+/// Requests a lot and reads a byte a second, into a very small buffer.
 async fn read_slowly(address: String) -> Result<()> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(4096)?;
@@ -64,7 +64,7 @@ async fn read_slowly(address: String) -> Result<()> {
     Ok(())
 }
 
-/// Starts 200 clients that say half of what they should, and some of each other kind.
+/// Starts 200 clients that send only half of a request, and some of each other kind.
 fn abuse(address: &str) -> JoinSet<()> {
     let mut clients = JoinSet::new();
     let huge = format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(1 << 20)).into_bytes();
@@ -89,7 +89,7 @@ fn abuse(address: &str) -> JoinSet<()> {
     clients
 }
 
-/// Probes until it is dropped; gives the longest that one took.
+/// Probes until it is dropped. Returns the longest time of a probe.
 async fn probe(client: Client, until: Instant) -> Result<Duration> {
     let mut longest = Duration::ZERO;
     while Instant::now() < until {
@@ -102,7 +102,7 @@ async fn probe(client: Client, until: Instant) -> Result<Duration> {
     Ok(longest)
 }
 
-/// All at once; gives what each got.
+/// All at once. Returns the answer of each.
 async fn scrape_all(client: &Client) -> Result<Vec<String>> {
     let scrapes = (0..SCRAPES).map(|_| client.get("/metrics"));
     let answers = futures::future::try_join_all(scrapes).await.context("a scrape")?;
@@ -127,7 +127,7 @@ async fn measuring_goes_on_whatever_clients_do() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(200)).await;
         counted = changes(&client.get("/metrics").await?.body)?;
     }
-    // The first scrapes at once grow what is kept for the next.
+    // The first simultaneous scrapes grow the buffers that are kept for the next ones.
     scrape_all(&client).await?;
     let before = demo.memory()?;
 

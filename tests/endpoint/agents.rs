@@ -1,4 +1,4 @@
-//! Agents with the tokens that a real API server makes for pods, and a daemon that has it review them.
+//! Agents with tokens that a real API server issues for pods, and a daemon that lets the API server review them.
 
 use super::authorization::shared_plane;
 use super::client::Client;
@@ -25,7 +25,7 @@ use testkit::workspace::Workspace;
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// A token that the kubelet of [`NODE`] would give to a pod of this account.
+/// A token as the kubelet of [`NODE`] would give it to a pod of this account.
 async fn token_of_pod(plane: &ControlPlane, account: &str, pod: &str, audience: &str) -> Result<String> {
     let client = plane.admin().await?;
     let spec = json!({
@@ -56,7 +56,7 @@ async fn token_of_pod(plane: &ControlPlane, account: &str, pod: &str, audience: 
     granted.status.and_then(|status| status.token).context("a granted TokenRequest has a token")
 }
 
-/// A daemon that listens to agents.
+/// A daemon that listens for agents.
 struct Listening {
     daemon: Daemon,
     client: Client,
@@ -119,7 +119,7 @@ impl Listening {
     }
 }
 
-/// Waits until it is known whether the agent is let in; says why not.
+/// Waits until it is known whether the agent is let in. Returns why not.
 async fn refusal(health: &UplinkHealth) -> Result<Option<String>> {
     let started = Instant::now();
     loop {

@@ -10,7 +10,7 @@ use testkit::daemon::{Daemon, address_of};
 use testkit::workspace::{Workspace, free_port};
 use tokio::sync::OnceCell;
 
-/// Ample time for watches to sync.
+/// Ample time for the sync of the watches.
 const SOON: Duration = Duration::from_secs(60);
 
 pub(super) async fn shared_plane() -> Result<&'static ControlPlane> {
@@ -18,7 +18,7 @@ pub(super) async fn shared_plane() -> Result<&'static ControlPlane> {
     PLANE.get_or_try_init(|| ControlPlane::start(Options::default())).await
 }
 
-/// A daemon that asks who may read, and the way to it.
+/// A daemon that asks the API server who may read, and a client for it.
 struct Guarded {
     daemon: Daemon,
     client: Client,
@@ -26,7 +26,7 @@ struct Guarded {
 }
 
 impl Guarded {
-    /// Under an account of the control plane, which is looked for at `server`.
+    /// With an account of the control plane, and `server` as the address of the API server.
     async fn start(plane: &ControlPlane, account: &str, server: &str, flags: &[&str]) -> Result<Self> {
         let workspace = Workspace::create(account)?;
         let (files, pair) = (Files::inside(workspace.path()), Pair::make()?);
@@ -93,7 +93,7 @@ async fn probes_have_a_port_of_their_own() -> Result<()> {
     Ok(())
 }
 
-/// Neither a daemon that may not ask nor one that cannot lets anybody in, and both say so.
+/// If the daemon has no right to ask, or cannot ask, it lets no client in, and says so.
 #[tokio::test]
 async fn without_an_answer_nobody_gets_in() -> Result<()> {
     let plane = shared_plane().await?;

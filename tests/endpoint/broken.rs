@@ -1,4 +1,4 @@
-//! API servers that are broken, each in its own way: what the daemon logs, counts and shows of it, and that it leaves them in peace.
+//! Broken API servers of many kinds: what the daemon logs, counts and shows, and that it does not overload them.
 
 mod answer;
 mod run;
@@ -14,22 +14,22 @@ use endpointlag::simulator::messages::Pod;
 use futures::{StreamExt, stream};
 use std::time::Duration;
 
-/// Daemons at a time.
+/// How many daemons run at a time.
 const AT_ONCE: usize = 16;
 
-/// Between the pieces of what has no end.
+/// Time between the pieces of an endless answer.
 const DRIP: Duration = Duration::from_millis(100);
 
-/// Long enough to be synced, and too short to hold.
+/// Long enough for a sync, and too short to count as stable.
 const SOON: Duration = Duration::from_secs(2);
 
-/// What a slow watch says after 15 s.
+/// The message about a slow watch after 15 s.
 const SLOW: &str = "after it was asked for";
 
 const PROTOBUF: &str = "content-type: application/vnd.kubernetes.protobuf\r\n";
 const STREAM: &str = "content-type: application/vnd.kubernetes.protobuf;stream=watch\r\n";
 
-/// Servers that answer none of the daemon's requests as they should.
+/// Servers that answer none of the daemon's requests correctly.
 fn never_in_order() -> Vec<Row> {
     vec![
         // Connections.
@@ -74,7 +74,7 @@ fn never_in_order() -> Vec<Row> {
             .lost("unreachable", &["an answer of more than 65536 bytes"]),
         row("a redirect", To(|_| answer(302, "location: https://elsewhere/\r\n", b"")))
             .lost("refused", &["it is at https://elsewhere/ (302 Found)"]),
-        // Answers of somebody else.
+        // Answers of another server.
         row("a login page", To(|_| answer(200, "content-type: text/html\r\n", b"<html>log in")))
             .lost("malformed", &["text/html: <html>log in"]),
         row("JSON", To(|_| answer(200, "content-type: application/json\r\n", b"{}")))
@@ -84,7 +84,7 @@ fn never_in_order() -> Vec<Row> {
     ]
 }
 
-/// Servers whose watches are broken, and the rest is in order.
+/// Servers whose watches are broken, and all else is correct.
 fn broken_watches() -> Vec<Row> {
     vec![
         row("garbage", To(|r| r.but(List, || watch().chunk(b"What is this?").hold())))
@@ -127,7 +127,7 @@ fn broken_watches() -> Vec<Row> {
     ]
 }
 
-/// Servers that do not stream lists and whose pages are broken, or do not say which version is current.
+/// Servers that do not stream lists and whose pages are broken, or do not show the current version.
 fn broken_lists() -> Vec<Row> {
     vec![
         row("a page without version", To(|r| r.in_pages(|| page("", "", 0))))
@@ -152,7 +152,7 @@ fn broken_lists() -> Vec<Row> {
     ]
 }
 
-/// Servers that come to their senses, and what can be lived with.
+/// Servers that recover, and faults that the daemon can tolerate.
 fn in_order_in_the_end() -> Vec<Row> {
     vec![
         row(

@@ -1,4 +1,4 @@
-//! HTTP by hand, over TCP or TLS: a client library would hide what these tests are about.
+//! Hand-written HTTP, over TCP or TLS: a client library would hide what these tests are about.
 
 use anyhow::{Context, Result};
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 /// Longer than 200 scrapes at once take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What came back.
+/// The answer.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
     pub body: String,
 }
 
-/// A way to a port.
+/// An address, and how to connect to it.
 #[derive(Clone)]
 pub struct Client {
     address: String,
@@ -32,7 +32,7 @@ impl Client {
         Self { address: address.to_owned(), trusted: None }
     }
 
-    /// By TLS, if the server has this very certificate.
+    /// With TLS, if the server has exactly this certificate.
     pub fn tls(address: &str, trusted: CertificateDer<'static>) -> Self {
         Self { address: address.to_owned(), trusted: Some(trusted) }
     }
@@ -40,7 +40,7 @@ impl Client {
     /// Fetches a page.
     ///
     /// # Errors
-    /// No connection, a certificate that is not trusted, or no whole answer in time.
+    /// No connection, a certificate that is not trusted, or no complete answer in time.
     pub async fn get(&self, path: &str) -> Result<Answer> {
         self.ask("localhost", path, "").await
     }
@@ -53,7 +53,7 @@ impl Client {
         self.ask("localhost", path, &format!("authorization: Bearer {token}\r\n")).await
     }
 
-    /// Fetches a page by a name of the host.
+    /// Fetches a page with this name as the host.
     ///
     /// # Errors
     /// As for [`Self::get`].
@@ -87,7 +87,7 @@ async fn secure(stream: TcpStream, trusted: CertificateDer<'static>) -> Result<i
 
 async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> Result<Answer> {
     stream.write_all(request.as_bytes()).await.context("asking")?;
-    // TLS may still hold it.
+    // TLS may still buffer it.
     stream.flush().await.context("asking")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.context("reading the answer")?;

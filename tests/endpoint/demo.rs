@@ -1,4 +1,4 @@
-//! The daemon beside its simulated cluster: measures without a control plane.
+//! The daemon with its simulated cluster: it measures without a control plane.
 
 use super::client::Client;
 use anyhow::{Context, Result, ensure};
@@ -12,19 +12,19 @@ use testkit::daemon::{self, LogLine};
 use testkit::process::{Output, Process};
 use testkit::workspace::Workspace;
 
-/// Ample time for what takes a second.
+/// Ample time for what takes about a second.
 pub const SOON: Duration = Duration::from_secs(60);
 
-/// The promise: a signal ends it within this time, whatever blocks.
+/// The documented limit: a signal ends it within this time, even if an output is blocked.
 pub const STOP: Duration = Duration::from_secs(2);
 
 /// A running demo. Dropping it kills it.
 pub struct Demo {
     process: Process,
     log: PathBuf,
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: String,
-    /// It would end if nobody read its table.
+    /// It would end if its table had no reader.
     pub stdout: Option<ChildStdout>,
 }
 
@@ -36,10 +36,10 @@ impl Demo {
     pub async fn start(workspace: &Workspace, flags: &[String]) -> Result<Self> {
         let log = workspace.file("demo.log");
         let mut command = daemon::program();
-        // It prints a greeting only, unless flags say otherwise: a pipe that nobody reads must not fill.
+        // It prints only a greeting, unless flags say otherwise: a pipe without a reader must not fill up.
         command.env("ENDPOINTLAG_EVERY", "0");
         command.args(["demo", "--listen", "127.0.0.1:0", "--log-format", "json"]).args(flags);
-        // Its own cluster has no TLS, so that it needs no certificates of the system.
+        // Its own cluster has no TLS, so it needs no certificates of the system.
         command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
         let mut process = Process::start("endpointlag demo", command, Output::Pipe, &log)?;
         let stdout = Some(process.take_stdout().context("standard output is a pipe")?);
@@ -74,15 +74,15 @@ impl Demo {
     /// Its log so far.
     ///
     /// # Errors
-    /// A line that is no JSON.
+    /// A line is not JSON.
     pub fn log(&self) -> Result<Vec<LogLine>> {
         daemon::read_log(&self.log)
     }
 
-    /// Waits until its metrics are as `expected` says.
+    /// Waits until its metrics satisfy `expected`.
     ///
     /// # Errors
-    /// They are not in time, or it does not answer.
+    /// They do not in time, or it does not answer.
     pub async fn wait_for_metrics(&self, what: &str, expected: impl Fn(&Metrics) -> bool) -> Result<()> {
         let (client, started) = (Client::plain(&self.address), Instant::now());
         while !expected(&Metrics::parse(&client.get("/metrics").await?.body)?) {
@@ -95,15 +95,15 @@ impl Demo {
     /// Sends it a signal.
     ///
     /// # Errors
-    /// It has ended.
+    /// It has ended already.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         self.process.signal(signal)
     }
 
-    /// Waits until it has ended, for no longer than it promises to take.
+    /// Waits until it has ended, for no longer than the documented limit.
     ///
     /// # Errors
-    /// It has not.
+    /// It has not ended.
     pub async fn wait_for_end(&mut self) -> Result<ExitStatus> {
         self.process.wait(STOP).await
     }
@@ -111,7 +111,7 @@ impl Demo {
     /// Resident memory in bytes.
     ///
     /// # Errors
-    /// The system does not say.
+    /// The system does not report it.
     pub fn memory(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).context("reading its status")?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("it has a size")?;
@@ -120,7 +120,7 @@ impl Demo {
     }
 }
 
-/// Changes that it counted.
+/// The number of changes that it counted.
 pub fn changes(metrics: &str) -> Result<f64> {
     Ok(Metrics::parse(metrics)?.sum("endpointlag_changes_total", &[]))
 }

@@ -1,4 +1,4 @@
-//! A signal ends it within two seconds, whatever blocks.
+//! A signal ends it within two seconds, even if something blocks.
 
 use super::client::Client;
 use super::demo::{Demo, SOON, STOP};
@@ -15,24 +15,24 @@ use testkit::process::{Output, Process};
 use testkit::workspace::Workspace;
 use tokio::time::sleep;
 
-/// What it says if it gave up on an output.
+/// The message if it gave up on an output.
 const GAVE_UP: &str = "before the end";
 
-/// A pipe, which nobody will ever write to: to open it for reading hangs.
+/// A pipe without a writer: opening it for reading hangs.
 fn hang(path: &Path) -> Result<()> {
     fs::remove_file(path)?;
     Ok(mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?)
 }
 
-/// A demo that prints tables and samples to a pipe that nobody reads.
+/// A demo that prints tables and samples to a pipe without a reader.
 async fn before_a_full_pipe(workspace: &Workspace) -> Result<Demo> {
     let flags = ["--samples=-", "--every=10ms"].map(str::to_owned);
     let demo = Demo::start(workspace, &flags).await?;
     fcntl_setpipe_size(demo.stdout.as_ref().context("a pipe")?, 4096)?;
-    // A table that does not fit leaves room for some samples, of 200 bytes or more.
+    // If a table does not fit, there is room for some samples, of 200 bytes or more.
     let blocked = |metrics: &Metrics| metrics.sum("endpointlag_changes_total", &[]) >= 12.0;
     demo.wait_for_metrics("more samples than the pipe has room for", blocked).await?;
-    // It goes on beside what is blocked.
+    // It continues although the output is blocked.
     assert_eq!(Client::plain(&demo.address).get("/healthz").await?.status, 200);
     Ok(demo)
 }
@@ -44,7 +44,7 @@ async fn an_end_in_good_order_waits_for_nothing() -> Result<()> {
     let mut demo = Demo::start(&workspace, &flags).await?;
     demo.signal(Signal::TERM)?;
     assert!(demo.wait_for_end().await?.success());
-    // All that asks the pipeline is gone by then, and so the pipeline and what it writes end by themselves.
+    // By then every user of the pipeline is gone, so the pipeline and its outputs end without help.
     assert!(demo.log()?.iter().all(|line| !line.field("message").contains(GAVE_UP)), "it gave up on the samples");
     Ok(())
 }
@@ -63,11 +63,11 @@ async fn a_pipe_that_nobody_reads_does_not_hold_up_the_end() -> Result<()> {
 async fn the_second_signal_ends_it_at_once() -> Result<()> {
     let workspace = Workspace::create("second-signal")?;
     let mut demo = before_a_full_pipe(&workspace).await?;
-    // Which of two is seen first is the system's choice.
+    // The system decides which of the two is seen first.
     demo.signal(Signal::TERM)?;
     demo.signal(Signal::INT)?;
     let code = demo.wait_for_end().await?.code();
-    // An end in good order would be 0.
+    // An orderly end would be 0.
     assert!(matches!(code, Some(130 | 143)), "{code:?}");
     Ok(())
 }
@@ -79,7 +79,7 @@ async fn a_volume_that_hangs_does_not_hold_up_the_end() -> Result<()> {
     pair.write(&files)?;
     let mut demo = Demo::start(&workspace, &files.flags()).await?;
     hang(&files.certificate)?;
-    // Read at once.
+    // It is read immediately.
     demo.signal(Signal::HUP)?;
     sleep(Duration::from_millis(500)).await;
     assert_eq!(Client::tls(&demo.address, pair.certificate()).get("/healthz").await?.status, 200);
@@ -88,7 +88,7 @@ async fn a_volume_that_hangs_does_not_hold_up_the_end() -> Result<()> {
     Ok(())
 }
 
-/// Where even the main thread hangs, the process ends by force and says so.
+/// If even the main thread hangs, the process ends by force and logs it.
 #[tokio::test]
 async fn a_start_that_hangs_ends_too() -> Result<()> {
     let workspace = Workspace::create("hanging-start")?;
@@ -99,7 +99,7 @@ async fn a_start_that_hangs_ends_too() -> Result<()> {
     let mut command = daemon::program();
     command.args(["demo", "--listen=127.0.0.1:0", "--log-format=json"]).args(files.flags());
     let mut process = Process::start("endpointlag demo", command, Output::Log, &log)?;
-    // It handles signals before it reads files; nothing tells from outside when.
+    // It handles signals before it reads files, but does not report when.
     let status = format!("/proc/{}/status", process.id());
     let started = Instant::now();
     while !catches_signals(&fs::read_to_string(&status)?) {

@@ -1,4 +1,4 @@
-//! A page of the web cannot have a browser read what is served on the loopback interface.
+//! A web page must not be able to read, through a browser, what is served on the loopback interface.
 
 use super::client::Client;
 use super::demo::Demo;

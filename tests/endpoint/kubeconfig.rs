@@ -1,4 +1,4 @@
-//! Which cluster: flags as kubectl has them, errors in words, and credentials that do not come.
+//! The choice of the cluster: flags as in kubectl, errors in words, and credentials that do not arrive.
 
 use super::client::Client;
 use super::demo::{SOON, STOP};
@@ -12,7 +12,7 @@ use testkit::daemon::{self, LogLine};
 use testkit::process::{Output, Process};
 use testkit::workspace::Workspace;
 
-/// Contexts `plugged`, whose credentials come from a program, and `dangling`, whose user is not there.
+/// Contexts `plugged`, whose credentials come from a program, and `dangling`, whose user does not exist.
 fn config(plugin: &Path) -> String {
     format!(
         "{{apiVersion: v1, kind: Config, current-context: plugged,
@@ -72,7 +72,7 @@ async fn credentials_that_come_late_are_used() -> Result<()> {
     let (process, client) = start(&workspace, &format!("sleep 2; echo '{credential}'")).await?;
     assert!(client.get("/readyz").await?.body.contains("waiting for credentials"));
     let started = Instant::now();
-    // Where nothing listens: it has asked there.
+    // Nothing listens there. The message shows that the daemon sent a request.
     while !client.get("/readyz").await.is_ok_and(|answer| answer.body.contains("cannot reach the API server")) {
         ensure!(started.elapsed() < SOON, "it does not use them:\n{}", process.log_tail(40));
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -94,7 +94,7 @@ async fn what_is_wrong_with_the_configuration_is_said_in_a_line() -> Result<()> 
         (&["--kubeconfig", &file, "--context=dangling"], &[&file, "has no user \"gone\""]),
         (&["--kubeconfig", &file, "--context=none"], &[&file, "has no context \"none\"; it has: plugged, dangling"]),
         (&["--kubeconfig", &failing], &[&failing, "exit status: 7"]),
-        // By the variable.
+        // From the environment variable.
         (&[], &["/nowhere/config", "No such file"]),
     ];
     for (number, (flags, words)) in cases.into_iter().enumerate() {

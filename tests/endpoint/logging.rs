@@ -34,7 +34,7 @@ async fn a_fatal_error_is_a_line_in_the_chosen_format() -> Result<()> {
     Ok(())
 }
 
-/// An API server whose errors would be lines of their own, and would colour the terminal.
+/// An API server whose errors contain extra lines and colour codes for the terminal.
 #[tokio::test]
 async fn an_api_server_cannot_forge_a_line() -> Result<()> {
     let workspace = Workspace::create("forged")?;

@@ -1,4 +1,4 @@
-//! Outputs that are full, broken or rotated away never end the daemon.
+//! Outputs that are full, broken or rotated never end the daemon.
 
 use super::client::Client;
 use super::demo::{Demo, SOON};
@@ -47,7 +47,7 @@ async fn a_reader_that_leaves_is_counted_and_said_once() -> Result<()> {
     let workspace = Workspace::create("closed-pipe")?;
     let mut demo = Demo::start(&workspace, &["--samples=-".to_owned()]).await?;
     let stdout = demo.stdout.take().context("a pipe")?;
-    // The greeting is read, and nothing after it.
+    // Only the greeting is read.
     let greeted = |text: &[u8]| text.ends_with(b"Ctrl-C ends it.\n");
     let mut text = Vec::new();
     while !greeted(&text) {
@@ -63,7 +63,7 @@ async fn a_reader_that_leaves_is_counted_and_said_once() -> Result<()> {
     Ok(())
 }
 
-/// As logrotate does it: move, then SIGHUP. No change is lost or told twice, and no line is torn.
+/// As logrotate does it: move, then SIGHUP. No change is lost or reported twice, and no line is torn.
 #[tokio::test]
 async fn a_hangup_opens_files_anew_and_takes_the_certificate_at_once() -> Result<()> {
     let workspace = Workspace::create("hangup")?;
@@ -86,7 +86,7 @@ async fn a_hangup_opens_files_anew_and_takes_the_certificate_at_once() -> Result
     demo.signal(Signal::HUP)?;
     let client = Client::tls(&demo.address, second.certificate());
     while client.get("/healthz").await.is_err() {
-        // Without the signal it takes two looks, five seconds apart.
+        // Without the signal it takes two checks, five seconds apart.
         ensure!(started.elapsed() < Duration::from_secs(5), "the certificate is not taken at once");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -103,7 +103,7 @@ async fn a_hangup_opens_files_anew_and_takes_the_certificate_at_once() -> Result
     Ok(())
 }
 
-/// Whole lines of a file.
+/// The number of complete lines of a file.
 fn lines(file: &Path) -> usize {
     fs::read_to_string(file).unwrap_or_default().matches('\n').count()
 }

@@ -1,4 +1,4 @@
-//! Certificates that sign themselves.
+//! Self-signed certificates.
 
 use anyhow::{Context, Result};
 use std::fs;
@@ -9,13 +9,13 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// A certificate for the host that tests ask for, and its key.
+/// A certificate for the host of the tests, and its key.
 pub struct Pair {
     certificate: rcgen::Certificate,
     key: rcgen::KeyPair,
 }
 
-/// Where the daemon looks for one.
+/// The files in which the daemon looks for them.
 pub struct Files {
     pub certificate: PathBuf,
     pub key: PathBuf,
@@ -27,17 +27,17 @@ impl Pair {
         Ok(Self { certificate: made.cert, key: made.signing_key })
     }
 
-    /// What a client is told to trust.
+    /// The certificate that a client must trust.
     pub fn certificate(&self) -> CertificateDer<'static> {
         self.certificate.der().clone()
     }
 
-    /// The same, as a file holds it.
+    /// The same, in the format of a file.
     pub fn pem(&self) -> String {
         self.certificate.pem()
     }
 
-    /// A server that has it, and speaks HTTP/2 if it is asked to.
+    /// A server with this certificate, which speaks HTTP/2 if a client offers it.
     pub fn acceptor(&self) -> Result<TlsAcceptor> {
         let key = PrivateKeyDer::Pkcs8(self.key.serialize_der().into());
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -48,7 +48,7 @@ impl Pair {
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
-    /// Writes both over what the files held.
+    /// Overwrites both files.
     pub fn write(&self, files: &Files) -> Result<()> {
         fs::write(&files.certificate, self.certificate.pem()).context("writing the certificate")?;
         fs::write(&files.key, self.key.serialize_pem()).context("writing the key")
@@ -60,7 +60,7 @@ impl Files {
         Self { certificate: folder.join("tls.crt"), key: folder.join("tls.key") }
     }
 
-    /// The daemon's flags that name them.
+    /// The daemon's flags for these files.
     pub fn flags(&self) -> Vec<String> {
         vec![
             format!("--tls-cert-file={}", self.certificate.display()),

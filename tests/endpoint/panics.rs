@@ -1,4 +1,4 @@
-//! A panic ends the process, whichever thread or task it comes from.
+//! A panic ends the process, in any thread or task.
 
 use anyhow::{Result, ensure};
 use endpointlag::logging::LogFormat;
@@ -9,16 +9,16 @@ use std::time::Duration;
 use testkit::process::{Output, Process};
 use testkit::workspace::Workspace;
 
-/// Says to a process of these tests that it is to panic, and where.
+/// Tells a process of these tests that it must panic, and where.
 const WHERE: &str = "TEST_PANICS_IN";
 
-/// Runs this very test in a process of its own, which does what `main` does, and panics.
+/// Runs this test again in another process, which does what `main` does, and panics.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_leaves_no_process_that_does_half() -> Result<()> {
     if let Ok(place) = env::var(WHERE) {
         LogFormat::Json.end_on_panic();
         panic_in(&place);
-        // What a zombie would do.
+        // As a process would that continues after the panic.
         thread::sleep(Duration::from_secs(60));
         return Ok(());
     }
@@ -41,7 +41,7 @@ async fn it_leaves_no_process_that_does_half() -> Result<()> {
 }
 
 fn panic_in(place: &str) {
-    // Either catches it: nothing but the hook would end the process.
+    // Both catch the panic: only the hook can end the process.
     match place {
         "thread" => _ = thread::spawn(|| panic!("forced, in two\\nlines")).join(),
         _ => _ = tokio::spawn(async { panic!("forced, in two\\nlines") }),

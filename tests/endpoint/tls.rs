@@ -11,7 +11,7 @@ use testkit::daemon;
 use testkit::process::{Output, Process};
 use testkit::workspace::Workspace;
 
-/// Waits until new connections get a certificate.
+/// Waits until new connections get this certificate.
 async fn wait_for(demo: &Demo, pair: &Pair) -> Result<()> {
     let (client, started) = (Client::tls(&demo.address, pair.certificate()), Instant::now());
     loop {
@@ -53,7 +53,7 @@ async fn a_certificate_is_replaced_in_place_and_a_broken_one_is_not_taken() -> R
     Ok(())
 }
 
-/// The only line of a log that names a flag.
+/// The only line of a log, which names a flag.
 fn line_about(log: &Path, flag: &str) -> Result<String> {
     let text = fs::read_to_string(log)?;
     let lines: Vec<_> = text.lines().filter(|line| line.starts_with("endpointlag: ")).collect();

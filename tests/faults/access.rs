@@ -1,4 +1,4 @@
-//! What the daemon may do is taken away and given back.
+//! The daemon's rights are revoked and granted again.
 
 use super::reckoning::{Gap, reckon};
 use super::relay::Relay;
@@ -16,11 +16,11 @@ use testkit::scene::{Scene, Setup};
 
 const RESOURCES: [&str; 3] = ["pods", "services", "endpointslices"];
 
-/// The daemon reads its token file again when it has had it for 50 s: what kube's client does, for tokens that live an
+/// The daemon reads its token file again after 50 s. This is the rule of kube's client, for tokens that live an
 /// hour and are replaced after 48 minutes.
 const TOKEN_KEPT: Duration = Duration::from_secs(50);
 
-/// A scene behind a relay, with an account of its own that has the shipped role.
+/// A scene behind a relay, with its own account that has the shipped role.
 async fn scene_of_account(plane: &ControlPlane, relay: &Relay, name: &str) -> Result<Scene> {
     let objects = Objects::create(plane.admin().await?, name).await?;
     create_account(objects.client(), name).await?;
@@ -31,8 +31,8 @@ async fn scene_of_account(plane: &ControlPlane, relay: &Relay, name: &str) -> Re
     Ok(scene)
 }
 
-/// Cuts the watches until the API server refuses them, as it has forgotten by then that it let them in. Waits until the
-/// daemon says so of each.
+/// Cuts the watches until the API server refuses them. By then its cached authorization has expired. Waits until the
+/// daemon reports that for each.
 async fn cut_until_refused(scene: &Scene, relay: &Relay, status: &str) -> Result<()> {
     relay.cut();
     let refused = |body: &str| {
@@ -45,7 +45,7 @@ async fn cut_until_refused(scene: &Scene, relay: &Relay, status: &str) -> Result
     Ok(())
 }
 
-/// One warning a watch that the API server refuses, however often it is tried, and one line when it is well again.
+/// One warning for each watch that the API server refuses, however often it is tried, and one line when it has recovered.
 fn check_log(scene: &Scene, status: &str) -> Result<()> {
     let log = scene.daemon.log()?;
     for resource in RESOURCES {
@@ -58,7 +58,7 @@ fn check_log(scene: &Scene, status: &str) -> Result<()> {
     Ok(())
 }
 
-/// What happens while the daemon may not look is censored; then it measures as before.
+/// What happens while the daemon has no access is censored; then it measures as before.
 async fn changes_across(
     scene: &mut Scene,
     relay: &Relay,
@@ -92,7 +92,7 @@ async fn changes_across(
     Ok(())
 }
 
-/// The role is taken away. Watches that are there go on, until they are cut.
+/// The role is revoked. Existing watches continue until they are cut.
 #[tokio::test(flavor = "multi_thread")]
 async fn rights_taken_away_and_given_back() -> Result<()> {
     const ACCOUNT: &str = "rights";
@@ -105,8 +105,8 @@ async fn rights_taken_away_and_given_back() -> Result<()> {
     scene.finish().await
 }
 
-/// The token is refused, as one that has expired, and a good one is already in its file: the daemon takes it up the next
-/// time it reads that. The API server signs none for less than ten minutes, so this one ends with its account.
+/// The token is refused, like an expired one, and a good one is already in its file: the daemon uses it the next
+/// time it reads the file. The API server issues no token for less than ten minutes, so this one ends with its account.
 #[tokio::test(flavor = "multi_thread")]
 async fn token_replaced_in_its_file() -> Result<()> {
     const ACCOUNT: &str = "token";
@@ -118,8 +118,8 @@ async fn token_replaced_in_its_file() -> Result<()> {
     delete_account(client, ACCOUNT).await?;
     create_account(client, ACCOUNT).await?;
     fs::write(scene.token_file(), account_token(client, ACCOUNT).await?)?;
-    // Pauses between two tries grow: it is to be at the short ones when it reads the file. By now the API server has
-    // forgotten that it took the token, too.
+    // Pauses between two attempts grow. They must still be short when the daemon reads the file. By now the API server's
+    // cached authentication of the token has expired, too.
     tokio::time::sleep((TOKEN_KEPT - Duration::from_secs(8)).saturating_sub(read.elapsed())).await;
     changes_across(&mut scene, &relay, "401", async |_| Ok(())).await?;
     scene.finish().await

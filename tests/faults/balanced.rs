@@ -1,4 +1,4 @@
-//! Two API servers behind a balancer, one of which stands still again and again.
+//! Two API servers behind a balancer. One of them stops again and again.
 
 use super::relay::Relay;
 use super::{selecting, start_plane};
@@ -11,15 +11,15 @@ use testkit::scene::{Scene, Setup};
 const PODS: usize = 6;
 const ROUNDS: usize = 14;
 
-/// How long the slow server stands still, and runs between.
+/// How long the slow server is stopped each time, and how long it runs between.
 const STILL: Duration = Duration::from_millis(300);
 const RUNS: Duration = Duration::from_millis(1000);
 
 /// Time between two changes.
 const PACE: Duration = Duration::from_millis(60);
 
-/// How much earlier than their cause the slices came in all, in seconds, and how many of them did. The daemon's first connection leads to
-/// the slow server: over HTTP/2 all of its watches do, and over HTTP/1.1 that of pods.
+/// By how much, in seconds, the slices came before their cause in total, and how many did. The daemon's first connection goes to the
+/// slow server: over HTTP/2 this connection has all of its watches, and over HTTP/1.1 that of pods.
 async fn leads_over(protocol: &str) -> Result<(f64, f64)> {
     let (_permit, mut plane) = start_plane(Options::default()).await?;
     plane.start_second_api_server().await?;
@@ -73,13 +73,13 @@ async fn leads_over(protocol: &str) -> Result<(f64, f64)> {
     Ok((sum, count))
 }
 
-/// How many changes have got a delay.
+/// How many changes have a delay.
 async fn timed(scene: &Scene) -> Result<f64> {
     Ok(scene.daemon.metrics().await?.sum("endpointlag_propagation_seconds_count", &[]))
 }
 
-/// What stands still does so for pods and slices alike where one server tells of both, and the slices do not come before their cause. Where
-/// two servers do, delays are missing from every change.
+/// If one server serves both pods and slices, both stop at the same time, and no slice comes before its cause. With two servers,
+/// the pause is missing from every delay.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_server_for_all_watches_has_no_bias() -> Result<()> {
     let (http1, of_http1) = leads_over("http1").await?;

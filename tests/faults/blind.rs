@@ -1,4 +1,4 @@
-//! The daemon cannot see the slices: what passes its objective meanwhile is no miss of the cluster's.
+//! The daemon cannot see the slices: a change that passes its objective in this time is no miss of the cluster.
 
 use super::gateway::{Gateway, Odd};
 use super::relay::Relay;
@@ -48,7 +48,7 @@ impl Blinded {
         metrics.sum(name, &[("namespace", self.scene.objects.namespace()), ("change", "unready")])
     }
 
-    /// Both pods turn unready while the daemon is blind; it sees that, and not that the slices show it.
+    /// Both pods become unready while the daemon is blind. It sees that, but does not see that the slices show it.
     async fn play(&self) -> Result<()> {
         let missed = |metrics: &Metrics| self.unready(metrics, "endpointlag_slo_missed_total");
         let before = missed(&self.scene.daemon.metrics().await?);
@@ -69,7 +69,7 @@ impl Blinded {
         Ok(())
     }
 
-    /// It sees again, and has nothing to say about the time between.
+    /// It sees again, and reports nothing about the time between.
     async fn end(self) -> Result<()> {
         let scene = self.scene;
         scene.daemon.wait_until_ready().await?;
@@ -92,7 +92,7 @@ impl Blinded {
     }
 }
 
-/// The right to watch slices is taken away.
+/// The right to watch slices is revoked.
 async fn without_rights(plane: &ControlPlane) -> Result<()> {
     const ACCOUNT: &str = "without-slices";
     let relay = Relay::start(&plane.server()).await?;
@@ -104,7 +104,7 @@ async fn without_rights(plane: &ControlPlane) -> Result<()> {
     let client = blinded.scene.objects.client();
     grant_cluster_role_without(client, ACCOUNT, SLICES).await?;
     revoke_cluster_role_of(client, ACCOUNT).await?;
-    // Watches that are there go on, and the API server forgets after a while that it let them in.
+    // Existing watches continue, and the API server's cached authorization expires after a while.
     let started = Instant::now();
     loop {
         relay.cut();
@@ -120,7 +120,7 @@ async fn without_rights(plane: &ControlPlane) -> Result<()> {
     blinded.end().await
 }
 
-/// Whether the pods are watched, and the slices are or are refused.
+/// Whether the pods are watched, and the slices are watched or refused.
 fn settled(readyz: &str) -> bool {
     let lines = || readyz.lines();
     !lines().any(|line| line.starts_with("pods") || line.starts_with("services"))
@@ -140,7 +140,7 @@ async fn without_answers(plane: &ControlPlane) -> Result<()> {
     blinded.end().await
 }
 
-/// One control plane for both: neither breaks it.
+/// One control plane for both tests: neither breaks it.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_miss_while_slices_are_not_seen() -> Result<()> {
     let (_permit, plane) = start_plane(Options::default()).await?;

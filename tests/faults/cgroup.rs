@@ -1,32 +1,32 @@
-//! A limit of CPU time, as a container has one.
+//! A limit of CPU time, like that of a container.
 
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What a quota is counted over, as container runtimes choose it.
+/// The period of the quota, as container runtimes choose it.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// A cgroup with a quota. Dropping it lets its processes go.
+/// A cgroup with a quota. Dropping it releases its processes.
 #[derive(Debug)]
 pub struct CpuLimit {
     folder: PathBuf,
-    /// Where those processes go.
+    /// The cgroup to which the processes return.
     above: PathBuf,
 }
 
 /// How the kernel's controller of CPU time is mounted.
 #[derive(Debug)]
 enum Hierarchy {
-    /// Alone, or with few others.
+    /// Alone, or with a few other controllers.
     V1(PathBuf),
-    /// All controllers in one.
+    /// All controllers in one hierarchy.
     V2(PathBuf),
 }
 
 impl CpuLimit {
-    /// Puts a process under a limit of thousandths of a CPU. It needs root, and a cgroup file system that can be written to.
+    /// Limits a process to thousandths of a CPU. This needs root, and a cgroup file system that is writable.
     ///
     /// # Errors
     /// One of the two is missing.
@@ -56,7 +56,7 @@ impl CpuLimit {
 
 impl Drop for CpuLimit {
     fn drop(&mut self) {
-        // A folder that stays is empty and limits nothing.
+        // If the folder stays, it is empty and limits nothing.
         for process in fs::read_to_string(self.folder.join("cgroup.procs")).unwrap_or_default().lines() {
             let _ = write(&self.above.join("cgroup.procs"), process);
         }
@@ -70,7 +70,7 @@ impl Hierarchy {
         mounts.lines().find_map(Self::read).context("no controller of CPU time is mounted")
     }
 
-    /// If a line of the mounts is the one: its device, place, type and options.
+    /// The hierarchy, if this line of the mounts is the right one. A line has device, place, type and options.
     fn read(mount: &str) -> Option<Self> {
         let mut words = mount.split(' ').skip(1);
         let (place, kind, options) = (PathBuf::from(words.next()?), words.next()?, words.next()?);

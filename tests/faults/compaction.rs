@@ -14,10 +14,10 @@ use testkit::truth::Change;
 
 const RESOURCES: [&str; 3] = ["pods", "services", "endpointslices"];
 
-/// Ample time for a list, and less than the pause between two tries has grown to by then.
+/// Ample time for a list, and less than the pause between two attempts at that point.
 const LISTED: SignedDuration = SignedDuration::from_millis(1500);
 
-/// Compacts etcd up to its current revision, over the JSON API that it has beside gRPC.
+/// Compacts etcd up to its current revision, over its JSON API.
 async fn compact(plane: &ControlPlane) -> Result<()> {
     let call = async |path: &str, body: Value| -> Result<Value> {
         let answer = http::post(&plane.etcd_address(), path, body.to_string()).await?;
@@ -43,8 +43,8 @@ fn check_log(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
-/// The watches are cut, pods and Services come and go, and etcd forgets how. A running API server would still resume them
-/// from its memory; one that starts after the compaction answers 410.
+/// The watches are cut, pods and Services come and go, and etcd is compacted. A running API server would still resume the watches
+/// from its memory. One that starts after the compaction answers 410.
 #[tokio::test(flavor = "multi_thread")]
 async fn compacted_while_the_watches_are_cut() -> Result<()> {
     let (_permit, mut plane) = start_plane(Options::default()).await?;
@@ -53,8 +53,8 @@ async fn compacted_while_the_watches_are_cut() -> Result<()> {
     let mut scene = Scene::prepare(&plane, "compacted", setup.with(&["--namespace", "compacted"])).await?;
     scene.daemon.wait_until_ready().await?;
     let objects = &scene.objects;
-    // The one that goes is of an app of its own: the lists come one by one, and a pod that it selects may be found to have changed for it
-    // before it is found to be gone.
+    // The deleted Service selects its own app. The lists come one by one, so a change of a pod that it selects could be found
+    // before its own deletion is found.
     for service in ["web", "doomed"] {
         objects.create_service(service, selecting(service)).await?;
     }
@@ -85,7 +85,7 @@ async fn compacted_while_the_watches_are_cut() -> Result<()> {
     objects.terminate(&pods[3]).await?;
     objects.finish(&pods[3]).await?;
     objects.delete_service("doomed").await?;
-    // Its pods changed before it came.
+    // Its pods changed before it was created.
     objects.create_service("new", selecting("web")).await?;
     let arrives = objects.create_pod("arrives", "web").await?;
     objects.report(&arrives, true).await?;
@@ -98,7 +98,7 @@ async fn compacted_while_the_watches_are_cut() -> Result<()> {
     relay.accept();
     scene.daemon.wait_until_ready().await?;
     let until = Timestamp::now();
-    // Each watch, not only one: what follows would be resumed as well by one that was not cut.
+    // Each watch, not only one: a watch that was not cut would also resume the later events.
     let metrics = scene.daemon.metrics().await?;
     for resource in RESOURCES {
         let expired = [("resource", resource), ("reason", "expired")];
@@ -117,7 +117,7 @@ async fn compacted_while_the_watches_are_cut() -> Result<()> {
     let count = |pod: &str, service: &str, change, outcome| {
         told.iter().filter(|it| **it == (pod.to_owned(), service.to_owned(), change, outcome)).count()
     };
-    // Found by comparing states; not a word of the pod that is as it was, nor of the one that is so again.
+    // Found when states are compared. Nothing is reported of the pod that did not change, nor of the one that changed back.
     assert_eq!(count(leaves, "web", Change::Removed, Outcome::Censored), 1, "{told:?}");
     assert_eq!(count(fails, "web", Change::Unready, Outcome::Censored), 1, "{told:?}");
     assert_eq!(count("arrives", "web", Change::Ready, Outcome::Censored), 1, "{told:?}");

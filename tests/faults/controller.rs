@@ -1,4 +1,4 @@
-//! The controller manager is away: nothing is reflected, and nothing is forgotten.
+//! The controller manager is stopped: no change is reflected, and none is forgotten.
 
 use super::{selecting, start_plane};
 use anyhow::{Result, ensure};
@@ -12,10 +12,10 @@ use testkit::truth::{Change, Outcome};
 
 const PODS: usize = 50;
 
-/// Writes under way at the same time.
+/// Writes at the same time.
 const AT_ONCE: usize = 8;
 
-/// Longer than the pods' writes take on a busy machine, so that none has missed it when all are made.
+/// Longer than the pods' writes take on a busy machine, so that no change has missed it when all are made.
 const OBJECTIVE: Duration = Duration::from_secs(4);
 
 /// Ample time for what the daemon should show at the next scrape.
@@ -55,7 +55,7 @@ async fn wait_for_scrape(scene: &Scene, expected: impl Fn(&Scrape) -> bool) -> R
     }
 }
 
-/// While the controller is away, delays are not short: there are none, and pending, age and SLO say why.
+/// While the controller is stopped, delays are not short: there are none, and the pending changes, their age and the SLO show it.
 #[tokio::test]
 async fn stopped_while_pods_turn_ready() -> Result<()> {
     let (_permit, mut plane) = start_plane(Options::default()).await?;
@@ -98,7 +98,7 @@ async fn stopped_while_pods_turn_ready() -> Result<()> {
     scene.finish().await
 }
 
-/// Services are made, edited and deleted before the controller has followed what came before.
+/// Services are created, edited and deleted before the controller has handled the earlier changes.
 #[tokio::test]
 async fn services_edited_while_changes_are_pending() -> Result<()> {
     let (_permit, mut plane) = start_plane(Options::default()).await?;
@@ -116,7 +116,7 @@ async fn services_edited_while_changes_are_pending() -> Result<()> {
 
     plane.stop_controllers().await?;
     let objects = &scene.objects;
-    // Pending in all three.
+    // Pending for all three Services.
     objects.report(&pod, true).await?;
     objects.create_service("late", selecting("blue")).await?;
     objects.edit_service("selector", json!({ "selector": { "app": "green" } })).await?;
@@ -132,7 +132,7 @@ async fn services_edited_while_changes_are_pending() -> Result<()> {
         let by = |pair: &&Pair| pair.record.outcome.map(Outcome::label) == Some(outcome);
         pairs.iter().filter(is).filter(by).count()
     };
-    // The first pod's `ready` of each, and the Service itself; then what was pending.
+    // The first pod's `ready` of each, and the Service itself; then the changes that were pending.
     assert_eq!(ended("ports", Change::Ready, "propagated"), 2);
     assert_eq!(ended("ports", Change::Service, "propagated"), 2);
     assert_eq!(ended("selector", Change::Ready, "withdrawn"), 1, "the edit excludes the pod");

@@ -1,4 +1,4 @@
-//! The API server dies and comes back.
+//! The API server dies and starts again.
 
 use super::reckoning::{Gap, reckon};
 use super::relay::Relay;
@@ -13,8 +13,8 @@ const BEFORE: usize = 20;
 const MEANWHILE: usize = 10;
 const AFTER: usize = 5;
 
-/// Killed while pods change and the controller writes. It is back, and changes go on, before the daemon finds its way to
-/// it again: the way leads through a relay that sees to that.
+/// It is killed while pods change and the controller writes. It is back, and changes continue, before the daemon can reach
+/// it again, because a relay is between them.
 #[tokio::test(flavor = "multi_thread")]
 async fn api_server_killed_during_changes() -> Result<()> {
     let (_permit, mut plane) = start_plane(Options::default()).await?;
@@ -30,7 +30,7 @@ async fn api_server_killed_during_changes() -> Result<()> {
     scene.objects.report(&pods[0], true).await?;
     scene.agree().await?;
 
-    // All of this is in the audit log, which is written after the answer. The controller has not written all of it.
+    // All of these writes are in the audit log, which is written after the answer. The controller has not written all of its own.
     for pod in &pods[1..BEFORE] {
         scene.objects.report(pod, true).await?;
     }
@@ -39,8 +39,8 @@ async fn api_server_killed_during_changes() -> Result<()> {
     plane.kill_api_server()?;
     relay.refuse();
     plane.start_api_server().await?;
-    // One first: until its own watches are back the controller fails at every change, and each failure doubles the time to
-    // its next try, up to 1000 s.
+    // One change first: until its own watches are back the controller fails at every change, and each failure doubles the time to
+    // its next attempt, up to 1000 s.
     scene.objects.report(&pods[BEFORE], true).await?;
     scene.settle().await?;
     for pod in &pods[BEFORE + 1..BEFORE + MEANWHILE] {
@@ -57,7 +57,7 @@ async fn api_server_killed_during_changes() -> Result<()> {
         scene.objects.report(pod, true).await?;
     }
     let tally = reckon(&mut scene, Gap { from, dark_until, until, relisted: true, crashed: true }).await?;
-    // What came in the outage, and what it caught pending. Most of what went before was reflected before.
+    // The changes in the outage, and those that it found pending. Most earlier ones were reflected before.
     assert!(tally.censored > MEANWHILE, "{tally:?}");
     assert!(tally.timed > AFTER, "{tally:?}");
     assert_eq!(tally.unseen, 0, "no pod changed back: {tally:?}");

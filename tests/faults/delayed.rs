@@ -1,4 +1,4 @@
-//! The way to the API server becomes slow for a while, in one direction or for moments, and nothing breaks.
+//! The way to the API server is slow for a while, in one direction or for moments, and no connection breaks.
 
 use super::reckoning::check_delays;
 use super::relay::{Direction, Relay};
@@ -18,10 +18,10 @@ const PODS: usize = 10;
 /// Time between two changes.
 const PACE: Duration = Duration::from_millis(40);
 
-/// What a delay may be wrong by beside what the daemon says of its PINGs: the time between two of them, and a busy machine.
+/// The error that a delay may have besides the bound from the daemon's PINGs: the time between two PINGs, and a busy machine.
 const SLACK: Duration = Duration::from_millis(75);
 
-/// Slownesses of one direction, each of which begins and ends while pods change.
+/// Slow phases of one direction. Each begins and ends while pods change.
 const STEPS: [(Direction, Duration); 6] = [
     (Direction::ToClient, Duration::from_millis(10)),
     (Direction::ToClient, Duration::from_millis(300)),
@@ -34,7 +34,7 @@ const STEPS: [(Direction, Duration); 6] = [
 /// How long each lasts.
 const STEP: Duration = Duration::from_secs(3);
 
-/// How long the way is frozen at most, and how long it carries between.
+/// How long the way is frozen at most, and how long it carries data between.
 const FROZEN: Range<u64> = 20..500;
 const CARRIES: Range<u64> = 100..900;
 const FREEZES: usize = 25;
@@ -53,7 +53,7 @@ async fn start(plane: &ControlPlane, namespace: &str) -> Result<(Relay, Scene, V
     Ok((relay, scene, pods))
 }
 
-/// Pods become ready and unready for as long as it is not dropped.
+/// Makes pods ready and unready until it is dropped.
 async fn change(objects: &Objects, pods: &[PodHandle]) -> Result<()> {
     for round in 0.. {
         for pod in pods {
@@ -64,7 +64,7 @@ async fn change(objects: &Objects, pods: &[PodHandle]) -> Result<()> {
     Ok(())
 }
 
-/// The longest that a PING could take without being noticed, by a daemon that is looked at for as long as it is not dropped.
+/// The longest time that a PING could take unnoticed, as the daemon reports it, until this is dropped.
 async fn bound(scene: &Scene, longest: &Cell<Duration>) -> Result<()> {
     loop {
         let metrics = scene.daemon.metrics().await?;
@@ -74,12 +74,12 @@ async fn bound(scene: &Scene, longest: &Cell<Duration>) -> Result<()> {
     }
 }
 
-/// How many changes ended how.
+/// How many changes had this outcome.
 fn count(scene: &Scene, outcome: Outcome) -> Result<usize> {
     Ok(scene.daemon.samples()?.iter().filter(|sample| sample.outcome == outcome).count())
 }
 
-/// What is on its way while it becomes slower or quicker comes too late, or too close together. None of that is told as a delay.
+/// Events on their way while it becomes slower or faster come too late, or too close together. None of that is reported as a delay.
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_in_one_direction() -> Result<()> {
     let (_permit, plane) = start_plane(Options::default()).await?;
@@ -106,7 +106,7 @@ async fn slow_in_one_direction() -> Result<()> {
     scene.finish().await
 }
 
-/// A freeze that a PING meets is noticed, and a shorter one makes no delay wrong by more than its own length.
+/// A freeze in which a PING is on its way is noticed, and a shorter one changes no delay by more than its own length.
 #[tokio::test(flavor = "multi_thread")]
 async fn frozen_for_moments() -> Result<()> {
     let (_permit, plane) = start_plane(Options::default()).await?;

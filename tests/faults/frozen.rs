@@ -1,4 +1,4 @@
-//! The way to the API server carries nothing for a while, or never again, and nobody says so.
+//! The way to the API server carries nothing for a while, or never again, and no error is reported.
 
 use super::reckoning::{Gap, check_delays, reckon};
 use super::relay::Relay;
@@ -11,20 +11,20 @@ use testkit::scene::{Scene, Setup};
 
 const RESOURCES: [&str; 3] = ["pods", "services", "endpointslices"];
 
-/// How long it is frozen: longer than between two PINGs, so that one of them is on its way, and less than a connection is given up for.
+/// How long it is frozen: longer than the time between two PINGs, so that one is on its way, and less than the limit for a connection.
 const FROZEN: Duration = Duration::from_millis(2500);
 
-/// What a delay may be wrong by on a busy machine.
+/// The error that a delay may have on a busy machine.
 const BOUND: Duration = Duration::from_millis(150);
 
 /// Much more than a PING may take, for a busy machine, and far less than `--watch-idle-timeout`.
 const NOTICED: Duration = Duration::from_secs(20);
 
-/// Ample time for a connection to be believed again.
+/// Ample time until a connection is trusted again.
 const DOUBT: Duration = Duration::from_secs(2);
 
-/// What the server said meanwhile comes in one burst: a pod and the slice that shows it at the same moment, or the slice seconds after the
-/// pod. None of that is told as a delay.
+/// What the server sent in the freeze comes in one burst: a pod and its slice at the same moment, or the slice seconds after the
+/// pod. None of that is reported as a delay.
 #[tokio::test(flavor = "multi_thread")]
 async fn frozen_for_some_seconds() -> Result<()> {
     let (_permit, plane) = start_plane(Options::default()).await?;
@@ -57,14 +57,14 @@ async fn frozen_for_some_seconds() -> Result<()> {
     }
     let tally = reckon(&mut scene, Gap { from, dark_until, until, relisted: false, crashed: false }).await?;
     check_delays(&mut scene, BOUND).await?;
-    // The Service, one before and four after; five and one meanwhile.
+    // Timed: the Service, one before and four after. Censored: five and one in the freeze.
     tally.check(6, 6, 0, 0)?;
     let metrics = scene.daemon.metrics().await?;
     ensure!(metrics.sum("endpointlag_watch_restarts_total", &[]) == 0.0, "the connection was good all the same");
     scene.finish().await
 }
 
-/// A connection that a firewall has forgotten is left in seconds: all three watches together, with one gap.
+/// A connection that a firewall has forgotten is dropped within seconds: all three watches together, with one gap.
 #[tokio::test(flavor = "multi_thread")]
 async fn forgotten_for_ever() -> Result<()> {
     let (_permit, plane) = start_plane(Options::default()).await?;
@@ -109,7 +109,7 @@ async fn forgotten_for_ever() -> Result<()> {
     scene.finish().await
 }
 
-/// A server that offers no HTTP/2: it is measured all the same, and said that less is noticed.
+/// A server without HTTP/2: the daemon still measures, and logs that it notices less.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_http2() -> Result<()> {
     let (_permit, plane) = start_plane(Options { without_http2: true, ..Options::default() }).await?;

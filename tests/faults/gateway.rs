@@ -1,5 +1,5 @@
-//! A plain HTTP gateway before the API server, which can make one resource slow, or keep it away: what a TCP relay cannot,
-//! since it does not know which connection carries which watch.
+//! A plain HTTP gateway before the API server. It can make one resource slow, or block it. A TCP relay cannot do this,
+//! because it does not know which connection has which watch.
 
 use anyhow::{Context, Result, anyhow, ensure};
 use futures::{Stream, StreamExt, stream};
@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-/// A running gateway. It passes requests on with the credentials they carry. Dropping it ends it.
+/// A running gateway. It passes requests on with their credentials. Dropping it ends it.
 #[derive(Debug)]
 pub struct Gateway {
     address: SocketAddr,
@@ -28,22 +28,22 @@ pub struct Gateway {
     acceptor: JoinHandle<()>,
 }
 
-/// The resource that is not as the others.
+/// The resource that is treated differently.
 #[derive(Clone, Copy, Debug)]
 pub struct Odd {
-    /// Its plural.
+    /// Its plural name.
     pub resource: &'static str,
     /// How much later answers to its watches begin.
     pub begins_late_by: Duration,
-    /// How much later their events come. Nothing is held back longer than that: the way is long, not narrow.
+    /// How much later their events come. Nothing is held back longer than that: the latency is higher, the bandwidth is not lower.
     pub late_by: Duration,
 }
 
 impl Gateway {
-    /// Starts to listen before the API server of `plane`.
+    /// Starts to listen, in front of the API server of `plane`.
     ///
     /// # Errors
-    /// There is no port for it.
+    /// There is no free port.
     pub async fn start(plane: &ControlPlane, odd: Odd) -> Result<Self> {
         let config = Kubeconfig::from_yaml(&kubeconfig(&plane.server(), &plane.authority(), Token::Inline("")))?;
         let mut config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
@@ -56,12 +56,12 @@ impl Gateway {
         Ok(Self { address, away, acceptor })
     }
 
-    /// Breaks off all answers about the odd resource and gives none, or gives them again.
+    /// Breaks off all answers about the odd resource and gives none, or answers again.
     pub fn keep_away(&self, away: bool) {
         self.away.send_replace(away);
     }
 
-    /// Where it listens, as an address of the API server.
+    /// Its address, to be used as that of the API server.
     pub fn server(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -76,7 +76,7 @@ impl Drop for Gateway {
 async fn accept(listener: TcpListener, client: kube::Client, odd: Odd, away: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        // Events of a watch are small, and each is to go on at once.
+        // Events of a watch are small, and each must be sent on at once.
         let _ = stream.set_nodelay(true);
         let (client, away) = (client.clone(), away.clone());
         let service = service_fn(move |request| pass_on(client.clone(), request, odd, away.clone()));
@@ -85,7 +85,7 @@ async fn accept(listener: TcpListener, client: kube::Client, odd: Odd, away: wat
     }
 }
 
-/// Answers a request. An error ends the connection.
+/// Answers a request. If this fails, the connection ends.
 async fn pass_on(
     client: kube::Client,
     request: Request<Incoming>,
@@ -95,7 +95,7 @@ async fn pass_on(
     let is_odd = request.uri().path().ends_with(odd.resource);
     ensure!(!is_odd || !*away.borrow(), "kept away");
     let is_watch = request.uri().query().is_some_and(|query| query.contains("watch="));
-    // The daemon only reads: no request of its has a body.
+    // The daemon only reads: none of its requests has a body.
     let answer = client.send(request.map(|_| Body::empty())).await?;
     if !(is_odd && is_watch) {
         return Ok(answer.map(|body| StreamBody::new(body.into_data_stream().map(as_frame).boxed())));
@@ -110,8 +110,8 @@ fn as_frame(data: kube::Result<Bytes>) -> Result<Frame<Bytes>> {
     Ok(Frame::data(data?))
 }
 
-/// The chunks of a body, each `by` after it came, until they are to be kept away. They are read meanwhile, so that none
-/// waits for the one before it.
+/// The chunks of a body, each `by` after it came, until `away` says to block them. They are read in the meantime, so that none
+/// waits for the previous one.
 fn late(body: Body, by: Duration, away: watch::Receiver<bool>) -> impl Stream<Item = Result<Frame<Bytes>>> {
     let (chunks, on_their_way) = mpsc::unbounded_channel();
     tokio::spawn(async move {

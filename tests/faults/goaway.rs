@@ -1,4 +1,4 @@
-//! The API server sends its clients away now and then, as one of several does to spread them.
+//! The API server sends its clients away now and then, as one of several servers does to spread the clients.
 
 use super::reckoning::check_delays;
 use super::relay::Relay;
@@ -10,8 +10,8 @@ use testkit::controlplane::plane::Options;
 use testkit::daemon::samples::Outcome;
 use testkit::scene::{Scene, Setup};
 
-/// Each has a connection of its own and makes six requests to begin with, one in fifty of which is answered with a GOAWAY: that none of
-/// them is happens once in a thousand times.
+/// Each namespace has its own connection and begins with six requests. One request in fifty is answered with a GOAWAY. The chance
+/// that none of them is, is one in a thousand.
 const NAMESPACES: usize = 60;
 
 const PODS: usize = 6;
@@ -22,10 +22,10 @@ const ROUNDS: usize = 10;
 /// Time between two changes.
 const PACE: Duration = Duration::from_millis(50);
 
-/// What a delay may be wrong by on a busy machine.
+/// The error that a delay may have on a busy machine.
 const BOUND: Duration = Duration::from_millis(150);
 
-/// The watches leave the connection in good order, and what is measured meanwhile is right.
+/// The watches leave the connection in an orderly way, and what is measured in that time is right.
 #[tokio::test(flavor = "multi_thread")]
 async fn sent_away_now_and_then() -> Result<()> {
     let (_permit, plane) = start_plane(Options { sends_away: true, ..Options::default() }).await?;

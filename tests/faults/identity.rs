@@ -1,4 +1,4 @@
-//! Names and addresses that are used again.
+//! Names and addresses that are reused.
 
 use super::{selecting, start_plane};
 use anyhow::Result;
@@ -10,8 +10,8 @@ use testkit::truth::Change;
 /// How often the pod is replaced.
 const LIVES: usize = 4;
 
-/// A pod that takes over name and address of the one before at once, as a StatefulSet's may. The controller changes one
-/// endpoint in place, and only the UID tells that it is another pod's.
+/// A pod that takes over the name and the address of the previous one at once, as a StatefulSet's may. The controller changes one
+/// endpoint in place, and only the UID shows that it is another pod's.
 #[tokio::test]
 async fn replaced_under_the_same_name_and_address() -> Result<()> {
     let (_permit, plane) = start_plane(Options::default()).await?;
@@ -24,7 +24,7 @@ async fn replaced_under_the_same_name_and_address() -> Result<()> {
         scene.objects.finish(&pod).await?;
         pod = scene.objects.create_pod("db-0", "db").await?.at(&pod);
         scene.objects.report(&pod, true).await?;
-        // Its end may come through one watch before its beginning has come through the other: wait until it is told.
+        // One watch may deliver the pod's end before the other delivers its beginning: wait until the change is reported.
         scene.agree().await?;
     }
     let pairs = scene.agree().await?;

@@ -1,4 +1,4 @@
-//! One watch is lost, and the others go on.
+//! One watch is lost, and the others continue.
 
 use super::gateway::{Gateway, Odd};
 use super::reckoning::{Gap, reckon};
@@ -9,11 +9,11 @@ use std::time::Duration;
 use testkit::controlplane::plane::Options;
 use testkit::scene::{Scene, Setup};
 
-/// How much later events come through the watch in question. That puts the replay after the moment at which the daemon
-/// knows which version was current when it connected, so that nothing but the version tells it from what follows.
+/// How much later events come through the tested watch. So the replay comes after the moment at which the daemon
+/// knows which version was current when it connected: only the version distinguishes it from later events.
 const REPLAY: Duration = Duration::from_millis(200);
 
-/// A pod turns Ready before the gap, others turn Ready, unready and go in it, and one turns Ready after it.
+/// A pod becomes Ready before the gap, others become Ready, become unready and leave in it, and one becomes Ready after it.
 async fn changes_without(resource: &'static str, namespace: &str) -> Result<()> {
     let (_permit, plane) = start_plane(Options::default()).await?;
     let odd = Odd { resource, begins_late_by: Duration::ZERO, late_by: REPLAY };
@@ -49,18 +49,18 @@ async fn changes_without(resource: &'static str, namespace: &str) -> Result<()> 
         let restarts = metrics.sum("endpointlag_watch_restarts_total", &[("resource", other)]);
         assert_eq!(restarts > 0.0, other == resource, "{restarts} restarts of {other}");
     }
-    // The Service and two pods before, one after; three in the gap.
+    // Timed: the Service and two pods before, one after. Censored: three in the gap.
     tally.check(4, 3, 0, 0)?;
     scene.finish().await
 }
 
-/// The changes are seen as they happen, and what shows them comes when it can: that delay would be ours.
+/// The changes are seen as they happen, and their reflection comes late because of the daemon: the delay would be the daemon's.
 #[tokio::test(flavor = "multi_thread")]
 async fn slices_replayed_to_changes_that_were_seen() -> Result<()> {
     changes_without("endpointslices", "without-slices").await
 }
 
-/// What shows the changes is seen as it happens, and they come after it: as fast as nothing, if one believed it.
+/// The reflection is seen as it happens, and the changes come after it: they would seem to take no time.
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_replayed_to_slices_that_were_seen() -> Result<()> {
     changes_without("pods", "without-pods").await

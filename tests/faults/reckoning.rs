@@ -1,8 +1,8 @@
-//! The daemon's outcomes held against the truth where the daemon could not see all of it.
+//! Compares the daemon's outcomes with the truth where the daemon could not see all of it.
 //!
-//! The agreement of the other tests asks for the same outcome of each change. Across a gap that would be asking for
-//! guesses. What is asked for here: no delay that is not true, no change that did not happen, none told twice, and nothing
-//! excused by the gap that lies outside it.
+//! In the other tests each change must have the same outcome. Across a gap the daemon would have to guess
+//! that. So this requires: no false delay, no change that did not happen, none reported twice, and nothing
+//! outside the gap excused by it.
 
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
@@ -13,39 +13,39 @@ use testkit::scene::Scene;
 use testkit::scene::agreement::histories;
 use testkit::truth::{Outcome, Record};
 
-/// How far a delay may be from the truth; as loose as in the other tests, since machines may be busy. The gaps of these
+/// How far a delay may be from the truth. It is as loose as in the other tests, because machines may be busy. The gaps of these
 /// tests are far longer.
 const BOUND: Duration = Duration::from_millis(500);
 
-/// How long before a gap a slice may have been written that was lost in it on its way to the daemon.
+/// How long before a gap a slice may have been written that was lost on its way to the daemon.
 const ON_THE_WAY: Duration = Duration::from_millis(200);
 
-/// How long controller and daemon may take until all is told.
+/// How long the controller and the daemon may take until everything is reported.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long nothing may be added once all agrees.
+/// How long nothing may be added once both agree.
 const QUIET: Duration = Duration::from_millis(400);
 
-/// Pause between two looks.
+/// Pause between two checks.
 const POLL: Duration = Duration::from_millis(50);
 
-/// A time in which the daemon did not see all.
+/// A time in which the daemon did not see everything.
 #[derive(Clone, Copy, Debug)]
 pub struct Gap {
-    /// No later than its end of sight.
+    /// No later than the moment at which it no longer saw everything.
     pub from: Timestamp,
-    /// Until here at least it saw nothing: no delay of a change that started before can be known.
+    /// It saw nothing at least until here: no delay of a change that started before can be known.
     pub dark_until: Timestamp,
-    /// No earlier than it saw all again.
+    /// No earlier than the moment at which it saw everything again.
     pub until: Timestamp,
-    /// It had to list anew: what came and went in the gap it cannot know of.
+    /// It had to list again: it cannot know what came and went in the gap.
     pub relisted: bool,
-    /// The API server died at `from`, maybe between a write and its line in the audit log. The truth then knows of the
-    /// next write only, and a change may have ended earlier than it says.
+    /// The API server died at `from`, maybe between a write and its line in the audit log. The truth then has only the
+    /// next write, and a change may have ended earlier than the truth says.
     pub crashed: bool,
 }
 
-/// How many changes ended how, as the daemon told it.
+/// How many changes had each outcome, as the daemon reported them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// With a true delay.
@@ -54,17 +54,17 @@ pub struct Tally {
     pub censored: usize,
     /// Superseded or withdrawn.
     pub other: usize,
-    /// Not told, and not to be known.
+    /// Not reported, and the daemon cannot know of them.
     pub unseen: usize,
-    /// The daemon says that the machine was too busy for it: some may be censored that would else have a delay.
+    /// The daemon reports that the machine was too busy for it: some changes may be censored instead of timed.
     pub doubts: bool,
 }
 
 impl Tally {
-    /// Holds it against how many have to end how. On a busy machine up to half of those with a delay may be without.
+    /// Checks how many changes had each outcome. On a busy machine up to half of the timed ones may be censored.
     ///
     /// # Errors
-    /// What differs.
+    /// The tally differs.
     pub fn check(self, timed: usize, censored: usize, other: usize, unseen: usize) -> Result<()> {
         let all = (self.timed + self.censored, self.other, self.unseen) == (timed + censored, other, unseen);
         let least = if self.doubts { timed.div_ceil(2) } else { timed };
@@ -73,10 +73,10 @@ impl Tally {
     }
 }
 
-/// Waits until all is reflected and told, and holds the daemon against the truth.
+/// Waits until everything is reflected and reported, and compares the daemon with the truth.
 ///
 /// # Errors
-/// What differs.
+/// The differences.
 pub async fn reckon(scene: &mut Scene, gap: Gap) -> Result<Tally> {
     let started = Instant::now();
     let mut agreed = None;
@@ -104,7 +104,7 @@ pub async fn reckon(scene: &mut Scene, gap: Gap) -> Result<Tally> {
     }
 }
 
-/// Holds each delay that the daemon tells against the truth, closer than [`reckon`] does.
+/// Compares each delay that the daemon reports with the truth, more closely than [`reckon`] does.
 ///
 /// # Errors
 /// A delay that no change of its kind had.
@@ -125,10 +125,10 @@ pub async fn check_delays(scene: &mut Scene, within: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Holds the metrics against the samples: every change is counted once, and none is pending any more.
+/// Compares the metrics with the samples: every change is counted once, and none is pending.
 ///
 /// # Errors
-/// What differs.
+/// The differences.
 pub fn add_up(namespace: &str, metrics: &Metrics, samples: &[Sample]) -> Result<(), String> {
     let of_namespace = [("namespace", namespace)];
     let counted = metrics.sum("endpointlag_changes_total", &of_namespace);
@@ -144,7 +144,7 @@ pub fn add_up(namespace: &str, metrics: &Metrics, samples: &[Sample]) -> Result<
     ))
 }
 
-/// What differs by Service, pod and kind; the tally if nothing does.
+/// The differences by Service, pod and kind; the tally if there are none.
 fn compare(records: &[Record], samples: &[Sample], gap: Gap, doubts: bool) -> Result<Tally, String> {
     let histories = histories(records, samples);
     let mut differences = String::new();
@@ -170,8 +170,8 @@ fn compare(records: &[Record], samples: &[Sample], gap: Gap, doubts: bool) -> Re
     })
 }
 
-/// Whether the changes of one kind, one after the other, account for the samples in their order. Where the daemon says that the machine
-/// was too busy for it, it may have trusted its stamps less than it would have.
+/// Whether the changes of one kind, in order, account for the samples in their order. If the daemon reports that the machine
+/// was too busy for it, it may have censored some of them.
 fn explains(records: &[&Record], samples: &[&Sample], gap: Gap, doubts: bool) -> bool {
     match (records, samples) {
         ([], []) => true,
@@ -189,7 +189,7 @@ fn explains(records: &[&Record], samples: &[&Sample], gap: Gap, doubts: bool) ->
 }
 
 impl Gap {
-    /// Whether a sample may be what the daemon says of a change.
+    /// Whether a sample may be the daemon's report of a change.
     fn allows(self, record: &Record, sample: &Sample) -> bool {
         match (record.outcome, sample.outcome, sample.delay()) {
             (Some(Outcome::Propagated(truth)), Told::Propagated, Some(delay)) => {
@@ -199,19 +199,19 @@ impl Gap {
             (Some(Outcome::Superseded), Told::Superseded, None) | (Some(Outcome::Withdrawn), Told::Withdrawn, None) => {
                 true
             }
-            // Its opposite was seen, and the slices between the two were not.
+            // The daemon saw its opposite, but not the slices between the two.
             (Some(Outcome::Propagated(_)), Told::Superseded | Told::Censored, None) => self.touches(record),
             (Some(Outcome::Superseded | Outcome::Withdrawn), Told::Censored, None) => self.touches(record),
             _ => false,
         }
     }
 
-    /// Whether a change that lasted on into the gap would, with this delay, have ended before it.
+    /// Whether a change that continued into the gap would, with this delay, have ended before it.
     fn ended_before(self, record: &Record, delay: Duration) -> bool {
         self.touches(record) && record.started + delay <= self.from
     }
 
-    /// Whether some of the change's time lies in the gap. When an overtaken one ended is not known.
+    /// Whether a part of the change's time is in the gap. It is unknown when an overtaken one ended.
     fn touches(self, record: &Record) -> bool {
         let ended_before = match record.outcome {
             Some(Outcome::Propagated(delay)) => record.started + delay + ON_THE_WAY < self.from,

@@ -1,4 +1,4 @@
-//! A TCP relay before the API server, which can cut connections, turn new ones away, fall silent, and hold back what it carries.
+//! A TCP relay before the API server, which can cut connections, refuse new ones, fall silent, and delay what it carries.
 
 use anyhow::{Context, Result};
 use bytes::BytesMut;
@@ -13,7 +13,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
-/// A running relay. It carries bytes and looks at none of them, so TLS goes through it. Dropping it ends it with all its
+/// A running relay. It carries bytes and does not look at them, so TLS goes through it. Dropping it ends it with all its
 /// connections.
 #[derive(Debug)]
 pub struct Relay {
@@ -22,49 +22,49 @@ pub struct Relay {
     refusing: Arc<AtomicBool>,
     /// Connections so far.
     connections: Arc<AtomicUsize>,
-    /// What is said to the client and to the server, by [`Direction`].
+    /// The orders for the bytes to the client and to the server, by [`Direction`].
     slowness: [watch::Sender<Slowness>; 2],
     acceptor: JoinHandle<()>,
 }
 
-/// Which way bytes go.
+/// The direction of the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     ToClient,
     ToServer,
 }
 
-/// What becomes of the bytes of one direction.
+/// What happens to the bytes of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Slowness {
     /// They wait here.
     is_frozen: bool,
-    /// Each is on its way for so much longer.
+    /// Each takes this much longer.
     delay: Duration,
 }
 
-/// What happens to the connections that are there.
+/// What happens to the existing connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
     /// They end.
     Cut,
-    /// They stay open, and nothing comes through them any more: what a firewall does that has forgotten them.
+    /// They stay open, and nothing comes through them any longer, as with a firewall that has forgotten them.
     FallSilent,
 }
 
 impl Relay {
-    /// Starts to listen before `server`, an `https://` address.
+    /// Starts to listen in front of `server`, an `https://` address.
     ///
     /// # Errors
-    /// There is no port for it.
+    /// There is no free port.
     pub async fn start(server: &str) -> Result<Self> {
         Self::balance(server, server).await
     }
 
-    /// Starts to listen before two servers: the first connection leads to one, all that follow to the other.
+    /// Starts to listen in front of two servers: the first connection goes to the first one, all later ones to the second.
     ///
     /// # Errors
-    /// There is no port for it.
+    /// There is no free port.
     pub async fn balance(first: &str, others: &str) -> Result<Self> {
         let address_of = |server: &str| anyhow::Ok(server.strip_prefix("https://").context("with https")?.to_owned());
         let (first, server) = (address_of(first)?, address_of(others)?);
@@ -85,7 +85,7 @@ impl Relay {
         Ok(Self { address, orders, refusing, connections, slowness, acceptor })
     }
 
-    /// Where it listens, as an address of the API server.
+    /// Its address, to be used as that of the API server.
     pub fn server(&self) -> String {
         format!("https://{}", self.address)
     }
@@ -97,32 +97,32 @@ impl Relay {
 
     /// Ends all connections.
     pub fn cut(&self) {
-        // Without a connection there is nobody to be told.
+        // Without a connection there is no receiver.
         let _ = self.orders.send(Order::Cut);
     }
 
-    /// Ends all connections and turns new ones away until [`Self::accept`].
+    /// Ends all connections and refuses new ones until [`Self::accept`].
     pub fn refuse(&self) {
         self.refusing.store(true, Ordering::SeqCst);
         self.cut();
     }
 
-    /// Takes connections again.
+    /// Accepts connections again.
     pub fn accept(&self) {
         self.refusing.store(false, Ordering::SeqCst);
     }
 
-    /// Holds back all that the server says, or lets go of it in one burst, in the order in which it was said.
+    /// Holds back everything that the server sends, or releases it in one burst, in the original order.
     pub fn freeze(&self, frozen: bool) {
         self.slowness[Direction::ToClient as usize].send_modify(|slowness| slowness.is_frozen = frozen);
     }
 
-    /// Carries each byte of one direction later by so much from now on, in the order in which they came.
+    /// Delays each byte of one direction by this much from now on, and keeps their order.
     pub fn delay(&self, direction: Direction, delay: Duration) {
         self.slowness[direction as usize].send_modify(|slowness| slowness.delay = delay);
     }
 
-    /// Carries nothing any more through the connections that are there, and leaves them open. New ones work.
+    /// Carries nothing any longer through the existing connections, and leaves them open. New ones work.
     pub fn fall_silent(&self) {
         let _ = self.orders.send(Order::FallSilent);
     }
@@ -134,7 +134,7 @@ impl Drop for Relay {
     }
 }
 
-/// Where connections lead, and what becomes of them.
+/// Where connections go, and what happens to them.
 #[derive(Clone)]
 struct Way {
     server: String,
@@ -158,9 +158,9 @@ async fn accept(listener: TcpListener, first: String, way: Way) {
     }
 }
 
-/// Carries one connection until an end closes it, or an order does.
+/// Carries one connection until an end closes it, or an order ends it.
 async fn carry(client: TcpStream, server: String, way: Way, mut orders: broadcast::Receiver<Order>) {
-    // As late as they come, the bytes are to go on at once.
+    // However late the bytes come, they must be sent on at once.
     let _ = client.set_nodelay(true);
     let Ok(server) = TcpStream::connect(server).await else { return };
     let _ = server.set_nodelay(true);
@@ -173,7 +173,7 @@ async fn carry(client: TcpStream, server: String, way: Way, mut orders: broadcas
         order = orders.recv() => order,
     };
     if order == Ok(Order::FallSilent) {
-        // Both sockets stay open meanwhile. A later silence changes nothing.
+        // Both sockets stay open in the meantime. A later silence changes nothing.
         while orders.recv().await == Ok(Order::FallSilent) {}
     }
 }

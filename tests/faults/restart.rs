@@ -1,4 +1,4 @@
-//! The daemon itself goes and comes back.
+//! The daemon itself ends and starts again.
 
 use super::{selecting, start_plane};
 use anyhow::{Result, ensure};
@@ -8,14 +8,14 @@ use testkit::daemon::samples::Outcome as Told;
 use testkit::scene::Scene;
 use testkit::truth::{Change, Outcome, Record};
 
-/// How long the pending changes wait before the daemon goes, and after.
+/// How long the pending changes wait before the daemon ends, and afterwards.
 const WAIT: Duration = Duration::from_secs(1);
 
-/// Ample time for the daemon to tell what it sees.
+/// Ample time for the daemon to report what it sees.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Changes are pending when the daemon goes. The new one finds pods and slices that disagree, does not know since when,
-/// and so has no delay to tell when they agree.
+/// Changes are pending when the daemon ends. The new one finds pods and slices that disagree. It does not know since when,
+/// so it has no delay to report when they agree.
 #[tokio::test]
 async fn restarted_while_changes_are_pending() -> Result<()> {
     let (_permit, mut plane) = start_plane(Options::default()).await?;
@@ -46,7 +46,7 @@ async fn restarted_while_changes_are_pending() -> Result<()> {
     assert!(metrics.sum("endpointlag_oldest_pending_seconds", &[("change", "ready")]) >= WAIT.as_secs_f64());
     plane.start_controllers(Controllers::default()).await?;
     scene.settle().await?;
-    // This one the new daemon sees from its beginning to its end.
+    // The new daemon sees this change from its beginning to its end.
     scene.objects.report(&pods[3], true).await?;
     let records = scene.settle().await?;
 

@@ -12,10 +12,10 @@ use testkit::scene::{Scene, Setup};
 
 const RESOURCES: [&str; 3] = ["pods", "services", "endpointslices"];
 
-/// Writes after the backup: more than an API server makes by itself while it starts.
+/// Writes after the backup: more than an API server makes on its own while it starts.
 const WRITES: usize = 400;
 
-/// Ample time for the daemon to tell what it sees.
+/// Ample time for the daemon to report what it sees.
 const SOON: Duration = Duration::from_secs(30);
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
@@ -24,8 +24,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The API server takes up a watch from a version that it has not reached yet, and says nothing until it has. What was made after the
-/// backup is gone, and nobody says that either.
+/// The API server accepts a watch from a version that it has not reached yet, and sends nothing until it has. What was created
+/// after the backup is gone, and no event says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn restored_from_an_older_backup() -> Result<()> {
     let (_permit, mut plane) = start_plane(Options::default()).await?;
@@ -84,7 +84,7 @@ async fn restored_from_an_older_backup() -> Result<()> {
         let said = of_watch.filter(|line| line.field("message").contains("older backup")).count();
         ensure!(said == 1, "{said} lines about {resource}");
     }
-    // And it measures.
+    // And the daemon measures.
     let after = scene.objects.create_pod("after", "web").await?;
     scene.objects.report(&after, true).await?;
     let started = Instant::now();

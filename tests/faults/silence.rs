@@ -1,4 +1,4 @@
-//! Connections that say nothing any more, and do not end.
+//! Connections that deliver nothing any longer, and do not end.
 
 use super::reckoning::{Gap, reckon};
 use super::relay::Relay;
@@ -12,20 +12,20 @@ use testkit::controlplane::plane::Options;
 use testkit::daemon::metrics::Metrics;
 use testkit::scene::{Scene, Setup};
 
-/// The bound under test. A real one is above the minute that lies between two bookmarks; here all three watches get
-/// something to read every [`PULSE`].
+/// The bound under test. A real one is above the minute between two bookmarks; here all three watches receive
+/// something every [`PULSE`].
 const IDLE: Duration = Duration::from_secs(3);
 const PULSE: Duration = Duration::from_millis(300);
 
-/// Much more than the bound, for a busy machine, and less than what TCP would take to give up.
+/// Much more than the bound, for a busy machine, and less than TCP takes to give up.
 const NOTICED: Duration = Duration::from_secs(12);
 
-/// As much for the way back.
+/// As much again for the recovery.
 const RECOVERED: Duration = Duration::from_secs(24);
 
 const RESOURCES: [&str; 3] = ["pods", "services", "endpointslices"];
 
-/// Changes something of every resource again and again.
+/// Changes an object of each resource again and again.
 async fn pulse(objects: &Objects, pod: &PodHandle) -> Result<()> {
     for number in 0.. {
         objects.report(pod, number % 2 == 0).await?;
@@ -36,7 +36,7 @@ async fn pulse(objects: &Objects, pod: &PodHandle) -> Result<()> {
     Ok(())
 }
 
-/// Noticed by the bound on silence alone. What happened meanwhile comes in one burst at the reconnect and is not timed.
+/// Only the bound on silence can notice this. What happened in the silence comes in one burst at the reconnect, without a delay.
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_connections_are_dropped() -> Result<()> {
     let (_permit, plane) = start_plane(Options::default()).await?;
@@ -57,7 +57,7 @@ async fn silent_connections_are_dropped() -> Result<()> {
     }
     scene.objects.report(&pods[0], true).await?;
     scene.settle().await?;
-    // Longer than the bound: the pulse alone keeps the watches up.
+    // Longer than the bound: the pulse alone keeps the watches alive.
     tokio::time::sleep(IDLE + PULSE).await;
     let restarts = |metrics: &Metrics, resource| {
         metrics.sum("endpointlag_watch_restarts_total", &[("resource", resource), ("reason", "idle")])
@@ -81,17 +81,17 @@ async fn silent_connections_are_dropped() -> Result<()> {
     }
     scene.daemon.wait_until_ready().await?;
     let until = Timestamp::now();
-    // No request may wait on a connection that fell silent beside the watches.
+    // No request may wait on a connection that fell silent together with the watches.
     ensure!(silent.elapsed() < RECOVERED, "well again only after {:?}", silent.elapsed());
     scene.objects.report(&pods[2], true).await?;
 
     let tally = reckon(&mut scene, Gap { from, dark_until, until, relisted: false, crashed: false }).await?;
-    // The Service, before, after; meanwhile and the end of before.
+    // Timed: the Service, `before`, `after`. Censored: `meanwhile`, and the end of `before`.
     tally.check(3, 2, 0, 0)?;
     let metrics = scene.daemon.metrics().await?;
     for resource in RESOURCES {
         let gap = metrics.sum("endpointlag_watch_gap_seconds_total", &[("resource", resource)]);
-        // From the last thing that came: the bound, and what a pulse may have been ago.
+        // From the last data that came: at least the bound, and up to one pulse more.
         assert!(gap >= IDLE.as_secs_f64(), "{resource}: {gap} s");
     }
     assert!(!pulse.is_finished(), "the pulse stopped: {:?}", pulse.await);

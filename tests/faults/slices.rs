@@ -1,4 +1,4 @@
-//! Unusual ways of writing slices: late, small, in two families, and by somebody else.
+//! Unusual ways of writing slices: late, small, in two families, and by another writer.
 
 use super::{selecting, start_plane};
 use anyhow::Result;
@@ -25,8 +25,8 @@ fn endpoints(slices: &[EndpointSlice]) -> usize {
     slices.iter().map(|slice| slice.endpoints.iter().flatten().count()).sum()
 }
 
-/// The controller writes once for all that happened in three seconds. What it never wrote was superseded, and the write
-/// reflects the last change only.
+/// The controller writes once for everything that happened in three seconds. What it never wrote was superseded, and the write
+/// reflects only the last change.
 #[tokio::test]
 async fn flaps_inside_a_batch() -> Result<()> {
     const BATCH: Duration = Duration::from_secs(3);
@@ -49,25 +49,25 @@ async fn flaps_inside_a_batch() -> Result<()> {
     for ready in [true, false, true, false] {
         objects.report(&ends_unready, ready).await?;
     }
-    // Listed never, so that its end needs no reflection.
+    // It was never listed, so its end needs no reflection.
     objects.report(&dies, true).await?;
     objects.finish(&dies).await?;
     let pairs = scene.agree().await?;
     assert_eq!(outcomes(&pairs), [[2, 4], [0, 0], [0, 0], [0, 0]]);
 
-    // Now that they are listed as ready, turning ready again is what the slices show anyway: no change.
+    // The slices list them as ready, so they already show it when the pods become ready again: no change.
     for ready in [false, true, false] {
         scene.objects.report(&stays, ready).await?;
     }
     scene.objects.report(&ends_ready, false).await?;
     scene.objects.report(&ends_ready, true).await?;
     let pairs = scene.agree().await?;
-    // `stays`: unready superseded by what the slices show all along, then unready written; `ends-ready`: the first only.
+    // `stays`: unready superseded because the slices still show ready, then unready written. `ends-ready`: only the first.
     assert_eq!(outcomes(&pairs), [[2, 4], [1, 2], [0, 0], [0, 0]]);
     scene.finish().await
 }
 
-/// Endpoints move between slices of five as pods come and go, and none of them leaves or returns by that.
+/// Endpoints move between slices of five as pods come and go, and no such move counts as a change.
 #[tokio::test]
 async fn endpoints_move_between_small_slices() -> Result<()> {
     const PODS: usize = 60;
@@ -93,7 +93,7 @@ async fn endpoints_move_between_small_slices() -> Result<()> {
         expected[0][0] += arriving;
         assert_eq!(outcomes(&scene.agree().await?), expected, "round {round}");
 
-        // Every other one, so that every slice is left half empty and the next round is packed among the rest.
+        // Every second one, so that every slice becomes half empty and the next pods are put into the free places.
         let leaving: Vec<_> = pods.iter().step_by(2).cloned().collect();
         pods = pods.into_iter().skip(1).step_by(2).collect();
         let objects = &scene.objects;
@@ -107,7 +107,7 @@ async fn endpoints_move_between_small_slices() -> Result<()> {
     scene.finish().await
 }
 
-/// Each family has slices of its own, written one after the other. A change is one change, and ends with the last.
+/// Each family has its own slices, written one after the other. A change counts once, and ends with the last family.
 #[tokio::test]
 async fn two_families() -> Result<()> {
     let (_permit, plane) = start_plane(Options { dual_stack: true, ..Options::default() }).await?;
@@ -127,7 +127,7 @@ async fn two_families() -> Result<()> {
     }
     let slices = scene.objects.slices("web").await?;
     assert_eq!((slices.len(), endpoints(&slices)), (2, 3), "two families, of which one pod has one");
-    // The families may be added and taken away while pods stay.
+    // The families may be added and dropped while pods stay.
     for policy in ["RequireDualStack", "SingleStack", "RequireDualStack"] {
         scene.objects.edit_service("single", json!({ "ipFamilyPolicy": policy })).await?;
         scene.agree().await?;
@@ -144,7 +144,7 @@ async fn two_families() -> Result<()> {
     scene.finish().await
 }
 
-/// Slices that a person, another controller and the mirroring controller write show nothing, though they name the
+/// Slices from a person, another controller and the mirroring controller show nothing, although they name the
 /// Service and its pods.
 #[tokio::test]
 async fn slices_of_others() -> Result<()> {
@@ -174,7 +174,7 @@ async fn slices_of_others() -> Result<()> {
             }))
             .await?;
     }
-    // What the mirroring controller makes slices of.
+    // The mirroring controller makes slices of this.
     objects.create_endpoints("by-hand", &pod).await?;
     let mirrored = |slices: &[EndpointSlice]| slices.len() == 2;
     objects.wait_for_slices("by-hand", mirrored).await?;

@@ -1,4 +1,4 @@
-//! One watch takes a longer way than the others.
+//! One watch has a longer way than the others.
 
 use super::gateway::{Gateway, Odd};
 use super::{selecting, start_plane};
@@ -13,12 +13,12 @@ use testkit::truth::Outcome;
 /// How much longer the way is.
 const DETOUR: Duration = Duration::from_millis(300);
 
-/// What a busy machine may add or take away. The delays themselves are some tens of milliseconds.
+/// The error that a busy machine may add or subtract. The delays themselves are some tens of milliseconds.
 const SLACK: Duration = Duration::from_millis(250);
 
 const PODS: usize = 4;
 
-/// Some changes of pods, one after the other, that the daemon in `namespace` sees through `slow`.
+/// Several changes of pods, one after the other, which the daemon in `namespace` sees through `slow`.
 async fn changes_seen_through(slow: Odd, namespace: &str) -> Result<(Vec<Pair>, Metrics)> {
     let (_permit, plane) = start_plane(Options::default()).await?;
     let gateway = Gateway::start(&plane, slow).await?;
@@ -31,12 +31,12 @@ async fn changes_seen_through(slow: Odd, namespace: &str) -> Result<(Vec<Pair>, 
         let pod = scene.objects.create_pod(&format!("web-{number}"), "web").await?;
         scene.objects.report(&pod, false).await?;
         scene.objects.report(&pod, true).await?;
-        // The daemon is to have seen it by both ways before it ends. What one way undoes before the other has told of it is
-        // superseded, as far as the daemon can know.
+        // The daemon must see this by both ways before it ends. If one way reverses a change before the other has delivered it,
+        // it is superseded, as far as the daemon can know.
         scene.agree_on_outcomes().await?;
         scene.objects.terminate(&pod).await?;
         scene.settle().await?;
-        // By now one way is two changes ahead of the other.
+        // Now one way is two changes ahead of the other.
         scene.objects.finish(&pod).await?;
         scene.agree_on_outcomes().await?;
     }
@@ -57,7 +57,7 @@ async fn slow_slices_add_to_every_delay() -> Result<()> {
     let (pairs, metrics) = changes_seen_through(slow, "slow-slices").await?;
     assert_eq!(pairs.len(), 1 + 3 * PODS);
     for Pair { record, sample } in &pairs {
-        // Without a delay, it is one that the daemon does not trust.
+        // If there is no delay, the daemon does not trust it.
         let (Some(Outcome::Propagated(truth)), Some(delay)) = (record.outcome, sample.delay()) else { continue };
         assert!(delay + SLACK > truth + DETOUR && delay < truth + DETOUR + SLACK, "{record} is measured as {delay:?}");
     }
@@ -65,15 +65,15 @@ async fn slow_slices_add_to_every_delay() -> Result<()> {
     Ok(())
 }
 
-/// The slices come before what they show: no delay, the right number of changes, and figures that say so.
+/// The slices come before their cause: the delay is zero, the number of changes is right, and metrics show the reason.
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_pods_are_overtaken_by_their_slices() -> Result<()> {
     let slow = Odd { resource: "pods", begins_late_by: DETOUR, late_by: DETOUR };
     let (pairs, metrics) = changes_seen_through(slow, "slow-pods").await?;
     assert_eq!(pairs.len(), 1 + 3 * PODS);
-    // The Service may be as well: its watch has a connection of its own, and neither is the faster one.
+    // The Service's event may be late as well: its watch has its own connection, and neither is always faster.
     let overtaken = pairs.iter().filter(|it| it.sample.delay() == Some(Duration::ZERO)).count();
-    // Where the controller took longer than the detour, as it does when its cache is stale, nothing was.
+    // If the controller took longer than the detour, as with a stale cache, the slices did not come before their cause.
     assert!(overtaken >= 2 * PODS, "{pairs:?}");
     let names = ["endpointlag_reordered_total", "endpointlag_reorder_seconds_count", "endpointlag_reorder_seconds_sum"];
     let [reordered, count, sum] = names.map(|name| metrics.sum(name, &[]));

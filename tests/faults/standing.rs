@@ -1,5 +1,5 @@
-//! The controllers are away, and what is wrong stays wrong: it is shown as long as it is, by a daemon that saw it come, by one
-//! whose changes have long expired, and by one that starts now.
+//! The controllers are stopped, and what is wrong stays wrong. It is shown as long as it is wrong: by a daemon that saw it happen, by one
+//! whose changes expired long ago, and by one that starts now.
 
 mod anew;
 mod expired;
@@ -19,10 +19,10 @@ use testkit::daemon::samples::{Outcome, Sample};
 use testkit::scene::{Scene, Setup};
 use testkit::truth::Change;
 
-/// What counts as late, for all Services that say nothing else.
+/// The objective of all Services without their own.
 const OBJECTIVE: Duration = Duration::from_secs(1);
 
-/// When a change is given up. Long enough for what happens before, on a busy machine.
+/// When a change expires. Long enough for the steps before, on a busy machine.
 const EXPIRY: Duration = Duration::from_secs(6);
 
 /// Ample time for what the daemon should show.
@@ -30,7 +30,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 const POLL: Duration = Duration::from_millis(50);
 
-/// One control plane for all, since its controllers are stopped once: each scene has a namespace of its own.
+/// One control plane for all, because its controllers are stopped only once. Each scene has its own namespace.
 #[tokio::test]
 async fn what_is_wrong_is_shown_until_it_is_right() -> Result<()> {
     let (_permit, mut plane) = start_plane(Options { dual_stack: true, ..Options::default() }).await?;
@@ -103,7 +103,7 @@ fn wrong(metrics: &Metrics, name: &str) -> BTreeMap<(String, String), f64> {
     series.map(|(labels, value)| ((label(labels, "namespace"), label(labels, "service")), value)).collect()
 }
 
-/// Waits until a scrape is as `expected` says. The error shows the series with these labels.
+/// Waits until a scrape satisfies `expected`. The error shows the series with these labels.
 async fn wait_for(daemon: &Daemon, what: &str, labels: &str, expected: impl Fn(&Metrics) -> bool) -> Result<()> {
     let started = Instant::now();
     loop {
@@ -135,14 +135,14 @@ struct Figures<'a> {
 }
 
 impl View<'_> {
-    /// Waits until the Service's figures are as `expected` says.
+    /// Waits until the Service's figures satisfy `expected`.
     async fn wait(&self, what: &str, expected: impl Fn(&Figures<'_>) -> bool) -> Result<()> {
         let what = format!("{}/{}: {what}", self.namespace, self.service);
         let labels = format!("namespace=\"{}\"", self.namespace);
         wait_for(self.daemon, &what, &labels, |metrics| expected(&Figures { metrics, view: *self })).await
     }
 
-    /// Waits until so many endpoints are out of sync and a change of each of these kinds is pending.
+    /// Waits until this many endpoints are out of sync and a change of each of these kinds is pending.
     async fn wait_pending(&self, out_of_sync: f64, pending: &[Change]) -> Result<()> {
         let what = format!("{out_of_sync} out of sync, pending {pending:?}");
         self.wait(&what, |it| {
@@ -151,7 +151,7 @@ impl View<'_> {
         .await
     }
 
-    /// Waits until nothing is pending and so many endpoints are out of sync nevertheless.
+    /// Waits until nothing is pending, although this many endpoints are out of sync.
     async fn wait_standing(&self, out_of_sync: f64) -> Result<()> {
         self.wait(&format!("nothing pending, {out_of_sync} out of sync"), |it| {
             it.all_pending() == 0.0 && it.out_of_sync() == out_of_sync
@@ -159,7 +159,7 @@ impl View<'_> {
         .await
     }
 
-    /// What the daemon told of a kind of change, in order.
+    /// The daemon's samples of a kind of change, in order.
     fn told(&self, change: Change) -> Result<Vec<Sample>> {
         let samples = self.daemon.samples()?.into_iter();
         let of_service = |it: &Sample| it.namespace == self.namespace && it.service == self.service;
@@ -203,7 +203,7 @@ impl Figures<'_> {
         self.sum(OLDEST, &[])
     }
 
-    /// How long traffic has gone where it should not, or not where it should.
+    /// How long traffic has gone where it should not, or not gone where it should.
     fn traffic(&self) -> f64 {
         self.sum(TRAFFIC, &[])
     }

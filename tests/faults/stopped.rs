@@ -1,4 +1,4 @@
-//! The daemon's own process does not run for a while: stopped, throttled, or on a machine that has no time for it.
+//! The daemon's process does not run for a while: stopped, throttled, or on a machine that has no CPU time for it.
 
 use super::reckoning::{Gap, check_delays, reckon};
 use super::{selecting, start_plane};
@@ -14,10 +14,10 @@ use testkit::scene::Scene;
 /// How long it is stopped; the controller needs some tens of milliseconds.
 const STOPPED: Duration = Duration::from_millis(1500);
 
-/// What a delay may be wrong by on a busy machine. What the daemon itself allows is 60 ms.
+/// The error that a delay may have on a busy machine. The daemon itself allows 60 ms.
 const BOUND: Duration = Duration::from_millis(150);
 
-/// After a stop nothing is believed for less than this: half a second, and what a busy machine takes besides.
+/// How long stamps are not trusted after a stop, at most: half a second, and the extra time of a busy machine.
 const DOUBT: Duration = Duration::from_secs(2);
 
 async fn with_pods(scene: &Scene, number: usize) -> Result<Vec<PodHandle>> {
@@ -29,8 +29,8 @@ async fn with_pods(scene: &Scene, number: usize) -> Result<Vec<PodHandle>> {
     Ok(pods)
 }
 
-/// What happens meanwhile comes in one burst and would look as if it had taken no time; and what began before would look as if it had
-/// taken as long as the daemon did not run.
+/// What happens in this time comes in one burst and would seem to take no time. What began before would seem to take as long
+/// as the daemon did not run.
 #[tokio::test(flavor = "multi_thread")]
 async fn stopped_while_pods_change() -> Result<()> {
     let (_permit, plane) = start_plane(Options::default()).await?;
@@ -39,7 +39,7 @@ async fn stopped_while_pods_change() -> Result<()> {
     scene.objects.report(&pods[0], true).await?;
     scene.agree().await?;
 
-    // On its way into the slices, or not even in the daemon yet.
+    // Some are on their way into the slices, others have not even reached the daemon.
     for pod in &pods[1..5] {
         scene.objects.report(pod, true).await?;
     }
@@ -76,7 +76,7 @@ async fn stopped_while_pods_change() -> Result<()> {
     scene.finish().await
 }
 
-/// As in a container with a hundredth of a processor: it runs for a tenth of the time, and sees nothing in time.
+/// As in a container with a hundredth of a CPU: it runs for a tenth of the time, and sees nothing in time.
 #[tokio::test(flavor = "multi_thread")]
 async fn stopped_most_of_the_time() -> Result<()> {
     let (_permit, plane) = start_plane(Options::default()).await?;
@@ -114,7 +114,7 @@ async fn stopped_most_of_the_time() -> Result<()> {
     scene.finish().await
 }
 
-/// The scheduler of a busy machine: nothing is lost for that.
+/// Like the scheduler of a busy machine: no delay is lost because of that.
 #[tokio::test(flavor = "multi_thread")]
 async fn stopped_for_a_moment_now_and_then() -> Result<()> {
     let (_permit, plane) = start_plane(Options::default()).await?;
@@ -131,7 +131,7 @@ async fn stopped_for_a_moment_now_and_then() -> Result<()> {
     scene.settle().await?;
     tokio::time::sleep(DOUBT).await;
     check_delays(&mut scene, BOUND).await?;
-    // A busy machine may add to one or the other what makes it too long.
+    // A busy machine may make some of the stops too long.
     let samples = scene.daemon.samples()?;
     let stalls = scene.daemon.metrics().await?.sum("endpointlag_reader_stalls_total", &[]);
     let censored = samples.iter().filter(|it| it.outcome == Outcome::Censored).count();

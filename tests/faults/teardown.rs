@@ -1,4 +1,4 @@
-//! A whole namespace goes.
+//! A whole namespace is deleted.
 
 use super::reckoning::add_up;
 use super::{selecting, start_plane};
@@ -15,8 +15,8 @@ const PODS: usize = 6;
 /// Ample time for the namespace controller.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The namespace controller deletes pods, Services and slices in an order of its own, and the EndpointSlice controller may
-/// not write there any more. Whatever of that the slices never show, nothing waits for it for ever.
+/// The namespace controller deletes pods, Services and slices in its own order, and the EndpointSlice controller may
+/// no longer write there. If the slices never show something, no change stays pending for ever because of it.
 #[tokio::test]
 async fn namespace_deleted_with_all_in_it() -> Result<()> {
     let (_permit, plane) = start_plane(Options::default()).await?;
@@ -53,7 +53,7 @@ async fn namespace_deleted_with_all_in_it() -> Result<()> {
         ensure!(started.elapsed() < TIMEOUT, "{left} Services left, {sums:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    // Services may go first or last, so a pod's end is told or not; but at most once for each Service.
+    // Services may go first or last, so a pod's end may be reported or not, but at most once for each Service.
     let of = |change: Change| samples.iter().filter(move |it| it.change == change);
     let identity = |it: &Sample| (it.service.clone(), it.uid.clone());
     for change in [Change::Ready, Change::Unready, Change::Terminating, Change::Removed, Change::Service] {

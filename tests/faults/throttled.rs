@@ -1,4 +1,4 @@
-//! The daemon's container has a limit of CPU time that is far too low, as a LimitRange makes one of a small request.
+//! The daemon's container has a limit of CPU time that is far too low, as a LimitRange may set one.
 
 use super::cgroup::CpuLimit;
 use super::reckoning::{add_up, check_delays};
@@ -12,26 +12,26 @@ use testkit::daemon::samples::Outcome;
 use testkit::scene::Scene;
 use tokio::time::MissedTickBehavior;
 
-/// What it gets: a hundredth of a CPU, one millisecond in each hundred.
+/// Its share: a hundredth of a CPU, one millisecond in each hundred.
 const MILLICORES: u32 = 10;
 
-/// Each pod changes once, so that it is known which change a delay is of.
+/// Each pod changes once, so that each delay belongs to a known change.
 const SERVICES: usize = 15;
 const PODS: usize = 20;
 
-/// Between two changes.
+/// Time between two changes.
 const PACE: Duration = Duration::from_millis(10);
 
-/// Pods that change when there is no limit any more.
+/// Pods that change after the limit is removed.
 const AFTERWARDS: usize = 12;
 
-/// Of a hundred changes, so many may seem to take no time: a stall of less than 60 ms is not noticed.
+/// How many of a hundred changes may seem to take no time: a stall of less than 60 ms is not noticed.
 const ZEROES: usize = 1;
 
-/// What a delay may be wrong by: the daemon allows for 60 ms, and the test shares its machine with others.
+/// The error that a delay may have: the daemon allows 60 ms, and the test shares its machine with others.
 const BOUND: Duration = Duration::from_millis(150);
 
-/// After a stall nothing is believed for less than this.
+/// How long stamps are not trusted after a stall, at most.
 const DOUBT: Duration = Duration::from_secs(2);
 
 /// Ample time to read what was left.
@@ -47,7 +47,7 @@ async fn report_all(scene: &Scene, pods: &[PodHandle]) -> Result<()> {
     Ok(())
 }
 
-/// What is read at the beginning of each period comes in one burst, and would look as if it had taken no time.
+/// What is read at the beginning of each period comes in one burst, and would seem to take no time.
 #[tokio::test(flavor = "multi_thread")]
 async fn throttled_to_a_hundredth_of_a_cpu() -> Result<()> {
     let (_permit, plane) = start_plane(Options::default()).await?;
@@ -66,7 +66,7 @@ async fn throttled_to_a_hundredth_of_a_cpu() -> Result<()> {
     let at_first = scene.daemon.samples()?.len();
 
     let limit = CpuLimit::apply(scene.daemon.process(), MILLICORES)?;
-    // What it has saved up is used.
+    // Its saved CPU time is used up.
     tokio::time::sleep(PACE * 50).await;
     report_all(&scene, throttled).await?;
     scene.settle().await?;

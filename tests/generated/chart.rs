@@ -1,4 +1,4 @@
-//! What the chart carries, and what is rendered from it.
+//! What the chart contains, and what is rendered from it.
 
 use super::committed::check;
 use anyhow::{Context, Result, ensure};
@@ -10,11 +10,11 @@ use testkit::root;
 /// Name and namespace of the manifests' release.
 const RELEASE: &str = "endpointlag";
 
-/// What a copy in the chart begins as, and what ends its name.
+/// The source of a copy in the chart, its folder, and the end of its name.
 const COPIES: [(&str, &str, &str); 2] =
     [("deploy/prometheus", "files", ".yaml"), ("dashboards", "files/dashboards", ".json")];
 
-/// The namespace of a whole installation. The daemon's pod passes what it enforces.
+/// The namespace of a complete installation. The daemon's pod satisfies the policy that it enforces.
 const NAMESPACE: &str = "\
 apiVersion: v1
 kind: Namespace
@@ -25,7 +25,7 @@ metadata:
     pod-security.kubernetes.io/enforce: restricted
 ";
 
-/// How an image gets into a whole installation.
+/// How an image gets into a complete installation.
 const IMAGE: &str = "\
 # The image has to be where nodes can pull it from; deploy/image says how it is built. With its place in front:
 #   sed 's|image: \"endpointlag:|image: \"registry.example.org/endpointlag:|' FILE | kubectl apply -f -
@@ -34,9 +34,9 @@ const IMAGE: &str = "\
 /// A file of `deploy/kubernetes`.
 struct Manifest {
     file: &'static str,
-    /// What it is, as comments.
+    /// Its description, as comments.
     about: &'static str,
-    /// Whether it is a whole installation, or something beside one.
+    /// Whether it is a complete installation, or an addition to one.
     whole: bool,
     /// Helm's flags.
     flags: &'static [&'static str],
@@ -83,7 +83,7 @@ const MANIFESTS: [Manifest; 5] = [
     },
 ];
 
-/// First the copies, since the manifests are rendered from them.
+/// First the copies, because the manifests are rendered from them.
 #[test]
 fn the_chart_and_the_manifests_are_up_to_date() -> Result<()> {
     for (source, copy, end) in COPIES {
@@ -104,7 +104,7 @@ fn the_chart_and_the_manifests_are_up_to_date() -> Result<()> {
     Ok(())
 }
 
-/// The chart is released with the daemon whose flags it knows.
+/// The chart is released together with the daemon whose flags it uses.
 #[test]
 fn the_chart_has_the_version_of_the_daemon() -> Result<()> {
     let chart = fs::read_to_string(root().join(CHART).join("Chart.yaml"))?;
@@ -122,7 +122,7 @@ impl Manifest {
         if self.whole {
             text = text + IMAGE + NAMESPACE + "---\n";
         }
-        // What tells of Helm would have Helm believe that the objects are its own.
+        // With these lines Helm would treat the objects as its own.
         let of_helm = ["# Source: ", "helm.sh/chart: ", "app.kubernetes.io/managed-by: Helm"];
         let lines = rendered.lines().filter(|line| !of_helm.iter().any(|it| line.trim_start().starts_with(it)));
         let lines: Vec<_> = lines.collect();
@@ -132,7 +132,7 @@ impl Manifest {
     }
 }
 
-/// Names of the files in a folder that end so.
+/// Names of the files in a folder with this ending.
 fn names(folder: &str, end: &str) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(root().join(folder)).with_context(|| format!("reading {folder}"))? {

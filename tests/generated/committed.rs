@@ -10,7 +10,7 @@ const WRITE: &str = "ENDPOINTLAG_WRITE_GENERATED";
 /// Compares what was rendered with the committed file, or writes it. `path` is relative to the root of the repository.
 ///
 /// # Errors
-/// They differ, with the first line that does.
+/// They differ. The error has the first line that differs.
 pub fn check(path: &str, rendered: &str) -> Result<()> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os(WRITE).is_some_and(|value| value == "1") {

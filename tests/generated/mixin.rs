@@ -1,4 +1,4 @@
-//! The mixin and what is rendered from it: rules and alerts for Prometheus, SLOs, dashboards. And the runbook of each alert.
+//! The mixin and what is rendered from it: rules and alerts for Prometheus, SLOs, dashboards. Also the runbook of each alert.
 
 use super::committed::check;
 use anyhow::{Context, Result, ensure};
@@ -9,7 +9,7 @@ use testkit::root;
 
 const MIXIN: &str = "(import 'deploy/mixin/mixin.libsonnet')";
 
-/// Files of YAML, and what of the mixin they hold.
+/// YAML files, and the part of the mixin in each.
 const YAML: [(&str, &str); 4] = [
     ("deploy/prometheus/rules.yaml", "prometheusRules"),
     ("deploy/prometheus/alerts.yaml", "prometheusAlerts"),
@@ -118,7 +118,7 @@ fn addresses_of_runbooks_and_dashboards_are_shown_once_they_are_known() -> Resul
     Ok(())
 }
 
-/// Names of the files in a folder that end so.
+/// Names of the files in a folder with this ending.
 fn files(folder: &str, end: &str) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(root().join(folder)).with_context(|| format!("reading {folder}"))? {

@@ -1,4 +1,4 @@
-// What tests/hdr.rs reads histograms back with. A change of version here makes the test build anew.
+// The library with which tests/hdr.rs reads histograms. If its version changes here, the test builds again.
 module endpointlag/tests/hdr
 
 go 1.26

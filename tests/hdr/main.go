@@ -1,4 +1,4 @@
-// Reads what the daemon writes with HdrHistogram's Go library, and prints it as JSON for the test to compare.
+// Reads what the daemon writes, with HdrHistogram's Go library, and prints it as JSON for the test to compare.
 //
 //	hdr log FILE     an interval log
 //	hdr decode TEXT  one histogram in base64
@@ -12,7 +12,7 @@ import (
 	hdr "github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// histogram is what the library makes of one histogram. Values are in its own units.
+// histogram is one histogram as the library reads it. Values are in its own units.
 type histogram struct {
 	Tag         string    `json:"tag"`
 	StartMillis int64     `json:"start_millis"`

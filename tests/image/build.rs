@@ -1,4 +1,4 @@
-//! Builds what the image holds: by the script of the Dockerfile, from the files that it copies.
+//! Builds the binary of the image: with the script of the Dockerfile, from the files that it copies.
 
 use super::dockerfile::{self, text};
 use anyhow::{Context, Result, ensure};
@@ -12,10 +12,10 @@ use testkit::gobuild::cache_folder;
 use testkit::progress::say;
 use testkit::pypi::installed;
 
-/// What the binary is told to be built from.
+/// The revision that is given to the build.
 pub const REVISION: &str = "0123456789ab";
 
-/// A kind of machine that the image is built for.
+/// An architecture for which the image is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arch {
     /// The usual one.
@@ -28,7 +28,7 @@ impl Arch {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Amd64, Self::Arm64];
 
-    /// As Docker calls it.
+    /// Docker's name for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Amd64 => "amd64",
@@ -36,7 +36,7 @@ impl Arch {
         }
     }
 
-    /// As Rust calls it.
+    /// Rust's name for it.
     pub fn target(self) -> &'static str {
         match self {
             Self::Amd64 => "x86_64-unknown-linux-musl",
@@ -44,22 +44,22 @@ impl Arch {
         }
     }
 
-    /// Whether binaries for it run here without help.
+    /// Whether binaries for it run here without an emulator.
     pub fn is_native(self) -> bool {
         let here = if cfg!(target_arch = "aarch64") { Self::Arm64 } else { Self::Amd64 };
         self == here
     }
 }
 
-/// Builds the binary and returns its file. Takes minutes, once for the same sources: what was built has a stamp beside it. Cargo
-/// would compile the daemon anew each time, since without a checkout it cannot know whether the revision has changed.
+/// Builds the binary and returns its file. Takes minutes, once for the same sources: a stamp beside the binary identifies them. Cargo
+/// would compile the daemon each time, because without a checkout it cannot know whether the revision has changed.
 ///
 /// # Errors
-/// A tool cannot be had, or the script fails.
+/// A tool cannot be installed, or the script fails.
 pub fn binary(arch: Arch) -> Result<PathBuf> {
     let folder = cache_folder()?.join("image");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-    // Both kinds share sources and tools.
+    // Both architectures share sources and tools.
     let lock = File::create(folder.join(".lock")).context("creating the lock of the cache folder")?;
     lock.lock().context("locking the cache folder")?;
     let sources = folder.join("src");
@@ -85,7 +85,7 @@ pub fn binary(arch: Arch) -> Result<PathBuf> {
     Ok(output)
 }
 
-/// The package's tools of `requirements.txt`.
+/// The Python tools of `requirements.txt`.
 fn python_tools() -> Result<PathBuf> {
     let requirements = text("deploy/image/requirements.txt")?;
     let packages: Vec<_> = requirements.lines().filter(|line| !line.starts_with('#')).collect();
@@ -105,9 +105,9 @@ fn auditable(folder: &Path) -> Result<PathBuf> {
     Ok(place)
 }
 
-/// Copies what the Dockerfile copies. What has not changed keeps its time, so that Cargo need not compile it again; what
-/// the Dockerfile does not copy is not there, so that a build which needs it fails here and not in somebody's pipeline. Returns
-/// what tells one state of all that goes into the binary from another.
+/// Copies what the Dockerfile copies. A file that has not changed keeps its time, so that Cargo does not compile it again. What
+/// the Dockerfile does not copy is missing, so a build that needs it fails here and not in a user's pipeline. Returns
+/// a stamp that identifies the state of all sources of the binary.
 fn stage(folder: &Path) -> Result<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut wanted = BTreeSet::new();
@@ -149,10 +149,10 @@ fn files(path: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command and shows what it says if it fails.
+/// Runs a command and shows its output if it fails.
 ///
 /// # Errors
-/// It does.
+/// The command fails.
 pub fn run(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("starting {command:?}"))?;
     ensure!(output.status.success(), "{command:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));

@@ -1,4 +1,4 @@
-//! The Dockerfile: what its linter says, and that it agrees with the rest of the repository.
+//! The Dockerfile: what its linter reports, and that it agrees with the rest of the repository.
 
 use super::build::{Arch, run};
 use anyhow::{Context, Result, ensure};
@@ -42,7 +42,7 @@ fn it_agrees_with_the_repository() -> Result<()> {
     Ok(())
 }
 
-/// What the Dockerfile copies gets past `.dockerignore`, and nothing gets past it that is not copied.
+/// `.dockerignore` lets through what the Dockerfile copies, and nothing else.
 #[test]
 fn the_context_is_what_is_copied() -> Result<()> {
     let ignore = text(".dockerignore")?;
@@ -61,7 +61,7 @@ fn the_context_is_what_is_copied() -> Result<()> {
 /// The version of Rust that it builds with.
 ///
 /// # Errors
-/// It names none.
+/// It names no version.
 pub fn rust() -> Result<String> {
     let dockerfile = text(DOCKERFILE)?;
     let tag = dockerfile.lines().find_map(|line| line.strip_prefix("FROM --platform=$BUILDPLATFORM rust:"));
@@ -78,7 +78,7 @@ pub fn argument(name: &str) -> Result<String> {
     default.map(str::to_owned).with_context(|| format!("no ARG {name}"))
 }
 
-/// What it copies out of the context.
+/// What it copies from the context.
 ///
 /// # Errors
 /// It cannot be read.

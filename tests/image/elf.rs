@@ -1,4 +1,4 @@
-//! The files that were built, without running them.
+//! The built files, checked without running them.
 
 use super::build::{Arch, REVISION, binary, run};
 use anyhow::{Context, Result, ensure};
@@ -24,7 +24,7 @@ fn they_are_static_and_for_their_machine() -> Result<()> {
     Ok(())
 }
 
-/// A scanner finds what was compiled in, with versions.
+/// A scanner finds the crates that were compiled in, with versions.
 #[test]
 fn they_list_what_is_in_them() -> Result<()> {
     for arch in Arch::ALL {
@@ -42,7 +42,7 @@ fn they_list_what_is_in_them() -> Result<()> {
     Ok(())
 }
 
-/// The bytes must not depend on where they were made.
+/// The bytes must not depend on the place of the build.
 #[test]
 fn they_name_no_folder_of_the_machine_that_built_them() -> Result<()> {
     let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")))?;
@@ -67,7 +67,7 @@ fn readelf(what: &str, file: &Path) -> Result<String> {
 fn unhex(dump: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     for line in dump.lines().filter(|line| line.starts_with("  0x")) {
-        // The groups stand in columns, and what follows them may look like one.
+        // The groups are in columns, and the text after them may look like a group.
         let groups = line.get(13..48).unwrap_or(line.get(13..).context("a line of the dump")?);
         for group in groups.split_whitespace() {
             for at in (0..group.len()).step_by(2) {

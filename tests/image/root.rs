@@ -1,4 +1,4 @@
-//! A file system that has the binary and nothing else, as the image's is.
+//! A file system with only the binary, like the image's.
 
 use super::build::{Arch, binary};
 use anyhow::{Context, Result, bail};
@@ -26,7 +26,7 @@ impl Root {
         let here = Arch::ALL.into_iter().find(|arch| arch.is_native()).context("a machine that the image is for")?;
         let folder = tempfile::tempdir()?;
         fs::copy(binary(here)?, folder.path().join("endpointlag"))?;
-        // The folder is its maker's alone, and the image's user is somebody else.
+        // The folder is private to its owner, and the image's user is another one.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
         Ok(Self { folder })
     }
@@ -41,10 +41,10 @@ impl Root {
         fs::write(&file, content).with_context(|| path.to_owned())
     }
 
-    /// The program in there, as the image's user, without any variable but those that are added.
+    /// The program in this file system, as the image's user, with no variables except those that are added.
     ///
     /// # Errors
-    /// Only root can change the root.
+    /// Only root can change the root directory.
     pub fn program(&self) -> Result<Command> {
         if !rustix::process::geteuid().is_root() {
             bail!("the image's test runs the binary in a root of its own by chroot, which takes root");
@@ -57,10 +57,10 @@ impl Root {
     }
 }
 
-/// A program that runs binaries of the other kind of machine, from the package manager if need be.
+/// A program that runs binaries of the other architecture, from the package manager if needed.
 ///
 /// # Errors
-/// It cannot be had.
+/// It cannot be installed.
 pub fn emulator(arch: Arch) -> Result<Command> {
     let name = match arch {
         Arch::Amd64 => "qemu-x86_64",
@@ -80,7 +80,7 @@ pub fn emulator(arch: Arch) -> Result<Command> {
     Ok(command)
 }
 
-/// Where a pod finds its account.
+/// The folder in which a pod finds its account.
 pub fn account_file(name: &str) -> String {
     Path::new("/var/run/secrets/kubernetes.io/serviceaccount").join(name).display().to_string()
 }

@@ -1,4 +1,4 @@
-//! The binary at work where there is nothing else.
+//! The binary at work in a file system with nothing else.
 
 use super::build::{Arch, REVISION, run};
 use super::dockerfile::text;
@@ -16,10 +16,10 @@ use testkit::http;
 use testkit::process::{Output, Process};
 use testkit::workspace::{Workspace, free_port};
 
-/// Where the image has the roots of trust.
+/// The image's file of root certificates.
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// Ample time, for an emulator too.
+/// Ample time, even with an emulator.
 const SOON: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +36,7 @@ async fn the_other_runs_as_well() -> Result<()> {
     speaks(|| emulator(other)).await
 }
 
-/// It says what it is, measures its simulated cluster, and ends when asked to.
+/// It prints its version, measures its simulated cluster, and ends on a signal.
 async fn speaks(program: impl Fn() -> Result<Command>) -> Result<()> {
     let version = run(program()?.arg("--version"))?;
     ensure!(version.trim() == format!("endpointlag {}", env!("CARGO_PKG_VERSION")), "{version}");
@@ -48,7 +48,7 @@ async fn speaks(program: impl Fn() -> Result<Command>) -> Result<()> {
     demo.stop().await
 }
 
-/// In a pod: it finds the API server and its account by what Kubernetes puts there, and needs no other certificates.
+/// In a pod it finds the API server and its account from what Kubernetes provides, and needs no other certificates.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_finds_its_cluster_in_an_empty_root() -> Result<()> {
     let root = tokio::task::spawn_blocking(Root::create).await??;
@@ -94,7 +94,7 @@ async fn until(address: &str, expected: impl Fn(&str) -> bool) -> Result<()> {
     }
 }
 
-/// How many changes propagated, by Service and kind, where the labels have this.
+/// How many changes propagated, by Service and kind, of the series with this in their labels.
 fn counted<'a>(body: &'a str, labels: &'a str) -> impl Iterator<Item = f64> + 'a {
     let of = move |line: &&str| {
         line.starts_with("endpointlag_changes_total{") && line.contains("\"propagated\"") && line.contains(labels)

@@ -1,4 +1,4 @@
-// A browser whose every request is looked at, and what all drives of the page need.
+// A browser in which every request is checked, and helpers for all scripts that drive the page.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
@@ -30,7 +30,7 @@ export async function withPage(base, { size = SIZES.desktop, scheme = "light" },
     page.on("response", async (response) => {
       const { pathname, searchParams } = new URL(response.url());
       if (!pathname.startsWith("/api/v1/")) return;
-      // The page may be gone before the body is there.
+      // The page may be gone before the body arrives.
       const body = await response.json().catch(() => null);
       const name = pathname.slice("/api/v1/".length);
       const which = searchParams.get("only") ?? `by ${searchParams.get("by") ?? "change"}`;

@@ -1,11 +1,11 @@
-// Drives the page of a living daemon beside its simulated cluster: demo.mjs BASE FOLDER
+// Drives the page of a running daemon with its simulated cluster: demo.mjs BASE FOLDER
 
 import assert from "node:assert/strict";
 import { SIZES, accessible, agrees, fits, landmarks, readable, rows, same, tiles, whole, withPage } from "./browser.mjs";
 
 const [base, folder] = process.argv.slice(2);
 
-// What the browser is allowed, and what somebody is told who asks for something else.
+// What the browser may load, and the errors for wrong requests.
 const index = await fetch(base);
 assert.match(index.headers.get("content-security-policy"), /^default-src 'none'; script-src 'self';/);
 const refused = await fetch(`${base}api/v1/services?sort=size`);
@@ -66,7 +66,7 @@ const sorted = (services, value) => services.every((row, at) => {
 await withPage(base, {}, async (page, answers, faults) => {
   await page.getByText("simulated cluster").waitFor();
   await page.getByText("watches healthy").waitFor();
-  // The simulated controller is slow for the first time after half a minute.
+  // The simulated controller becomes slow for the first time after half a minute.
   await page.waitForFunction(() => {
     const pending = [...document.querySelectorAll("#tiles .tile")].find((tile) => tile.querySelector("dt").textContent === "pending");
     return Number(pending?.querySelector("dd").textContent) > 0 && document.querySelectorAll("#services-table tbody tr").length > 5;
@@ -96,7 +96,7 @@ await withPage(base, {}, async (page, answers, faults) => {
   await page.getByLabel("Window").selectOption("since start");
   await headlineAgrees(page, answers, "start");
 
-  // By mouse and by keyboard, forth and back.
+  // By mouse and by keyboard, in both directions.
   await page.getByRole("button", { name: "p50" }).click();
   await agrees(page, async () => {
     const services = await tableAgrees(page, answers, "start");
@@ -163,7 +163,7 @@ await withPage(base, {}, async (page, answers, faults) => {
   });
   await landmarks(page);
 
-  // It says when it cannot reach the daemon, and when it can again.
+  // It shows when it cannot reach the daemon, and when it can again.
   await page.route("**/api/**", (route) => route.abort());
   await page.getByRole("alert").getByText("The daemon cannot be reached.").waitFor();
   assert.equal(await page.locator("#health").textContent(), "", "how the watches are is not known then");
@@ -183,7 +183,7 @@ await withPage(base, {}, async (page, answers, faults) => {
   faults.splice(0, faults.length, ...faults.filter((fault) => !fault.includes("404")));
 });
 
-// What stands there when something is wrong with the daemon itself, at each width: no answer yet, an error, a watch that does not hold.
+// The messages when the daemon itself has a problem, at each width: no answer yet, an error, a watch that does not hold.
 for (const size of Object.values(SIZES)) {
   await withPage(base, { size }, async (page, answers, faults) => {
     const overview = answers.overview ?? (await (await fetch(`${base}api/v1/overview`)).json());
@@ -204,7 +204,7 @@ for (const size of Object.values(SIZES)) {
   });
 }
 
-// What is wrong, as a daemon would say it that saw some: it stands above the percentiles, and is red where traffic goes wrong.
+// Services that are wrong, as a daemon would report them: they are above the percentiles, and red if traffic goes wrong.
 await withPage(base, {}, async (page) => {
   const fake = (path, change) => page.route(path, async (route) => {
     const response = await route.fetch();
@@ -241,7 +241,7 @@ await withPage(base, {}, async (page) => {
   await picture(page, "wrong");
   await page.locator("#wrong-list").getByRole("link", { name: "shop/cart" }).click();
   await page.getByRole("heading", { name: "shop/cart" }).waitFor();
-  // An answer that is on its way has nobody left.
+  // Answers that are still on their way have no receiver.
   await page.unrouteAll({ behavior: "ignoreErrors" });
 });
 

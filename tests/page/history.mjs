@@ -1,4 +1,4 @@
-// Drives the drawing of the last hour, with an hour that a test cannot wait for: history.mjs BASE FOLDER
+// Drives the drawing of the last hour, with a made-up hour, because a test cannot wait for one: history.mjs BASE FOLDER
 
 import assert from "node:assert/strict";
 import { SIZES, accessible, fits, readable, withPage, whole } from "./browser.mjs";
@@ -23,7 +23,7 @@ for (const [name, size, scheme] of [["desktop", SIZES.desktop, "light"], ["deskt
     await page.reload();
     await page.locator("#heat .miss").first().waitFor();
 
-    // What was missed is marked in its minute, also where nothing ended.
+    // Missed objectives are marked in their minute, even if no change ended in it.
     const missed = (await places(page, "#heat .miss")).map(minuteOf);
     assert.deepEqual(missed, [...span(SLOW), ...span(STILL)]);
     const ended = new Set((await places(page, "#heat .heat")).map(minuteOf));
@@ -34,7 +34,7 @@ for (const [name, size, scheme] of [["desktop", SIZES.desktop, "light"], ["deskt
     const read = () => page.locator("#heat-read").textContent();
     assert.ok((await read()).startsWith(sums));
 
-    // A pointer reads one minute.
+    // The pointer shows the figures of one minute.
     const point = async (minute) => {
       const area = page.locator("#heat .cells").first();
       const { width } = await area.boundingBox();
@@ -47,7 +47,7 @@ for (const [name, size, scheme] of [["desktop", SIZES.desktop, "light"], ["deskt
     await page.mouse.move(0, 0);
     assert.ok((await read()).startsWith(sums));
 
-    // The same in numbers, for those who see no drawing.
+    // The same in numbers, for people who cannot see the drawing.
     await page.locator("#history-numbers summary").focus();
     await page.keyboard.press("Enter");
     await page.locator("#history-table tbody tr").first().waitFor();
@@ -59,7 +59,7 @@ for (const [name, size, scheme] of [["desktop", SIZES.desktop, "light"], ["deskt
     await accessible(page);
     await page.screenshot({ path: `${folder}/history-${name}.png`, fullPage: true });
 
-    // A Service has an objective: a line, which slow changes stand above.
+    // A Service has an objective: a line, with slow changes above it.
     answer = hour({ objective: 5 });
     await page.locator("#services-table").getByRole("link", { name: "frontend" }).click();
     await page.locator("#heat .objective").getByText("objective 5 s").waitFor();
@@ -71,7 +71,7 @@ for (const [name, size, scheme] of [["desktop", SIZES.desktop, "light"], ["deskt
     await fits(page);
     await accessible(page);
 
-    // A daemon that has just been started says that it knows nothing of before.
+    // A daemon that has just started says that it knows nothing about the time before.
     answer = hour({ objective: 5, minutes: 2 });
     await page.locator("#heat").getByText("not running yet").waitFor();
     assert.match(await read(), /^Since the start \d+ changes ended; none missed its objective\./);

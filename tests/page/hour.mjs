@@ -1,4 +1,4 @@
-// An hour as /api/v1/history would tell it, in which the controller was slow for a while and then stood still: no test can wait for one.
+// An hour as /api/v1/history would return it, in which the controller was slow for a while and then stopped: a test cannot wait for one.
 
 /** Octaves of the answer's counts. */
 const BOUNDS = Array.from({ length: 23 }, (_, octave) => 2 ** (octave - 10));

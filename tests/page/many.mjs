@@ -1,4 +1,4 @@
-// Drives the page of 10,000 Services, one of which has a name that is a script: many.mjs BASE FOLDER
+// Drives the page with 10,000 Services, one of which has a script as its name: many.mjs BASE FOLDER
 
 import assert from "node:assert/strict";
 import { SIZES, accessible, agrees, fits, rows, same, tiles, withPage } from "./browser.mjs";
@@ -26,7 +26,7 @@ for (const [name, size] of Object.entries(SIZES)) {
     await accessible(page);
     await page.screenshot({ path: `${folder}/many-${name}.png`, fullPage: true });
 
-    // The slowest of them is known: see tests/page.rs.
+    // The slowest of them are known: see tests/page.rs.
     const [slowest] = await rows(page, "#services-table");
     assert.equal(slowest[0], "team-99/service-9999");
     same(slowest[8], 9.999, "p99 of the slowest");

@@ -1,4 +1,4 @@
-//! Chromium, from the machine or its package manager, and the libraries that drive it and check the page, from npm into the cache.
+//! Chromium, from the machine or its package manager, and npm packages in the cache that drive it and check the page.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::env;
@@ -11,15 +11,15 @@ use testkit::progress::say;
 /// Names the libraries and their versions.
 const PACKAGE: &str = include_str!("package.json");
 
-/// Names of Chromium's program.
+/// Names of Chromium's executable.
 const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
-/// What a drive needs.
+/// What a test with the browser needs.
 #[derive(Debug)]
 pub struct Tools {
     /// The browser.
     pub chromium: PathBuf,
-    /// The folder that the libraries are found from.
+    /// The folder in which Node.js finds the libraries.
     pub libraries: PathBuf,
 }
 
@@ -27,11 +27,11 @@ impl Tools {
     /// Finds them, and installs what is missing.
     ///
     /// # Errors
-    /// With what a person would have to install.
+    /// With what a person must install.
     pub fn get() -> Result<Self> {
         let folder = cache_folder()?.join("page");
         fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-        // Tests may run side by side; the second finds what the first has installed.
+        // Tests may run at the same time. The second finds what the first has installed.
         let lock = File::create(folder.join(".lock")).context("creating the lock of the cache folder")?;
         lock.lock().context("locking the cache folder")?;
         ensure!(found(&["node"]).is_some(), "the page's test drives a browser by Node.js: no `node` was found on PATH");
@@ -58,7 +58,7 @@ fn chromium() -> Result<PathBuf> {
     found(&CHROMIUM).context(advice)
 }
 
-/// Installs the libraries into a folder of their own and moves it into place when it is whole.
+/// Installs the libraries into a separate folder and moves it into place when it is complete.
 fn libraries(cache: &Path) -> Result<PathBuf> {
     let package: serde_json::Value = serde_json::from_str(PACKAGE).context("tests/page/package.json")?;
     let wanted = package["dependencies"].as_object().context("tests/page/package.json: no dependencies")?;

@@ -1,4 +1,4 @@
-//! The tracker and the reference say the same of any history.
+//! The tracker and the reference report the same for any history.
 
 use crate::{
     reference::{End, Pending, Reference, Verdict},
@@ -13,31 +13,31 @@ use endpointlag::{
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Cases run unless `PROPTEST_CASES` says otherwise.
+/// Number of cases, unless `PROPTEST_CASES` sets another.
 const CASES: u32 = 1_000;
 
-/// Pending changes: since when, and whether they started then.
+/// Pending changes: their start, and whether it is known exactly.
 type PendingSet = BTreeMap<(ServiceName, Option<Uid>, Change), (Stamp, bool)>;
 
 /// Endpoints that are out of sync: since when, and whether traffic goes wrong.
 type OutOfSync = BTreeMap<(ServiceName, Uid), (Stamp, bool)>;
 
-/// The same of each Service: how many, since when the oldest is, and the oldest of those by which traffic goes wrong.
+/// The same for each Service: the number, the start of the oldest, and of the oldest for which traffic goes wrong.
 type OutOfSyncServices = BTreeMap<ServiceName, (u64, Stamp, Option<Stamp>)>;
 
 fn config() -> ProptestConfig {
     let default = ProptestConfig::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { CASES };
-    // Seeds of failures are kept beside this file, and are tried first.
+    // The seeds of failures are in a file beside this one, and are tried first.
     let failure_persistence = Some(Box::new(FileFailurePersistence::WithSource("seeds")) as _);
     ProptestConfig { cases, failure_persistence, max_shrink_iters: 20_000, ..default }
 }
 
-/// What a tracker said of one step.
+/// What a tracker reported for one step.
 #[derive(Debug, Default)]
 struct Said {
     ends: Vec<End>,
-    /// Of the ends, those from which the next hop would start.
+    /// Of the ends, those with which the next hop would start.
     carried: Vec<Carried<Subject, Arc<SliceVersion>>>,
     verdicts: Vec<Verdict>,
 }
@@ -65,7 +65,7 @@ fn said(tracker: &mut Tracker) -> Said {
 }
 
 fn in_order(mut ends: Vec<End>) -> Vec<End> {
-    // A Service that is made anew may have two of its name end at once.
+    // When a Service is created again, two changes with its name may end at once.
     ends.sort_by_cached_key(|end| (end.service.clone(), end.pod.clone(), end.change, format!("{:?}", end.outcome)));
     ends
 }
@@ -120,7 +120,7 @@ fn feed(tracker: &mut Tracker, retold: &mut Retold, step: &Step) {
     }
 }
 
-/// Every delay is the time between two events that were read as they came.
+/// Every delay is the time between two events that were both read when they arrived.
 fn is_timed_by_live_events(outcome: Outcome, heard: &[Step]) -> bool {
     let Outcome::Propagated { delay, reordered } = outcome else { return true };
     let live = |wanted: fn(&Event) -> bool| {
@@ -138,7 +138,7 @@ fn is_timed_by_live_events(outcome: Outcome, heard: &[Step]) -> bool {
     live(is_cause).any(|cause| live(is_slice).any(|slice| fits(cause, slice)))
 }
 
-/// What has propagated names the slice event that showed it, and when that came.
+/// Every propagated change names the slice event that showed it, and the time of that event.
 fn names_what_showed_it(carried: &Carried<Subject, Arc<SliceVersion>>, heard: &[Step]) -> bool {
     let SliceVersion { uid, resource_version, .. } = &*carried.by;
     heard.iter().any(|step| match step {
@@ -186,13 +186,13 @@ fn agree(script: &Script) -> Result<(), TestCaseError> {
             prop_assert!(names_what_showed_it(carried, &heard[..=index]), "{:?} {}", carried, context());
         }
     }
-    // Everything was deleted, every watch was heard out, and the time for all is over.
+    // Everything was deleted, every watch was read to its end, and all expiries have passed.
     prop_assert_eq!(tracker.size(), Size::default(), "left of\n{}", tell(&heard));
     prop_assert_eq!(tracker.standing().measured.len(), 0);
     Ok(())
 }
 
-/// What is wrong now does not depend on what was heard before: a daemon that starts says the same of it.
+/// What is wrong now does not depend on earlier events: a daemon that starts reports the same.
 fn agrees_with_a_fresh_one(script: &Script) -> Result<(), TestCaseError> {
     let play = script.play();
     let Some((count, lists)) = play.settled else { return Ok(()) };

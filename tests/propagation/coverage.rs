@@ -1,4 +1,4 @@
-//! What the generated histories come to: what never happens need not agree. The reference tells, which agrees with the tracker.
+//! Whether the generated histories contain each case, counted with the reference: agreement on absent cases proves nothing.
 
 use crate::{
     reference::Reference,
@@ -17,10 +17,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const SCRIPTS: u32 = 1_000;
 
-/// How often something must happen in that many.
+/// How often each case must happen in that many scripts.
 const OFTEN: u32 = 5;
 
-/// What was met, and how often.
+/// What happened, and how often.
 #[derive(Debug, Default)]
 struct Met {
     ends: BTreeMap<(Change, &'static str), u32>,
@@ -28,19 +28,19 @@ struct Met {
     late_writes: BTreeMap<Change, u32>,
     /// Changes that ended while a watch was lost.
     blind_ends: BTreeMap<Change, u32>,
-    /// Services made anew under their name, and waited for.
+    /// Services that were deleted and created again under their name, with a pending change.
     recreated: u32,
-    /// Edits that dropped a family, and were waited for.
+    /// Edits that dropped a family, with a pending change.
     dropped_family: u32,
-    /// Endpoints that were out of sync still when their change was given up.
+    /// Endpoints that were still out of sync when their change expired.
     outlived_expiry: u32,
     /// Changes whose start was not seen and that were not in the first lists.
     unseen_starts: u32,
-    /// Pods found otherwise than before, of Services that came in a gap.
+    /// Pods whose state differed from before, of Services that came in a gap.
     found: u32,
 }
 
-/// What is remembered of a script while it is played.
+/// What is remembered of a script while it runs.
 #[derive(Debug, Default)]
 struct Memory {
     names: BTreeMap<ServiceName, (Uid, Families)>,
@@ -100,7 +100,7 @@ impl Met {
         memory.measured = reference.is_measuring();
     }
 
-    /// What is rare. A pod does not come back from its deletion, so nothing supersedes that.
+    /// What is rare. A deleted pod does not come back, so no change supersedes `terminating`.
     fn rare(&self) -> Vec<String> {
         let mut counts = Vec::new();
         for change in Change::ALL {
@@ -122,7 +122,7 @@ impl Met {
     }
 }
 
-/// A reference that has heard nothing but these lists.
+/// A reference that has received only these lists.
 fn fresh<'a>(settings: TrackerSettings, lists: impl Iterator<Item = &'a Event>) -> Reference {
     let mut reference = Reference::new(settings);
     lists.for_each(|event| reference.apply(Seen::late(Stamp::default()), event));

@@ -1,4 +1,4 @@
-//! The controller is dead and the pods go on: what is pending stays within its bound, and ends.
+//! The controller is dead while pods keep changing: the number of pending changes stays within its bound, and each change ends.
 
 use endpointlag::{
     ledger::{Change, Outcome},
@@ -24,7 +24,7 @@ fn a_flood_stays_within_its_bound_and_is_freed() {
     list(&mut tracker, Resource::EndpointSlices, (0..SERVICES).map(|number| Event::EndpointSlice(slice(number))));
     assert_eq!(tracker.size().pending, 0);
 
-    // Nobody writes slices any more. Old pods fail, flap and go, new ones come: each time as many changes, never more at once.
+    // No slices are written from here on. Old pods fail, flap and go, new ones come: each round has as many changes, never more at once.
     let live = |second: u64| Seen::live(at(second));
     for round in 0..3 {
         let second = 10 + round;
@@ -55,7 +55,7 @@ fn a_flood_stays_within_its_bound_and_is_freed() {
         Size { pods: PODS, services: SERVICES, slices: SERVICES, pending: most, out_of_sync: PODS, overtaken: 0 };
     assert_eq!(tracker.size(), size, "one change a pod, Service and kind");
 
-    // Each is missed once, given up once, and counted.
+    // Each misses its objective once, expires once, and is counted.
     tracker.advance(at(700));
     let mut ended: BTreeMap<(Change, &str), usize> = BTreeMap::new();
     let mut missed = 0;
@@ -116,7 +116,7 @@ fn labels(service: usize) -> BTreeMap<String, String> {
     BTreeMap::from([("app".to_owned(), service.to_string())])
 }
 
-/// Pods are dealt out over the Services.
+/// Distributes the pods over the Services.
 fn pod(number: usize, version: u64, ready: bool) -> Pod {
     Pod {
         uid: Uid::from(&*format!("pod-{number}")),

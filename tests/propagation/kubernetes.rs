@@ -1,10 +1,10 @@
-//! What k8s.io/endpointslice makes of a pod and a Service, written again from its source: for the simulated controller, and
+//! How k8s.io/endpointslice makes an endpoint of a pod and a Service, written again from its source for the simulated controller and
 //! for the reference.
 
 use endpointlag::model::{Endpoint, EndpointPort, Pod, Service, ServicePort, TargetPort};
 
-/// `getEndpointPorts`: the ports that a slice of the Service which lists the pod carries. A port that the pod does not have is
-/// left out. The order of ports in a slice means nothing, so they come sorted.
+/// `getEndpointPorts`: the ports of a slice of the Service that lists the pod. A port that the pod does not have is
+/// left out. The order of ports in a slice has no meaning, so they are sorted.
 pub fn endpoint_ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
     let mut ports = Vec::new();
     for port in &service.ports {
@@ -20,7 +20,7 @@ pub fn endpoint_ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
     ports
 }
 
-/// `FindPort`: a name is looked up in the containers one after the other, and the protocol must be the same.
+/// `FindPort`: the name is looked up in one container after the other, and the protocol must match.
 fn find_port(pod: &Pod, wanted: &ServicePort) -> Option<i32> {
     match &wanted.target {
         TargetPort::Number(number) => Some(*number),

@@ -1,4 +1,4 @@
-//! The pure core held against a reference that was written apart from it, and against time and mass.
+//! The pure core, compared with an independent reference, over a long time and with many changes.
 
 mod agreement;
 mod coverage;

@@ -1,6 +1,6 @@
-//! A second implementation of the measurement, slow and obvious: it keeps every event it heard and the view after each, and
-//! finds changes and outcomes by asking that history, in the words of the definitions. It shares nothing with the tracker
-//! but the types of what goes in and what comes out.
+//! A second implementation of the measurement, slow and obvious. It keeps every event and the view after it, and finds changes
+//! and outcomes by searching that history, in the words of the definitions. It shares nothing with the tracker
+//! except the types of its input and output.
 
 mod edits;
 mod endings;
@@ -27,7 +27,7 @@ use std::{
     time::Duration,
 };
 
-/// The end of a change, as far as two implementations can be compared.
+/// The end of a change, with what can be compared between two implementations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
     pub service: ServiceName,
@@ -52,21 +52,21 @@ pub struct Pending {
     pub pod: Option<Uid>,
     pub change: Change,
     pub since: Stamp,
-    /// Whether `since` is when it started, and not merely when it was first known.
+    /// Whether `since` is the start of the change. If not, it is when the change was first known.
     pub exact: bool,
-    /// The Service itself, for which another of the same name may come.
+    /// The Service itself. A later one can have the same name.
     owner: Uid,
     judged: bool,
-    /// It is known by a slice that contradicts it, and which may be ahead of what ends it: until then it may be no change.
+    /// A slice that contradicts it made it pending. The slice may be ahead of the event that ends it: until then it may be no change.
     doubted_until: Option<Stamp>,
-    /// All that contradicts it is that endpoints are absent, as they are for a moment while they move between slices.
+    /// It is contradicted only by absent endpoints. Endpoints are absent for a moment while they move between slices.
     by_absence: bool,
     objective: Duration,
-    /// What is waited for, of a [`Change::Service`].
+    /// What a pending [`Change::Service`] waits for.
     edit: Option<Edit>,
 }
 
-/// Everything it heard, and what follows from it.
+/// Everything that it received, and what follows from it.
 #[derive(Debug)]
 pub struct Reference {
     settings: TrackerSettings,
@@ -74,17 +74,17 @@ pub struct Reference {
     /// Objects named by the list under way, by resource.
     listing: BTreeMap<Resource, BTreeSet<Uid>>,
     listed_once: BTreeSet<Resource>,
-    /// Since when watches are lost that are lost now.
+    /// The watches that are lost now, and since when.
     lost: BTreeMap<Resource, Stamp>,
-    /// The event with which measuring began; beyond any until then.
+    /// The event with which measuring began; `usize::MAX` until then.
     measuring_since: usize,
     pub pending: Vec<Pending>,
-    /// What a late write may still bring back, of pods and of edits.
+    /// What a late write may bring back, for pods and for edits.
     overtaken: BTreeMap<Pair, Memory>,
     dormant: BTreeMap<Uid, Dormant>,
     /// How many changes there have been.
     pub started: u64,
-    /// How many pods were found otherwise than before, of Services that came in a gap: no changes.
+    /// How many pods had another state than before, of Services that came in a gap. These are no changes.
     pub found: u32,
     pub ends: Vec<End>,
     pub verdicts: Vec<Verdict>,
@@ -119,7 +119,7 @@ impl Reference {
         }
     }
 
-    /// Takes an event, or lets time pass.
+    /// Takes an event, or advances the time.
     pub fn feed(&mut self, step: &Step) {
         match step {
             Step::Event(seen, event) => self.apply(*seen, event),
@@ -127,17 +127,17 @@ impl Reference {
         }
     }
 
-    /// Takes an event. No time passes by that.
+    /// Takes an event. The time does not advance.
     pub fn apply(&mut self, seen: Seen, event: &Event) {
         match event {
             Event::Service(service) => {
                 let namesake = self.now().named(&name_of(service)).cloned();
                 if let Some(old) = namesake.filter(|old| old.uid != service.uid) {
-                    // A Service made anew under its name: the one before was deleted, and nobody told.
+                    // The Service was created again under its name: the old one was deleted, without an event.
                     self.take(seen, &Event::ServiceDeleted((*old).clone()));
                 }
             }
-            // The end of one that is not known is no news, and not the end of another that has its name now.
+            // The deletion of an unknown Service is ignored. It is not the deletion of another Service that has its name now.
             Event::ServiceDeleted(service) if !self.now().services.contains_key(&service.uid) => return,
             _ => {}
         }
@@ -153,7 +153,7 @@ impl Reference {
             Event::WatchRestored(resource) => drop(self.lost.remove(resource)),
             Event::Init(resource) => drop(self.listing.insert(*resource, BTreeSet::new())),
             Event::InitDone(resource) => {
-                // What a list does not name was deleted, nobody knows when.
+                // An object that a list does not name was deleted, at an unknown time.
                 seen = Seen::late(seen.at);
                 let named = self.listing.remove(resource).unwrap_or_default();
                 match resource {
@@ -199,8 +199,8 @@ impl Reference {
         }
     }
 
-    /// Every endpoint that is out of sync now: since the first of the events that found it so and never otherwise after, and
-    /// whether traffic goes wrong.
+    /// Every endpoint that is out of sync now, whether traffic goes wrong, and the event since which it has been out of sync without
+    /// interruption.
     pub fn out_of_sync(&self) -> BTreeMap<(ServiceName, Uid), (Stamp, bool)> {
         let mut endpoints = BTreeMap::new();
         for (pair, traffic) in &self.history[self.history.len() - 1].out_of_sync {
@@ -216,12 +216,12 @@ impl Reference {
         self.overtaken.len() + self.dormant.len()
     }
 
-    /// Whether every watch has listed once.
+    /// Whether every watch has completed a list.
     pub fn is_measuring(&self) -> bool {
         self.measuring_since != usize::MAX
     }
 
-    /// Whether a watch is lost, so that nothing can be said of the controller.
+    /// Whether a watch is lost, so that the controller cannot be judged.
     pub fn is_blind(&self) -> bool {
         !self.lost.is_empty()
     }
@@ -239,7 +239,7 @@ impl Reference {
         self.history[self.history.len() - 1].seen
     }
 
-    /// An object of a list that is not the version known has been through states that nobody told of.
+    /// If a list shows an object with another version than the known one, the object had states for which no event came.
     fn lose_starts(&mut self, event: &Event) {
         let resource = self.history[self.history.len() - 1].resource;
         if !self.listing.contains_key(&resource) {
@@ -261,13 +261,13 @@ impl Reference {
         }
     }
 
-    /// What is pending of a pod or of a Service itself, and what is remembered of it, has no known start any more.
+    /// The starts of pending and remembered changes of this pod or Service are no longer known.
     fn forget_starts(&mut self, is_of_it: impl Fn(&Pending) -> bool, uid: &Uid) {
         self.pending.iter_mut().filter(|it| is_of_it(it)).for_each(|it| it.exact = false);
         self.forget_starts_of_overtaken(uid);
     }
 
-    /// Objects of the first lists are no changes; where they disagree, something is under way since nobody knows when.
+    /// Objects of the first lists are no changes. Where they disagree, a change is pending with an unknown start.
     fn start_from_lists(&mut self) {
         let services: Vec<_> = self.now().all_measured().cloned().collect();
         for service in &services {
@@ -275,7 +275,7 @@ impl Reference {
         }
     }
 
-    /// After an event of the slice watch: first what was waited for ends, then what was overtaken may come back.
+    /// After an event of the slice watch: first pending changes end, then overtaken changes may come back.
     fn slices_written(&mut self) {
         self.end_shown(Cause::Reflected);
         self.answer_late_writes();

@@ -1,17 +1,17 @@
-//! Slices as the daemon tells of them: whole, or what changed since the version before.
+//! Slices as the daemon passes them on: whole, or only what changed since the version before.
 
 use endpointlag::model::{EndpointSlice, EndpointsChange, EndpointsPart, Event, Resource, Uid};
 use std::collections::BTreeMap;
 
-/// What a tracker was told of slices.
+/// The slices that a tracker received.
 #[derive(Debug, Default)]
 pub struct Retold(BTreeMap<Uid, EndpointSlice>);
 
 impl Retold {
-    /// The same event, of a slice that is known often as a change of its endpoints.
+    /// The same event. For a known slice it is often a change of its endpoints.
     pub fn tell(&mut self, event: &Event) -> Event {
         match event {
-            // A list tells all anew.
+            // A list delivers all slices again.
             Event::Init(Resource::EndpointSlices) => self.0.clear(),
             Event::EndpointSliceDeleted(slice) => drop(self.0.remove(&slice.uid)),
             Event::EndpointSlice(slice) => {

@@ -1,5 +1,5 @@
-//! A week of a cluster's life in virtual time: every change is counted by who made it, and the tracker must come to the same
-//! totals, with tables that are as large on the last evening as on the first.
+//! A week of a cluster in virtual time. The incidents that make the changes count them, and the tracker must report the same
+//! totals. On the last evening its tables are as large as on the first.
 
 mod totals;
 mod workload;
@@ -71,7 +71,7 @@ fn a_week_has_exact_totals_and_flat_memory() {
     assert!(fewest >= Some(900) && most <= Some(1_100), "{evenings:?}");
 }
 
-/// All three watches list what there is. Between two of them nothing happens that the tracker has not heard of.
+/// All three watches list the objects that exist. Between two of them nothing happens that the tracker has not received.
 fn list(tracker: &mut Tracker, at: Stamp, known: &Known) {
     for resource in Resource::ALL {
         tracker.apply(Seen::late(at), Event::Init(resource));

@@ -1,4 +1,4 @@
-//! Simulated clusters and what three watches tell of them.
+//! Simulated clusters, and the events that three watches deliver of them.
 
 mod cluster;
 mod controller;

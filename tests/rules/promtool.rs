@@ -1,4 +1,4 @@
-//! What promtool says about the rules, by the tests in `promtool/`: each alert fires when it should, is quiet when it should, and
+//! What promtool reports about the rules, with the tests in `promtool/`: each alert fires when it should, is quiet when it should, and
 //! resolves.
 
 use anyhow::{Context, Result, ensure};
@@ -12,10 +12,10 @@ const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus/rule
 const ALERTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus/alerts.yaml");
 const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rules/promtool");
 
-/// Labels that tell the rules of one alert apart.
+/// Labels that distinguish the rules of one alert.
 const TELLING: [&str; 4] = ["severity", "long", "short", "cause"];
 
-/// One rule of an alert: its name and the labels that tell it from others of that name.
+/// One rule of an alert: its name, and the labels that distinguish it from others with that name.
 type Rule = Vec<String>;
 
 #[test]

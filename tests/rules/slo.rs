@@ -1,5 +1,5 @@
-//! The objectives for other tools: Sloth makes rules of its file, and promtool finds no fault with them. Pyrra is on no Go proxy,
-//! so its file is held against the fields that its resource has.
+//! The objectives for other tools. Sloth makes rules from its file, and promtool accepts them. Pyrra is on no Go proxy,
+//! so its file is compared with the fields of its resource.
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
@@ -13,7 +13,7 @@ const SLOTH: Program = Program { name: "sloth", package: "github.com/slok/sloth/
 const FOR_SLOTH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/slo/sloth.yaml");
 const FOR_PYRRA: &str = include_str!("../../deploy/slo/pyrra.yaml");
 
-/// A ServiceLevelObjective of `pyrra.dev/v1alpha1`, as far as a ratio needs it: kubernetes/api/v1alpha1 in Pyrra's repository.
+/// A ServiceLevelObjective of `pyrra.dev/v1alpha1`, with the fields of a ratio: kubernetes/api/v1alpha1 in Pyrra's repository.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Pyrra {
@@ -34,7 +34,7 @@ struct Metadata {
 #[serde(deny_unknown_fields)]
 struct Spec {
     description: String,
-    /// A number as text: percent.
+    /// A number as text, in percent.
     target: String,
     window: String,
     indicator: Indicator,
@@ -108,7 +108,7 @@ fn sloth_makes_rules_of_the_slo() -> Result<()> {
     }
     prometheus::promtool(&["check", "rules", &made.path().to_string_lossy()], made.path())?;
     let rules = fs::read_to_string(made.path())?;
-    // Of each window, and the two alerts.
+    // For each window, and the two alerts.
     for part in ["slo:sli_error:ratio_rate5m", "slo:sli_error:ratio_rate3d", "severity: critical", "severity: warning"]
     {
         ensure!(rules.contains(part), "no {part} in\n{rules}");

@@ -1,4 +1,4 @@
-//! A controller that stops, for real: the alerts fire in a Prometheus that scrapes the daemon, and resolve when it is back.
+//! A controller that really stops: the alerts fire in a Prometheus that scrapes the daemon, and resolve when the controller is back.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
@@ -10,10 +10,10 @@ use testkit::scene::{Scene, Setup};
 const NAMESPACE: &str = "stalled";
 const SERVICE: &str = "web";
 
-/// More than the misses that any alert waits for.
+/// More misses than any alert needs.
 const PODS: usize = 16;
 
-/// The mixin as it is shipped, but that what takes minutes there takes seconds.
+/// The shipped mixin, with seconds instead of minutes.
 const HURRIED: &str = "
     (import 'deploy/mixin/mixin.libsonnet') + {
       _config+:: {
@@ -29,7 +29,7 @@ const HURRIED: &str = "
       },
     }";
 
-/// What a controller that stands still sets off, and nothing else.
+/// The alerts for a controller that has stopped. No other may fire.
 const EXPECTED: [&str; 5] = [
     "EndpointLagClusterBudgetBurn",
     "EndpointLagControllerStalled",
@@ -81,13 +81,13 @@ async fn alerts_fire_while_the_controller_is_stopped_and_resolve_when_it_is_back
 
     plane.start_controllers(Controllers::default()).await?;
     scene.settle().await?;
-    // As long as the misses are in the windows, the budget burns.
+    // The budget burns as long as the misses are in the windows.
     prometheus.until("absent(ALERTS)").await?;
     selectors_of_pyrra_have_data(&prometheus).await?;
     scene.finish().await
 }
 
-/// Pyrra itself is not to be had here: that what it is told to add up exists must do.
+/// Pyrra cannot be installed here. So this checks that the series exist that it would add up.
 async fn selectors_of_pyrra_have_data(prometheus: &Prometheus) -> Result<()> {
     let selectors = tokio::task::spawn_blocking(|| {
         evaluate(

@@ -1,7 +1,7 @@
-// What most people would write: shared informers on pods, Services and EndpointSlices, a map of the times at which pods turned
+// What most people would write: shared informers on pods, Services and EndpointSlices, a map of the times at which pods became
 // ready or unready, and a histogram for each Service.
 //
-// It is the peer that endpointlag's costs are measured against, and measures less: no resync rules, no gaps, no removals.
+// endpointlag's cost is compared with it. It measures less: no resync rules, no gaps, no removals.
 package main
 
 import (
@@ -24,13 +24,13 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// change is the last readiness of a pod, and when it came.
+// change is the last readiness of a pod, and when its event came.
 type change struct {
 	ready bool
 	at    time.Time
 }
 
-// observer joins what the informers tell.
+// observer joins the events of the informers.
 type observer struct {
 	mutex  sync.Mutex
 	pods   map[types.UID]change

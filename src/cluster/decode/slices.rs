@@ -1,7 +1,7 @@
-//! What changed in a slice.
+//! Finds what changed in a slice.
 //!
-//! A slice is written whole whenever one of its endpoints changes. The others are known again by a hash of their bytes, and are not
-//! read again: of a hundred endpoints that is most of the work.
+//! The API server sends a complete slice for each change of an endpoint. Unchanged endpoints are recognized by a hash of their bytes
+//! and not decoded again. For a hundred endpoints this is most of the work.
 
 use crate::{
     cluster::object::{EncodedSlice, ObjectError, read_endpoint},
@@ -10,34 +10,34 @@ use crate::{
 use foldhash::{fast, quality};
 use std::{collections::HashMap, hash::BuildHasher, ops::Range};
 
-/// The slices that were told of.
+/// The slices that were delivered.
 #[derive(Debug, Default)]
 pub(super) struct Slices {
     known: HashMap<Uid, Known, fast::RandomState>,
     fingerprints: quality::RandomState,
 }
 
-/// A slice as it was told of last. Fingerprints are hashes: two of them differ with a chance of 1 - 2^-64.
+/// A slice as it was last delivered. Fingerprints are hashes: two of them differ with a probability of 1 - 2^-64.
 #[derive(Debug)]
 struct Known {
     /// Fingerprint of all but its endpoints.
     frame: u64,
-    /// Fingerprints of its endpoints, in their order; of those with a pod behind them.
+    /// Fingerprints of its endpoints that have a pod, in their order.
     endpoints: Box<[u64]>,
 }
 
 // === impl Slices ===
 
 impl Slices {
-    /// Forgets what was told: the next version of each slice is told whole.
+    /// Forgets all slices: the next version of each slice is delivered complete.
     pub(super) fn clear(&mut self) {
         self.known.clear();
     }
 
-    /// What a new version of a slice says.
+    /// The event for a new version of a slice.
     ///
     /// # Errors
-    /// If a part of it cannot be read. What was told of it stays true.
+    /// If a part of it cannot be decoded. The last version stays valid.
     pub(super) fn written(&mut self, slice: EncodedSlice<'_>) -> Result<Event, ObjectError> {
         if !slice.is_owned() {
             self.known.remove(&slice.uid);
@@ -65,15 +65,15 @@ impl Slices {
         }
     }
 
-    /// What the last version of a slice says that was deleted.
+    /// The event for a deleted slice, with its last version.
     pub(super) fn deleted(&mut self, slice: EncodedSlice<'_>) -> Event {
         self.known.remove(&slice.uid);
         Event::EndpointSliceDeleted(slice.into_empty())
     }
 }
 
-/// Compares what a slice has to list with the fingerprints of what it listed, and reads what is new. Endpoints stay where they are when
-/// another is written, so that one look at each is the rule; whatever is not known again is read. Returns the new fingerprints besides.
+/// Compares the endpoints of a slice with the old fingerprints, and decodes the new ones. Endpoints stay in place when another one
+/// changes, so usually each needs only one comparison. It decodes every endpoint that it does not recognize. Also returns the fingerprints.
 fn compare(
     old: &[u64],
     endpoints: &[&[u8]],
@@ -81,7 +81,7 @@ fn compare(
 ) -> Result<(Box<[u64]>, Vec<EndpointsPart>), ObjectError> {
     let mut fingerprints = Vec::with_capacity(endpoints.len());
     let mut parts = Vec::new();
-    // Up to which position of the old ones all are known again or gone, and those before it that the next one may follow.
+    // `next`: before this old position, everything is recognized or gone. `kept`: old positions that the next one may continue.
     let (mut next, mut kept) = (0, 0..0);
     for endpoint in endpoints {
         let fingerprint = hasher.hash_one(endpoint);

@@ -18,7 +18,7 @@ pub const MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
 /// The value of [`MANAGED_BY_LABEL`] on slices of Kubernetes' EndpointSlice controller, the only one that is measured.
 pub const CONTROLLER: &str = "endpointslice-controller.k8s.io";
 
-/// A `discovery.k8s.io/v1` EndpointSlice where it lies: who it is has been read, its ports and endpoints have not.
+/// A `discovery.k8s.io/v1` EndpointSlice in its encoded bytes. Its identity is decoded. Its ports and endpoints are not.
 #[derive(Debug)]
 pub struct EncodedSlice<'a> {
     /// Identity.
@@ -34,7 +34,7 @@ pub struct EncodedSlice<'a> {
     pub endpoints: Vec<&'a [u8]>,
 }
 
-/// All that says which Service's endpoints a slice has, and of which family.
+/// Which Service owns a slice, and the family of the slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct EncodedOwner<'a> {
     uid: &'a str,
@@ -45,10 +45,10 @@ struct EncodedOwner<'a> {
 // === impl EncodedSlice ===
 
 impl<'a> EncodedSlice<'a> {
-    /// Reads who it is. Field numbers are those of [`messages::EndpointSlice`](crate::simulator::messages::EndpointSlice).
+    /// Decodes its identity. Field numbers are those of [`messages::EndpointSlice`](crate::simulator::messages::EndpointSlice).
     ///
     /// # Errors
-    /// If it is none, or has no identity.
+    /// If it is not a slice, or has no identity.
     pub fn read(message: &'a [u8]) -> Result<Self, ObjectError> {
         let (mut meta, mut address_type) = (Meta::with_owners(), "");
         let (mut endpoints, mut ports) = (Vec::new(), Vec::new());
@@ -75,20 +75,20 @@ impl<'a> EncodedSlice<'a> {
         Ok(Self { uid, resource_version, name: meta.name, namespace: meta.namespace, owner, ports, endpoints })
     }
 
-    /// Whether it is one that the EndpointSlice controller writes for a Service.
+    /// Whether the EndpointSlice controller writes it for a Service.
     pub fn is_owned(&self) -> bool {
         self.owner.is_some()
     }
 
-    /// All that is measured of it, but for its version and its endpoints: while that is equal, so is the rest of the slice.
+    /// All measured data except its version and its endpoints: while this is equal, so is the rest of the slice.
     pub fn frame(&self) -> impl Hash {
         (&self.owner, &self.ports)
     }
 
-    /// The whole slice, with the endpoints that were read of it.
+    /// The complete slice, with its decoded endpoints.
     ///
     /// # Errors
-    /// If a port is none.
+    /// If a port cannot be decoded.
     pub fn into_slice(self, endpoints: Vec<Endpoint>) -> Result<EndpointSlice, ObjectError> {
         let ports = self.ports.iter().map(|port| wire::EndpointPort::decode(*port).map(read_port));
         let ports = ports.collect::<Result<Vec<_>, _>>();
@@ -97,7 +97,7 @@ impl<'a> EncodedSlice<'a> {
         Ok(EndpointSlice { ports, endpoints, ..self.into_empty() })
     }
 
-    /// The slice without ports and endpoints, where they do not count.
+    /// The slice without ports and endpoints, for uses that do not need them.
     pub fn into_empty(self) -> EndpointSlice {
         let Self { uid, resource_version, name, namespace, owner, .. } = self;
         let owner = owner.map(|EncodedOwner { uid, service, family }| SliceOwner {
@@ -110,10 +110,10 @@ impl<'a> EncodedSlice<'a> {
     }
 }
 
-/// Reads an endpoint of a slice. `None` if there is no pod behind it.
+/// Decodes an endpoint of a slice. `None` if it has no pod.
 ///
 /// # Errors
-/// If it is none.
+/// If it cannot be decoded.
 pub fn read_endpoint(message: &[u8]) -> Result<Option<Endpoint>, ObjectError> {
     let endpoint = wire::Endpoint::decode(message).map_err(|source| undecodable("Endpoint")(source.into()))?;
     Ok(of_pod(endpoint))
@@ -132,7 +132,7 @@ fn read_port(port: wire::EndpointPort) -> EndpointPort {
     }
 }
 
-/// The endpoint, if there is a pod behind it.
+/// The endpoint, if it has a pod.
 fn of_pod(endpoint: wire::Endpoint) -> Option<Endpoint> {
     let target = endpoint.target_ref.filter(|target| target.kind == "Pod" && !target.uid.is_empty())?;
     let conditions = endpoint.conditions.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The name of a ServiceAccount, as a flag has it.
+//! The name of a ServiceAccount, as written in a flag.
 
 use std::{fmt, str::FromStr};
 
@@ -9,13 +9,13 @@ pub struct ServiceAccount {
     name: String,
 }
 
-/// A text that names no ServiceAccount.
+/// A text that is not the name of a ServiceAccount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AccountError {
-    /// It is not two names.
+    /// It does not consist of two names.
     #[error("write it like NAMESPACE/NAME")]
     NotTwoNames,
-    /// One of them cannot be a name in Kubernetes.
+    /// One of them is not a valid name in Kubernetes.
     #[error("names have lower case letters, digits, \"-\" and \".\"")]
     NoName,
 }
@@ -23,7 +23,7 @@ pub enum AccountError {
 // === impl ServiceAccount ===
 
 impl ServiceAccount {
-    /// The name of the user that it is.
+    /// Its user name in Kubernetes.
     pub(super) fn user_name(&self) -> String {
         format!("system:serviceaccount:{}:{}", self.namespace, self.name)
     }

@@ -5,7 +5,7 @@ fn account() -> ServiceAccount {
     "monitoring/agent".parse().expect("two names")
 }
 
-/// What an API server says of the token of an agent's pod on this node.
+/// What an API server answers for the token of an agent's pod on this node.
 fn reviewed(node: &str) -> TokenReviewStatus {
     let extra = [(NODE.to_owned(), vec![node.to_owned()])].into();
     let username = Some("system:serviceaccount:monitoring:agent".to_owned());
@@ -31,7 +31,7 @@ fn a_token_that_the_server_does_not_accept_is_refused() {
     assert!(matches!(node_of(silent, &account()), Err(Refusal::BadToken(_))));
 }
 
-/// A server that does not know of audiences accepts tokens for the API server itself.
+/// A server that does not support audiences accepts tokens for the API server itself.
 #[test]
 fn a_token_that_is_not_for_this_audience_is_refused() {
     for audiences in [None, Some(vec![]), Some(vec!["https://kubernetes.default.svc".to_owned()])] {

@@ -1,4 +1,4 @@
-//! Who is not let in, and that both ends say why.
+//! Which agents are refused, and that both ends report why.
 
 use super::{
     super::*,
@@ -56,7 +56,7 @@ async fn a_daemon_with_another_certificate_is_told_nothing() {
     wait_until("the daemon counts it", || refused(&daemon.agents, "tls") >= 1).await;
 }
 
-/// An agent that comes again soon is not asked for anew.
+/// The API server is not asked again for an agent that reconnects soon.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_of_the_api_server_holds_for_a_while() {
     let reviews = Reviews::start().await;

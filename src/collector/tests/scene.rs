@@ -41,13 +41,13 @@ use tokio_rustls::rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 
-/// Ample time for anything here.
+/// Enough time for anything here.
 const SOON: Duration = Duration::from_secs(30);
 
-/// What all daemons here show.
+/// The certificate of all daemons here.
 pub(super) static CERTIFICATE: LazyLock<CertifiedKey<KeyPair>> = LazyLock::new(self_signed);
 
-/// An API server: a token `ACCOUNT@NODE` is that of a pod of this account on this node, unless it is for somebody else.
+/// An API server: a token `ACCOUNT@NODE` is that of a pod of this account on this node, unless its audience is another.
 #[derive(Clone)]
 pub(super) struct Reviews {
     url: String,
@@ -55,7 +55,7 @@ pub(super) struct Reviews {
     _server: Arc<Task>,
 }
 
-/// A daemon, as far as it has to do with agents.
+/// A daemon, only with its part for agents.
 pub(super) struct Daemon {
     pub(super) address: SocketAddr,
     pub(super) agents: Arc<Agents>,
@@ -64,7 +64,7 @@ pub(super) struct Daemon {
     _running: Task,
 }
 
-/// An agent that tells what it is given.
+/// An agent that sends what it is given.
 pub(super) struct Agent {
     pub(super) outbox: Arc<Outbox>,
     pub(super) health: Arc<UplinkHealth>,
@@ -72,7 +72,7 @@ pub(super) struct Agent {
     _running: Task,
 }
 
-/// A way to a daemon that can be cut.
+/// A connection to a daemon that can be cut.
 pub(super) struct Relay {
     pub(super) address: SocketAddr,
     state: Arc<Mutex<RelayState>>,
@@ -80,13 +80,13 @@ pub(super) struct Relay {
 }
 
 struct RelayState {
-    /// Where it leads, unless it is cut.
+    /// The target, unless it is cut.
     towards: Option<SocketAddr>,
     last: SocketAddr,
     connections: Vec<AbortHandle>,
 }
 
-/// Ends with its owner.
+/// Aborted when dropped.
 struct Task(JoinHandle<()>);
 
 impl Drop for Task {
@@ -95,7 +95,7 @@ impl Drop for Task {
     }
 }
 
-/// A certificate that no other has.
+/// A new certificate that no other daemon has.
 pub(super) fn self_signed() -> CertifiedKey<KeyPair> {
     rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate")
 }
@@ -183,12 +183,12 @@ fn acceptor() -> TlsAcceptor {
 }
 
 impl Agent {
-    /// Of a pod of the right account on this node.
+    /// An agent with the token of a pod of the right account on this node.
     pub(super) fn start(daemon: SocketAddr, outbox: Outbox, node: &str) -> Self {
         Self::with(daemon, outbox, node, &format!("agent@{node}"), &CERTIFICATE)
     }
 
-    /// One that says it is on this node, shows this token, and trusts this certificate.
+    /// An agent that says it is on this node, shows this token, and trusts this certificate.
     pub(super) fn with(
         daemon: SocketAddr,
         outbox: Outbox,
@@ -217,7 +217,7 @@ impl Agent {
 }
 
 impl Agent {
-    /// Waits until the daemon listens for the first time.
+    /// Waits until the agent is connected for the first time.
     pub(super) async fn connected(&self) {
         let started = Instant::now();
         while self.health.streams() == 0 {
@@ -249,7 +249,7 @@ impl Relay {
         Self { address, state, _running: Task(running) }
     }
 
-    /// Ends all connections, and takes no more.
+    /// Ends all connections, and accepts no more.
     pub(super) fn cut(&self) {
         let mut state = self.state.lock();
         state.towards = None;
@@ -267,7 +267,7 @@ impl Relay {
     }
 }
 
-/// A change that bears a number, in a commit at this time.
+/// A change with a number, in a commit at this time.
 pub(super) fn change(number: u32, at: Stamp) -> Report {
     let address = Ipv4Addr::new(10, 96, 0, 10).into();
     let frontend = Frontend { address, protocol: Protocol::Tcp, port: 80 };
@@ -277,7 +277,7 @@ pub(super) fn change(number: u32, at: Stamp) -> Report {
     Report::Changed(Observation { change, when: When::Commit(commit) })
 }
 
-/// The number of a change, as it was told.
+/// The number of a received change.
 pub(super) fn number_of(told: &Told) -> Option<u32> {
     match &told.what {
         What::Event(Event::Changed(Observation { when: When::Commit(commit), .. })) => Some(commit.generation),

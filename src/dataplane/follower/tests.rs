@@ -1,6 +1,6 @@
-//! The fixtures are what a kernel 6.18 told of kube-proxy 1.37.2: datagram after datagram, each behind its length as 32 bits,
-//! little-endian. `events` begins with an answer that says the generation, on a node without rules; `dump` is what the agent asks
-//! for, after the last of these events.
+//! The fixtures are what a kernel 6.18 sent about kube-proxy 1.37.2, one datagram after the other. Each has its length before it,
+//! as 32 bits in little-endian order. `events` begins with an answer that contains the generation, on a node without rules;
+//! `dump` holds the answers to the agent's requests after the last of these events.
 
 use super::*;
 use crate::{
@@ -70,7 +70,7 @@ fn messages(datagram: &[u8]) -> impl Iterator<Item = Message<'_>> {
     })
 }
 
-/// A follower of a node without rules, and what is told then.
+/// A follower of a node without rules, with its first report taken, and the events after that.
 fn beginning(fixture: &[u8]) -> (Follower, Vec<Vec<u8>>) {
     let mut events = datagrams(fixture);
     let first = events.remove(0);
@@ -151,7 +151,7 @@ fn what_kube_proxy_changes_in_mode_iptables_is_told_once() {
     assert_story(IPTABLES, Mode::Iptables);
 }
 
-/// Whatever datagram is missing: the loss is noticed at the next commit at the latest, and what was missed comes with the gap.
+/// For any missing datagram: the loss is noticed at the next commit at the latest, and the missed changes come with the gap.
 fn assert_gap([events, whole]: [&[u8]; 2], missing: Index) {
     let (mut follower, events) = beginning(events);
     let missing = missing.index(events.len());
@@ -168,7 +168,7 @@ fn assert_gap([events, whole]: [&[u8]; 2], missing: Index) {
         changes(&mut follower).iter().for_each(|observation| told.apply(&observation.change));
     }
     let ends_commit = messages(&events[missing]).any(|message| message.kind == kind::NEW_GENERATION);
-    // One that is no end of a commit goes unnoticed here; the kernel says ENOBUFS of it.
+    // A missing datagram that does not end a commit is not noticed here; the kernel reports it with ENOBUFS.
     let Some(lost_at) = lost_at else { return assert!(!ends_commit || missing == events.len() - 1) };
     assert_eq!(lost_at, missing + 1);
     changes(&mut follower).iter().for_each(|observation| told.apply(&observation.change));
@@ -184,7 +184,7 @@ fn assert_gap([events, whole]: [&[u8]; 2], missing: Index) {
         told.apply(&observation.change);
     }
     assert_eq!(told, sets);
-    // What was told before the dump is in it.
+    // The dump contains everything that was sent before it.
     events[lost_at..].iter().for_each(|event| follower.datagram(at(u64::MAX), event));
     assert!(!follower.needs_dump() && follower.report().is_none());
     assert_eq!(follower.counts().losses, [0, 0, 1, 0, 0]);
@@ -196,7 +196,7 @@ proptest! {
         assert_gap(if nftables { NFTABLES } else { IPTABLES }, missing);
     }
 
-    /// Bytes that are wrong are never more than a loss.
+    /// Wrong bytes cause a loss at most.
     #[test]
     fn garbage_is_counted(event: Index, byte: Index, with: u8, rest in prop::option::of(any::<Vec<u8>>())) {
         let (mut follower, mut events) = beginning(NFTABLES[0]);
@@ -222,7 +222,7 @@ fn a_datagram_that_is_no_message_is_a_loss() {
     assert_eq!(follower.counts().losses[Loss::Malformed as usize], 1);
 }
 
-/// The thread did not run between 5 and 90. What it found then took effect at some time in between.
+/// The thread did not run between 5 and 90. What it found then took effect at some time between them.
 #[test]
 fn what_lay_unread_has_no_time() {
     let (mut follower, events) = beginning(NFTABLES[0]);

@@ -1,4 +1,4 @@
-//! Between the messages and what they tell of.
+//! Conversion between the messages and their contents.
 
 use super::{
     ChangedMessage, CommitMessage, EndpointMessage, EventKind, EventMessage, GapMessage, LossNumber, ModeNumber,
@@ -15,19 +15,19 @@ use bytes::Bytes;
 use prost::Message;
 use std::net::IpAddr;
 
-/// A message that says nothing that is understood here: damaged, or of a later version.
+/// A message that cannot be understood here: damaged, or of a later version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unreadable {
     /// It is not protobuf, or not of this kind.
     #[error("not a message of this kind")]
     Encoding(#[from] prost::DecodeError),
-    /// A part that it must have is not there.
+    /// A required part is missing.
     #[error("it has no {0}")]
     Missing(&'static str),
-    /// An address is neither of IPv4 nor of IPv6.
+    /// An address is neither IPv4 nor IPv6.
     #[error("an address of {0} bytes")]
     Address(usize),
-    /// A number stands for nothing that is known.
+    /// A number has no known meaning.
     #[error("{1} is no {0}")]
     Number(&'static str, i64),
 }
@@ -38,7 +38,7 @@ impl EventMessage {
     /// Reads an event.
     ///
     /// # Errors
-    /// If it is not one that is known.
+    /// If it is not a known event.
     pub(crate) fn read(bytes: &Bytes) -> Result<Event, Unreadable> {
         match Self::decode(bytes.as_ref())?.kind.ok_or(Unreadable::Missing("kind"))? {
             EventKind::Changed(changed) => Ok(Event::Changed(changed.read()?)),
@@ -179,7 +179,7 @@ impl From<&Planes> for PlanesMessage {
 }
 
 impl From<&PlanesMessage> for Planes {
-    /// What a later version has found, and this one does not know, is left out.
+    /// Values of a later version that this version does not know are left out.
     fn from(message: &PlanesMessage) -> Self {
         let mode = |number: ModeNumber| match number {
             ModeNumber::None => None,
@@ -279,7 +279,7 @@ mod tests {
             prop_assert_eq!(Planes::from(&PlanesMessage::from(&planes)), planes);
         }
 
-        /// Whatever comes is read or refused.
+        /// Any bytes are either read or refused.
         #[test]
         fn no_bytes_do_harm(bytes in vec(any::<u8>(), 0..64)) {
             let _ = EventMessage::read(&Bytes::from(bytes));

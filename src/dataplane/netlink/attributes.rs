@@ -1,14 +1,14 @@
-//! Attributes of a netlink message: length, type and value, in a row or nested.
+//! Attributes of a netlink message: length, type and value, in sequence or nested.
 
 use std::str;
 
-/// Bits of the type field that are flags.
+/// The bits of the type field that are not flags.
 const TYPE: u16 = 0x3fff;
 
 /// Length and type.
 const HEADER: usize = 4;
 
-/// Bytes that are not what netlink says they should be.
+/// Bytes that are not valid netlink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("bytes of the kernel's that are no netlink message")]
 pub struct Malformed;
@@ -16,13 +16,13 @@ pub struct Malformed;
 /// One attribute.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attribute<'a> {
-    /// Its type, whose meaning depends on where it stands.
+    /// Its type. The meaning depends on where the attribute is.
     pub(crate) kind: u16,
-    /// Its value, which may be attributes again.
+    /// Its value, which may contain attributes.
     pub(crate) value: &'a [u8],
 }
 
-/// Walks a row of attributes. Ends after the first that is malformed.
+/// Iterates over attributes. Ends after the first malformed one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attributes<'a>(&'a [u8]);
 
@@ -39,7 +39,7 @@ impl<'a> Iterator for Attributes<'a> {
     type Item = Result<Attribute<'a>, Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // The padding behind the last one may be missing, or all there is.
+        // The padding after the last attribute may be missing, or it may be all that is left.
         if self.0.len() < HEADER {
             return None;
         }
@@ -59,13 +59,13 @@ impl<'a> Attribute<'a> {
         Attributes(self.value)
     }
 
-    /// A text that ends with NUL.
+    /// A NUL-terminated text.
     pub(crate) fn text(self) -> Result<&'a str, Malformed> {
         let [text @ .., 0] = self.value else { return Err(Malformed) };
         str::from_utf8(text).map_err(|_| Malformed)
     }
 
-    /// A number of 32 bits, in network order as nf_tables has all of its own.
+    /// A number of 32 bits, in network order, like all numbers of nf_tables.
     pub(crate) fn u32(self) -> Result<u32, Malformed> {
         self.value.try_into().map(u32::from_be_bytes).map_err(|_| Malformed)
     }

@@ -1,4 +1,4 @@
-//! All rules at once: asked for in many requests, and whole only if no commit came between them.
+//! A dump of all rules: it takes many requests, and is whole only if no commit came between them.
 
 use super::{
     attributes::{Attribute, Malformed},
@@ -14,7 +14,7 @@ use crate::dataplane::{
 use rustix::io::Errno;
 use std::{collections::HashMap, time::Duration};
 
-/// How long the kernel may take for one answer. It answers while the request is made.
+/// How long the kernel may take for one answer. It answers during the request.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// Flags of a set: NFT_SET_ANONYMOUS, NFT_SET_CONSTANT and NFT_SET_MAP.
@@ -25,38 +25,38 @@ const IS_MAP: u32 = 0x8;
 /// Why the rules could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DumpError {
-    /// A commit came in between. The next try may succeed.
+    /// A commit happened meanwhile. The next try may succeed.
     #[error("the rules changed while they were read")]
     Torn,
-    /// The kernel does not speak with us.
+    /// The kernel refuses to communicate.
     #[error(transparent)]
     Socket(#[from] SocketError),
-    /// It did not answer.
+    /// The kernel did not answer.
     #[error("the kernel did not answer within {ANSWER:?}")]
     NoAnswer,
-    /// It answered something else.
+    /// The kernel's answer is malformed.
     #[error(transparent)]
     Malformed(#[from] Malformed),
 }
 
-/// Asks for rules.
+/// Requests the rules.
 #[derive(Debug)]
 pub(crate) struct Dumper {
     socket: Socket,
     sequence: u32,
-    /// Answers of a dump that was torn which hold for the next one too: the elements of anonymous maps, which never change while the
-    /// map is there. To read 10,000 maps takes seconds, in which kube-proxy may commit again and again.
+    /// Answers of a torn dump that are valid for the next one too: the elements of anonymous maps, which never change while the map
+    /// exists. Reading 10,000 maps takes seconds, and kube-proxy may commit several times during that.
     constants: HashMap<Constant, Vec<u8>>,
 }
 
-/// What tells a map from all others there ever are: family, table, and the kernel's number for it.
+/// Identifies a map among all that ever exist: family, table, and the kernel's number for it.
 type Constant = (u8, String, u64);
 
-/// A map whose elements are to be asked for.
+/// A map whose elements must be requested.
 #[derive(Debug)]
 struct Map {
     name: String,
-    /// If its elements never change.
+    /// Set if its elements never change.
     constant: Option<Constant>,
 }
 
@@ -71,7 +71,7 @@ impl Dumper {
         Ok(Self { socket: Socket::asking(ANSWER)?, sequence: 0, constants: HashMap::new() })
     }
 
-    /// Opens another socket: what is left of an answer there must not be taken for another.
+    /// Opens another socket: the rest of an old answer must not be taken for a new one.
     ///
     /// # Errors
     /// The kernel refuses it.
@@ -80,10 +80,10 @@ impl Dumper {
         Ok(())
     }
 
-    /// The present generation.
+    /// The current generation.
     ///
     /// # Errors
-    /// The kernel does not say.
+    /// The kernel does not report it.
     pub(crate) fn generation(&mut self) -> Result<u32, DumpError> {
         let mut generation = None;
         self.ask(kind::GET_GENERATION, 0, false, &[], |message| {
@@ -129,7 +129,7 @@ impl Dumper {
                 self.read_elements(generation, *family, table, map, &mut rules)?;
             }
         }
-        // Answers to requests for elements do not say that they were interrupted.
+        // Answers to requests for elements do not show that they were interrupted.
         if self.generation()? != generation {
             return Err(DumpError::Torn);
         }
@@ -167,7 +167,7 @@ impl Dumper {
         Ok(())
     }
 
-    /// Asks for all of a kind, as of one generation.
+    /// Requests everything of one kind. All of it must have the same generation.
     fn ask_for_all(
         &mut self,
         generation: u32,
@@ -205,7 +205,7 @@ impl Dumper {
             };
             for part in Parts::new(datagram) {
                 match part? {
-                    // An answer that was not read to its end would be taken for the next one, so it is, whatever it says.
+                    // Read each answer to its end, even after an error: its rest would be taken for the next one.
                     Part::Message(message) => {
                         interrupted |= message.interrupted;
                         failure = failure.and_then(|()| take(&message));
@@ -218,7 +218,7 @@ impl Dumper {
                         let torn = interrupted || at_end || error != 0;
                         return if torn { Err(DumpError::Torn) } else { Ok(()) };
                     }
-                    // What was asked for is gone.
+                    // The requested object no longer exists.
                     Part::Error(error) if -error == Errno::NOENT.raw_os_error() => return Err(DumpError::Torn),
                     Part::Error(error) => {
                         let error = Errno::from_raw_os_error(-error);

@@ -1,14 +1,14 @@
-//! Messages of nf_tables, in datagrams and out of them: what stands before their attributes.
+//! Messages of nf_tables, to and from datagrams: the headers before their attributes.
 
 use super::attributes::{Attributes, Malformed};
 
-/// Both headers: that of netlink and that of netfilter.
+/// Length of both headers, of netlink and of netfilter.
 const HEADERS: usize = 20;
 
-/// The header of netlink alone.
+/// Length of the netlink header alone.
 const NETLINK_HEADER: usize = 16;
 
-/// The part of netfilter that messages are of, in the upper byte of their type.
+/// The netfilter subsystem of the messages, in the upper byte of their type.
 const SUBSYSTEM: u8 = 10;
 
 const NLMSG_ERROR: u16 = 2;
@@ -45,7 +45,7 @@ pub(crate) struct Message<'a> {
     pub(crate) family: u8,
     /// Lower 16 bits of the generation of the rules that it belongs to.
     pub(crate) generation: u16,
-    /// Whether it is part of an answer that was overtaken by a commit.
+    /// Whether it is part of an answer that a commit interrupted.
     pub(crate) interrupted: bool,
     /// The message with its headers.
     pub(crate) whole: &'a [u8],
@@ -55,17 +55,17 @@ pub(crate) struct Message<'a> {
 /// One of the messages in a datagram.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Part<'a> {
-    /// Of nf_tables.
+    /// A message of nf_tables.
     Message(Message<'a>),
     /// End of an answer in several parts. `interrupted` as for a message.
     Done { interrupted: bool, error: i32 },
-    /// The answer is an error, or zero for none.
+    /// The answer is an error, or zero for no error.
     Error(i32),
-    /// Of something else.
+    /// A message of something else.
     Other,
 }
 
-/// Walks the messages of a datagram. Ends after the first that is malformed.
+/// Iterates over the messages of a datagram. Ends after the first malformed one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parts<'a>(&'a [u8]);
 
@@ -117,12 +117,12 @@ fn read(bytes: &[u8]) -> Option<(usize, Part<'_>)> {
 // === impl Message ===
 
 impl<'a> Message<'a> {
-    /// What it says.
+    /// Its attributes.
     pub(crate) fn attributes(&self) -> Attributes<'a> {
         Attributes::new(self.attributes)
     }
 
-    /// The generation that a message of [`kind::NEW_GENERATION`] tells.
+    /// The generation in a message of [`kind::NEW_GENERATION`].
     pub(crate) fn new_generation(&self) -> Result<u32, Malformed> {
         for attribute in self.attributes() {
             let attribute = attribute?;
@@ -134,7 +134,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// A request for all of one kind, or for one answer if not `whole`, with texts as attributes.
+/// A request for everything of one kind, or for one answer if not `whole`, with texts as attributes.
 pub(crate) fn request(kind: u8, family: u8, whole: bool, sequence: u32, texts: &[(u16, &str)]) -> Vec<u8> {
     let flags = if whole { NLM_F_REQUEST | NLM_F_DUMP } else { NLM_F_REQUEST };
     let mut bytes = vec![0; 4];

@@ -1,4 +1,4 @@
-//! The sockets that nf_tables is asked and listened to through.
+//! The sockets for requests to nf_tables and for its notifications.
 
 use rustix::{
     io::Errno,
@@ -14,41 +14,41 @@ use std::{os::fd::OwnedFd, time::Duration};
 /// The group NFNLGRP_NFTABLES, which is number 7, as a mask.
 const GROUP: u32 = 1 << 6;
 
-/// The kernel makes notifications of up to 3.8 KB, and answers of up to 32.
+/// The kernel sends notifications of up to 3.8 KB, and answers of up to 32 KB.
 const LONGEST: usize = 64 * 1024;
 
-/// Why the kernel does not speak with us.
+/// Why the kernel refuses to communicate.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// It needs a right that this process does not have.
+    /// It needs a capability that this process does not have.
     #[error(
         "the kernel's notifications of nf_tables need CAP_NET_ADMIN in this network namespace: run as root, or give the container \
          `capabilities: {{add: [NET_ADMIN]}}` and `hostNetwork: true`"
     )]
     NotPermitted,
-    /// It refuses something else.
+    /// It refuses for another reason.
     #[error("cannot {doing}")]
     Refused {
         /// What was tried.
         doing: &'static str,
-        /// What it answered.
+        /// The kernel's error.
         #[source]
         error: Errno,
     },
 }
 
-/// What was received.
+/// The result of a receive call.
 #[derive(Debug)]
 pub(crate) enum Received<'a> {
     /// A datagram.
     Datagram(&'a [u8]),
-    /// One that was longer than any the kernel makes.
+    /// A datagram that was longer than any that the kernel sends.
     Truncated,
-    /// Nothing in time.
+    /// No datagram in time.
     Nothing,
-    /// The process was stopped and goes on. Something may be there.
+    /// The process was stopped and continues. A datagram may be there.
     Interrupted,
-    /// The buffer of the socket was full, and what came then is lost.
+    /// The buffer of the socket was full. Datagrams that came then are lost.
     Overrun,
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct Socket {
 // === impl Socket ===
 
 impl Socket {
-    /// One that hears all that is told about nf_tables, and keeps so many bytes until they are read.
+    /// A socket that receives all notifications of nf_tables, and keeps this number of bytes until they are read.
     ///
     /// # Errors
     /// The kernel refuses it.
@@ -73,7 +73,7 @@ impl Socket {
         Ok(socket)
     }
 
-    /// One to ask with.
+    /// A socket for requests.
     ///
     /// # Errors
     /// The kernel refuses it.
@@ -103,15 +103,15 @@ impl Socket {
     /// Waits for a datagram.
     ///
     /// # Errors
-    /// There will be none.
+    /// No datagram can come any more.
     pub(crate) fn receive(&mut self) -> Result<Received<'_>, SocketError> {
         self.receive_with(RecvFlags::empty())
     }
 
-    /// Takes a datagram that is there.
+    /// Takes a datagram that is already there.
     ///
     /// # Errors
-    /// There will be none.
+    /// No datagram can come any more.
     pub(crate) fn receive_waiting(&mut self) -> Result<Received<'_>, SocketError> {
         self.receive_with(RecvFlags::DONTWAIT)
     }

@@ -21,7 +21,7 @@ fn what_kube_proxy_writes_in_mode_nftables() {
     six[15] = 1;
     let rule = read(Family::V6, &encode::dnat(&six, 8080)).expect("a rule");
     assert_eq!(rule.action, endpoint(six, 8080));
-    // Masquerading is no endpoint, and an endpoint that comes from elsewhere is not taken for none.
+    // Masquerading is not an endpoint. An endpoint from another source is not read as "no endpoint".
     let source = expression("nat", &[number(1, 0), number(3, 1), number(5, 2)]);
     assert_eq!(action(&[source]), None);
     let unread = expression("nat", &[number(1, 1), number(3, 1), number(5, 2)]);
@@ -84,7 +84,7 @@ proptest! {
         let _ = Rule::read(Family::V4, Attributes::new(&bytes));
     }
 
-    /// Rules of which a byte is wrong, which go farther than bytes at random.
+    /// Rules with one wrong byte. They reach deeper into the code than random bytes.
     #[test]
     fn any_rule_can_be_read(at in 0usize..400, with: u8, six: bool) {
         let mut bytes = [encode::service([10, 96, 0, 1], 6, 80, "A"), encode::dnat(&[1, 2, 3, 4], 5), encode::vmap("m")].concat().concat();

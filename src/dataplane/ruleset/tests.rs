@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// What a test writes into the kernel.
 #[derive(Clone, Debug)]
 enum Write {
-    /// Rule number, chain, and what it does.
+    /// Rule number, chain, and what the rule does.
     Rule(u64, &'static str, Does),
     NoRule(u64),
     /// Map, key, value.
@@ -38,7 +38,7 @@ enum Value {
     Chain(&'static str),
 }
 
-/// A kernel that remembers what was written, and can tell all of it at once.
+/// A kernel that remembers what was written, and can dump all of it.
 #[derive(Default)]
 struct Kernel {
     tables: BTreeMap<&'static str, u64>,
@@ -83,7 +83,7 @@ fn frontend_key(host: u8) -> Vec<u8> {
 }
 
 impl Kernel {
-    /// Does it, and tells it.
+    /// Performs the write, and returns the notification.
     fn write(&mut self, write: &Write) -> Vec<u8> {
         match write {
             Write::Rule(handle, chain, does) => {
@@ -138,7 +138,7 @@ impl Kernel {
         }
     }
 
-    /// Tells all of it, to somebody who knows nothing.
+    /// A dump of everything.
     fn dump(&self) -> Ruleset {
         let mut rules = Ruleset::new();
         for (table, handle) in &self.tables {
@@ -187,7 +187,7 @@ fn a_write() -> impl Strategy<Value = Write> {
     ]
 }
 
-/// What begins as kube-proxy's rules do.
+/// Rules that start like kube-proxy's.
 fn beginning() -> Vec<Write> {
     vec![
         Write::Table(nftables::TABLE, 4),
@@ -203,8 +203,8 @@ fn beginning() -> Vec<Write> {
 }
 
 proptest! {
-    /// Rules that were followed commit by commit say what the same rules say when they are read at once, and what was told of
-    /// each commit leads there.
+    /// Rules that were followed commit by commit give the same result as a dump of the same rules, and the reported changes add
+    /// up to it.
     #[test]
     fn followed_rules_are_those_that_a_dump_shows(begin: bool, writes in vec(a_write(), 1..60)) {
         let (mut kernel, mut rules, mut told) = (Kernel::default(), Ruleset::new(), EffectiveSets::default());
@@ -257,7 +257,7 @@ fn of_two_modes_the_table_that_was_made_last_decides() {
     let plane = FamilyPlane { decides: Some(Mode::Nftables), behind: Some(Mode::Iptables) };
     assert_eq!(rules.planes()[0], plane);
     assert_eq!(rules.sets().get(&frontend(1)), [endpoint(1)]);
-    // What the first table does not know, the other takes.
+    // A frontend that the first table does not know goes to the other.
     assert_eq!(rules.sets().get(&frontend(2)), [endpoint(2)]);
     apply(&mut rules, &kernel.write(&Write::NoTable(iptables::TABLE)));
     let changes = rules.commit();

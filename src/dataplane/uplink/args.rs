@@ -34,7 +34,7 @@ pub struct UplinkArgs {
 // === impl UplinkArgs ===
 
 impl UplinkArgs {
-    /// Checks these flags. `None` where no daemon is to be told, or what is to be done is not clear.
+    /// Checks these flags. `None` if no daemon is given, or if the flags are not clear.
     pub(crate) fn settings(&self, errors: &mut FlagErrors) -> Option<UplinkSettings> {
         let text = self.daemon.as_deref()?;
         let daemon = match text.parse::<Authority>() {

@@ -1,4 +1,4 @@
-//! A connection to the daemon, from the name to the stream.
+//! A connection to the daemon, from the host name to the stream.
 
 use super::{UplinkError, UplinkSettings};
 use crate::dataplane::messages::{AgentMessage, DaemonMessage, MAX_MESSAGE, PATH};
@@ -35,17 +35,17 @@ use tokio_rustls::{
 use tonic::{Streaming, body::Body, client::Grpc, metadata::MetadataValue};
 use tonic_prost::ProstCodec;
 
-/// How long it may take to connect, TLS included, and how long until the daemon has had the token reviewed.
+/// How long connecting may take, including TLS; and how long until the daemon has had the token reviewed.
 const CONNECT: Duration = Duration::from_secs(10);
 const ADMISSION: Duration = Duration::from_secs(30);
 
-/// Messages that may wait until they are sent. There is never more than a batch and a reply.
+/// Messages that may wait to be sent. There are never more than a batch and a reply.
 const OUTBOUND: usize = 4;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
-    /// The token cannot be read, or the certificates.
+    /// The token or the certificates cannot be read.
     #[error("cannot read {}", file.display())]
     File {
         /// Which file.
@@ -53,7 +53,7 @@ pub(crate) enum ConnectError {
         /// Why not.
         source: io::Error,
     },
-    /// The file of the token holds what cannot be one.
+    /// The contents of the token file cannot be a token.
     #[error("{} holds no token", .0.display())]
     NoToken(PathBuf),
     /// The file of the authorities cannot be used.
@@ -61,22 +61,22 @@ pub(crate) enum ConnectError {
     NoCertificates {
         /// Which file.
         file: PathBuf,
-        /// Why not, unless it is just empty.
+        /// Why not, unless it is simply empty.
         source: Option<pki_types::pem::Error>,
     },
     /// The system has no authorities.
     #[error("the system trusts no authority; name the one of the daemon's certificate with --daemon-ca-file")]
     NoAuthorities,
-    /// The name of the daemon's host cannot stand in a certificate.
+    /// The daemon's host name cannot be in a certificate.
     #[error("{0} is no name that a certificate could be for")]
     Name(String, #[source] InvalidDnsNameError),
     /// The daemon's host does not answer.
     #[error("cannot connect to {0}")]
     Unreachable(Authority, #[source] io::Error),
-    /// The daemon's certificate is not trusted, or it speaks no TLS.
+    /// The daemon's certificate is not trusted, or it does not use TLS.
     #[error("no TLS connection to {0}")]
     Tls(Authority, #[source] io::Error),
-    /// The cryptography lacks what TLS needs.
+    /// The cryptography library lacks something that TLS needs.
     #[error("TLS cannot be used")]
     Cryptography(#[from] rustls::Error),
     /// It takes too long.
@@ -85,7 +85,7 @@ pub(crate) enum ConnectError {
     /// It is not the port for agents.
     #[error("{0} speaks no HTTP/2: the port of --agents-listen is meant")]
     NoHttp2(Authority),
-    /// It speaks HTTP/2 wrongly.
+    /// It violates HTTP/2.
     #[error("no HTTP/2 connection to {0}")]
     Http2(Authority, #[source] hyper::Error),
 }
@@ -93,7 +93,7 @@ pub(crate) enum ConnectError {
 /// Sends requests on one connection.
 struct Http2(SendRequest<Body>);
 
-/// Both ways of a stream.
+/// Both directions of a stream.
 type Ways = (Sender<AgentMessage>, Streaming<DaemonMessage>);
 
 /// Connects, shows the token, and opens the stream.
@@ -113,7 +113,7 @@ pub(super) async fn open(settings: &UplinkSettings) -> Result<Ways, UplinkError>
     origin.scheme = Some(Scheme::HTTPS);
     origin.authority = Some(daemon.clone());
     origin.path_and_query = Some(PathAndQuery::from_static("/"));
-    // It has all its parts.
+    // It has all required parts.
     let origin = Uri::from_parts(origin).unwrap_or_default();
     let codec = ProstCodec::<AgentMessage, DaemonMessage>::default();
     let mut grpc = Grpc::with_origin(requests, origin).max_decoding_message_size(MAX_MESSAGE);
@@ -129,7 +129,7 @@ async fn connect(daemon: &Authority, ca_file: Option<&Path>) -> Result<Http2, Co
     }
     let handshake = http2::Builder::new(TokioExecutor::new()).handshake(TokioIo::new(stream));
     let (requests, connection) = handshake.await.map_err(|error| ConnectError::Http2(daemon.clone(), error))?;
-    // It ends when nothing is left to send or to hear.
+    // It ends when nothing is left to send or to receive.
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "the connection to the daemon ended in disorder");
@@ -154,7 +154,7 @@ async fn secure(daemon: &Authority, ca_file: Option<&Path>) -> Result<TlsStream<
     connecting.await.map_err(|error| ConnectError::Tls(daemon.clone(), error))
 }
 
-/// Read anew for each connection: the authority may have been replaced.
+/// Read again for each connection: the authority may have been replaced.
 fn authorities(ca_file: Option<&Path>) -> Result<RootCertStore, ConnectError> {
     let mut roots = RootCertStore::empty();
     let Some(file) = ca_file else {
@@ -168,7 +168,7 @@ fn authorities(ca_file: Option<&Path>) -> Result<RootCertStore, ConnectError> {
     if roots.is_empty() { Err(bad(None)) } else { Ok(roots) }
 }
 
-/// Read anew for each connection: the kubelet replaces it well before it expires.
+/// Read again for each connection: the kubelet replaces it well before it expires.
 fn token(file: &Path) -> Result<String, ConnectError> {
     let text = fs::read_to_string(file).map_err(|source| ConnectError::File { file: file.into(), source })?;
     match text.trim() {

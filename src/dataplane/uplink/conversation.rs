@@ -1,4 +1,4 @@
-//! What is said on one stream.
+//! The messages on one stream.
 
 use super::UplinkError;
 use crate::{
@@ -15,24 +15,24 @@ use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tonic::Streaming;
 
-/// Bytes of events that are told at a time: some hundreds of changes.
+/// Bytes of events in one batch: some hundreds of changes.
 const BATCH: usize = 32 << 10;
 
-/// How long an event may wait for others to be told with. Many nodes see the same change at the same moment: so each waits for a time
-/// of its own, up to this.
+/// How long an event may wait for others in the same batch. Many nodes see the same change at the same moment: so each waits for a
+/// random time up to this.
 const GATHER: Duration = Duration::from_secs(1);
 
-/// How long the daemon may say nothing. It sends a probe every ten seconds or so.
+/// How long the daemon may be silent. It sends a probe about every ten seconds.
 const SILENCE: Duration = Duration::from_secs(45);
 
-/// A stream that is open.
+/// An open stream.
 pub(super) struct Conversation {
     outbox: Arc<Outbox>,
     outbound: Sender<AgentMessage>,
     inbound: Streaming<DaemonMessage>,
-    /// When the next batch is due, unless there is nothing to tell, or one is on its way.
+    /// When the next batch is due. `None` if there is nothing to send, or if one is in flight.
     due: Option<Instant>,
-    /// A batch is on its way.
+    /// Whether a batch is in flight.
     telling: bool,
 }
 
@@ -43,7 +43,7 @@ impl Conversation {
         Self { outbox, outbound, inbound, due: None, telling: false }
     }
 
-    /// Up to the daemon's welcome.
+    /// Runs until the daemon's welcome.
     pub(super) async fn begin(&mut self, node: &str, epoch: u64) -> Result<(), UplinkError> {
         let acknowledged = self.outbox.acknowledged();
         let hello = Hello { node: node.to_owned(), version: VERSION.to_owned(), epoch, acknowledged };
@@ -53,7 +53,7 @@ impl Conversation {
                 FromDaemon::Probe(probe) => self.reply(probe)?,
                 FromDaemon::Welcome(welcome) => {
                     self.outbox.acknowledge(welcome.acknowledged);
-                    // Whatever has been told before, the data planes are told at once.
+                    // The data planes are sent at once, whatever was sent before.
                     self.due = Some(Instant::now());
                     return Ok(());
                 }
@@ -62,7 +62,7 @@ impl Conversation {
         }
     }
 
-    /// Tells what there is, until the stream ends.
+    /// Sends what there is, until the stream ends.
     pub(super) async fn go_on(&mut self) -> Result<Infallible, UplinkError> {
         loop {
             let outbox = self.outbox.clone();
@@ -89,7 +89,7 @@ impl Conversation {
         }
     }
 
-    /// When to tell what there is. A batch that is full has waited long enough.
+    /// Decides when to send what there is. A full batch does not wait longer.
     fn plan(&mut self) {
         self.due = match self.outbox.waiting_bytes() {
             BATCH.. => Some(Instant::now()),

@@ -1,4 +1,4 @@
-//! `/api/v1/agents` and `/api/v1/agents/observations`: the agents, and what they told.
+//! `/api/v1/agents` and `/api/v1/agents/observations`: the agents, and what they sent.
 
 use super::{
     query::{Query, QueryError},
@@ -13,13 +13,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 use std::{str::FromStr, time::SystemTime};
 
-/// Observations of an answer that does not say how many.
+/// Number of observations in an answer, if the query does not give one.
 const LIMIT: usize = 100;
 
-/// Most observations of an answer: all that are kept.
+/// Maximum number of observations in an answer: all that are kept.
 const MOST: usize = 10_000;
 
-/// Which observations are asked for.
+/// Which observations are requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservationsQuery {
     node: Option<String>,
@@ -49,11 +49,11 @@ struct Agent {
     version: String,
     /// `None` while it is not connected.
     connected_since: Option<String>,
-    /// Time since something came of it. A probe is due every ten seconds.
+    /// Time since it last sent something. A probe is due every ten seconds.
     heard_seconds_ago: f64,
     /// `None` until they are known.
     planes: Option<PlanesLine>,
-    /// How far its clock may be off by the last comparison; `None` before the first.
+    /// The maximum error of its clock, as of the last comparison; `None` before the first.
     clock_error_seconds: Option<f64>,
     clock_steps: u64,
     observations: Observations,
@@ -71,7 +71,7 @@ struct Observations {
 struct PlanesLine {
     ipv4: Option<&'static str>,
     ipv6: Option<&'static str>,
-    /// What was found in place of rules that can be watched.
+    /// What was found if there are no rules that can be watched.
     unseen: Vec<&'static str>,
 }
 
@@ -84,7 +84,7 @@ struct ObservationsAnswer {
 #[derive(Debug, Serialize)]
 struct Line {
     node: String,
-    /// The middle of the interval in which it was; `None` if that is not known.
+    /// The middle of the interval in which it happened; `None` if that is not known.
     time: Option<String>,
     /// Half of that interval.
     error_seconds: Option<f64>,
@@ -95,17 +95,17 @@ struct Line {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Kind {
-    /// Where new connections go has changed.
+    /// New connections go to other endpoints than before.
     Change {
         frontend: String,
         added: Vec<String>,
         removed: Vec<String>,
-        /// Whether it was found after a gap, and so happened at any time in it.
+        /// Whether it was found after a gap, and so happened at an unknown time within it.
         in_gap: bool,
     },
     /// Changes may have been missed.
     Gap { reason: &'static str },
-    /// So many observations did not arrive.
+    /// This many observations did not arrive.
     Lost { observations: u64 },
     /// The agent has started.
     Started,
@@ -126,7 +126,7 @@ pub fn agents(agents: &Agents) -> serde_json::Result<Vec<u8>> {
     })
 }
 
-/// What agents told last, as JSON, the newest first.
+/// The last observations of the agents, as JSON, the newest first.
 ///
 /// # Errors
 /// None in practice: all of it can be written as JSON.

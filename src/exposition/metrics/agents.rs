@@ -1,4 +1,4 @@
-//! The metrics of the agents: of all of them together, since a series for each node would be thousands.
+//! The metrics of the agents: of all of them together, because a series for each node would mean thousands of series.
 
 use super::{Scrape, encode::Page, family::Family, table as metric};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 // === impl Scrape ===
 
 impl Scrape {
-    /// Of the agents, if they are listened to.
+    /// The metrics of the agents, if the daemon listens for them.
     pub(super) fn write_agents(&self, page: &mut Page) -> prometheus::Result<()> {
         let Some(Summary { connected, silent, clock_error, counts }) = self.agents else { return Ok(()) };
         let Counts { received, untimed, duplicate, .. } = counts;

@@ -1,4 +1,4 @@
-//! What an agent shows of itself and its node, at its own port.
+//! What an agent shows about itself and its node, at its own port.
 
 use super::{
     Histograms,
@@ -14,7 +14,7 @@ use crate::{
 use std::time::SystemTime;
 
 metrics! {
-    /// All metrics of an agent, but for those of the process.
+    /// All metrics of an agent, except those of the process.
     NODE_METRICS:
 
     SUPPORTED: Gauge "endpointlag_node_dataplane_supported" []
@@ -37,34 +37,34 @@ metrics! {
         "Streams that ended, and attempts that failed; the log says why.";
 }
 
-/// What an agent knows of itself and its node.
+/// What an agent knows about itself and its node.
 #[derive(Clone, Copy, Debug)]
 pub struct Node {
-    /// Whether the node's data plane can be watched, once that is known.
+    /// Whether the node's data plane can be watched; `None` until this is known.
     pub supported: Option<bool>,
-    /// What was seen, waits, and was lost.
+    /// What was seen, what waits, and what was lost.
     pub outbox: OutboxCounts,
     /// Gaps, in the order of [`Loss::ALL`].
     pub gaps: [u64; Loss::ALL.len()],
-    /// How the stream to the daemon is doing.
+    /// The state of the stream to the daemon.
     pub uplink: NodeUplink,
 }
 
-/// How the stream of an agent is doing.
+/// The state of an agent's stream.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeUplink {
-    /// Whether the daemon listens.
+    /// Whether there is a stream to the daemon.
     pub connected: bool,
-    /// Streams so far.
+    /// Streams until now.
     pub streams: u64,
-    /// Those that ended, and attempts that failed.
+    /// Streams that ended, and attempts that failed.
     pub failures: u64,
 }
 
 // === impl Node ===
 
 impl Node {
-    /// Encodes it, the process's own metrics included.
+    /// Encodes it, including the metrics of the process.
     ///
     /// # Errors
     /// None in practice: it writes to memory.

@@ -1,4 +1,4 @@
-//! What was not seen is not guessed.
+//! The daemon does not guess what it did not see.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn the_objects_of_the_first_list_are_no_changes() {
     let mut scene = Scene::blank();
     scene.list(0, Resource::Pods, [Event::Pod(pod("p"))].into_iter());
     scene.list(0, Resource::EndpointSlices, [Event::EndpointSlice(slice("s", vec![shown_ready("p")]))].into_iter());
-    // A watch that is through with its list brings changes while another still lists: not measured either.
+    // Changes of a watch that has listed, while another watch still lists, are not measured either.
     scene.pod(10, unready("p"));
     scene.pod(20, pod("p"));
     assert!(!scene.tracker.is_measuring());
@@ -36,7 +36,7 @@ fn a_change_or_a_reflection_from_a_replay_has_no_delay() {
     scene.pod(2000, unready("p"));
     scene.apply(2010, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_unready("p")])));
     assert_eq!(scene.ended(), ["ready p censored", "unready p censored"]);
-    // Both orders.
+    // Both orders of arrival.
     scene.apply(3000, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_ready("p")])));
     scene.pod(3001, pod("p"));
     scene.lost(3900, Resource::Pods);
@@ -109,7 +109,7 @@ fn while_a_watch_is_lost_nothing_misses_its_objective_and_nothing_is_timed() {
     scene.apply(100_000, Arrival::Late, Event::EndpointSlice(slice("s", vec![shown_unready("p"), shown_ready("q")])));
     scene.restored(100_100, Resource::EndpointSlices);
     assert_eq!(scene.reported(), ["unready p censored"]);
-    // Now it is seen that the other is not there yet.
+    // Now the other change is known to be still pending.
     scene.tracker.advance(at(100_200));
     assert_eq!(scene.reported(), ["missed unready", "unready q expired 60000"]);
 }
@@ -140,7 +140,7 @@ fn what_a_replay_tells_long_after_the_slices_showed_it_is_censored_only_if_it_fe
     }
 }
 
-/// All watches are lost; a Service that is new is told before what happened to its pods.
+/// All watches are lost. A new Service is delivered before earlier events of its pods.
 fn newcomer_before_its_pods() -> Scene {
     let pods = vec![unready("turns"), pod("fails"), pod("leaves")];
     let mut scene = Scene::listed(pods, vec![], vec![]);
@@ -159,7 +159,7 @@ fn what_pods_did_before_a_service_came_is_no_change_for_it() {
     Resource::ALL.iter().for_each(|resource| scene.restored(2030, *resource));
     assert_eq!(scene.ended(), ["service - censored"], "the Service's own start alone");
     assert_eq!((scene.pending(), scene.out_of_sync()), (vec![], vec![]));
-    // From here on they are changes.
+    // Later events are changes.
     scene.pod(3000, unready("turns"));
     scene.shows(3010, vec![shown_unready("turns"), shown_unready("fails"), shown_ready("arrives")]);
     assert_eq!(scene.ended(), ["unready turns propagated 10"]);

@@ -42,7 +42,7 @@ fn an_endpoint_that_gets_no_traffic_is_told_apart() {
     scene.pod(1000, unready("p"));
     assert_eq!(scene.out_of_sync(), ["p since 1000 traffic"]);
     scene.shows(1020, vec![shown_unready("p")]);
-    // The controller does not wake up for the phase alone.
+    // A change of the phase alone does not wake the controller.
     scene.pod(2000, Pod { terminal: true, ..unready("p") });
     assert_eq!((scene.pending(), scene.out_of_sync()), (vec!["removed 1".to_owned()], vec!["p since 2000".to_owned()]));
     let summary: Vec<_> = scene.tracker.standing().out_of_sync.into_iter().map(|(_, faults)| faults).collect();
@@ -70,7 +70,7 @@ fn ports_that_are_not_the_services_are_out_of_sync() {
     let ports = EndpointPort { name: String::new(), protocol: "TCP".into(), number: Some(9090), app_protocol: None };
     scene.slice(101_000, EndpointSlice { ports: vec![ports], ..slice("s", vec![shown_ready("p")]) });
     assert_eq!(scene.out_of_sync(), [""; 0]);
-    // A daemon that starts beside such a slice says the same, and waits for it.
+    // A daemon that starts with such a slice reports the same, and waits.
     let edited = Service { ports: vec![port(9090)], ..service() };
     let fresh = Scene::listed(vec![pod("p")], vec![edited], vec![slice("s", vec![shown_ready("p")])]);
     assert_eq!(
@@ -83,7 +83,7 @@ fn ports_that_are_not_the_services_are_out_of_sync() {
 fn pods_that_left_the_slices_for_another_reason_have_no_change_of_their_own_later() {
     let shown = ["a", "b", "c"].map(shown_ready).to_vec();
     let mut scene = Scene::listed(["a", "b", "c"].map(pod).to_vec(), vec![service()], vec![slice("s", shown)]);
-    // Their node is gone: the controller leaves them out.
+    // Their node is gone, so the controller leaves them out.
     scene.shows(1000, vec![shown_ready("c")]);
     assert_eq!(scene.out_of_sync(), ["a since 1000 traffic", "b since 1000 traffic"]);
     scene.delete_pod(4000, "a");

@@ -1,4 +1,4 @@
-//! A change that was overtaken may be written all the same; then what overtook it is a change after all.
+//! A change that was overtaken may still be written. Then the change that overtook it is a change after all.
 
 use super::{
     services::{labelled, selecting},
@@ -11,7 +11,7 @@ fn a_late_write_makes_what_overtook_it_pending_since_its_own_arrival() {
     scene.pod(1000, unready("p"));
     scene.pod(2000, pod("p"));
     assert_eq!((scene.ended(), scene.pending()), (vec!["unready p superseded".to_owned()], vec![]));
-    // What the controller had computed before it saw the second.
+    // The controller had computed this before it saw the second event.
     scene.shows(3000, vec![shown_unready("p")]);
     assert_eq!(
         (scene.pending(), scene.out_of_sync()),
@@ -93,12 +93,12 @@ fn an_endpoint_that_is_absent_while_it_moves_is_no_late_write() {
     scene.pod(1000, unready("p"));
     scene.pod(2000, pod("p"));
     scene.ended();
-    // From one slice to another, with nothing between.
+    // It moves to another slice, and is in neither for a moment.
     scene.shows(9000, vec![]);
     assert_eq!(scene.pending(), [""; 0], "what may still be written is that it is not ready");
     scene.slice(9010, slice("t", vec![shown_ready("p")]));
     assert_eq!(scene.reported(), [""; 0]);
-    // Where the overtaken change would have it absent, only time tells.
+    // If the overtaken change makes it absent too, only time tells them apart.
     scene.pod(20_000, labelled("p", "api"));
     scene.pod(20_100, pod("p"));
     assert_eq!(scene.ended(), ["removed p superseded"]);

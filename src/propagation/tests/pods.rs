@@ -89,7 +89,7 @@ fn a_slice_whose_stamp_is_older_than_the_pods_counts_as_no_delay() {
 #[test]
 fn what_the_slices_showed_long_before_is_no_change() {
     let mut scene = Scene::with_pod();
-    // The node is gone: the controller drops the pod, whose deletion follows much later.
+    // The node is gone: the controller removes the pod's endpoint. The pod is deleted much later.
     scene.shows(1000, vec![]);
     scene.pod(41_000, terminating("p"));
     scene.delete_pod(41_001, "p");

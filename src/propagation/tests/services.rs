@@ -121,7 +121,7 @@ fn a_service_made_anew_under_its_name_is_another() {
     scene.service(1100, Service { uid: Uid::from("anew"), ..service() });
     assert_eq!(scene.ended(), ["ready p withdrawn"]);
     assert_eq!(scene.pending(), ["service 1"]);
-    // The end of the old one, told late, is not the end of the new one.
+    // The old one is deleted late. This does not end the new one.
     scene.apply(1200, Arrival::Live, Event::ServiceDeleted(service()));
     scene.shows(1300, vec![shown_ready("p")]);
     assert_eq!(scene.pending(), ["service 1"], "a slice of the old one shows nothing of the new one");
@@ -173,11 +173,11 @@ fn a_newer_edit_supersedes_one_that_only_waited_for_pods_the_newer_excludes() {
 fn what_the_slices_showed_before_the_service_was_deleted_is_not_for_the_next_of_its_name() {
     let mut scene = Scene::with_pod();
     scene.shows(1000, vec![shown_ready("p"), shown_ready("q")]);
-    // Each watch has its own reader: this one was a little ahead of the other.
+    // Each watch has its own reader. This one was a little faster than the other.
     scene.apply(999, Arrival::Live, Event::ServiceDeleted(service()));
     scene.service(1100, Service { uid: Uid::from("anew"), ..service() });
     assert_eq!((scene.ended(), scene.pending()), (vec![], vec!["service 1".to_owned()]));
-    // Its own slice may come before it, as any other.
+    // Its own slice may arrive before it, like any other slice.
     let mut scene = Scene::with_pod();
     scene.slice(1000, slice_of("anew", "t", vec![shown_ready("p")]));
     scene.apply(1010, Arrival::Live, Event::ServiceDeleted(service()));

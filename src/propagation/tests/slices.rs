@@ -1,4 +1,4 @@
-//! Slices that are written again and again.
+//! Slices that are written repeatedly.
 
 use super::*;
 use crate::model::{EndpointsChange, EndpointsPart, SliceVersion};
@@ -10,7 +10,7 @@ fn only_what_changed_in_a_slice_moves_anything() {
         vec![service()],
         vec![slice("s", vec![shown_ready("p"), shown_ready("q"), shown_unready("r")])],
     );
-    // In another order, as another writer may have it.
+    // In another order, as another writer may do it.
     scene.shows(1000, vec![shown_unready("r"), shown_ready("p"), shown_ready("q")]);
     scene.pod(2000, pod("r"));
     scene.pod(2000, unready("p"));
@@ -42,7 +42,7 @@ fn a_change_of_endpoints_goes_on_from_the_version_before() {
     let mut ended = scene.ended();
     ended.sort_unstable();
     assert_eq!(ended, ["removed t propagated 10", "unready q propagated 10"]);
-    // The positions are those of the last version: p, q, r.
+    // The positions are those of the previous version: p, q, r.
     scene.delete_pod(2000, "p");
     change(&mut scene, 2010, vec![EndpointsPart::Kept(1..3)]);
     assert_eq!(scene.ended(), ["removed p propagated 10"]);
@@ -66,12 +66,12 @@ fn a_change_names_the_version_of_the_slice_that_showed_it() {
     scene.shows(1010, vec![shown_unready("p")]);
     let version = version_of(&scene, "s");
     assert_eq!(shown_by(&mut scene), [version]);
-    // The slice comes first.
+    // The slice event comes first.
     scene.shows(2000, vec![shown_ready("p")]);
     let version = version_of(&scene, "s");
     scene.pod(2010, pod("p"));
     assert_eq!(shown_by(&mut scene), [version]);
-    // It moves to another slice, and is listed in none once both are gone.
+    // It moves to another slice. When both slices are gone, it is listed in none.
     scene.slice(3000, slice("t", vec![shown_ready("p")]));
     scene.apply(3001, Arrival::Live, Event::EndpointSliceDeleted(slice("s", vec![])));
     scene.delete_pod(4000, "p");

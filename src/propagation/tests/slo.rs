@@ -1,4 +1,4 @@
-//! Silence is not health: age counts before anything ends.
+//! Silence is not health: the age of a change counts before it ends.
 
 use super::*;
 

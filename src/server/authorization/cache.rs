@@ -1,26 +1,26 @@
-//! Answers that hold for a while.
+//! Answers that are valid for a limited time.
 
 use super::KEPT;
 use std::{collections::HashMap, hash::Hash, time::Duration};
 use tokio::time::Instant;
 
-/// Up to [`KEPT`] values, each until a time of its own. The clock is the caller's.
+/// Up to [`KEPT`] values, each with its own end of validity. The caller provides the time.
 pub(super) struct Cache<K, V>(HashMap<K, (V, Instant)>);
 
 // === impl Cache ===
 
 impl<K: Clone + Eq + Hash, V: Clone> Cache<K, V> {
-    /// A value that still holds.
+    /// A value that is still valid.
     pub(super) fn get(&self, key: &K, now: Instant) -> Option<V> {
         self.0.get(key).filter(|(_, until)| now < *until).map(|(value, _)| value.clone())
     }
 
-    /// A value that holds, or did until no longer ago than this.
+    /// A value that is valid, or became invalid at most `late` ago.
     pub(super) fn get_late(&self, key: &K, now: Instant, late: Duration) -> Option<V> {
         self.0.get(key).filter(|(_, until)| now < *until + late).map(|(value, _)| value.clone())
     }
 
-    /// Keeps a value for a while, if need be in the place of the one that would hold for the shortest time.
+    /// Stores a value for `lifetime`. If there is no room, it replaces the value that expires first.
     pub(super) fn put(&mut self, key: K, value: V, now: Instant, lifetime: Duration) {
         if self.0.len() >= KEPT && !self.0.contains_key(&key) {
             self.0.retain(|_, (_, until)| now < *until);

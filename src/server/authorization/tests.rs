@@ -13,14 +13,14 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What an API server would know, and what it was asked.
+/// What the API server knows, and how often it was asked.
 #[derive(Default)]
 struct Cluster {
-    /// The tokens, which are the users' names too.
+    /// The tokens. They are also the users' names.
     users: BTreeSet<&'static str>,
     /// Who may get /metrics.
     readers: BTreeSet<&'static str>,
-    /// Reviews of tokens, and of access.
+    /// Numbers of reviews of tokens and of access.
     asked: (usize, usize),
     /// It refuses to review.
     forbids: bool,
@@ -61,7 +61,7 @@ impl Scene {
 }
 
 async fn serve(listener: TcpListener, cluster: Arc<Mutex<Cluster>>) {
-    // Its connections end with it.
+    // Its connections end with this task.
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let cluster = cluster.clone();

@@ -1,7 +1,7 @@
 use super::*;
 use rcgen::{CertifiedKey as Made, generate_simple_self_signed};
 
-/// A folder with a pair in it, and what serves from it.
+/// A folder with a certificate and key, and what serves it.
 struct Served {
     folder: tempfile::TempDir,
     files: TlsFiles,
@@ -23,7 +23,7 @@ impl Served {
         self.renewal.take(self.files.read().map_err(Arc::new));
     }
 
-    /// The certificate that a connection would get now.
+    /// The certificate that a new connection gets now.
     fn serves(&self) -> Vec<u8> {
         self.certificate.current.read().cert[0].to_vec()
     }
@@ -33,7 +33,7 @@ fn pair() -> Made<rcgen::KeyPair> {
     generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a pair")
 }
 
-/// A pair that expires 2,000,000,000 s after 1970, less 12,800.
+/// A pair that expires 2,000,000,000 s after 1970, less 12,800 s.
 fn expiring() -> Made<rcgen::KeyPair> {
     let mut parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
     parameters.not_after = rcgen::date_time_ymd(2033, 5, 18);
@@ -98,7 +98,7 @@ fn a_broken_replacement_keeps_the_pair_and_a_good_one_mends_it() {
     assert_eq!(served.serves(), good.cert.der().to_vec());
 }
 
-/// As kubelet replaces the files of a mounted Secret: the files are links through a link to a folder.
+/// The kubelet replaces a mounted Secret like this: each file is a link through a link to a folder.
 #[test]
 fn a_link_that_is_swapped_is_followed() {
     use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-// Reads an object of the Prometheus Operator into the operator's own type, and fails on what that does not have.
+// Reads an object of the Prometheus Operator into the operator's own type, and fails on unknown fields.
 //
 //	monitoring FILE
 package main

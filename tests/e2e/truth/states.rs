@@ -1,8 +1,8 @@
-//! Whose a slice is, and who is waited for.
+//! Which Service owns a slice, and which pods are expected.
 
 use super::*;
 
-/// The Service after a deletion under the same name.
+/// The Service with the same name after the deletion of the first.
 fn made_anew() -> Value {
     let mut service = service();
     service["metadata"]["uid"] = json!("s1");
@@ -33,7 +33,7 @@ fn a_service_in_deletion_expects_nothing() -> Result<()> {
     log.write(150, "delete", "services", held.clone()).pod(200, false).pod(210, true);
     let expected = [SERVICE, (Change::Ready, "withdrawn", 0)];
     assert_eq!(log.changes()?, expected);
-    // The write that takes the finalizer ends it.
+    // The write that removes the finalizer also removes the Service.
     held["metadata"]["finalizers"] = json!(null);
     log.write(300, "patch", "services", held).write(310, "create", "services", made_anew());
     assert_eq!(log.changes()?, [expected[0], expected[1], (Change::Service, "pending", 0)]);

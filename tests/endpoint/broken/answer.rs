@@ -1,4 +1,4 @@
-//! What a broken API server says, piece by piece.
+//! What a broken API server sends, piece by piece.
 
 use endpointlag::{
     cluster::wire::{List, ListMeta, MAGIC, ObjectMeta, Status},
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-/// An answer, said in this order. It ends with the connection.
+/// An answer, sent in this order. It ends with the connection.
 #[derive(Default)]
 pub struct Answer(Vec<Piece>);
 
@@ -18,7 +18,7 @@ enum Piece {
     Bytes(Vec<u8>),
     /// The same again and again, with a pause between.
     Forever(Vec<u8>, Duration),
-    /// Nothing for so long.
+    /// Nothing for this time.
     Pause(Duration),
     /// Nothing more, and the connection stays open.
     Hold,
@@ -26,19 +26,19 @@ enum Piece {
     Reset,
 }
 
-/// A bookmark has nothing but metadata, whatever it is a bookmark of.
+/// A bookmark has only metadata, for any kind of object.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Bookmark {
     #[prost(message, required, tag = "1")]
     metadata: ObjectMeta,
 }
 
-/// Nothing at all.
+/// An empty answer.
 pub fn nothing() -> Answer {
     Answer::default()
 }
 
-/// An error, as Kubernetes says it.
+/// An error, as Kubernetes sends it.
 pub fn refusal(code: u16, message: &str) -> Answer {
     answer(code, "content-type: application/json\r\n", json(code, message).as_bytes())
 }
@@ -48,13 +48,13 @@ pub fn json(code: u16, message: &str) -> String {
     format!(r#"{{"kind":"Status","apiVersion":"v1","status":"Failure","message":"{message}","code":{code}}}"#)
 }
 
-/// A whole answer.
+/// A complete answer.
 pub fn answer(code: u16, headers: &str, body: &[u8]) -> Answer {
     let head = format!("HTTP/1.1 {code}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
     nothing().bytes([head.as_bytes(), body].concat())
 }
 
-/// A page of a list of so many objects. Its version and the token of the next page may be empty.
+/// A page of a list with this many objects. Its version and the token of the next page may be empty.
 pub fn page(version: &str, token: &str, objects: usize) -> Answer {
     let metadata = Some(ListMeta { resource_version: version.to_owned(), r#continue: token.to_owned() });
     let items = (0..objects).map(|_| pod("uid").encode_to_vec().into()).collect();
@@ -72,12 +72,12 @@ pub fn answer_without_end(headers: &str) -> Answer {
     nothing().bytes(format!("HTTP/1.1 200\r\n{headers}transfer-encoding: chunked\r\nconnection: close\r\n\r\n"))
 }
 
-/// A watch that begins with a list, as a server in order answers it, and goes on.
+/// A watch that begins with a list and continues, as a correct server answers it.
 pub fn listed() -> Answer {
     watch().bookmark("10", true)
 }
 
-/// A pod that is listed.
+/// A pod of a list.
 pub fn pod(uid: &str) -> Pod {
     let metadata = ObjectMeta {
         name: "web".to_owned(),
@@ -121,12 +121,12 @@ impl Answer {
         self.chunk(&frame(kind, object))
     }
 
-    /// The event by which a watch says that it cannot go on.
+    /// The event with which a watch says that it cannot continue.
     pub fn error(self, code: i32, reason: &str) -> Self {
         self.event("ERROR", &Status { code, reason: reason.to_owned(), message: "no more".to_owned() })
     }
 
-    /// That all up to a version was sent; maybe that the list before it is complete.
+    /// The bookmark for everything up to a version; optionally it also ends the list before it.
     pub fn bookmark(self, version: &str, ends_list: bool) -> Self {
         let mut metadata = ObjectMeta { resource_version: version.to_owned(), ..ObjectMeta::default() };
         if ends_list {
@@ -146,12 +146,12 @@ impl Answer {
         self.forever(&chunk(bytes), pause)
     }
 
-    /// The end of a chunked body, in good order.
+    /// The correct end of a chunked body.
     pub fn end(self) -> Self {
         self.bytes("0\r\n\r\n")
     }
 
-    /// Nothing for so long.
+    /// Nothing for this time.
     pub fn pause(mut self, pause: Duration) -> Self {
         self.0.push(Piece::Pause(pause));
         self
@@ -167,10 +167,10 @@ impl Answer {
         self
     }
 
-    /// Says all of it.
+    /// Sends everything.
     ///
     /// # Errors
-    /// The client goes away.
+    /// The client disconnects.
     pub async fn say(self, stream: &mut TcpStream) -> io::Result<()> {
         for piece in self.0 {
             match piece {
@@ -182,7 +182,7 @@ impl Answer {
                 Piece::Pause(pause) => tokio::time::sleep(pause).await,
                 Piece::Hold => std::future::pending().await,
                 Piece::Reset => {
-                    // What was said is to come before the reset, which would overtake it.
+                    // A reset would overtake what was sent before it.
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     return stream.set_zero_linger();
                 }

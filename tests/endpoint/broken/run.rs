@@ -1,4 +1,4 @@
-//! One row of the table: a daemon beside a broken server.
+//! One row of the table: a daemon with a broken server.
 
 use super::super::pair::Pair;
 use super::server::{Server, Speech};
@@ -13,36 +13,36 @@ use testkit::workspace::Workspace;
 
 const RESOURCES: [&str; 3] = ["pods", "services", "endpointslices"];
 
-/// What a daemon takes to say what is wrong: up to half a minute of retries, beside others on a busy machine.
+/// How long a daemon may take to log what is wrong: up to half a minute of retries, together with others on a busy machine.
 const SAID: Duration = Duration::from_secs(60);
 
-/// How long it is looked at after that, so that what it says again shows, and a watch that is said to be synced and is not.
+/// How long it is checked after that, so that a repeated message is noticed, and a watch that is wrongly reported as synced.
 const AFTER: Duration = Duration::from_secs(4);
 
-/// What it may take in memory, whatever the server sends.
+/// How much memory it may use, whatever the server sends.
 const MEMORY: f64 = 128e6;
 
-/// A server, and what is to be seen of it.
+/// A server, and what should be seen of it.
 #[derive(Clone)]
 pub struct Row {
     name: &'static str,
     speech: Speech,
-    /// If the daemon comes by TLS: whether it trusts the server's certificate.
+    /// If the daemon connects with TLS: whether it trusts the server's certificate.
     tls: Option<bool>,
     flags: &'static [&'static str],
-    /// If a program hands out the credentials: how often it may be called at the most.
+    /// If a program issues the credentials: how often it may be called at most.
     plugin: Option<usize>,
-    /// Reason by which each watch's restarts are counted; empty if there are none.
+    /// The reason for which each watch's restarts are counted; empty if there are none.
     counted: &'static str,
-    /// The warnings of each watch, as far as they are the same: each is logged once.
+    /// The warnings of each watch, without the parts that vary. Each is logged once.
     logged: &'static [&'static str],
-    /// Whether the watches are synced in the end. If not, the last warning shows at `/readyz`.
+    /// Whether the watches are synced in the end. If not, `/readyz` shows the last warning.
     is_well: bool,
-    /// Requests at the most, if fewer than retries make.
+    /// The maximum number of requests, if it is lower than that of the retries.
     requests: Option<usize>,
 }
 
-/// A row of a server that speaks so.
+/// A row for a server with this behaviour.
 pub fn row(name: &'static str, speech: Speech) -> Row {
     Row { name, speech, tls: None, flags: &[], plugin: None, counted: "", logged: &[], is_well: false, requests: None }
 }
@@ -52,7 +52,7 @@ impl Row {
         self.name
     }
 
-    /// The daemon comes by TLS, and may trust the server.
+    /// The daemon connects with TLS, and may trust the server.
     pub fn by_tls(self, trusted: bool) -> Self {
         Self { tls: Some(trusted), ..self }
     }
@@ -61,17 +61,17 @@ impl Row {
         Self { flags, ..self }
     }
 
-    /// Credentials come from a program, which is called so often at the most.
+    /// Credentials come from a program, which is called at most this often.
     pub fn with_plugin(self, calls: usize) -> Self {
         Self { plugin: Some(calls), ..self }
     }
 
-    /// No watch is ever synced: it is counted, logged and shown so.
+    /// No watch is ever synced. This is counted, logged and shown in this way.
     pub fn lost(self, counted: &'static str, logged: &'static [&'static str]) -> Self {
         Self { counted, logged, ..self }
     }
 
-    /// All watches are synced in the end, after what is counted and logged so.
+    /// All watches are synced in the end, after this was counted and logged.
     pub fn well(self, counted: &'static str, logged: &'static [&'static str]) -> Self {
         Self { counted, logged, is_well: true, ..self }
     }
@@ -80,10 +80,10 @@ impl Row {
         Self { requests: Some(requests), ..self }
     }
 
-    /// Runs a daemon beside the server.
+    /// Runs a daemon with the server.
     ///
     /// # Errors
-    /// Something else is seen.
+    /// The daemon does not do what the row requires.
     pub async fn run(&self) -> Result<()> {
         let workspace = Workspace::create("broken")?;
         let server = Server::start(self.speech).await?;
@@ -111,7 +111,7 @@ impl Row {
         daemon.stop(Signal::TERM).await
     }
 
-    /// That all is said, counted and shown that has to be.
+    /// Checks that everything required is logged, counted and shown.
     async fn check_seen(&self, daemon: &Daemon) -> Result<()> {
         let (log, ready, metrics) = (daemon.log()?, daemon.get("/readyz").await?, daemon.metrics().await?);
         ensure!(
@@ -139,7 +139,7 @@ impl Row {
         Ok(())
     }
 
-    /// That it was said once, and is still so; that neither the server nor the machine is loaded.
+    /// Checks that it was logged once, and is still so; that neither the server nor the machine is loaded.
     async fn check_end(&self, daemon: &Daemon, workspace: &Workspace, requests: usize, took: Duration) -> Result<()> {
         self.check_seen(daemon).await?;
         let (log, metrics) = (daemon.log()?, daemon.metrics().await?);
@@ -191,7 +191,7 @@ impl Row {
     }
 }
 
-/// A program whose credentials hold for an hour, and say how often it has been called.
+/// A program whose credentials are valid for an hour, and which records how often it was called.
 fn plugin(calls: &str) -> String {
     format!(
         r#"#!/bin/sh
@@ -203,8 +203,8 @@ echo '  {{"token": "token-'$(wc -l < {calls} | tr -d ' ')'", "expirationTimestam
     )
 }
 
-/// What pauses of a quarter of a second at the least, each twice as long as the one before, leave room for: attempts of three watches, each
-/// of which asks for a list, for some pages or the version.
+/// The maximum with pauses of at least a quarter of a second, each twice as long as the previous one: attempts of three watches, each of
+/// which asks for a list, for some pages or for the version.
 fn most_requests(took: Duration) -> usize {
     let attempts = 2.0 + (1.0 + took.as_secs_f64() / 0.25).log2();
     3 * 3 * attempts as usize

@@ -1,4 +1,4 @@
-//! A server that answers as it is told to, over HTTP/1.1 by hand: a library would keep it from being broken.
+//! A server with prescribed answers, over hand-written HTTP/1.1: a library would not let it be broken.
 
 use super::super::pair::Pair;
 use super::answer::{self, Answer};
@@ -13,16 +13,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-/// What a daemon asks for.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Asked {
     /// A watch that begins with a list.
     List,
-    /// A watch that goes on after a list.
+    /// A watch that continues after a list.
     Watch,
     /// A page of a list.
     Page,
-    /// The version that is current: a list of one object.
+    /// The current version: a list of one object.
     Version,
 }
 
@@ -30,9 +30,9 @@ pub enum Asked {
 #[derive(Debug)]
 pub struct Request {
     pub asked: Asked,
-    /// Requests of this kind for the same resource before it.
+    /// Earlier requests of this kind for the same resource.
     pub before: usize,
-    /// What the user is proven with.
+    /// The user's bearer token.
     pub bearer: String,
 }
 
@@ -41,18 +41,18 @@ pub struct Request {
 pub enum Speech {
     /// It does not listen.
     Nothing,
-    /// It speaks HTTP/2 and does this at each request.
+    /// It speaks HTTP/2 and does this at every request.
     Http2(Refusal),
-    /// Each connection in the same way, whatever is asked.
+    /// The same answer on each connection, for any request.
     Always(fn() -> Answer),
-    /// Each request as it deserves.
+    /// An answer that depends on the request.
     To(fn(&Request) -> Answer),
 }
 
 /// What a server does over HTTP/2.
 #[derive(Clone, Copy)]
 pub enum Refusal {
-    /// It begins an answer and says GOAWAY, as a server that spreads its clients.
+    /// It begins an answer and sends GOAWAY, as a server that spreads its clients.
     GoAway,
     /// It resets the request's stream.
     Reset,
@@ -61,14 +61,14 @@ pub enum Refusal {
 /// A running server. Dropping it ends it.
 pub struct Server {
     address: SocketAddr,
-    /// The certificate that it has where it speaks TLS, in PEM.
+    /// Its certificate in PEM, if it speaks TLS.
     pub certificate: String,
     connections: Arc<AtomicUsize>,
     acceptor: JoinHandle<()>,
 }
 
 impl Request {
-    /// As a server in order answers: there is nothing in the cluster, and nothing happens.
+    /// The answer of a correct server: the cluster is empty, and nothing happens.
     pub fn in_order(&self) -> Answer {
         match self.asked {
             Asked::List => answer::listed().hold(),
@@ -77,12 +77,12 @@ impl Request {
         }
     }
 
-    /// As a server in order, but to this.
+    /// The answer of a correct server, except to this kind of request.
     pub fn but(&self, asked: Asked, answer: impl FnOnce() -> Answer) -> Answer {
         if self.asked == asked { answer() } else { self.in_order() }
     }
 
-    /// As a server that does not stream lists, in order but for the pages.
+    /// The answer of a server that does not stream lists, correct except for the pages.
     pub fn in_pages(&self, page: impl FnOnce() -> Answer) -> Answer {
         match self.asked {
             Asked::List => answer::refusal(422, "sendInitialEvents is forbidden for watch"),
@@ -115,7 +115,7 @@ impl Server {
     /// Starts it on a free port.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no free port.
     pub async fn start(speech: Speech) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("listening")?;
         let address = listener.local_addr()?;
@@ -135,7 +135,7 @@ impl Server {
         self.address
     }
 
-    /// Connections so far. Each carries one request, but for HTTP/2.
+    /// Connections so far. Each carries one request, except over HTTP/2.
     pub fn connections(&self) -> usize {
         self.connections.load(SeqCst)
     }
@@ -159,14 +159,14 @@ async fn accept(listener: TcpListener, speech: Speech, tls: TlsAcceptor, connect
                     head(&mut stream).await.and_then(|head| Request::read(&head, &seen)).map(|request| answer(&request))
                 }
                 Speech::Http2(refusal) => {
-                    // The daemon may not trust it, or go away.
+                    // The daemon may not trust it, or may disconnect.
                     let _ = refuse(&tls, stream, refusal).await;
                     return;
                 }
                 Speech::Nothing => None,
             };
             if let Some(answer) = answer {
-                // The daemon may have gone away.
+                // The daemon may have disconnected.
                 let _ = answer.say(&mut stream).await;
             }
         });

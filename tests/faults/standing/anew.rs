@@ -1,4 +1,4 @@
-//! A Service is deleted and made anew while its slices stay: they are the old one's.
+//! A Service is deleted and created again while its slices stay: they belong to the old one.
 
 use super::super::selecting;
 use super::{View, last};
@@ -31,7 +31,7 @@ impl Anew {
         Ok(Self { objects, moves })
     }
 
-    /// Both are made anew, one after its pod has moved away. Nobody writes slices for them.
+    /// Both are created again, one after its pod has moved away. No slices are written for them.
     pub async fn play(&self, daemon: &Daemon) -> Result<()> {
         let objects = &self.objects;
         for service in ["web", "empty"] {
@@ -54,7 +54,7 @@ impl Anew {
         Ok(())
     }
 
-    /// The old one was reflected, the new one expired, and no pod changed but by its own doing.
+    /// The old one was reflected, the new one expired, and the only changes of pods are their own.
     pub fn check_end(&self, daemon: &Daemon) -> Result<()> {
         for service in ["web", "empty"] {
             let view = View { daemon, namespace: "anew", service };

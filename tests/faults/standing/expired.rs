@@ -16,7 +16,7 @@ pub struct Expired {
 }
 
 impl Expired {
-    /// One pod is listed as ready, one as not.
+    /// One pod is listed as ready, one as not ready.
     pub async fn prepare(plane: &ControlPlane) -> Result<Self> {
         let objects = Objects::create(plane.admin().await?, "expired").await?;
         objects.create_service("web", selecting("web")).await?;
@@ -28,7 +28,7 @@ impl Expired {
         Ok(Self { objects, starts, fails })
     }
 
-    /// Both turn, nobody writes it, and it is given up.
+    /// Both change, the slices are not written, and the changes expire.
     pub async fn play(&self, daemon: &Daemon) -> Result<()> {
         let view = View { daemon, namespace: "expired", service: "web" };
         self.objects.report(&self.starts, true).await?;

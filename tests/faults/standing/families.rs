@@ -1,4 +1,4 @@
-//! A Service gives up an address family, and the slices of that family stay.
+//! A Service drops an address family, and the slices of that family stay.
 
 use super::super::selecting;
 use super::{View, last};
@@ -27,7 +27,7 @@ impl Families {
         Ok(Self { objects })
     }
 
-    /// The Service wants one family, and nodes still send traffic to the other.
+    /// The Service has one family, and nodes still send traffic to the other.
     pub async fn play(&self, daemon: &Daemon) -> Result<()> {
         let view = View { daemon, namespace: "families", service: "web" };
         self.objects.edit_service("web", json!({ "ipFamilyPolicy": "SingleStack" })).await?;

@@ -1,4 +1,4 @@
-//! A Service that a finalizer holds in deletion: nobody makes slices for it any more, so nothing is waited for.
+//! A Service that a finalizer holds in deletion: no slices are made for it, so no change of it is pending.
 
 use super::super::selecting;
 use super::View;
@@ -16,7 +16,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// A pod that is listed as not ready. The objective is longer than its course.
+    /// A pod that is listed as not ready. The objective is longer than the scene.
     pub async fn prepare(plane: &ControlPlane) -> Result<Self> {
         let objects = Objects::create(plane.admin().await?, "held").await?;
         objects.create_service("web", selecting("web")).await?;
@@ -36,12 +36,12 @@ impl Held {
         self.objects.delete_service("web").await?;
         view.wait_standing(0.0).await?;
         let told = view.outcomes(Change::Ready)?;
-        // The other, where the daemon had to wait for a processor just then.
+        // `Censored` if the daemon had to wait for a CPU at that moment.
         ensure!(matches!(told[..], [Outcome::Withdrawn | Outcome::Censored]), "{told:?}");
         view.wait("no miss", |it| it.missed(Change::Ready) == 0.0).await
     }
 
-    /// Lets the Service go.
+    /// Lets the deletion of the Service finish.
     pub async fn release(&self) -> Result<()> {
         self.objects.release_service("web").await
     }

@@ -1,5 +1,5 @@
-//! Services that were not measured for a while come back when pods have changed: as at a start of the daemon, what disagrees is
-//! pending, and nobody knows since when.
+//! Services that were not measured for a while are measured again after pods have changed. As at a start of the daemon, a
+//! disagreement is pending with an unknown start.
 
 use super::super::selecting;
 use super::View;
@@ -12,7 +12,7 @@ use testkit::daemon::Daemon;
 use testkit::daemon::samples::Outcome;
 use testkit::truth::Change;
 
-/// Each by another way to be left alone.
+/// Each is excluded in another way.
 const SERVICES: [&str; 3] = ["annotated", "unselecting", "external"];
 
 /// Enough for events on their way to the daemon.
@@ -25,7 +25,7 @@ pub struct Ignored {
 }
 
 impl Ignored {
-    /// Three pods are listed as ready in each Service, and then nobody measures these.
+    /// Three pods are listed as ready in each Service, and then the Services are no longer measured.
     pub async fn prepare(plane: &ControlPlane, daemon: &Daemon) -> Result<Self> {
         let objects = Objects::create(plane.admin().await?, "ignored").await?;
         for service in SERVICES {
@@ -51,7 +51,7 @@ impl Ignored {
         Ok(Self { objects, fails, leaves })
     }
 
-    /// Two pods change unseen, and the Services come back.
+    /// Two pods change unseen, and the Services are measured again.
     pub async fn play(&self, daemon: &Daemon) -> Result<()> {
         let objects = &self.objects;
         objects.report(&self.fails, false).await?;
@@ -73,7 +73,7 @@ impl Ignored {
         Ok(())
     }
 
-    /// No delay is known of any of it.
+    /// These changes have no known delay.
     pub fn check_end(&self, daemon: &Daemon) -> Result<()> {
         for service in SERVICES {
             let view = View { daemon, namespace: "ignored", service };

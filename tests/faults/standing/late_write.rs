@@ -1,5 +1,5 @@
-//! A controller that saw only the first of two opposite changes writes it when the second has come. The slices showed the
-//! second by chance until then. The test writes the slices in the controller's name.
+//! A controller that saw only the first of two opposite changes writes it after the second. Until then the slices already
+//! showed the second. The test writes the slices as if it were the controller.
 
 use super::super::selecting;
 use super::{EXPIRY, OBJECTIVE, View, last};
@@ -12,7 +12,7 @@ use testkit::daemon::Daemon;
 use testkit::daemon::samples::Outcome;
 use testkit::truth::Change;
 
-/// Between two steps: more than events need to the daemon, and in all less than the expiry of the first change.
+/// Between two steps: more than events need to reach the daemon. All steps together are shorter than the expiry of the first change.
 const STEP: Duration = Duration::from_millis(400);
 
 /// The error that no delay may reach on a busy machine.
@@ -60,7 +60,7 @@ impl LateWrites {
         Ok(())
     }
 
-    /// Turns a pod and turns it back. Returns when it was back.
+    /// Changes a pod's readiness and changes it back. Returns when it was back.
     async fn turn(&self, view: View<'_>, pod: &PodHandle, listed_ready: bool) -> Result<Instant> {
         self.objects.report(pod, !listed_ready).await?;
         tokio::time::sleep(STEP).await;
@@ -71,7 +71,7 @@ impl LateWrites {
         Ok(back)
     }
 
-    /// Writes the slice as the first of the two changes has it, and waits until the second is pending since its own time.
+    /// Writes the slice as the first of the two changes requires, and waits until the second is pending since its own time.
     async fn write_late(
         &self,
         view: View<'_>,
@@ -88,7 +88,7 @@ impl LateWrites {
         view.wait("out of sync since the late write", |it| it.oldest() < it.oldest_pending(second)).await
     }
 
-    /// Waits for a kind of change to be told as propagated between these times.
+    /// Waits until a change of a kind is reported as propagated between these times.
     async fn check_delay(view: View<'_>, change: Change, back: Instant, written: Instant) -> Result<()> {
         view.wait_standing(0.0).await?;
         let told = view.told(change)?;
@@ -98,7 +98,7 @@ impl LateWrites {
         Ok(())
     }
 
-    /// A pod flaps, and the controller writes both, each too late.
+    /// A pod flaps, and the controller writes both changes, each too late.
     async fn flap(&self, daemon: &Daemon, pod: &PodHandle, listed_ready: bool) -> Result<()> {
         let view = View { daemon, namespace: "late", service: &pod.name };
         let [first, second] =
@@ -112,7 +112,7 @@ impl LateWrites {
         Self::check_delay(view, second, back, Instant::now()).await
     }
 
-    /// A pod turns ready and dies before it is listed, and is listed then.
+    /// A pod becomes ready, dies before it is listed, and is listed after that.
     async fn die(&self, daemon: &Daemon, pod: &PodHandle) -> Result<()> {
         let view = View { daemon, namespace: "late", service: &pod.name };
         self.objects.report(pod, true).await?;
@@ -132,7 +132,7 @@ impl LateWrites {
         Ok(())
     }
 
-    /// A pod flaps, and the controller writes the first of it and nothing more.
+    /// A pod flaps, and the controller writes the first change and nothing else.
     async fn stop(&self, daemon: &Daemon, pod: &PodHandle) -> Result<()> {
         let view = View { daemon, namespace: "late", service: &pod.name };
         let back = self.turn(view, pod, true).await?;

@@ -1,4 +1,4 @@
-//! Changes of Services: what an edit asks of the slices, and when they have it.
+//! Changes of Services: what an edit requires of the slices, and when they have it.
 
 use super::{
     Pending, Reference,
@@ -12,24 +12,24 @@ use endpointlag::{
 };
 use std::collections::BTreeSet;
 
-/// What an edit of a Service asks of its slices.
+/// What an edit of a Service requires of its slices.
 #[derive(Clone, Debug)]
 pub struct Edit {
-    /// Pods expected at that moment, and ever since.
+    /// Pods that were expected at that moment, and have been ever since.
     awaited: BTreeSet<Uid>,
-    /// Pods expected before, and not since.
+    /// Pods that were expected before, and not since.
     excluded: BTreeSet<Uid>,
 }
 
 // === impl Edit ===
 
 impl Edit {
-    /// A pod that the Service does not expect any more is not awaited, whatever becomes of it later.
+    /// Stops waiting for pods that the Service no longer expects, whatever happens to them later.
     pub fn forget_unexpected(&mut self, view: &View, service: &Uid) {
         self.awaited.retain(|pod| !view.expected_families(service, pod).is_empty());
     }
 
-    /// Whether the slices have what the edit asked for.
+    /// Whether the slices have what the edit required.
     pub fn is_shown(&self, view: &View, service: &Uid) -> bool {
         let Some(of) = view.measured(service) else { return false };
         let mut families = of.families.iter();
@@ -39,13 +39,13 @@ impl Edit {
             && (!self.awaited.is_empty() || has_slices)
     }
 
-    /// Whether the slices list a pod that they should not, or otherwise than they should; not merely lack one.
+    /// Whether the slices list a pod that they should not, or list a pod wrongly. A missing pod alone does not count.
     pub fn is_contradicted(&self, view: &View, service: &Uid) -> bool {
         self.awaited.iter().any(|pod| view.is_listed_otherwise(service, pod))
             || self.excluded.iter().any(|pod| view.lingers(service, pod))
     }
 
-    /// Whether the slices have not yet what the edit asked for this pod.
+    /// Whether the slices do not have yet what the edit required for this pod.
     fn waits_for(&self, view: &View, service: &Uid, pod: &Uid) -> bool {
         self.awaited.contains(pod) && view.owes(service, pod)
     }
@@ -74,7 +74,7 @@ impl Reference {
         self.end_shown(Cause::Withdrawn);
     }
 
-    /// Pods that an edit moves have not changed themselves, but what was pending of them may have lost its reason.
+    /// Pods that an edit moves have not changed themselves, but their pending changes may no longer hold.
     fn pods_reconsidered(&mut self, service: &Uid) {
         let (before, now) = (self.before().clone(), self.now().clone());
         let left = |pod: &Uid| {
@@ -87,8 +87,8 @@ impl Reference {
         });
     }
 
-    /// A Service that was not measured is. The controller has to write slices for one that it did not write for before; of one
-    /// that was only ignored nothing is known but what is there.
+    /// Begins to measure a Service. If the controller did not write slices for it before, it has to now. If the Service was only
+    /// ignored, only the present state is known.
     fn measuring_of_service_began(&mut self, service: &Uid) {
         if self.before().services.get(service).is_some_and(|old| has_controller(old)) {
             return self.start_what_disagrees(service);
@@ -99,7 +99,7 @@ impl Reference {
         }
     }
 
-    /// Starts to wait for what the slices do not show of a pod, unless the Service's own change waits for that.
+    /// Starts a change if the slices do not show a pod's state, unless the Service's own change waits for that.
     pub(super) fn start_unless_awaited(&mut self, service: &Uid, pod: &Uid) {
         let own = |it: &&Pending| it.owner == *service && it.pod.is_none();
         let edit = self.pending.iter().find(own).and_then(|it| it.edit.clone());
@@ -112,8 +112,8 @@ impl Reference {
         }
     }
 
-    /// Where pods and slices disagree, something is under way since nobody knows when: a change of the pod where the slices
-    /// do not show what it is, else a change of the Service.
+    /// Where pods and slices disagree, a change is pending with an unknown start: a change of the pod if the slices
+    /// do not show its state, otherwise a change of the Service.
     pub(super) fn start_what_disagrees(&mut self, service: &Uid) {
         let (view, mut awaited) = (self.now().clone(), BTreeSet::new());
         for pod in view.concerned(service) {
@@ -129,7 +129,7 @@ impl Reference {
         }
     }
 
-    /// Pods that an edit brought in and that the slices list already, as something else than they are.
+    /// Pods that an edit brought in, and that the slices already list in another state.
     fn start_what_entered(&mut self, service: &Uid) {
         let (before, now) = (self.before().expected(service), self.now().expected(service));
         for pod in now.difference(&before) {
@@ -146,7 +146,7 @@ impl Reference {
         }
     }
 
-    /// Whether the slices of a Service that was measured before must be others than before.
+    /// Whether the slices of a Service that was measured before must differ from before.
     fn is_change(&self, service: &Uid) -> bool {
         let (before, now) = (self.before(), self.now());
         let (old, new) = (&before.services[service], &now.services[service]);
@@ -170,7 +170,7 @@ impl Reference {
             self.start(service, None, Change::Service, self.seen(), Some(edit));
             return;
         }
-        // Slices that never had the edit before this one have not changed for this one either.
+        // If the slices never showed the edit before this one, they have not changed for this one either.
         let mark = self.slices_changed(service).filter(|_| superseded.is_none());
         let counted = mark.is_some_and(|mark| self.count_shown(service, None, Change::Service, mark));
         if let Some(until) = overtaken_until.filter(|_| !counted) {

@@ -1,4 +1,4 @@
-//! How changes start, and how they end: by the stamps, whatever the time at which anything was looked at.
+//! How changes start, and how they end: the stamps decide, not the time at which the events were processed.
 
 use super::{End, Pending, Reference, Verdict, edits::Edit, history::name_of};
 use endpointlag::{
@@ -12,18 +12,18 @@ use std::time::Duration;
 pub enum Cause {
     /// A slice event showed it.
     Reflected,
-    /// Its opposite came.
+    /// Its opposite came before it was reflected.
     Superseded,
-    /// The Service does not expect it any more.
+    /// The Service no longer expects it.
     Withdrawn,
 }
 
-/// By how much slices may be ahead of the change that they show: what watches of one cluster differ by, and then some.
+/// How much earlier than their change slices may arrive: more than the usual difference between the watches of one cluster.
 const HORIZON: Duration = Duration::from_millis(500);
 
 impl Reference {
-    /// Lets time pass, unless a watch is lost: what is strictly older than its objective has missed it, what is older than the
-    /// expiry is given up. It is given up at that age, so it never grows as old as an objective beyond the expiry.
+    /// Advances the time, unless a watch is lost: a change older than its objective has missed it, and a change older than the
+    /// expiry expires. It expires with that age, so it never misses an objective that is longer than the expiry.
     pub fn advance(&mut self, now: Stamp) {
         if self.is_blind() {
             return;
@@ -53,7 +53,7 @@ impl Reference {
         self.pending.push(pending);
     }
 
-    /// Starts a change that came long ago and was shown, and that the slice event of now contradicts.
+    /// Starts a change that came earlier and was shown then, and that the present slice event contradicts.
     pub(super) fn start_contradicted(
         &mut self,
         service: &Uid,
@@ -68,7 +68,7 @@ impl Reference {
         self.pending.push(Pending { doubted_until, by_absence, ..self.change(service, pod, change, seen, edit) });
     }
 
-    /// Starts a change that must have begun before now, at a time that was not seen.
+    /// Starts a change that began before now, at an unknown time.
     pub(super) fn start_unseen(&mut self, service: &Uid, pod: Option<&Uid>, change: Change, edit: Option<Edit>) {
         self.start(service, pod, change, Seen::late(self.seen().at), edit);
     }
@@ -97,8 +97,8 @@ impl Reference {
         }
     }
 
-    /// Whether slices that came to show a change with `mark` may have done so because of it, though it is heard of only
-    /// now. While the change's own watch was lost it may have happened at any time since.
+    /// Whether slices that came to show a change with `mark` may have done so because of it, although its event comes only
+    /// now. If the change's own watch was lost, it may have happened at any time since then.
     pub(super) fn is_ahead(&self, mark: Seen, change: Change) -> bool {
         let watch = if change == Change::Service { Resource::Services } else { Resource::Pods };
         let seen = self.seen();
@@ -107,7 +107,7 @@ impl Reference {
         earliest <= mark.at.plus(HORIZON)
     }
 
-    /// A change that is heard of now, and that the slices came to show with `mark`, before. Whether it counts as one.
+    /// A change whose event comes now, and that the slices came to show earlier, with `mark`. Returns whether it counts as one.
     pub(super) fn count_shown(&mut self, service: &Uid, pod: Option<&Uid>, change: Change, mark: Seen) -> bool {
         if !self.is_ahead(mark, change) {
             return false;
@@ -125,7 +125,7 @@ impl Reference {
         true
     }
 
-    /// Ends every pending change that the view of now shows.
+    /// Ends every pending change that the present view shows.
     pub(super) fn end_shown(&mut self, cause: Cause) {
         let view = self.now().clone();
         for pending in &mut self.pending {
@@ -141,7 +141,7 @@ impl Reference {
         });
     }
 
-    /// Ends pending changes with the last event, and says at what stamp the last of them would have expired.
+    /// Ends pending changes with the last event. Returns the latest stamp at which one of them would have expired.
     pub(super) fn end_where(&mut self, cause: Cause, which: impl Fn(&Pending) -> bool) -> Option<Stamp> {
         let mut last = None;
         for index in (0..self.pending.len()).rev() {
@@ -158,12 +158,12 @@ impl Reference {
         let (by, expiry) = (self.seen(), self.settings.expiry);
         let is_settled = cause == Cause::Reflected && !pending.by_absence;
         if !is_settled && pending.doubted_until.is_some_and(|until| by.at <= until) {
-            // The slices were ahead of this event, or endpoints moved: there was nothing to be written again.
+            // The slices were ahead of this event, or endpoints moved: the controller had nothing to write again.
             self.started -= 1;
             return;
         }
         let age = by.at.since(pending.since);
-        // Whether the event's stamp tells the time, and nothing is missing before it.
+        // Whether the event's stamp can be used for a delay, and no earlier event is missing.
         let is_timed = !by.is_late() && !self.is_blind();
         let outcome = if !pending.exact {
             Outcome::Censored
@@ -181,14 +181,14 @@ impl Reference {
         let missed = match outcome {
             Outcome::Propagated { delay, .. } => Some(delay > pending.objective),
             Outcome::Expired { .. } => Some(true),
-            // It was too old already: an `advance` just before would have said so.
+            // It was too old already: an `advance` just before would have reported the miss.
             _ => (is_timed && pending.objective < expiry && age > pending.objective).then_some(true),
         };
         let at = if let Outcome::Expired { .. } = outcome { pending.since.plus(expiry) } else { by.at };
         self.report(pending, outcome, at, missed);
     }
 
-    /// Reports an end, and whether the objective was missed, unless that was said before.
+    /// Reports an end, and whether the objective was missed, unless a miss was reported before.
     fn report(&mut self, pending: &Pending, outcome: Outcome, at: Stamp, missed: Option<bool>) {
         let missed = missed.filter(|_| !pending.judged);
         self.verdicts.extend(missed.map(|missed| verdict(pending, missed)));
@@ -201,7 +201,7 @@ fn verdict(pending: &Pending, missed: bool) -> Verdict {
     Verdict { service: pending.service.clone(), change: pending.change, missed }
 }
 
-/// From the arrival of the change to that of the slice, which may be the earlier of the two.
+/// From the arrival of the change to the arrival of the slice, which may be the earlier of the two.
 fn propagated(since: Stamp, shown: Stamp) -> Outcome {
     let reordered = (shown < since).then(|| since.since(shown));
     Outcome::Propagated { delay: shown.since(since), reordered }

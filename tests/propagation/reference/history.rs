@@ -1,4 +1,4 @@
-//! All that was ever heard: every event with its stamp, and what was known after it.
+//! The whole history: every event with its stamp, and the view after it.
 
 use endpointlag::{
     ledger::Change,
@@ -13,35 +13,35 @@ use std::{
 /// A Service and a pod, each by UID.
 pub type Pair = (Uid, Uid);
 
-/// What the three watches together have told so far.
+/// What the three watches together have delivered so far.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     pub pods: BTreeMap<Uid, Rc<Pod>>,
-    /// One of a name at most.
+    /// At most one for each name.
     pub services: BTreeMap<Uid, Rc<Service>>,
     pub slices: BTreeMap<Uid, Rc<EndpointSlice>>,
 }
 
-/// One event, and the view it left behind.
+/// One event, and the view after it.
 #[derive(Clone, Debug)]
 pub struct Moment {
     pub seen: Seen,
     pub resource: Resource,
-    /// Services that the event names, or whose deletion it tells.
+    /// Services that the event names or deletes.
     pub services_named: BTreeSet<Uid>,
     pub view: View,
-    /// Whether the pod watch may lack what happens.
+    /// Whether the pod watch may lack events.
     pub pods_lost: bool,
-    /// Whether the pod watch has told with it all that had happened before.
+    /// Whether the pod watch, with this event, has delivered everything that had happened before.
     pub pods_caught_up: bool,
-    /// Services that came when the pod watch had yet to tell what had happened before, if the event is of that: it may be older than they
-    /// are.
+    /// Services that came before the pod watch had delivered all earlier events, if this event is one of those: it may be older than the
+    /// Service.
     pub newcomers: BTreeSet<Uid>,
-    /// Pairs that are out of sync, and whether traffic goes wrong; none before measuring began.
+    /// Pairs that are out of sync, and whether traffic goes wrong. Empty before measuring began.
     pub out_of_sync: BTreeMap<Pair, bool>,
 }
 
-/// What a pod is to a Service.
+/// The state of a pod in a Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PodState {
     Out,
@@ -53,7 +53,7 @@ pub enum PodState {
 // === impl PodState ===
 
 impl PodState {
-    /// The kind of change that a move to this state is.
+    /// The kind of change that a move to this state makes.
     pub fn change(self) -> Change {
         match self {
             Self::Out => Change::Removed,
@@ -63,8 +63,8 @@ impl PodState {
         }
     }
 
-    /// Whether what the change said of a pod is still true of it in this state: a pod that is gone is not ready either, and
-    /// no less on its way out than one that is going away.
+    /// Whether the change still holds for a pod in this state. A pod that is gone is also not ready, and counts as
+    /// terminating.
     pub fn upholds(self, change: Change) -> bool {
         match change {
             Change::Ready => self == Self::Ready,
@@ -79,7 +79,7 @@ impl PodState {
 // === impl View ===
 
 impl View {
-    /// The view after `event`; what a completed list did not name is dropped by the caller.
+    /// The view after `event`. The caller drops the objects that a completed list did not name.
     pub fn after(&self, event: &Event) -> Self {
         let mut view = self.clone();
         match event {
@@ -100,7 +100,7 @@ impl View {
         self.services.values().find(|service| name_of(service) == *name)
     }
 
-    /// The Service, if its endpoints are measured: the controller writes slices for it and goes on to, and its owner wants it.
+    /// The Service, if its endpoints are measured: the controller writes slices for it, it is not in deletion and not ignored.
     pub fn measured(&self, service: &Uid) -> Option<&Service> {
         let service = self.services.get(service)?;
         (has_controller(service) && !service.terminating && !is_ignored(service)).then_some(service)
@@ -111,7 +111,7 @@ impl View {
         self.services.keys().filter(|uid| self.measured(uid).is_some())
     }
 
-    /// What the pod is to the Service.
+    /// The state of the pod in the Service.
     pub fn state(&self, service: &Uid, pod: &Uid) -> PodState {
         match (self.expected_families(service, pod).is_empty(), self.pods.get(pod)) {
             (true, _) | (_, None) => PodState::Out,
@@ -134,7 +134,7 @@ impl View {
         self.pods.keys().filter(|pod| !self.expected_families(service, pod).is_empty()).cloned().collect()
     }
 
-    /// Every pod that the Service expects or that its slices list: the others are nothing to it.
+    /// Every pod that the Service expects or that its slices list.
     pub fn concerned(&self, service: &Uid) -> BTreeSet<Uid> {
         let mut pods = self.expected(service);
         pods.append(&mut self.listed(service));
@@ -142,7 +142,7 @@ impl View {
     }
 }
 
-/// The name by which people know a Service.
+/// The Service's name, as the metrics show it.
 pub fn name_of(service: &Service) -> ServiceName {
     ServiceName { namespace: service.namespace.as_str().into(), name: service.name.as_str().into() }
 }
@@ -152,7 +152,7 @@ pub fn has_controller(service: &Service) -> bool {
     !service.selector.is_empty() && !service.external_name
 }
 
-/// Whether its owner wants it left out.
+/// Whether its owner excludes it.
 pub fn is_ignored(service: &Service) -> bool {
     service.ignore == Annotation::Set(true)
 }

@@ -1,5 +1,5 @@
-//! Changes that were overtaken before the slices showed them. The controller may still write them, from what it had seen;
-//! then what overtook them is a change after all, since its own arrival.
+//! Changes that were overtaken before the slices showed them. The controller may still write them, from what it had seen.
+//! Then the move that overtook them is a change after all, since its own arrival.
 
 use super::{
     Reference,
@@ -12,18 +12,18 @@ use endpointlag::{
 };
 use std::collections::BTreeSet;
 
-/// Moves of a pod that the slices happened to show, though something before them had not been written yet.
+/// Moves of a pod that the slices already showed, because an earlier change had not been written yet.
 #[derive(Clone, Debug)]
 pub struct Memory {
-    /// When the overtaken change would have expired: what is written after that is another matter.
+    /// When the overtaken change would have expired. Later writes have nothing to do with it.
     until: Stamp,
-    /// What was overtaken.
+    /// The changes that were overtaken.
     overtaken: BTreeSet<Change>,
-    /// What would be waited for, since when.
+    /// The changes that would become pending, with their stamps.
     answers: Vec<(Change, Seen)>,
 }
 
-/// An edit that took back another before the slices had that.
+/// An edit that took back an earlier edit before the slices showed the earlier one.
 #[derive(Clone, Debug)]
 pub struct Dormant {
     edit: Edit,
@@ -62,17 +62,17 @@ impl Reference {
         self.overtaken.extend(memory.filter(|memory| !memory.answers.is_empty()).map(|memory| (pair, memory)));
     }
 
-    /// After an edit that took effect at once, having superseded another.
+    /// After an edit that the slices already showed, and that superseded another.
     pub(super) fn remember_edit(&mut self, service: &Uid, edit: Edit, until: Stamp) {
         self.dormant.insert(service.clone(), Dormant { edit, seen: self.seen(), until });
     }
 
-    /// Takes a Service's edit that is remembered, until when.
+    /// Removes the remembered edit of a Service, and returns until when it was remembered.
     pub(super) fn forget_edit(&mut self, service: &Uid) -> Option<Stamp> {
         self.dormant.remove(service).map(|dormant| dormant.until)
     }
 
-    /// After a slice event: what slices show otherwise than before, and not as they must, was overtaken and is written late.
+    /// After a slice event: if the slices changed and now contradict a pod or a Service, an overtaken change was written late.
     pub(super) fn answer_late_writes(&mut self) {
         let at = self.seen().at;
         let changed = |(service, pod): &Pair| self.before().facts(service, pod) != self.now().facts(service, pod);
@@ -109,7 +109,7 @@ impl Reference {
         }
     }
 
-    /// After an event of the Service watch: nothing is remembered of pods that the edit makes another matter.
+    /// After an event of the Service watch: forgets pods for which the edit changed what is expected.
     pub(super) fn forget_reconsidered(&mut self, service: &Uid) {
         let (before, now) = (self.before().clone(), self.now().clone());
         let publishes = |view: &View| view.services.get(service).map(|it| it.publish_not_ready_addresses);
@@ -137,7 +137,7 @@ impl Reference {
         }
     }
 
-    /// The pod or the Service has been through states that nobody told of: when its moves were is not known any more.
+    /// The pod or the Service had states for which no event came: the times of its moves are no longer known.
     pub(super) fn forget_starts_of_overtaken(&mut self, uid: &Uid) {
         let memories = self.overtaken.iter_mut().filter(|((_, pod), _)| pod == uid);
         for (_, seen) in memories.flat_map(|(_, memory)| &mut memory.answers) {

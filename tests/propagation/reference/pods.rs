@@ -1,4 +1,4 @@
-//! Changes of pods: what moves from one state to another, and whether the slices knew before.
+//! Changes of pods: which moves from one state to another are changes, and whether the slices showed them before.
 
 use super::{
     Pending, Reference,
@@ -13,8 +13,8 @@ use endpointlag::{
 use std::collections::BTreeSet;
 
 impl Reference {
-    /// Services that came while the pod watch may not have told what had happened before, and that it has not told of all since: they
-    /// came late themselves, or while it was lost.
+    /// Services that came when the pod watch might not have delivered all earlier events, and has not delivered them all since: the
+    /// Services came late themselves, or while the pod watch was lost.
     pub(super) fn newcomers(&self) -> BTreeSet<Uid> {
         self.now().all_measured().filter(|service| self.is_newcomer(service)).cloned().collect()
     }
@@ -32,8 +32,8 @@ impl Reference {
         false
     }
 
-    /// After an event of the pod watch: every move of a pod in a Service is a change, and a ready pod that gets an address
-    /// of another family becomes ready there.
+    /// After an event of the pod watch: every move of a pod in a Service is a change. If a ready pod gets an address of another
+    /// family, it becomes ready there.
     pub(super) fn pods_moved(&mut self) {
         let services: Vec<_> = self.now().services.keys().cloned().collect();
         let mut pods: Vec<_> = self.before().pods.keys().chain(self.now().pods.keys()).cloned().collect();
@@ -58,12 +58,12 @@ impl Reference {
                 }
             }
         }
-        // A pod that lost an address, or is not expected any more, can leave nothing to wait for.
+        // When a pod lost an address, or is no longer expected, its pending changes may have nothing left to wait for.
         self.end_shown(Cause::Withdrawn);
     }
 
-    /// What is heard of a pod may have happened before the Service came: it is no change for it, and nothing is known of how the slices
-    /// came to show it. Where they do not, something is under way since an unknown time.
+    /// What the event says of the pod may be older than the Service: then it is no change for it, and it is unknown how the slices came to
+    /// show it. If they do not show it, a change is pending with an unknown start.
     fn pod_found(&mut self, service: &Uid, pod: &Uid) {
         let families = |view: &View| view.expected_families(service, pod);
         let (from, to) = (self.before().state(service, pod), self.now().state(service, pod));
@@ -88,7 +88,7 @@ impl Reference {
         self.now().expected_families(service, pod).iter().any(|family| !before.contains(family))
     }
 
-    /// A pod moved. Whether that was counted as a change that the slices show already.
+    /// A pod moved. Returns whether that was counted as a change that the slices already show.
     fn pod_changed(&mut self, service: &Uid, pod: &Uid, to: PodState) -> bool {
         let question = self.now().question(service, pod);
         if self.now().shows(&question, to.change()) {
@@ -101,7 +101,7 @@ impl Reference {
         false
     }
 
-    /// Whether the slices show a pod as ready, in some family, that has not been heard to be: it does not leave Ready then.
+    /// Whether the slices show a pod as ready, in some family, before the pod watch did: then this is no change from Ready.
     fn ready_is_ahead(&self, question: &Question, service: &Uid, pod: &Uid) -> bool {
         question.by_family().iter().any(|question| {
             self.now().shows(question, Change::Ready)
@@ -111,7 +111,7 @@ impl Reference {
         })
     }
 
-    /// Starts to wait for what the slices do not show, unless they are waited for already.
+    /// Starts a change if the slices do not show it, unless it is pending already.
     fn wait_for(&mut self, service: &Uid, pod: &Uid, change: Change) {
         let shown = self.now().shows(&self.now().question(service, pod), change);
         if !shown && !self.is_pending(service, pod, change) {
@@ -119,14 +119,14 @@ impl Reference {
         }
     }
 
-    /// Whether a change of this kind of the pair is pending.
+    /// Whether a change of this kind is pending for the pair.
     pub(super) fn is_pending(&self, service: &Uid, pod: &Uid, change: Change) -> bool {
         let of = |it: &Pending| it.owner == *service && it.pod.as_ref() == Some(pod) && it.change == change;
         self.pending.iter().any(of)
     }
 
     /// The slice event by which the slices came to show what they show, if the pod was not in the state `to` then and since.
-    /// Nothing is known of the time before the Service was measured or was edited so that the pod moved, nor of a pod that
+    /// `None` for the time before the Service was measured, or was edited so that the pod moved, and for a pod that
     /// was neither expected nor listed.
     fn came_to_show(&self, question: &Question, service: &Uid, pod: &Uid, to: PodState) -> Option<Seen> {
         let last = self.history.len() - 1;

@@ -1,4 +1,4 @@
-//! What the slices of a Service say: the union of those that it owns, by the UID of the owner.
+//! What the slices of a Service show: the union of those that it owns, by the UID of the owner.
 
 use super::history::{Pair, PodState, View};
 use crate::kubernetes::endpoint_ports;
@@ -13,26 +13,26 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Question {
     service: Uid,
     pod: Uid,
-    /// Families in which the slices must list it, if they must list it.
+    /// Families in which the slices must list it, if any.
     expected: Families,
     publish_not_ready: bool,
 }
 
-/// What one slice says: family, ports, endpoints.
+/// The content of one slice: family, ports, endpoints.
 type Content<'a> = (Family, &'a [EndpointPort], Vec<&'a Endpoint>);
 
-/// All that the slices can show of a pod: `ready` in each family, `unready`, `terminating`, `removed`.
+/// All that the slices can show about a pod: `ready` in each family, `unready`, `terminating`, `removed`.
 pub type Facts = [bool; 5];
 
 // === impl Question ===
 
 impl Question {
-    /// The same question about one family alone.
+    /// The same question for one family.
     fn within(&self, family: Family) -> Self {
         Self { expected: [family].into_iter().collect(), ..self.clone() }
     }
 
-    /// The same question about each expected family alone.
+    /// The same question for each expected family.
     pub fn by_family(&self) -> Vec<Self> {
         self.expected.iter().map(|family| self.within(family)).collect()
     }
@@ -49,7 +49,7 @@ impl View {
         })
     }
 
-    /// What the Service's slices say, whatever their versions and the order of their endpoints.
+    /// What the Service's slices show, without their versions and the order of their endpoints.
     pub fn content(&self, service: &Uid) -> BTreeMap<&Uid, Content<'_>> {
         let mut content = BTreeMap::new();
         for (family, slice) in self.slices_of(service) {
@@ -74,7 +74,7 @@ impl View {
         entries
     }
 
-    /// What the slices must be asked about the pod as things are now.
+    /// The question that the slices must answer about the pod in its present state.
     pub fn question(&self, service: &Uid, pod: &Uid) -> Question {
         Question {
             service: service.clone(),
@@ -84,8 +84,8 @@ impl View {
         }
     }
 
-    /// Whether the union of the Service's slices shows the change. An endpoint that is in two slices is ready if one says
-    /// so, since it gets connections then; and so it is terminating only if both do.
+    /// Whether the union of the Service's slices shows the change. An endpoint in two slices is ready if one slice says
+    /// so, because it gets connections then. So it is terminating only if both say so.
     pub fn shows(&self, question: &Question, change: Change) -> bool {
         let entries = self.entries(&question.service, &question.pod);
         let is_ready = |e: &Endpoint| if question.publish_not_ready { e.serving } else { e.ready };
@@ -103,8 +103,8 @@ impl View {
         }
     }
 
-    /// Whether the slices show, in some family, what is written by a controller that knows of this change of the pod and of none
-    /// after it.
+    /// Whether the slices show, in some family, what a controller writes that knows this change of the pod and no later
+    /// one.
     pub fn is_written(&self, service: &Uid, pod: &Uid, change: Change) -> bool {
         let published = self.question(service, pod).publish_not_ready;
         let is_ready = |e: &Endpoint| if published { e.serving } else { e.ready };
@@ -122,12 +122,12 @@ impl View {
         })
     }
 
-    /// Whether the slices show the change that made the pod what it is.
+    /// Whether the slices show the pod's present state.
     pub fn shows_state(&self, service: &Uid, pod: &Uid) -> bool {
         self.shows(&self.question(service, pod), self.state(service, pod).change())
     }
 
-    /// All that the slices show of the pod.
+    /// All that the slices show about the pod.
     pub fn facts(&self, service: &Uid, pod: &Uid) -> Facts {
         let question = self.question(service, pod);
         let [v4, v6] = Family::ALL.map(|family| self.shows(&question.within(family), Change::Ready));
@@ -145,7 +145,7 @@ impl View {
         self.entries(service, pod).iter().any(|(family, ..)| !expected.contains(*family))
     }
 
-    /// Whether a slice that lists the pod carries other ports than the Service resolves for it. Nothing is resolved for a pod
+    /// Whether a slice that lists the pod has other ports than the Service resolves for it. False for a pod
     /// that the Service does not expect.
     fn ports_disagree(&self, service: &Uid, pod: &Uid) -> bool {
         let (Some(of), Some(at)) = (self.measured(service), self.pods.get(pod)) else { return false };
@@ -153,7 +153,7 @@ impl View {
         self.entries(service, pod).iter().any(|(_, slice, _)| slice.ports != ports)
     }
 
-    /// Whether the slices do not yet list an expected pod where, and only where, and with the ports that they must.
+    /// Whether the slices do not list an expected pod correctly yet: in all its families, in no other, and with the right ports.
     pub fn owes(&self, service: &Uid, pod: &Uid) -> bool {
         let mut expected = self.expected_families(service, pod).iter();
         !expected.all(|family| self.is_listed_in(service, pod, family))
@@ -161,7 +161,7 @@ impl View {
             || self.ports_disagree(service, pod)
     }
 
-    /// Whether the slices list an expected pod where they must not, or with other ports than they must.
+    /// Whether the slices list an expected pod in a wrong family or with wrong ports.
     pub fn is_listed_otherwise(&self, service: &Uid, pod: &Uid) -> bool {
         self.is_listed_in_a_family_too_many(service, pod) || self.ports_disagree(service, pod)
     }
@@ -171,7 +171,7 @@ impl View {
         self.state(service, pod) == PodState::Out && !self.entries(service, pod).is_empty()
     }
 
-    /// Every pair of a measured Service that is out of sync, and whether connections go wrong by it.
+    /// Every pair of a measured Service that is out of sync, and whether connections go wrong because of it.
     pub fn out_of_sync(&self) -> BTreeMap<Pair, bool> {
         let mut pairs = BTreeMap::new();
         for service in self.all_measured() {
@@ -192,7 +192,7 @@ impl View {
         }
     }
 
-    /// Whether connections go where they should not, or not where they should.
+    /// Whether connections go where they should not, or do not go where they should.
     fn misleads_traffic(&self, service: &Uid, pod: &Uid) -> bool {
         let question = self.question(service, pod);
         let gets_it = |family: Family| self.shows(&question.within(family), Change::Ready);

@@ -1,4 +1,4 @@
-//! What the definitions say of single histories, one after the other.
+//! Tests of the definitions, each with one history.
 
 mod blindness;
 mod late_writes;

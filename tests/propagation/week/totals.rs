@@ -1,4 +1,4 @@
-//! How many changes of each kind ended how.
+//! How many changes of each kind had each outcome.
 
 use endpointlag::{
     ledger::{Change, Outcome},
@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, time::Duration};
 pub struct Totals {
     /// Changes by kind and outcome.
     pub outcomes: BTreeMap<(Change, &'static str), u64>,
-    /// Sum of the delays of a kind.
+    /// Sum of the delays of each kind.
     delays: BTreeMap<Change, Duration>,
     /// Changes by kind and whether they missed the objective.
     judged: BTreeMap<(Change, bool), u64>,
@@ -24,13 +24,13 @@ impl Totals {
         *self.judged.entry((change, delay > super::SETTINGS.objective)).or_default() += 1;
     }
 
-    /// A change was given up.
+    /// A change expired.
     pub fn expired(&mut self, change: Change) {
         self.other(change, "expired");
         *self.judged.entry((change, true)).or_default() += 1;
     }
 
-    /// A change ended before its objective was up, and not by being reflected.
+    /// A change ended before it passed its objective, without being reflected.
     pub fn other(&mut self, change: Change, outcome: &'static str) {
         *self.outcomes.entry((change, outcome)).or_default() += 1;
     }

@@ -1,5 +1,5 @@
-//! One Service and its pods, and what befalls them. An incident is worked out at once, with the time of each of its events;
-//! the incidents of different Services overlap.
+//! One Service and its pods, and what happens to them. An incident is planned at once, with the time of each of its events.
+//! The incidents of different Services overlap.
 
 use super::totals::Totals;
 use endpointlag::{
@@ -16,16 +16,16 @@ use std::{collections::BTreeMap, time::Duration};
 /// Endpoints in a slice. Few, so that endpoints move when pods go.
 const SLICE_SIZE: usize = 4;
 
-/// Events to come, by time.
+/// Future events, by time.
 #[derive(Debug, Default)]
 pub struct Agenda {
     pub now: Duration,
     events: BTreeMap<(Duration, u64), (Arrival, Event)>,
-    /// The last version, UID and place in line given out.
+    /// The last version, UID and position in the order that were used.
     counter: u64,
 }
 
-/// What the watches have told.
+/// What the watches have delivered.
 #[derive(Debug, Default)]
 pub struct Known {
     pods: BTreeMap<Uid, Pod>,
@@ -33,7 +33,7 @@ pub struct Known {
     slices: BTreeMap<Uid, EndpointSlice>,
 }
 
-/// One Service, its pods and its slices, as they will be once the agenda is done.
+/// One Service, its pods and its slices, as they will be after the planned events.
 #[derive(Debug)]
 pub struct Workload {
     service: Service,
@@ -60,7 +60,7 @@ impl Agenda {
         self.events.insert((time, place), (arrival, event));
     }
 
-    /// Lets time pass until `until`, or until all is over if that is sooner, and delivers what happens.
+    /// Advances the time to `until`, or to the end of all events if that is earlier, and delivers the events.
     pub fn deliver(&mut self, until: Duration, to: &mut dyn FnMut(Seen, Event)) {
         while let Some(next) = self.events.first_entry().filter(|next| next.key().0 <= until) {
             let ((time, _), (arrival, event)) = next.remove_entry();
@@ -97,7 +97,7 @@ impl Known {
         }
     }
 
-    /// What a tracker holds that knows as much, when nothing is pending.
+    /// The sizes of a tracker that knows the same objects, when nothing is pending.
     pub fn size(&self) -> Size {
         Size { pods: self.pods.len(), services: self.services.len(), slices: self.slices.len(), ..Size::default() }
     }
@@ -138,7 +138,7 @@ impl Workload {
         self.until < now
     }
 
-    /// One incident, with the changes that it makes and what becomes of each.
+    /// One incident, with its changes and their outcomes.
     pub fn live(&mut self, agenda: &mut Agenda, rng: &mut StdRng, expected: &mut Totals) {
         self.until = agenda.now + Duration::from_millis(rng.random_range(1..60_000));
         let lag = Duration::from_millis(rng.random_range(1..8_000));
@@ -155,7 +155,7 @@ impl Workload {
         }
     }
 
-    /// A pod's container restarts: not ready, and ready again.
+    /// A pod's container restarts: not Ready, and Ready again.
     fn restart(&mut self, pod: usize, lag: Duration, agenda: &mut Agenda, expected: &mut Totals) {
         for (ready, change) in [(false, Change::Unready), (true, Change::Ready)] {
             self.pods[pod].ready = ready;
@@ -167,7 +167,7 @@ impl Workload {
         }
     }
 
-    /// Every pod is replaced: the new one is ready before the old one goes.
+    /// Every pod is replaced: the new one is Ready before the old one goes.
     fn roll(&mut self, lag: Duration, agenda: &mut Agenda, rng: &mut StdRng, expected: &mut Totals) {
         for _ in 0..self.pods.len() {
             let born = self.born(agenda);
@@ -208,13 +208,13 @@ impl Workload {
             self.pass(Duration::from_millis(200));
         }
         expected.other(Change::Unready, "superseded");
-        // The controller writes a slice for reasons of its own: no change is paired with that.
+        // The controller writes a slice for another reason: no change is paired with that.
         self.pass(Duration::from_secs(1));
         let slice = self.slices[0].clone();
         agenda.at(self.until, Arrival::Live, Event::EndpointSlice(slice));
     }
 
-    /// The slice is heard of before the pod.
+    /// The slice event arrives before the pod event.
     fn reorder(&mut self, pod: usize, agenda: &mut Agenda, expected: &mut Totals) {
         for (ready, change) in [(false, Change::Unready), (true, Change::Ready)] {
             self.pods[pod].ready = ready;
@@ -226,7 +226,7 @@ impl Workload {
         }
     }
 
-    /// The pod watch was away when the pod changed.
+    /// The pod watch was lost when the pod changed.
     fn replay(&mut self, pod: usize, agenda: &mut Agenda, expected: &mut Totals) {
         for (ready, change) in [(false, Change::Unready), (true, Change::Ready)] {
             self.pods[pod].ready = ready;
@@ -238,7 +238,7 @@ impl Workload {
         }
     }
 
-    /// Nobody writes slices until the change is given up.
+    /// No slices are written until the change expires.
     fn outage(&mut self, pod: usize, agenda: &mut Agenda, expected: &mut Totals) {
         self.pods[pod].ready = false;
         self.tell(pod, agenda, Arrival::Live);
@@ -263,7 +263,7 @@ impl Workload {
         expected.propagated(Change::Service, lag);
     }
 
-    /// The Service is deleted while a change of a pod is under way, and made anew.
+    /// The Service is deleted while a change of a pod is pending, and created again.
     fn recreate(&mut self, pod: usize, lag: Duration, agenda: &mut Agenda, expected: &mut Totals) {
         self.pods[pod].ready = false;
         self.tell(pod, agenda, Arrival::Live);
@@ -292,7 +292,7 @@ impl Workload {
         self.until += time;
     }
 
-    /// A pod of this workload that has nothing yet.
+    /// A pod of this workload without an address or a condition.
     fn born(&self, agenda: &mut Agenda) -> Pod {
         let uid = agenda.uid();
         Pod {
@@ -309,7 +309,7 @@ impl Workload {
         }
     }
 
-    /// The pod watch tells what a pod is now.
+    /// The pod watch delivers the pod's present state.
     fn tell(&mut self, pod: usize, agenda: &mut Agenda, arrival: Arrival) {
         self.pods[pod].resource_version = agenda.count();
         agenda.at(self.until, arrival, Event::Pod(self.pods[pod].clone()));
@@ -320,7 +320,7 @@ impl Workload {
         agenda.at(self.until, Arrival::Live, Event::Service(self.service.clone()));
     }
 
-    /// The controller brings the slices up to date, and the slice watch tells.
+    /// The controller updates the slices, and the slice watch delivers them.
     fn publish(&mut self, agenda: &mut Agenda) {
         let TargetPort::Number(number) = self.service.ports[0].target else { return };
         let ports = vec![EndpointPort {

@@ -1,4 +1,4 @@
-//! The cluster itself: objects as they are at this moment, and the log of how they came to be so.
+//! The cluster itself: the objects at this moment, and the log of their changes.
 
 use crate::kubernetes::pod_to_endpoint;
 use endpointlag::model::{
@@ -7,24 +7,24 @@ use endpointlag::model::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-/// A namespace and a name in it, both by number, so that names are few and collide.
+/// A namespace and a name in it, both by number, so that there are few names and they collide.
 pub type Slot = (u8, u8);
 
-/// The truth. Whoever changes it leaves an event for every watcher.
+/// The truth. Each change of it adds an event to the log for the watches.
 #[derive(Clone, Debug, Default)]
 pub struct Cluster {
     pub pods: BTreeMap<Slot, Pod>,
     pub services: BTreeMap<Slot, Service>,
     pub slices: BTreeMap<Uid, EndpointSlice>,
-    /// Whether the Node is gone on which the pods of odd numbers run.
+    /// Whether the Node that runs the pods with odd numbers is gone.
     pub node_gone: bool,
     version: u64,
     born: u64,
-    /// What happened and was not yet taken by the watches.
+    /// What happened and the watches have not taken yet.
     log: Vec<(Resource, Event)>,
 }
 
-/// What befalls a pod.
+/// What happens to a pod.
 #[derive(Clone, Debug)]
 pub enum PodStep {
     Create {
@@ -39,11 +39,11 @@ pub enum PodStep {
     Relabel(u8),
     Touch,
     Delete,
-    /// Deleted, and another of the same name made, as a StatefulSet does.
+    /// Deleted, and another with the same name created, as a StatefulSet does.
     Replace,
 }
 
-/// What its owner does to a Service.
+/// What the owner of a Service does to it.
 #[derive(Clone, Debug)]
 pub enum ServiceStep {
     Create {
@@ -59,10 +59,10 @@ pub enum ServiceStep {
     Ignore(bool),
     Objective(u8),
     Touch,
-    /// Its deletion is asked for, and a finalizer holds it.
+    /// Its deletion is requested, and a finalizer holds it.
     Terminate,
     Delete,
-    /// Deleted, and another of the same name made.
+    /// Deleted, and another with the same name created.
     Replace,
 }
 
@@ -81,7 +81,7 @@ impl Cluster {
         Uid::from(&*format!("uid-{}", self.born))
     }
 
-    /// Where there is no pod, most steps make one.
+    /// If there is no pod, most steps create one.
     pub fn pod(&mut self, slot: Slot, step: &PodStep) {
         match step {
             PodStep::Create { labels: of, families: addresses, ready } => {
@@ -143,7 +143,7 @@ impl Cluster {
         self.log.push((Resource::Pods, Event::Pod(pod)));
     }
 
-    /// Where there is no Service, most steps make one.
+    /// If there is no Service, most steps create one.
     pub fn service(&mut self, slot: Slot, step: &ServiceStep) {
         match step {
             ServiceStep::Create { selector: labels, families: wanted, ports: of } => {
@@ -218,7 +218,7 @@ impl Cluster {
         }
     }
 
-    /// A slice that lists the pod at `slot`, written by hand, as the EndpointSlice controller's own or as another's.
+    /// A slice that lists the pod at `slot`, written by hand, with the label of the EndpointSlice controller or of another.
     pub fn forge_slice(&mut self, service: Slot, pod: Slot, owned: bool) {
         let endpoints = self.pods.get(&pod).map(|pod| pod_to_endpoint(pod, false)).into_iter().collect();
         let owner = owned.then(|| SliceOwner {
@@ -248,7 +248,7 @@ impl Cluster {
         }
     }
 
-    /// A slice is edited by hand: it is a part of this Service now, or of none.
+    /// A slice is edited by hand: it now belongs to this Service, or to none.
     pub fn assign_slice(&mut self, uid: &Uid, service: Option<Slot>) {
         let mut slice = self.slices[uid].clone();
         let family = slice.owner.as_ref().map_or(Family::V4, |owner| owner.family);
@@ -261,7 +261,7 @@ impl Cluster {
         self.services.get(&slot).map_or_else(|| Uid::from("nobody"), |service| service.uid.clone())
     }
 
-    /// Everything as a list of `resource` names it.
+    /// All objects of a kind, as a list of `resource` shows them.
     pub fn list(&self, resource: Resource) -> Vec<Event> {
         match resource {
             Resource::Pods => self.pods.values().cloned().map(Event::Pod).collect(),

@@ -1,10 +1,10 @@
-//! The EndpointSlice controller: it looks, and later writes what it saw, in whatever slices and order it likes.
+//! The EndpointSlice controller: it looks, and later writes what it saw, in any slices and any order.
 //!
-//! It writes for the Service that it has seen, by UID: what it finds under that name and of another owner it deletes
-//! (`reconcileByAddressType` and `ownedBy` of k8s.io/endpointslice), and of a Service that is gone it leaves the slices to the
+//! It writes for the Service that it has seen, by UID. It deletes slices with that Service's name and another owner
+//! (`reconcileByAddressType` and `ownedBy` of k8s.io/endpointslice). It leaves the slices of a deleted Service to the
 //! garbage collector. For a Service in deletion it creates none (`finalize`).
 //!
-//! The real one keeps slices as they are where it can. This one repacks freely, and stops in the middle of its writes, since
+//! The real controller keeps slices as they are where it can. This one repacks freely, and can stop in the middle of its writes:
 //! the measurement must not depend on how endpoints are spread over slices, nor on when they move.
 
 use super::cluster::{Cluster, Slot};
@@ -12,7 +12,7 @@ use crate::kubernetes::{endpoint_ports, pod_to_endpoint};
 use endpointlag::model::{Endpoint, EndpointPort, EndpointSlice, Family, Pod, Service, SliceOwner, Uid};
 use std::collections::BTreeMap;
 
-/// What the controller last saw. It goes by this until it looks again.
+/// What the controller last saw. It uses this until it looks again.
 #[derive(Clone, Debug, Default)]
 pub struct Controller {
     pods: BTreeMap<Slot, Pod>,
@@ -20,12 +20,12 @@ pub struct Controller {
     node_gone: bool,
 }
 
-/// How one reconciliation goes about it.
+/// How one reconciliation is done.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
     /// Chooses the size of slices, the order of endpoints in them and the order of writes.
     pub layout: u8,
-    /// Writes before it is interrupted; 0 for all.
+    /// How many writes it does before it is interrupted; 0 for all.
     pub writes: u8,
 }
 
@@ -41,7 +41,7 @@ impl Controller {
         self.node_gone = cluster.node_gone;
     }
 
-    /// Brings the slices of one Service to what the controller has seen.
+    /// Writes the slices of one Service as the controller has seen it.
     pub fn reconcile(&self, cluster: &mut Cluster, slot: Slot, manner: Manner) {
         let mut writes = self.writes(cluster, slot, manner);
         if manner.layout & 4 != 0 {
@@ -59,7 +59,7 @@ impl Controller {
     fn writes(&self, cluster: &mut Cluster, slot: Slot, manner: Manner) -> Vec<Write> {
         let Some(service) = self.services.get(&slot) else { return Vec::new() };
         if service.selector.is_empty() || service.external_name {
-            // Somebody else's affair from now on; slices that are there stay.
+            // The controller no longer writes for it; its slices stay.
             return Vec::new();
         }
         let bears_the_name = |slice: &&EndpointSlice| {

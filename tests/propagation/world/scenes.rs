@@ -1,4 +1,4 @@
-//! Short stories that chance alone would seldom tell: something is heard of at once, flips back, is written late, is cut off.
+//! Short stories that random acts alone would seldom make: a change is read at once, flips back, is written late, is cut off.
 
 use super::{
     cluster::{PodStep, ServiceStep},
@@ -9,7 +9,7 @@ use super::{
 };
 use proptest::{collection::vec, prelude::*};
 
-/// An act alone; one that is heard of at once, or together with its reflection; the slices brought up to date; or a story.
+/// A single act; one that is read at once, or together with its reflection; an update of the slices; or a story.
 pub fn scene() -> BoxedStrategy<Vec<Act>> {
     prop_oneof![
         12 => act().prop_map(|act| vec![act]),
@@ -27,7 +27,7 @@ pub fn scene() -> BoxedStrategy<Vec<Act>> {
     .boxed()
 }
 
-/// A pod and a Service change a few times while nobody writes slices.
+/// A pod and a Service change a few times while no slices are written.
 fn flaps() -> BoxedStrategy<Vec<Act>> {
     (pod_slot(), service_slot())
         .prop_flat_map(|(pod, service)| {
@@ -43,7 +43,7 @@ fn flaps() -> BoxedStrategy<Vec<Act>> {
         .boxed()
 }
 
-/// There and back, of a pod or a Service: the first is what it is again in the end.
+/// A pod or a Service changes and changes back: in the end it is as it was at first.
 fn there_and_back() -> BoxedStrategy<[Act; 3]> {
     let pod = prop_oneof![
         6 => any::<bool>().prop_map(|ready| [ready, !ready, ready].map(PodStep::Ready)),
@@ -51,7 +51,7 @@ fn there_and_back() -> BoxedStrategy<[Act; 3]> {
         1 => Just([PodStep::Ready(true), PodStep::Ready(false), PodStep::Terminate]),
         1 => Just([PodStep::Ready(false), PodStep::Ready(true), PodStep::Terminate]),
         1 => Just([PodStep::Ready(false), PodStep::Ready(true), PodStep::Delete]),
-        // A pod that no slice lists, and that is gone before the controller lists it.
+        // A pod that no slice lists, and that is gone before the controller can list it.
         2 => (any::<u8>(), prop_oneof![Just(PodStep::Terminate), Just(PodStep::Delete), Just(PodStep::Finish)])
             .prop_map(|(families, end)| [PodStep::Delete, PodStep::Create { labels: 0, families, ready: true }, end]),
     ];
@@ -67,7 +67,7 @@ fn there_and_back() -> BoxedStrategy<[Act; 3]> {
     .boxed()
 }
 
-/// The controller looks, something flips back, the controller writes what it had seen, and perhaps what is true then.
+/// The controller looks, something flips back, the controller writes what it had seen, and perhaps afterwards the new state.
 fn late_write() -> BoxedStrategy<Vec<Act>> {
     let looks = (layout(), layout(), proptest::option::weighted(0.7, layout()));
     (there_and_back(), looks, [time(), time(), time()], vec(upheaval(), 0..2), [order(), order(), order(), order()])
@@ -84,7 +84,7 @@ fn late_write() -> BoxedStrategy<Vec<Act>> {
         .boxed()
 }
 
-/// A Service is made anew while its slices are still there; the garbage collector and the controller come when they come.
+/// A Service is created again while its old slices still exist. The garbage collector and the controller act at random times.
 fn recreation() -> BoxedStrategy<Vec<Act>> {
     let late = prop_oneof![
         (0..4_usize).prop_map(Act::CollectGarbage),
@@ -110,7 +110,7 @@ fn recreation() -> BoxedStrategy<Vec<Act>> {
         .boxed()
 }
 
-/// A Service is not measured for a while, in which its pods go on.
+/// A Service is not measured for a while, in which its pods change.
 fn respite() -> BoxedStrategy<Vec<Act>> {
     let pause = prop_oneof![
         any::<u8>().prop_map(|to| [ServiceStep::Select(5), ServiceStep::Select(to)]),

@@ -1,4 +1,4 @@
-//! Histories by the dice: what happens in the cluster, what its controller does about it, and what of that is heard when.
+//! Random histories: what happens in the cluster, what its controller does, and which events are read when.
 
 use super::{
     cluster::{PodStep, ServiceStep, Slot},
@@ -11,7 +11,7 @@ use endpointlag::{model::Resource, propagation::TrackerSettings};
 use proptest::{collection::vec, prelude::*, sample::select};
 use std::time::Duration;
 
-/// Most of it happens in one namespace, so that it meets.
+/// Most acts are in one namespace, so that they meet.
 fn namespace() -> impl Strategy<Value = u8> {
     prop_oneof![7 => Just(0_u8), 1 => Just(1_u8)]
 }
@@ -69,7 +69,7 @@ pub fn manner() -> impl Strategy<Value = Manner> {
     (any::<u8>(), prop_oneof![3 => Just(0_u8), 2 => 1..4_u8]).prop_map(|(layout, writes)| Manner { layout, writes })
 }
 
-/// How the controller lays endpoints out in slices.
+/// How the controller distributes endpoints over slices.
 pub fn layout() -> impl Strategy<Value = u8> {
     any::<u8>()
 }
@@ -106,7 +106,7 @@ pub fn time() -> impl Strategy<Value = Duration> {
     milliseconds.prop_map(Duration::from_millis)
 }
 
-/// What changes the cluster.
+/// The acts that change the cluster.
 pub fn upheaval() -> BoxedStrategy<Act> {
     prop_oneof![
         16 => (pod_slot(), pod_step()).prop_map(|(slot, step)| Act::Pod(slot, step)),
@@ -127,7 +127,7 @@ pub fn upheaval() -> BoxedStrategy<Act> {
     .boxed()
 }
 
-/// Anything.
+/// Any act.
 pub fn act() -> BoxedStrategy<Act> {
     prop_oneof![
         30 => upheaval(),
@@ -142,7 +142,7 @@ pub fn act() -> BoxedStrategy<Act> {
     .boxed()
 }
 
-/// Scripts of up to some hundred acts.
+/// Scripts of up to a few hundred acts.
 pub fn scripts() -> impl Strategy<Value = Script> {
     let settings =
         (select(vec![2_u64, 500, 5_000]), select(vec![1_000_u64, 10_000, 60_000])).prop_map(|(objective, expiry)| {
@@ -151,7 +151,7 @@ pub fn scripts() -> impl Strategy<Value = Script> {
     let between = || vec(act(), 0..6);
     let first = (order(), between(), between(), between())
         .prop_map(|(order, a, b, c)| [(order[0], a), (order[1], b), (order[2], c)]);
-    // Some watches are known to be lost before they ever listed.
+    // Some watches are known to be lost before their first list.
     let before = (vec(upheaval(), 0..25), vec(resource().prop_map(|it| Act::Cut(it, Break::Noticed)), 0..2));
     (settings, before, first, vec(scene(), 0..50), any::<bool>()).prop_map(
         |(settings, (upheavals, cuts), first, scenes, settles)| {

@@ -1,4 +1,4 @@
-//! What happens in a cluster, act by act, and what the core hears of it.
+//! What happens in a cluster, act by act, and the events of it that the core receives.
 
 use super::{
     cluster::{Cluster, PodStep, ServiceStep, Slot},
@@ -11,40 +11,40 @@ use endpointlag::{
 };
 use std::time::Duration;
 
-/// One thing that happens. A script is a list of these; any part of a script is a script, so that failures shrink.
+/// One thing that happens. A script is a list of these. Any part of a script is a script too, so that failures can shrink.
 #[derive(Clone, Debug)]
 pub enum Act {
     Pod(Slot, PodStep),
     Service(Slot, ServiceStep),
-    /// The Node of half the pods is deleted, or comes back.
+    /// The Node of half the pods is deleted, or created again.
     Node {
         gone: bool,
     },
     /// The controller looks at the cluster.
     Look,
-    /// The controller brings one Service to what it has seen.
+    /// The controller writes for one Service what it has seen.
     Reconcile(Slot, Manner),
-    /// The same of every Service.
+    /// The same for every Service.
     ReconcileSeen(u8),
-    /// The controller looks, and brings every Service up to date.
+    /// The controller looks, and updates the slices of every Service.
     ReconcileAll(u8),
     /// The garbage collector deletes some slices of Services that are gone.
     CollectGarbage(usize),
-    /// Somebody else writes a slice: as the controller's own, or as another's.
+    /// A slice is written by hand: with the controller's label, or with another.
     Forge {
         service: Slot,
         pod: Slot,
         owned: bool,
     },
-    /// Some slice's endpoints are overwritten with other conditions, as by a controller whose cache is old.
+    /// A slice's endpoints are overwritten with other conditions, as by a controller whose cache is old.
     Distort {
         slice: usize,
         conditions: u8,
     },
     DeleteSlice(usize),
-    /// The slice is written as it is.
+    /// The slice is written without a change.
     TouchSlice(usize),
-    /// The slice becomes a part of another Service, or none of the controller's.
+    /// The slice becomes part of another Service, or of none.
     Assign(usize, Option<Slot>),
     Read(Resource, Reading),
     ReadAll([Resource; 3]),
@@ -53,7 +53,7 @@ pub enum Act {
     Resume(Resource),
     List(Resource, Option<usize>),
     Pass(Duration),
-    /// The core is told the time, as it was this long ago.
+    /// The core receives the time of this long ago.
     Tick(Duration),
 }
 
@@ -62,18 +62,18 @@ pub enum Act {
 pub struct Script {
     pub settings: TrackerSettings,
     pub before: Vec<Act>,
-    /// The order of the first lists, and what happens after each began.
+    /// The order of the first lists, and what happens after each has begun.
     pub first: [(Resource, Vec<Act>); 3],
     pub acts: Vec<Act>,
-    /// Whether everything is heard, by watches that are whole, before the world ends.
+    /// Whether everything is read, by watches that are whole, before the world ends.
     pub settles: bool,
 }
 
-/// What the core hears of a script.
+/// What the core receives of a script.
 #[derive(Clone, Debug)]
 pub struct Play {
     pub steps: Vec<Step>,
-    /// Where it settled: the number of steps until then, and what three lists say at that moment.
+    /// Where it settled: the number of steps until then, and the contents of three lists at that moment.
     pub settled: Option<(usize, Vec<Event>)>,
 }
 
@@ -180,19 +180,19 @@ impl Stage {
         self.cluster.write_slice(slice);
     }
 
-    /// Every watch is whole, and has told all.
+    /// Makes every watch whole, and reads everything.
     fn hear_out(&mut self) {
         for resource in Resource::ALL {
             self.act(&Act::Resume(resource));
         }
-        // A reader that is behind no more, and is not delayed.
+        // The reader is no longer behind, and is not delayed.
         for resource in Resource::ALL {
             let reading = Reading { count: usize::MAX, behind: Duration::ZERO, delayed: Delayed::No };
             self.act(&Act::Read(resource, reading));
         }
     }
 
-    /// Everything is heard. Returns what has been told until then, and what lists would say now.
+    /// Reads everything. Returns the number of steps until then, and what lists would show now.
     fn settle(&mut self) -> (usize, Vec<Event>) {
         self.hear_out();
         let mut lists = Vec::new();
@@ -204,7 +204,7 @@ impl Stage {
         (self.streams.steps.len(), lists)
     }
 
-    /// Deletes everything, lets every watch hear of it, and waits.
+    /// Deletes everything, delivers it by every watch, and waits.
     fn wind_up(&mut self) {
         let all_pods: Vec<_> = self.cluster.pods.keys().copied().collect();
         let all_services: Vec<_> = self.cluster.services.keys().copied().collect();

@@ -1,10 +1,10 @@
-//! The three watches: what of the cluster's log has come through, when, and in what condition.
+//! The three watches: which events of the cluster's log have been delivered, when, and in what condition.
 
 use super::cluster::Cluster;
 use endpointlag::model::{Arrival, Event, Resource, Seen, Stamp};
 use std::{collections::VecDeque, time::Duration};
 
-/// What the core is given, in order.
+/// What the core receives, in order.
 #[derive(Clone, Debug)]
 pub enum Step {
     Event(Seen, Event),
@@ -14,15 +14,15 @@ pub enum Step {
 /// One watch.
 #[derive(Clone, Debug, Default)]
 struct Stream {
-    /// On their way.
+    /// Sent, and not read yet.
     queue: VecDeque<(Arrival, Event)>,
     /// What happened while the watch was cut.
     missed: Vec<Event>,
     listed: bool,
     cut: bool,
-    /// Whether the core was told that the watch is lost, and not yet that it is restored.
+    /// Whether the core knows that the watch is lost, and not yet that it is restored.
     lost: bool,
-    /// No event of a stream is stamped before the one read ahead of it.
+    /// The stamp of the last event that was read. No later event of the stream has an earlier stamp.
     last: Stamp,
     last_arrival: Option<Arrival>,
 }
@@ -32,7 +32,7 @@ struct Stream {
 pub struct Streams {
     streams: [Stream; 3],
     pub now: Stamp,
-    /// The time that the core was told: nothing that it has not been given is stamped before.
+    /// The time that the core has received: later events have no earlier stamp.
     told: Stamp,
     pub steps: Vec<Step>,
 }
@@ -40,38 +40,38 @@ pub struct Streams {
 /// How a watch breaks, for the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {
-    /// It fails, and nobody notices.
+    /// It fails, and the core does not notice.
     Unnoticed,
-    /// It fails, and is known to be lost since now.
+    /// It fails, and counts as lost from now on.
     Noticed,
-    /// It fails, and is known to be lost since what was read last: it had been silent.
+    /// It fails, and counts as lost since the last event that was read, because it had been silent.
     Silent,
-    /// It is held to be lost, and goes on all the same.
+    /// It counts as lost, but still works.
     Suspected,
 }
 
-/// How events are read off a watch.
+/// How events are read from a watch.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
     /// How many, at most.
     pub count: usize,
-    /// How long before now they were stamped: each watch has a reader of its own, and one may be behind another.
+    /// How long before now they were stamped. Each watch has its own reader, and one may be behind another.
     pub behind: Duration,
     pub delayed: Delayed,
 }
 
-/// Whether what the reader brings was delayed, so that nothing can be timed by what it read.
+/// Whether the reader was delayed, so that the stamps of its events cannot be used for a delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delayed {
     No,
     Unnoticed,
-    /// The watch counts as lost meanwhile.
+    /// The watch counts as lost in this time.
     Noticed,
 }
 
 impl Streams {
     pub fn new() -> Self {
-        // Far enough from the clock's origin for stamps that lie behind.
+        // Far enough from the clock's origin for earlier stamps.
         let now = Stamp::new(Duration::from_secs(1_000));
         Self { streams: Default::default(), now, told: Stamp::default(), steps: Vec::new() }
     }
@@ -80,7 +80,7 @@ impl Streams {
         self.now = self.now.plus(time);
     }
 
-    /// Tells the core that all until some time before now has been read.
+    /// Tells the core that everything up to some time before now has been read.
     pub fn tick(&mut self, behind: Duration) {
         self.told = self.told.max(self.ago(behind));
         self.steps.push(Step::Advance(self.told));
@@ -102,8 +102,8 @@ impl Streams {
         }
     }
 
-    /// The connection breaks. What was on its way comes later, with what happens until then. One that has not listed yet
-    /// can only be known to be lost.
+    /// The connection breaks. Events that were on their way come later, together with what happens until then. A watch that has
+    /// not completed a list can only be known to be lost.
     pub fn cut(&mut self, resource: Resource, how: Break) {
         let stream = &mut self.streams[resource as usize];
         let is_list = |(_, event): &(Arrival, Event)| matches!(event, Event::Init(_) | Event::InitDone(_));
@@ -119,14 +119,14 @@ impl Streams {
             _ => stream.last.max(self.now),
         };
         if can_fail || stream.cut || !stream.listed {
-            // It may be told a second time that it is lost.
+            // The core may be told twice that it is lost.
             stream.lost = true;
             stream.last = stream.last.max(since);
             self.steps.push(Step::Event(Seen::late(since), Event::WatchLost(resource)));
         }
     }
 
-    /// The watch goes on where it was cut: what it missed comes in one burst, and then it is whole.
+    /// The watch continues where it was cut: the missed events come in one burst, and then it is whole.
     pub fn resume(&mut self, resource: Resource) {
         let stream = &mut self.streams[resource as usize];
         stream.cut = false;
@@ -136,8 +136,8 @@ impl Streams {
         }
     }
 
-    /// The watch cannot go on, and lists: what it missed is lost. `broken_off` names how many objects an attempt before
-    /// this one got.
+    /// The watch cannot continue, and lists: the missed events are lost. `broken_off` is the number of objects that an earlier,
+    /// failed attempt got.
     pub fn list(&mut self, resource: Resource, cluster: &Cluster, broken_off: Option<usize>) {
         let objects = cluster.list(resource);
         let attempt = broken_off.map(|got| objects.iter().take(got).cloned().collect());
@@ -175,7 +175,7 @@ impl Streams {
         }
     }
 
-    /// Reads all three dry, in the order given.
+    /// Reads all three until they are empty, in this order.
     pub fn read_all(&mut self, order: [Resource; 3]) {
         for resource in order {
             self.read(resource, Reading { count: usize::MAX, behind: Duration::ZERO, delayed: Delayed::No });
@@ -184,7 +184,7 @@ impl Streams {
 }
 
 impl Stream {
-    /// What is on its way now is all there was: the core is told so after it.
+    /// After the events that are on their way now, the watch is whole again. The core is told so after these events.
     fn restore(&mut self, resource: Resource) {
         let is_restored = |(_, event): &(Arrival, Event)| matches!(event, Event::WatchRestored(_));
         if self.lost && !self.queue.iter().any(is_restored) {

@@ -1,4 +1,4 @@
-//! A history in words, for whoever has to find out what went wrong in it.
+//! A history as text, to find the cause of a failure.
 
 use super::streams::Step;
 use endpointlag::model::{EndpointSlice, Event, Families, Pod, Service};
@@ -28,7 +28,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// The steps, one a line.
+/// The steps, one on each line.
 pub fn tell(steps: &[Step]) -> String {
     steps.iter().map(|step| format!("  {step}\n")).collect()
 }

@@ -1,4 +1,4 @@
-//! The daemon as a process of its own beside a simulated cluster, and what it costs.
+//! The daemon as a separate process with a simulated cluster, and its cost.
 
 use crate::executable;
 use anyhow::{Context, Result, bail};
@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 
-/// Ticks of the process times that Linux shows: USER_HZ, which is 100 on every architecture Rust's standard library runs on.
+/// Ticks of Linux' process times: USER_HZ, which is 100 on every architecture that Rust's standard library supports.
 const TICKS: f64 = 100.0;
 
 /// A running daemon. Dropping it kills it.
@@ -31,14 +31,14 @@ pub struct Sample {
     pub uid: String,
     /// When the change arrived.
     pub started: SystemTime,
-    /// When the slice arrived that shows it.
+    /// When the slice that shows it arrived.
     pub ended: SystemTime,
 }
 
 // === impl Daemon ===
 
 impl Daemon {
-    /// Starts one, on these processors alone if any are named (`1`, or `0,1`).
+    /// Starts one. If processors are given (`1`, or `0,1`), it runs only on these.
     ///
     /// # Errors
     /// It cannot be started.
@@ -49,7 +49,7 @@ impl Daemon {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let program = executable();
         let mut command = match processors {
-            // The program takes the place of taskset: the process is the daemon's.
+            // The program replaces taskset: the process is the daemon's.
             Some(processors) => {
                 let mut command = Command::new("taskset");
                 command.args(["--cpu-list", processors]).arg(program);
@@ -62,10 +62,10 @@ impl Daemon {
         Ok(Self { process: command.spawn()?, address, folder, started: Instant::now() })
     }
 
-    /// Waits until all watches are synced. Returns how long that took since the start.
+    /// Waits until all watches are synced. Returns the time since the start.
     ///
     /// # Errors
-    /// They are not within two minutes.
+    /// They are not synced within two minutes.
     pub fn wait_until_ready(&self) -> Result<Duration> {
         let ready = || self.get("/readyz").is_ok_and(|page| page.starts_with(b"HTTP/1.1 200"));
         wait("the daemon to be ready", Duration::from_millis(5), ready)?;
@@ -91,7 +91,7 @@ impl Daemon {
     /// Changes whose delay is known, of all Services.
     ///
     /// # Errors
-    /// No answer, or another one than JSON.
+    /// No answer, or the answer is not JSON.
     pub fn propagated(&self) -> Result<u64> {
         let page = self.get("/api/v1/overview")?;
         let body = page.windows(4).position(|end| end == b"\r\n\r\n").context("no body")? + 4;
@@ -99,7 +99,7 @@ impl Daemon {
         Ok(overview["windows"]["start"]["count"].as_u64().unwrap_or_default())
     }
 
-    /// Times that a reader of a watch had to wait for the pipeline.
+    /// How often a reader of a watch had to wait for the pipeline.
     ///
     /// # Errors
     /// No answer.
@@ -114,10 +114,10 @@ impl Daemon {
         fs::read(self.samples_file()).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count())
     }
 
-    /// The samples with a delay after the first `skipped`.
+    /// The samples with a delay after the first `skipped` samples.
     ///
     /// # Errors
-    /// A line that is none.
+    /// A line is not a sample.
     pub fn samples(&self, skipped: usize) -> Result<Vec<Sample>> {
         let text = fs::read_to_string(self.samples_file())?;
         text.lines().skip(skipped).filter(|line| line.contains("delay_seconds")).map(sample).collect()
@@ -138,7 +138,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -159,7 +159,7 @@ fn sample(line: &str) -> Result<Sample> {
 /// There is no such process.
 pub fn processor_time(process: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The name of the program is in parentheses and may hold anything; the times are fields 14 and 15.
+    // The name of the program is in parentheses and may contain any character. The times are fields 14 and 15.
     let fields: Vec<&str> = stat.rsplit_once(") ").context("no fields")?.1.split(' ').collect();
     let ticks = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
     Ok(Duration::from_secs_f64(ticks / TICKS))
@@ -182,7 +182,7 @@ pub fn memory(process: u32) -> Result<(u64, u64)> {
 /// The answer to a request, head and body.
 ///
 /// # Errors
-/// No connection, or one that breaks.
+/// No connection, or it breaks.
 pub fn get(address: &str, path: &str) -> Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: */*\r\nConnection: close\r\n\r\n")?;
@@ -191,7 +191,7 @@ pub fn get(address: &str, path: &str) -> Result<Vec<u8>> {
     Ok(answer)
 }
 
-/// Waits up to two minutes, and looks this often.
+/// Waits up to two minutes, and checks at this interval.
 ///
 /// # Errors
 /// It is not done by then.
@@ -206,14 +206,14 @@ pub fn wait(what: &str, pause: Duration, done: impl Fn() -> bool) -> Result<()> 
     bail!("waited two minutes for {what}")
 }
 
-/// The value below which this share of the values lies.
+/// The quantile `q` of the values.
 pub fn quantile(values: &mut [Duration], q: f64) -> Duration {
     values.sort_unstable();
     let last = values.len().saturating_sub(1);
     values.get(((values.len() as f64 * q) as usize).min(last)).copied().unwrap_or_default()
 }
 
-/// Calls `change` this often a second for so long, each at its time: what is late is not left out but caught up with. Returns
+/// Calls `change` this many times a second for `length`, each call at its time. Late calls are made up for. Returns
 /// how many calls were made in that time.
 pub fn at_rate(per_second: usize, length: Duration, mut change: impl FnMut(usize)) -> usize {
     let started = Instant::now();

@@ -1,4 +1,4 @@
-//! The daemon as users run it: the built program as a process, told by flags and asked over HTTP.
+//! The daemon as users run it: the built program as a process, with flags and over HTTP.
 
 pub mod metrics;
 pub mod samples;
@@ -16,13 +16,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// The promise of the daemon: SIGTERM ends it within this time.
+/// The daemon's documented limit: SIGTERM ends it within this time.
 const STOP: Duration = Duration::from_secs(2);
 
 /// How long it may take to start and to sync its watches on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
-/// Pause between two looks at it.
+/// Pause between two checks.
 const POLL: Duration = Duration::from_millis(20);
 
 /// A running daemon. Dropping it kills it.
@@ -48,7 +48,7 @@ impl LogLine {
     /// When it was written.
     ///
     /// # Errors
-    /// It does not say so.
+    /// The line has no time.
     pub fn written(&self) -> Result<Timestamp> {
         self.timestamp.parse().context("`timestamp` of a log line")
     }
@@ -60,11 +60,11 @@ impl LogLine {
 }
 
 impl Daemon {
-    /// Starts it on a free port with its log and samples in `folder`, and waits until it listens. Whether its watches
-    /// are synced is another question: [`Self::wait_until_ready`].
+    /// Starts it on a free port with its log and samples in `folder`, and waits until it listens. It does not wait until the
+    /// watches are synced: that is [`Self::wait_until_ready`].
     ///
     /// # Errors
-    /// It ends, or does not say in time that it listens.
+    /// It ends, or does not log in time that it listens.
     pub async fn start(kubeconfig: &Path, folder: &Path, flags: &[String]) -> Result<Self> {
         let log = folder.join("daemon.log");
         let samples = folder.join("samples.jsonl");
@@ -93,7 +93,7 @@ impl Daemon {
         http::get(&self.address, path).await
     }
 
-    /// Where its log is.
+    /// Path of its log.
     pub fn log_file(&self) -> &Path {
         &self.log
     }
@@ -111,7 +111,7 @@ impl Daemon {
         self.wait_for_page("/readyz", |page| page.status.is_success()).await.map(drop)
     }
 
-    /// Waits until a page is as `expected` says.
+    /// Waits until a page satisfies `expected`.
     ///
     /// # Errors
     /// It is not in time; the error shows the page.
@@ -132,17 +132,17 @@ impl Daemon {
     /// Scrapes it.
     ///
     /// # Errors
-    /// No answer, or text that is no exposition.
+    /// No answer, or the text is not an exposition.
     pub async fn metrics(&self) -> Result<Metrics> {
         let page = self.get("/metrics").await?;
         ensure!(page.status.is_success(), "/metrics answers {}: {}", page.status, page.body);
         Metrics::parse(&page.body).context("/metrics")
     }
 
-    /// The outcomes that it wrote so far.
+    /// The outcomes that it has written so far.
     ///
     /// # Errors
-    /// A line that is none.
+    /// A line is not a sample.
     pub fn samples(&self) -> Result<Vec<Sample>> {
         samples::parse(&fs::read_to_string(&self.samples).context("reading the daemon's samples")?)
     }
@@ -150,7 +150,7 @@ impl Daemon {
     /// Its log so far.
     ///
     /// # Errors
-    /// A line that is no JSON.
+    /// A line is not JSON.
     pub fn log(&self) -> Result<Vec<LogLine>> {
         read_log(&self.log)
     }
@@ -160,12 +160,12 @@ impl Daemon {
         format!("--- endpointlag\n{}", tail(&self.log, 40))
     }
 
-    /// The number that the system knows it by.
+    /// Its process ID.
     pub fn process(&self) -> u32 {
         self.process.id()
     }
 
-    /// Sends it a signal and does not wait for what it does.
+    /// Sends it a signal, and does not wait for the effect.
     ///
     /// # Errors
     /// It does not run.
@@ -173,7 +173,7 @@ impl Daemon {
         self.process.signal(signal)
     }
 
-    /// Ends it with SIGTERM, as Kubernetes does, or with SIGINT, as a person does, and holds it to its promise.
+    /// Ends it with SIGTERM, as Kubernetes does, or with SIGINT, as a person does, and checks the limit.
     ///
     /// # Errors
     /// It takes longer than two seconds, or its exit code is not 0.
@@ -186,14 +186,14 @@ impl Daemon {
     }
 }
 
-/// `endpointlag run` without flags, and without the settings of whoever runs the tests.
+/// `endpointlag run` without flags, and without settings from the environment of the tests.
 pub fn command(kubeconfig: &Path) -> Command {
     let mut command = program();
     command.arg("run").env("KUBECONFIG", kubeconfig);
     command
 }
 
-/// The program without arguments, and without the settings of whoever runs the tests.
+/// The program without arguments, and without settings from the environment of the tests.
 pub fn program() -> Command {
     let mut command = Command::new(crate::executable());
     for (name, _) in std::env::vars_os() {
@@ -204,10 +204,10 @@ pub fn program() -> Command {
     command
 }
 
-/// The address that a daemon says it listens on, once it does.
+/// The address that a daemon logs, once it listens.
 ///
 /// # Errors
-/// A log that cannot be read.
+/// The log cannot be read.
 pub fn listening(log: &Path) -> Result<Option<String>> {
     address_of(log, "listening")
 }
@@ -215,17 +215,17 @@ pub fn listening(log: &Path) -> Result<Option<String>> {
 /// The address in the log's first line with this message.
 ///
 /// # Errors
-/// A log that cannot be read.
+/// The log cannot be read.
 pub fn address_of(log: &Path, message: &str) -> Result<Option<String>> {
     let lines = read_log(log)?;
     let line = lines.iter().find(|line| line.field("message") == message);
     Ok(line.map(|line| line.field("address").to_owned()))
 }
 
-/// The whole lines of a log in JSON; an unfinished last one is left for later.
+/// The complete lines of a log in JSON. An unfinished last line is left for later.
 ///
 /// # Errors
-/// A log that cannot be read, or a line that is no JSON.
+/// The log cannot be read, or a line is not JSON.
 pub fn read_log(log: &Path) -> Result<Vec<LogLine>> {
     let text = fs::read_to_string(log).with_context(|| format!("reading {}", log.display()))?;
     let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));

@@ -1,4 +1,4 @@
-//! The daemon beside its simulated cluster, as a process.
+//! The daemon with its simulated cluster, as a process.
 
 use crate::daemon;
 use crate::process::{Output, Process};
@@ -19,13 +19,13 @@ const STOP: Duration = Duration::from_secs(5);
 /// A running demo. Dropping it kills it.
 #[derive(Debug)]
 pub struct Demo {
-    /// Where it listens, as `host:port`.
+    /// The address that it listens on, as `host:port`.
     pub address: String,
     process: Process,
 }
 
 impl Demo {
-    /// Starts it on a free port; it writes its log into `folder`.
+    /// Starts it on a free port. It writes its log into `folder`.
     ///
     /// # Errors
     /// It does not listen in time.
@@ -33,7 +33,7 @@ impl Demo {
         Self::start_program(daemon::program(), folder, flags).await
     }
 
-    /// Starts a program that is the daemon, or runs it.
+    /// Starts a program that is the daemon, or that runs it.
     ///
     /// # Errors
     /// It does not listen in time.
@@ -59,7 +59,7 @@ impl Demo {
     /// Ends it with SIGTERM.
     ///
     /// # Errors
-    /// It does not end in time, or badly.
+    /// It does not end in time, or ends with an error.
     pub async fn stop(mut self) -> Result<()> {
         self.process.signal(Signal::TERM)?;
         let status = self.process.wait(STOP).await?;
@@ -68,7 +68,7 @@ impl Demo {
     }
 }
 
-/// The address in a log in JSON, among which the demo prints for people as well.
+/// The address in a log in JSON, between the lines that the demo prints for people.
 fn listening(log: &str) -> Option<String> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines

@@ -1,4 +1,4 @@
-//! Programs that the tests need and no machine has: found in a cache, or built by `go build` from a Go module of the tests.
+//! Programs that the tests need and machines usually do not have: from a cache, or built by `go build` from a Go module of the tests.
 
 use crate::progress::say;
 use anyhow::{Context, Result, bail, ensure};
@@ -11,8 +11,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often a running build says that it is still at work. Some programs take minutes on two cores, and a silent test run
-/// would be taken for a hung one.
+/// How often a running build reports progress. Some programs take minutes on two cores, and a silent test run
+/// would look like a hung one.
 const PROGRESS: Duration = Duration::from_secs(15);
 
 /// A Go module whose dependencies are the programs.
@@ -20,9 +20,9 @@ const PROGRESS: Duration = Duration::from_secs(15);
 pub struct Module {
     /// Its folder.
     pub folder: &'static str,
-    /// What the lines of a build begin with, and its folder in the cache.
+    /// The prefix of the build's lines, and its folder in the cache.
     pub topic: &'static str,
-    /// Made of the versions in `go.mod`, so that another version is another place in the cache.
+    /// Made of the versions in `go.mod`, so that other versions have another place in the cache.
     pub key: String,
     /// Flags of `go build`.
     pub flags: Vec<String>,
@@ -38,17 +38,17 @@ pub struct Program {
 }
 
 impl Module {
-    /// Finds the programs, and builds those that are not in the cache yet. Blocks for minutes in that case, and says on
-    /// the real standard error what it is doing: libtest would keep printed progress back until the test has failed.
-    /// Returns the folder they are in.
+    /// Finds the programs, and builds those that are not in the cache yet. A build blocks for minutes, and writes its
+    /// progress to the real standard error: libtest would hold back printed progress until the test has failed.
+    /// Returns the folder that they are in.
     ///
     /// # Errors
-    /// No `go` on the path, a failed build, or a cache folder that cannot be written.
+    /// There is no `go` on the path, a build fails, or a cache folder cannot be written.
     pub fn build(&self, wanted: &[Program]) -> Result<PathBuf> {
         let folder = cache_folder()?.join(self.topic).join(&self.key);
         fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
 
-        // Test binaries may run side by side; the second finds what the first has built.
+        // Test binaries may run at the same time. The second finds what the first has built.
         let lock = File::create(folder.join(".lock")).context("creating the lock of the cache folder")?;
         lock.lock().context("locking the cache folder")?;
         for program in wanted {
@@ -59,8 +59,8 @@ impl Module {
         Ok(folder)
     }
 
-    /// Builds one program into a folder of its own and moves it into place when it is whole, so that an interrupted
-    /// build leaves nothing behind that looks finished.
+    /// Builds one program into a separate folder and moves it into place when it is complete, so that an interrupted
+    /// build leaves nothing that looks finished.
     fn build_one(&self, Program { name, package }: Program, folder: &Path) -> Result<()> {
         let scratch =
             tempfile::Builder::new().prefix(".build-").tempdir_in(folder).context("creating a folder to build in")?;
@@ -123,7 +123,7 @@ impl Module {
 /// The version of `module` that a `go.mod` requires.
 ///
 /// # Errors
-/// If it requires none.
+/// It requires none.
 pub fn version<'a>(go_mod: &'a str, module: &str) -> Result<&'a str> {
     go_mod
         .lines()
@@ -133,10 +133,10 @@ pub fn version<'a>(go_mod: &'a str, module: &str) -> Result<&'a str> {
         .with_context(|| format!("go.mod requires no {module}"))
 }
 
-/// `$ENDPOINTLAG_TEST_CACHE`, else the user's cache folder.
+/// `$ENDPOINTLAG_TEST_CACHE`, or else the user's cache folder.
 ///
 /// # Errors
-/// If the environment names neither.
+/// The environment names neither.
 pub fn cache_folder() -> Result<PathBuf> {
     let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(folder) = set("ENDPOINTLAG_TEST_CACHE") {

@@ -1,4 +1,4 @@
-//! Helm in both versions that people use, built from source, and the chart as it renders.
+//! Helm in the two versions that people use, built from source, and the chart as it renders.
 
 use crate::gobuild::{Module, Program, version};
 use crate::root;
@@ -11,15 +11,15 @@ use std::process::Command;
 /// The chart's folder, from the root of the repository.
 pub const CHART: &str = "deploy/helm/endpointlag";
 
-/// The API server that the chart is rendered for, unless one is asked.
+/// The API server for which the chart is rendered, if no other is given.
 const KUBE_VERSION: &str = "--kube-version=1.37.2";
 
 /// A version of Helm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Helm {
-    /// The one that most clusters are installed by.
+    /// The one with which most clusters are installed.
     Three,
-    /// The one that follows it.
+    /// The next one.
     Four,
 }
 
@@ -30,7 +30,7 @@ impl Helm {
     /// Runs it in the root of the repository and returns what it prints.
     ///
     /// # Errors
-    /// What it complains about.
+    /// Helm fails; the error is what it prints.
     pub fn run(self, arguments: &[&str]) -> Result<String> {
         let output = self.command()?.args(arguments).output()?;
         let complaint = String::from_utf8_lossy(&output.stderr);
@@ -38,10 +38,10 @@ impl Helm {
         String::from_utf8(output.stdout).context("not UTF-8")
     }
 
-    /// The program, without the settings and the repositories of whoever runs the tests.
+    /// The program, without settings and repositories from the environment of the tests.
     ///
     /// # Errors
-    /// It cannot be built, or its folder not made.
+    /// It cannot be built, or its folder cannot be made.
     pub fn command(self) -> Result<Command> {
         let mut command = Command::new(self.program()?);
         command.current_dir(root());
@@ -53,7 +53,7 @@ impl Helm {
         Ok(command)
     }
 
-    /// The chart as text, for a release of this name in a namespace of this name.
+    /// The chart as text, for a release with this name in a namespace with this name.
     ///
     /// # Errors
     /// As for [`Self::run`].
@@ -65,7 +65,7 @@ impl Helm {
     /// The chart's objects.
     ///
     /// # Errors
-    /// As for [`Self::run`], or text that is no YAML.
+    /// As for [`Self::run`], or the text is not YAML.
     pub fn objects(self, release: &str, namespace: &str, flags: &[&str]) -> Result<Vec<Value>> {
         parse(&self.template(release, namespace, flags)?)
     }
@@ -95,7 +95,7 @@ impl Helm {
 /// The objects of a manifest.
 ///
 /// # Errors
-/// It is no YAML.
+/// It is not YAML.
 pub fn parse(manifest: &str) -> Result<Vec<Value>> {
     let objects: Vec<Value> = serde_saphyr::from_multiple(manifest).with_context(|| manifest.to_owned())?;
     Ok(objects.into_iter().filter(|object| !object.is_null()).collect())

@@ -8,10 +8,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use std::time::Duration;
 
-/// Longer than any page takes on a busy machine, shorter than a person's patience.
+/// Longer than any page takes on a busy machine, and short enough for a person to wait.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// An answer, its body read.
+/// An answer with its body.
 #[derive(Clone, Debug)]
 pub struct Response {
     /// Status of the answer.
@@ -23,7 +23,7 @@ pub struct Response {
 /// Fetches `http://{address}{path}`.
 ///
 /// # Errors
-/// No connection, no answer in time, or a body that is not UTF-8.
+/// No connection, no answer in time, or the body is not UTF-8.
 pub async fn get(address: &str, path: &str) -> Result<Response> {
     exchange(address, path, Method::GET, String::new()).await
 }

@@ -1,4 +1,4 @@
-//! Jsonnet, its formatter and its linter, built from source at the version that `go/jsonnet/go.mod` names.
+//! Jsonnet, its formatter and its linter, built from source in the version that `go/jsonnet/go.mod` names.
 
 use crate::gobuild::{Module, Program, version};
 use crate::root;
@@ -15,7 +15,7 @@ const LINT: Program = Program { name: "jsonnet-lint", package: "github.com/googl
 /// The value of an expression. Imports are relative to the root of the repository.
 ///
 /// # Errors
-/// What jsonnet says about it.
+/// What jsonnet reports about it.
 pub fn evaluate(expression: &str) -> Result<Value> {
     let printed = run(JSONNET, &["--exec".as_ref(), expression.as_ref()])?;
     serde_json::from_str(&printed).with_context(|| format!("{expression} is no JSON"))
@@ -24,17 +24,17 @@ pub fn evaluate(expression: &str) -> Result<Value> {
 /// The text that an expression evaluates to.
 ///
 /// # Errors
-/// What jsonnet says about it.
+/// What jsonnet reports about it.
 pub fn evaluate_text(expression: &str) -> Result<String> {
     let printed = run(JSONNET, &["--string".as_ref(), "--exec".as_ref(), expression.as_ref()])?;
-    // Jsonnet ends what it prints with a line end of its own.
+    // Jsonnet adds a line end of its own to its output.
     Ok(printed.strip_suffix('\n').unwrap_or(&printed).to_owned())
 }
 
-/// Holds files against the formatter and the linter.
+/// Checks files with the formatter and the linter.
 ///
 /// # Errors
-/// What they say about one of them.
+/// What they report about one of the files.
 pub fn check(files: &[PathBuf]) -> Result<()> {
     for file in files {
         run(JSONNETFMT, &["--test".as_ref(), file]).with_context(|| format!("jsonnetfmt -i {}", file.display()))?;
@@ -43,10 +43,10 @@ pub fn check(files: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// All jsonnet files below folders of the repository, in order.
+/// All jsonnet files in these folders of the repository, sorted.
 ///
 /// # Errors
-/// A folder that cannot be read.
+/// A folder cannot be read.
 pub fn sources(folders: &[&str]) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut open: Vec<_> = folders.iter().map(|folder| root().join(folder)).collect();

@@ -1,10 +1,10 @@
-//! What endpointlag's integration tests and benches share. It knows the daemon only as users do, as a program: it does not
-//! depend on its library, so that a test cannot agree with the daemon by sharing its code.
+//! What endpointlag's integration tests and benches share. It uses the daemon only as users do, as a program. It does not
+//! depend on the daemon's library, so that a test cannot agree with the daemon because both share code.
 //!
-//! - The cluster: [`controlplane`] runs a real one, and [`truth`] works out of its audit log what happened.
-//! - The daemon: [`daemon`] runs it against a cluster, [`demo`] beside its own simulated one, [`bench`] where its cost is measured.
-//! - Both: [`scene`] is a namespace with a daemon that watches it, held against the truth.
-//! - Other people's programs: [`helm`], [`jsonnet`] and [`prometheus`], built by [`gobuild`], and packages of [`pypi`].
+//! - The cluster: [`controlplane`] runs a real one, and [`truth`] computes from its audit log what happened.
+//! - The daemon: [`daemon`] runs it with a cluster, [`demo`] with its own simulated one, [`mod@bench`] where its cost is measured.
+//! - Both: [`scene`] is a namespace with a daemon that watches it, compared with the truth.
+//! - Other programs: [`helm`], [`jsonnet`] and [`prometheus`], built by [`gobuild`], and packages of [`pypi`].
 //! - Below them: [`process`], [`http`], [`workspace`], [`progress`].
 
 #![deny(missing_docs)]
@@ -34,10 +34,10 @@ pub fn root() -> &'static Path {
     own.ancestors().nth(2).expect("this crate is two folders below it")
 }
 
-/// The daemon's executable, which Cargo has built for the test or bench that runs.
+/// The daemon's executable, which Cargo has built for this test or bench.
 ///
 /// # Panics
-/// Something else than Cargo runs it: only Cargo says where the executable is.
+/// It is not run by Cargo: only Cargo sets the path of the executable.
 pub fn executable() -> PathBuf {
     let path = env::var_os("CARGO_BIN_EXE_endpointlag");
     path.expect("run this by cargo, which says in CARGO_BIN_EXE_endpointlag where the executable is").into()

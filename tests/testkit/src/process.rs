@@ -12,7 +12,7 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often a process that should end is looked at.
+/// How often a process that should end is checked.
 const POLL: Duration = Duration::from_millis(5);
 
 /// A running or ended child, killed when dropped.
@@ -24,11 +24,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`, its standard error appended to the file `log`. Standard output goes there too unless the
-    /// command says otherwise.
+    /// Starts `command`, and appends its standard error to the file `log`. Standard output goes there too unless the
+    /// command sets another destination.
     ///
     /// # Errors
-    /// The program cannot be started, or the log not written.
+    /// The program cannot be started, or the log cannot be written.
     pub fn start(name: &str, mut command: Command, output: Output, log: &Path) -> Result<Self> {
         let open = || File::options().create(true).append(true).open(log).with_context(|| log.display().to_string());
         match output {
@@ -45,7 +45,7 @@ impl Process {
         self.child.stdout.take()
     }
 
-    /// The number that the system knows it by.
+    /// Its process ID.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -53,7 +53,7 @@ impl Process {
     /// The exit status, if it has ended.
     ///
     /// # Errors
-    /// The operating system refuses to say.
+    /// The operating system does not return it.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().with_context(|| format!("asking for the end of {}", self.name))
     }
@@ -67,10 +67,10 @@ impl Process {
         kill_process(pid, signal).with_context(|| format!("sending {signal:?} to {}", self.name))
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it has ended without a signal.
     ///
     /// # Errors
-    /// It has not within `limit`.
+    /// It has not ended within `limit`.
     pub async fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
         let started = Instant::now();
         loop {
@@ -92,13 +92,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Either fails only when it has ended already, which is what is asked for.
+        // Either fails only if it has ended already, which is the aim.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Where a child's standard output goes.
+/// Where the child's standard output goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// To the log, with standard error.
@@ -107,7 +107,7 @@ pub enum Output {
     Pipe,
 }
 
-/// The last `lines` of a file; a file that cannot be read says so instead.
+/// The last `lines` of a file. If it cannot be read, the error instead.
 pub(crate) fn tail(file: &Path, lines: usize) -> String {
     match fs::read(file) {
         Ok(bytes) => {
@@ -119,37 +119,37 @@ pub(crate) fn tail(file: &Path, lines: usize) -> String {
     }
 }
 
-/// What the spawning thread is asked to do, and where it puts the child.
+/// The order to the spawning thread, and where it puts the child.
 type Request = (Command, Sender<io::Result<Child>>);
 
 /// The thread that starts all children.
 ///
-/// The parent death signal is sent when the parent *thread* ends, and libtest's threads end with their test. A thread
-/// that lives as long as the process makes it mean what it should: the children die with the tests, even with tests
-/// that are killed.
+/// The parent death signal is sent when the parent *thread* ends, and libtest's threads end with their test. With a thread
+/// that lives as long as the process, the signal has the right meaning: the children die with the tests, even if the
+/// tests are killed.
 static SPAWNER: LazyLock<Sender<Request>> = LazyLock::new(|| {
     let (requests, inbox) = mpsc::channel::<Request>();
     thread::spawn(move || {
         for (mut command, reply) in inbox {
-            // The asker waits for the reply; it is gone only if its own thread died.
+            // The thread that asked waits for the reply. It is gone only if it died.
             let _ = reply.send(command.spawn());
         }
     });
     requests
 });
 
-/// Starts a child that is killed when this process ends, however it ends.
+/// Starts a child that is killed when this process ends, for any reason.
 fn spawn_bound(mut command: Command) -> Result<Child> {
     let parent = id();
     let bind = move || {
         set_parent_process_death_signal(Some(Signal::KILL))?;
-        // The parent may have died between fork and the call above, and no signal would come.
+        // The parent may have died between fork and the call above. Then no signal would come.
         match getppid() {
             Some(pid) if pid.as_raw_nonzero().get().unsigned_abs() == parent => Ok(()),
             _ => Err(io::Error::other("the tests ended")),
         }
     };
-    // SAFETY: between fork and exec only two system calls are made; nothing is allocated but on the error path of a
+    // SAFETY: between fork and exec only two system calls are made. Nothing is allocated, except on the error path of a
     // parent that is already gone.
     unsafe { command.pre_exec(bind) };
     let (reply, answer) = mpsc::channel();

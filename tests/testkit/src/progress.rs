@@ -1,9 +1,9 @@
-//! What a person should see while tests run.
+//! Progress that a person should see while tests run.
 
 use std::io::{self, Write};
 
-/// Writes a line to the real standard error: what is printed by the print macros, libtest keeps back until a test has
-/// failed. A closed standard error is no reason to fail.
+/// Writes a line to the real standard error. libtest holds back the output of the print macros until a test has
+/// failed. If standard error is closed, that is no failure.
 pub fn say(topic: &str, line: &str) {
     let _ = writeln!(io::stderr(), "{topic}: {line}");
 }

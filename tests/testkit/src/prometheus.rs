@@ -1,4 +1,4 @@
-//! A real Prometheus that scrapes the daemon, built from source at the version that `go/prometheus/go.mod` names.
+//! A real Prometheus that scrapes the daemon, built from source in the version that `go/prometheus/go.mod` names.
 
 use crate::gobuild::{Module, Program, version};
 use crate::http;
@@ -15,38 +15,38 @@ use tokio::time::Instant;
 const PROMETHEUS: Program = Program { name: "prometheus", package: "github.com/prometheus/prometheus/cmd/prometheus" };
 const PROMTOOL: Program = Program { name: "promtool", package: "github.com/prometheus/prometheus/cmd/promtool" };
 
-/// How long Prometheus may take to start, or to have scraped what is asked for.
+/// How long Prometheus may take to start, or to scrape what a test needs.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running Prometheus.
 pub struct Prometheus {
     address: String,
     process: Process,
-    // Last: Prometheus writes into it.
+    // Last, because Prometheus writes into it.
     _folder: tempfile::TempDir,
 }
 
 impl Prometheus {
-    /// Starts one that scrapes `target` (`host:port`) every second, native histograms included.
+    /// Starts one that scrapes `target` (`host:port`) every second, with native histograms.
     ///
     /// # Errors
-    /// If it cannot be built or started.
+    /// It cannot be built or started.
     pub async fn scraping(target: &str) -> Result<Self> {
         Self::start(target, "", &[], "exemplar-storage").await
     }
 
-    /// As [`Self::scraping`], where Prometheus takes counters for zero at the time when they began.
+    /// As [`Self::scraping`]. Prometheus also takes counters as zero at their start time.
     ///
     /// # Errors
-    /// If it cannot be built or started.
+    /// It cannot be built or started.
     pub async fn counting_from_the_start(target: &str) -> Result<Self> {
         Self::start(target, "", &[], "created-timestamp-zero-ingestion").await
     }
 
-    /// As [`Self::scraping`], where all series get further labels, such as `cluster: east`, and with rule files of these contents.
+    /// As [`Self::scraping`]. All series get more labels, such as `cluster: east`, and there are rule files with these contents.
     ///
     /// # Errors
-    /// If it cannot be built or started, or refuses the rules.
+    /// It cannot be built or started, or rejects the rules.
     pub async fn evaluating(target: &str, labels: &str, rules: &[String]) -> Result<Self> {
         Self::start(target, labels, rules, "exemplar-storage").await
     }
@@ -85,7 +85,7 @@ impl Prometheus {
     /// The result of an instant query.
     ///
     /// # Errors
-    /// If Prometheus refuses the query.
+    /// Prometheus rejects the query.
     pub async fn query(&self, query: &str) -> Result<Vec<Sample>> {
         let data = self.ask(&format!("query?query={}", encode(query))).await?;
         data["result"].as_array().context("no vector")?.iter().map(Sample::of).collect()
@@ -94,7 +94,7 @@ impl Prometheus {
     /// The exemplars of a selector over the last ten minutes.
     ///
     /// # Errors
-    /// If Prometheus refuses the query.
+    /// Prometheus rejects the query.
     pub async fn exemplars(&self, selector: &str) -> Result<Vec<Value>> {
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_secs();
         let (query, start) = (encode(selector), now - 600);
@@ -103,10 +103,10 @@ impl Prometheus {
         Ok(series.filter_map(|series| series["exemplars"].as_array()).flatten().cloned().collect())
     }
 
-    /// What the API answers at a path below `/api/v1/`.
+    /// The API's answer at a path below `/api/v1/`.
     ///
     /// # Errors
-    /// If Prometheus refuses it.
+    /// Prometheus rejects it.
     pub async fn ask(&self, path: &str) -> Result<Value> {
         let answer = http::get(&self.address, &format!("/api/v1/{path}")).await?.body;
         let mut json: Value = serde_json::from_str(&answer).with_context(|| answer.clone())?;
@@ -117,7 +117,7 @@ impl Prometheus {
     /// Waits until a query has a result.
     ///
     /// # Errors
-    /// If it has none for a minute.
+    /// It has none for a minute.
     pub async fn until(&self, query: &str) -> Result<Vec<Sample>> {
         let started = Instant::now();
         loop {
@@ -132,10 +132,10 @@ impl Prometheus {
     }
 }
 
-/// One row of a vector: its labels and its number. A native histogram has no number of its own: ask for its count.
+/// One row of a vector: its labels and its number. A native histogram has no single number: query its count.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// Labels, the name of the metric included.
+    /// Labels, with the name of the metric.
     pub labels: serde_json::Map<String, Value>,
     /// The value.
     pub value: f64,
@@ -151,7 +151,7 @@ impl Sample {
 /// Runs `promtool` with these arguments and this input, and returns what it prints.
 ///
 /// # Errors
-/// If it finds fault with the input.
+/// It reports an error in the input.
 pub fn promtool(arguments: &[&str], input: &Path) -> Result<String> {
     let mut command = Command::new(programs()?.join(PROMTOOL.name));
     command.args(arguments).stdin(fs::File::open(input)?).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -169,13 +169,13 @@ fn programs() -> Result<PathBuf> {
         folder: concat!(env!("CARGO_MANIFEST_DIR"), "/go/prometheus"),
         topic: "prometheus",
         key: format!("prometheus-{}", version(go_mod, "github.com/prometheus/prometheus")?),
-        // Of all service discoveries the tests use none, and of the others Kubernetes' is a user's.
+        // The tests use no service discovery, and Kubernetes' is the only one that users need.
         flags: vec!["-ldflags=-s -w".into(), "-tags=remove_all_sd,enable_kubernetes_sd".into()],
     };
     module.build(&[PROMETHEUS, PROMTOOL])
 }
 
-/// A query as part of an address.
+/// A query, encoded for a URL.
 pub fn encode(query: &str) -> String {
     query.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }

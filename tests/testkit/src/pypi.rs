@@ -7,14 +7,14 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// The folder that holds these packages, each written `name==version`, and nothing that they depend on.
+/// The folder with these packages, each written `name==version`, without their dependencies.
 ///
 /// # Errors
-/// No Python with pip, or no such package.
+/// There is no Python with pip, or no such package.
 pub fn installed(packages: &[&str]) -> Result<PathBuf> {
     let cache = cache_folder()?.join("pypi");
     fs::create_dir_all(&cache).with_context(|| format!("creating {}", cache.display()))?;
-    // Test binaries may run side by side; the second finds what the first has installed.
+    // Test binaries may run at the same time. The second finds what the first has installed.
     let lock = File::create(cache.join(".lock")).context("creating the lock of the cache folder")?;
     lock.lock().context("locking the cache folder")?;
     let folder = cache.join(packages.join("+").replace("==", "-"));

@@ -1,4 +1,4 @@
-//! A scene: a namespace of a control plane with a daemon that watches it and the truth beside it.
+//! A scene: a namespace of a control plane, with a daemon that watches it, and the truth.
 
 pub mod agreement;
 
@@ -17,18 +17,18 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// How long the controller and the daemon may take. The controller retries after a second when its cache was stale, and
+/// How long the controller and the daemon may take. The controller retries after a second if its cache was stale, and
 /// backs off further under load.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long both must stay in agreement: a change that the daemon invents may come after the last true one.
+/// How long both must stay in agreement: a change that the daemon reports by mistake may come after the last true one.
 const QUIET: Duration = Duration::from_millis(400);
 
 /// Pause between two comparisons.
 const POLL: Duration = Duration::from_millis(50);
 
-/// The error that no delay of a test may reach. Far above what a quiet machine shows and far below what a wrong pairing
-/// would give; the accuracy test has the tight bounds.
+/// The error that no delay of a test may reach. It is far above what an idle machine shows and far below the effect of a wrong
+/// pairing. The accuracy test has the tight bounds.
 const LOOSE: Duration = Duration::from_millis(500);
 
 /// What may differ between scenes.
@@ -36,9 +36,9 @@ const LOOSE: Duration = Duration::from_millis(500);
 pub struct Setup {
     /// The service account that the daemon uses.
     pub account: String,
-    /// Where the daemon is told to find the API server.
+    /// The address of the API server that the daemon gets.
     pub server: String,
-    /// Its flags beside those that every test needs.
+    /// Its flags in addition to those that every test needs.
     pub flags: Vec<String>,
 }
 
@@ -61,23 +61,23 @@ impl Setup {
     }
 }
 
-/// A namespace, its daemon and its truth. A test that does not come to [`Self::finish`] has failed, and the logs are
+/// A namespace, its daemon and its truth. If a test does not reach [`Self::finish`], it has failed, and the logs are
 /// shown.
 pub struct Scene {
     /// What the test changes.
     pub objects: Objects,
-    /// What it tests.
+    /// The daemon under test.
     pub daemon: Daemon,
     audit: AuditLog,
     logs: Logs,
     flags: Vec<String>,
     finished: bool,
-    // Last: the daemon writes into it.
+    // Last, because the daemon writes into it.
     workspace: Workspace,
 }
 
 impl Scene {
-    /// A new namespace with a daemon that watches only it.
+    /// A new namespace, with a daemon that watches only it and is ready.
     ///
     /// # Errors
     /// The daemon does not become ready.
@@ -96,7 +96,7 @@ impl Scene {
         Self::open(plane, objects, setup).await
     }
 
-    /// A namespace that has objects already, with a daemon that need not be ready.
+    /// A namespace that already has objects, with a daemon that need not be ready.
     ///
     /// # Errors
     /// The daemon does not start.
@@ -109,13 +109,13 @@ impl Scene {
         Ok(Self { objects, daemon, audit, logs: plane.logs(), flags: setup.flags, finished: false, workspace })
     }
 
-    /// Ends the daemon and starts another in its place. It adds to the same samples.
+    /// Ends the daemon and starts another one. It appends to the same samples.
     ///
     /// # Errors
-    /// The one does not end well, or the other does not start.
+    /// The first does not end without an error, or the second does not start.
     pub async fn restart_daemon(&mut self) -> Result<()> {
         self.daemon.stop(Signal::TERM).await?;
-        // The log is where a new daemon says its address.
+        // A new daemon logs its address there.
         fs::rename(self.workspace.file("daemon.log"), self.workspace.file("daemon-before.log"))?;
         self.daemon = Daemon::start(&self.workspace.file("kubeconfig"), self.workspace.path(), &self.flags).await?;
         Ok(())
@@ -131,7 +131,7 @@ impl Scene {
         Daemon::start(&self.workspace.file("kubeconfig"), &folder, &self.flags).await
     }
 
-    /// The file that the daemon reads its token from, as kubelets mount one.
+    /// The file from which the daemon reads its token, like the one that a kubelet mounts.
     pub fn token_file(&self) -> PathBuf {
         self.workspace.file("token")
     }
@@ -139,7 +139,7 @@ impl Scene {
     /// All changes so far, once none of them is pending.
     ///
     /// # Errors
-    /// Some still are when the controller should be done.
+    /// Some are still pending when the controller should have finished.
     pub async fn settle(&mut self) -> Result<Vec<Record>> {
         let started = Instant::now();
         loop {
@@ -158,7 +158,7 @@ impl Scene {
         }
     }
 
-    /// All changes so far, or none while the audit log lacks a write of this test: it is written after the answer.
+    /// All changes so far, or `None` while the audit log lacks a write of this test: it is written after the answer.
     ///
     /// # Errors
     /// The audit log cannot be read.
@@ -166,11 +166,11 @@ impl Scene {
         Ok(self.is_audited()?.then(|| truth::records(&self.audit)))
     }
 
-    /// Waits until the audit log has every write of this test. An API server that is killed before leaves the truth
-    /// without its last one.
+    /// Waits until the audit log has every write of this test. If an API server is killed before that, the truth lacks
+    /// its last write.
     ///
     /// # Errors
-    /// The audit log cannot be read, or lacks a write for long.
+    /// The audit log cannot be read, or a write is missing for too long.
     pub async fn audited(&mut self) -> Result<()> {
         let started = Instant::now();
         while !self.is_audited()? {
@@ -185,11 +185,11 @@ impl Scene {
         Ok(self.audit.writes_by(ADMIN) as u64 >= self.objects.writes())
     }
 
-    /// Waits until all is reflected and holds the daemon against the truth: [`Self::agree_on_outcomes`], and each delay
+    /// Waits until everything is reflected and compares the daemon with the truth: [`Self::agree_on_outcomes`], and each delay
     /// is about right.
     ///
     /// # Errors
-    /// All that differs, or a delay that is far off.
+    /// All differences, or a delay that is far off.
     pub async fn agree(&mut self) -> Result<Vec<Pair>> {
         let pairs = self.agree_on_outcomes().await?;
         for pair in &pairs {
@@ -199,11 +199,11 @@ impl Scene {
         Ok(pairs)
     }
 
-    /// Waits until all is reflected and holds the daemon's outcomes against the truth: each change ends the same way, the
-    /// metrics sum up to the same, and nothing is added for a while.
+    /// Waits until everything is reflected and compares the daemon's outcomes with the truth: each change ends in the same way, the
+    /// metrics have the same sums, and nothing is added for a while.
     ///
     /// # Errors
-    /// All that differs.
+    /// All differences.
     pub async fn agree_on_outcomes(&mut self) -> Result<Vec<Pair>> {
         let started = Instant::now();
         let mut agreed = None;
@@ -225,7 +225,7 @@ impl Scene {
         }
     }
 
-    /// What differs now between the daemon and the truth.
+    /// The present differences between the daemon and the truth.
     async fn compare(&self, records: &[Record]) -> Result<Result<Vec<Pair>, String>> {
         let namespace = self.objects.namespace();
         let metrics = self.daemon.metrics().await?;
@@ -236,18 +236,18 @@ impl Scene {
         Ok(agreement::pair(records, &samples, doubts).and_then(|pairs| sums.map(|()| pairs)))
     }
 
-    /// Ends the daemon as Kubernetes would; it must end well.
+    /// Ends the daemon as Kubernetes would. It must end without an error.
     ///
     /// # Errors
-    /// It does not.
+    /// It does not do so.
     pub async fn finish(self) -> Result<()> {
         self.finish_by(Signal::TERM).await
     }
 
-    /// Ends the daemon by a signal; it must end well.
+    /// Ends the daemon with a signal. It must end without an error.
     ///
     /// # Errors
-    /// It does not.
+    /// It does not do so.
     pub async fn finish_by(mut self, signal: Signal) -> Result<()> {
         self.daemon.stop(signal).await?;
         self.finished = true;
@@ -258,7 +258,7 @@ impl Scene {
 impl Drop for Scene {
     fn drop(&mut self) {
         if !self.finished {
-            // libtest shows it below the failed test.
+            // libtest shows this below the failed test.
             eprintln!("{}{}", self.logs.tails(), self.daemon.log_tail());
         }
     }

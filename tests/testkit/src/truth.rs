@@ -1,12 +1,12 @@
-//! What really happened, worked out from the API server's audit log: every change of a pod or Service, and when the
+//! What really happened, computed from the API server's audit log: every change of a pod or Service, and when the
 //! EndpointSlices showed it.
 //!
-//! This is the measure that the daemon is held against, so it shares no code with it. It follows the definitions of the
-//! measurement word for word and may take liberties that a daemon cannot: it looks back over the whole history, and it
-//! orders pods against slices by resource version, since all of them live in one etcd.
+//! The daemon is compared with this, so it shares no code with the daemon. It follows the definitions of the
+//! measurement word for word. It can do what a daemon cannot: it looks back over the whole history, and it
+//! orders pods and slices by resource version, because all of them are in one etcd.
 //!
-//! A change starts, and is reflected, when the write that did it was answered. A watch delivers both writes a little
-//! later; the difference between the two differences is the daemon's error.
+//! A change starts, and is reflected, when the API server answers the write that did it. A watch delivers both writes a little
+//! later. The daemon's error is the difference between its delay and the true one.
 
 pub mod audit;
 mod cluster;
@@ -24,13 +24,13 @@ use std::time::Duration;
 pub enum Change {
     /// A pod became servable.
     Ready,
-    /// A pod stopped being Ready, and stays.
+    /// A pod is no longer Ready, and stays.
     Unready,
     /// A pod got its deletionTimestamp.
     Terminating,
-    /// A pod is gone, has ended, or is no longer selected by its labels.
+    /// A pod is gone, has ended, or its labels no longer match.
     Removed,
-    /// A Service was created, or its selector, ports or families edited.
+    /// A Service was created, or its selector, ports or families were edited.
     Service,
 }
 
@@ -54,7 +54,7 @@ pub enum Outcome {
     Propagated(Duration),
     /// Its opposite came first.
     Superseded,
-    /// Its Service stopped expecting it.
+    /// Its Service no longer expects it.
     Withdrawn,
 }
 
@@ -74,20 +74,20 @@ impl Outcome {
 pub struct Record {
     /// The Service.
     pub service: String,
-    /// The pod, for all kinds but [`Change::Service`].
+    /// The pod, for all kinds except [`Change::Service`].
     pub pod: Option<PodName>,
     /// The kind.
     pub change: Change,
     /// When the write that started it was answered.
     pub started: Timestamp,
-    /// How it ended; none while it is pending.
+    /// How it ended; `None` while it is pending.
     pub outcome: Option<Outcome>,
 }
 
-/// A pod's identity, with its name for people.
+/// A pod's identity, with its name for messages.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PodName {
-    /// Metadata name; another pod may have had it before.
+    /// Metadata name. An earlier pod may have had it.
     pub name: String,
     /// Metadata UID.
     pub uid: String,

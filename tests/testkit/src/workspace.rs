@@ -1,4 +1,4 @@
-//! Folders for what a control plane or a daemon leaves behind: data, credentials, logs.
+//! Folders for what a control plane or a daemon writes: data, credentials, logs.
 
 use crate::executable;
 use anyhow::{Context, Result};
@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The folder for files of tests, below `target`, so that `cargo clean` takes everything away. Cargo calls it
-/// `CARGO_TARGET_TMPDIR`, and names it only to what it compiles as a test or a bench.
+/// The folder for files of tests, below `target`, so that `cargo clean` removes it. Cargo calls it
+/// `CARGO_TARGET_TMPDIR`, and sets that only for what it compiles as a test or a bench.
 ///
 /// # Errors
-/// It cannot be made.
+/// It cannot be created.
 pub(crate) fn scratch() -> Result<PathBuf> {
     let folder = executable().ancestors().nth(2).context("an executable is two folders below `target`")?.join("tmp");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
@@ -21,8 +21,8 @@ pub(crate) fn scratch() -> Result<PathBuf> {
 
 /// A folder of this process, removed when dropped.
 ///
-/// The control plane that all tests of a binary share is never dropped, as nothing in a static is: its folder stays,
-/// which keeps the logs of the last run at hand, and the next run removes it.
+/// The control plane that all tests of a binary share is in a static, so it is never dropped. Its folder stays:
+/// it has the logs of the last run, and the next run removes it.
 #[derive(Debug)]
 pub struct Workspace {
     folder: PathBuf,
@@ -32,7 +32,7 @@ impl Workspace {
     /// Makes a new folder.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// It cannot be created.
     pub fn create(name: &str) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let scratch = scratch()?;
@@ -66,32 +66,32 @@ impl Workspace {
 
 impl Drop for Workspace {
     fn drop(&mut self) {
-        // Left-overs are removed by the next run.
+        // The next run removes what is left.
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
-/// Removes the folders of processes that are no more.
+/// Removes the folders of processes that no longer exist.
 fn remove_leftovers(scratch: &Path) -> Result<()> {
     for entry in fs::read_dir(scratch).with_context(|| format!("reading {}", scratch.display()))? {
         let entry = entry?;
         let name = entry.file_name();
         let owner = name.to_str().and_then(|name| name.split('-').next()?.parse::<u32>().ok());
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
-            // Another test binary may be removing it as well.
+            // Another test binary may be removing it too.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
     Ok(())
 }
 
-/// A loopback port that nothing listens on.
+/// A loopback port at which nothing listens.
 ///
-/// It is taken from below Linux' ephemeral range (32768 and up): a component keeps its port across a restart, and an
-/// outgoing connection of anybody must not sit on it meanwhile.
+/// It is below Linux' ephemeral range (32768 and up): a component keeps its port across a restart, and in the meantime no
+/// outgoing connection may use it.
 ///
 /// # Errors
-/// All ports that were tried are taken.
+/// All ports that were tried are in use.
 pub fn free_port() -> Result<u16> {
     (0..100)
         .map(|_| rand::random_range(20_000..32_000))

@@ -10,7 +10,7 @@ use crate::{
 use proptest::prelude::*;
 use prost::Message;
 
-/// An endpoint of a numbered pod; of no pod for 0.
+/// An endpoint of this pod; 0 means no pod.
 fn endpoint(pod: u8, ready: bool) -> wire::Endpoint {
     let target = wire::ObjectReference { kind: "Pod".into(), name: format!("web-{pod}"), uid: format!("pod-{pod}") };
     let conditions = wire::EndpointConditions { ready: Some(ready), serving: None, terminating: None };
@@ -32,7 +32,7 @@ fn written(slices: &mut Slices, slice: &messages::EndpointSlice) -> Result<Event
     slices.written(EncodedSlice::read(&slice.encode_to_vec()).expect("a slice"))
 }
 
-/// What the whole endpoints are after an event.
+/// All endpoints of the slice after an event.
 fn told(before: &[Endpoint], event: Event) -> Vec<Endpoint> {
     match event {
         Event::EndpointSlice(slice) => slice.endpoints,

@@ -1,4 +1,4 @@
-//! While a watch is lost nothing is judged, and nothing is timed.
+//! While a watch is lost, no objective is judged and no delay is measured.
 
 use super::scene::*;
 use endpointlag::{
@@ -6,7 +6,7 @@ use endpointlag::{
     model::{Event, Resource},
 };
 
-/// Two ready pods, listed so.
+/// Two ready pods that the slices list as ready.
 fn two() -> Scene {
     let pods = ["a", "b"].map(|uid| pod(uid, true));
     let mut listed = vec![Event::Service(service("s")), slice(&service("s"), &pods)];

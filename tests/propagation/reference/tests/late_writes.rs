@@ -1,4 +1,4 @@
-//! Rule 19: what was overtaken may still be written.
+//! Rule 19: an overtaken change may still be written.
 
 use super::scene::*;
 use endpointlag::{
@@ -6,7 +6,7 @@ use endpointlag::{
     model::{Event, Pod},
 };
 
-/// A ready pod that the slices show so.
+/// A ready pod that the slices show as ready.
 fn in_sync() -> Scene {
     let (cart, a) = (service("s"), pod("a", true));
     Scene::new(vec![Event::Service(cart.clone()), Event::Pod(a.clone()), slice(&cart, &[a])])
@@ -55,7 +55,7 @@ fn a_controller_that_stops_after_a_late_write_is_found_out() {
 
 #[test]
 fn the_other_opposites_are_remembered_too() {
-    // Ready, and unready before it was listed as ready.
+    // Ready, and unready before the slices listed it as ready.
     let unready = pod("a", false);
     let mut scene =
         Scene::new(vec![Event::Service(service("s")), Event::Pod(unready.clone()), slice(&service("s"), &[unready])]);
@@ -64,7 +64,7 @@ fn the_other_opposites_are_remembered_too() {
     scene.live(3.0, slice(&service("s"), &[pod("a", true)]));
     assert_eq!(scene.pending(), [("a".into(), Change::Unready, 2.0)]);
 
-    // A pod that was never listed, on its way out and then gone.
+    // A pod that was never listed, first terminating and then gone.
     let mut scene = Scene::new(vec![Event::Service(service("s")), slice(&service("s"), &[])]);
     scene.live(1.0, Event::Pod(pod("a", true)));
     let leaving = Pod { terminating: true, ..pod("a", true) };
@@ -113,7 +113,7 @@ fn a_dormant_edit_hands_its_time_on_to_the_next_that_is_shown_at_once() {
     first.ports = vec![port(81)];
     scene.live(1.0, Event::Service(first.clone()));
     scene.live(2.0, Event::Service(service("s")));
-    // An edit that slices show at once: it brings in no pod.
+    // The slices show this edit at once: it adds no pod.
     second.families = dual();
     scene.live(2.5, Event::Service(second.clone()));
     assert_eq!(scene.pending(), []);

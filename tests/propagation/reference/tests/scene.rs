@@ -1,4 +1,4 @@
-//! A Service and its pods and slices, told to a reference step by step.
+//! A Service and its pods and slices, delivered to a reference step by step.
 
 use crate::{
     kubernetes::{endpoint_ports, pod_to_endpoint},
@@ -14,7 +14,7 @@ use endpointlag::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-/// A reference, and the last stamp that it was given.
+/// A reference, and the last stamp that it received.
 pub struct Scene {
     pub reference: Reference,
     version: u64,
@@ -33,7 +33,7 @@ pub fn delay(outcome: Outcome) -> Option<f64> {
 }
 
 impl Scene {
-    /// Measures from second 0 on: the first lists name these objects.
+    /// Measures from second 0 on: the first lists contain these objects.
     pub fn new(listed: Vec<Event>) -> Self {
         let settings = TrackerSettings { objective: Duration::from_secs(5), expiry: Duration::from_secs(600) };
         let mut scene = Self { reference: Reference::new(settings), version: 100 };
@@ -43,7 +43,7 @@ impl Scene {
         scene
     }
 
-    /// A list of the resource, which names those of the objects that are of its kind.
+    /// A list of the resource, with those of the objects that are of its kind.
     pub fn list(&mut self, resource: Resource, seconds: f64, objects: &[Event]) {
         let of = |event: &&Event| match event {
             Event::Pod(_) => resource == Resource::Pods,
@@ -76,7 +76,7 @@ impl Scene {
         event
     }
 
-    /// Pending changes: the pod or the Service, the kind, and since which second.
+    /// Pending changes: the pod or the Service, the kind, and the second of the start.
     pub fn pending(&self) -> Vec<(String, Change, f64)> {
         let named = |pod: &Option<Uid>| pod.as_ref().map_or("service".to_owned(), Uid::to_string);
         let since = |stamp: Stamp| stamp.since_origin().as_secs_f64();
@@ -86,7 +86,7 @@ impl Scene {
         all
     }
 
-    /// What ended since the last call, in no order that counts.
+    /// What ended since the last call. The order has no meaning.
     pub fn ended(&mut self) -> Vec<End> {
         std::mem::take(&mut self.reference.ends)
     }
@@ -139,7 +139,7 @@ pub fn pod(uid: &str, ready: bool) -> Pod {
     }
 }
 
-/// The Service `cart` of this UID, which selects all these pods.
+/// The Service `cart` with this UID, which selects all these pods.
 pub fn service(uid: &str) -> Service {
     Service {
         uid: Uid::from(uid),
@@ -161,7 +161,7 @@ pub fn port(number: i32) -> ServicePort {
     ServicePort { name: String::new(), protocol: "TCP".into(), target: TargetPort::Number(number), app_protocol: None }
 }
 
-/// The slice of this UID, as the controller writes it for the Service when it has seen it and these pods so.
+/// The slice with this UID, as the controller writes it for the Service after it has seen the Service and these pods.
 pub fn slice_in(family: Family, uid: &str, of: &Service, pods: &[Pod]) -> Event {
     let slice = EndpointSlice {
         uid: Uid::from(uid),
@@ -179,7 +179,7 @@ pub fn slice(of: &Service, pods: &[Pod]) -> Event {
     slice_in(Family::V4, &format!("{}-slice", of.uid), of, pods)
 }
 
-/// The deletion that follows this write.
+/// The deletion after this write.
 pub fn deleted(event: Event) -> Event {
     match event {
         Event::Pod(pod) => Event::PodDeleted(pod),

@@ -1,4 +1,4 @@
-//! Services that are made anew, edited, left out and taken back.
+//! Services that are created again, edited, ignored and measured again.
 
 use super::scene::*;
 use endpointlag::{
@@ -11,7 +11,7 @@ fn ignored(ignore: bool) -> Event {
     Event::Service(Service { ignore: Annotation::Set(ignore), ..service("s") })
 }
 
-/// Three ready pods, listed so.
+/// Three ready pods that the slices list as ready.
 fn three() -> Scene {
     let pods = ["a", "b", "c"].map(|uid| pod(uid, true));
     let mut listed = vec![Event::Service(service("s")), slice(&service("s"), &pods)];
@@ -27,7 +27,7 @@ fn a_service_made_anew_has_none_of_the_slices_of_the_one_before() {
     assert_eq!(scene.pending(), [("service".into(), Change::Service, 2.0)]);
     let all: Vec<_> = ["a", "b", "c"].map(|uid| (uid.to_owned(), 2.0, true)).into();
     assert_eq!(scene.out_of_sync(), all);
-    // The garbage collector, and the controller at last.
+    // The garbage collector, and at last the controller.
     scene.live(3.0, deleted(slice(&service("s"), &[])));
     scene.live(4.0, slice(&service("t"), &["a", "b", "c"].map(|uid| pod(uid, true))));
     let [end] = scene.ended().try_into().expect("one end");

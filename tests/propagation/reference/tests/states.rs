@@ -22,7 +22,7 @@ fn expiry_hides_nothing() {
 
 #[test]
 fn a_lead_of_seconds_has_another_cause() {
-    // A Node is deleted: its pods leave the slices at once, and are deleted or found unready seconds later.
+    // A Node is deleted: its pods leave the slices at once, and are deleted or become unready seconds later.
     let pods = ["a", "b", "c"].map(|uid| pod(uid, true));
     let mut listed = vec![Event::Service(service("s")), slice(&service("s"), &pods)];
     listed.extend(pods.map(Event::Pod));
@@ -33,7 +33,7 @@ fn a_lead_of_seconds_has_another_cause() {
     scene.live(13.0, Event::Pod(pod("b", false)));
     assert_eq!((scene.ended(), scene.pending(), scene.out_of_sync()), (vec![], vec![], vec![]));
 
-    // A lead of what watches differ by is a change.
+    // If the slice is earlier only by the usual difference between watches, it is a change.
     scene.live(14.0, slice(&service("s"), &[]));
     scene.live(14.5, Event::PodDeleted(pod("c", true)));
     assert_eq!(scene.outcomes(), [(Change::Removed, "propagated")]);
@@ -72,7 +72,7 @@ fn what_arrived_in_time_is_in_time_whenever_it_is_looked_at() {
     scene.reference.advance(at(60.0));
     assert_eq!((scene.outcomes(), scene.verdicts()), (vec![(Change::Ready, "propagated")], (0, 1)));
 
-    // What came after the expiry has expired, though nobody looked until then.
+    // What came after the expiry has expired, even if `advance` was not called until then.
     let mut scene = Scene::new(listed);
     scene.live(1.0, Event::Pod(pod("a", true)));
     scene.live(601.5, slice(&service("s"), &[pod("a", true)]));

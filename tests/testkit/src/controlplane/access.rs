@@ -1,4 +1,4 @@
-//! The daemon's account and what it may do, taken from the files that the project ships.
+//! The daemon's account and its rights, taken from the files that the project ships.
 
 use super::credentials::{Token, kubeconfig};
 use crate::root;
@@ -21,10 +21,10 @@ const CLUSTER_MANIFEST: &str = "deploy/kubernetes/cluster.yaml";
 const AUTH_MANIFEST: &str = "deploy/kubernetes/rbac-auth.yaml";
 const NAMESPACED_MANIFEST: &str = "deploy/kubernetes/namespaced.yaml";
 
-/// What the files grant to whom. The rest of them runs the daemon, as the tests do by themselves.
+/// Which kinds of the files grant rights. The other objects run the daemon, which the tests do themselves.
 const OF_ACCESS: [&str; 5] = ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
 
-/// Who writes, for server-side apply.
+/// The field manager, for server-side apply.
 const FIELD_MANAGER: &str = "endpointlag-tests";
 
 /// Long enough for any test.
@@ -33,7 +33,7 @@ const TOKEN_SECONDS: i64 = 3600;
 /// Applies the account and the role of `deploy/kubernetes/cluster.yaml` as they are.
 ///
 /// # Errors
-/// The file cannot be read, or the API server refuses an object of it.
+/// The file cannot be read, or the API server refuses one of its objects.
 pub(super) async fn grant_cluster_role(client: &Client) -> Result<()> {
     create_account(client, ACCOUNT).await?;
     for object in objects(CLUSTER_MANIFEST)? {
@@ -42,10 +42,10 @@ pub(super) async fn grant_cluster_role(client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// Gives an account of a test's own the rules of `deploy/kubernetes/cluster.yaml`.
+/// Gives a test's own account the rules of `deploy/kubernetes/cluster.yaml`.
 ///
 /// # Errors
-/// As for [`grant_cluster_role`].
+/// If the API server refuses the role or its binding.
 pub async fn grant_cluster_role_to(client: &Client, account: &str) -> Result<()> {
     for object in objects(CLUSTER_MANIFEST)? {
         apply(client, ACCOUNT, bound_to(account, object)).await?;
@@ -53,11 +53,11 @@ pub async fn grant_cluster_role_to(client: &Client, account: &str) -> Result<()>
     Ok(())
 }
 
-/// Gives an account the rules of `deploy/kubernetes/cluster.yaml` but those of one resource. Taking back what
-/// [`grant_cluster_role_to`] gave leaves these.
+/// Gives an account the rules of `deploy/kubernetes/cluster.yaml`, except those of one resource. They stay when the rules of
+/// [`grant_cluster_role_to`] are revoked.
 ///
 /// # Errors
-/// As for [`grant_cluster_role`].
+/// If the API server refuses the role or its binding.
 pub async fn grant_cluster_role_without(client: &Client, account: &str, resource: &str) -> Result<()> {
     let name = format!("{account}-less");
     for mut object in objects(CLUSTER_MANIFEST)?.into_iter().map(|object| bound_to(account, object)) {
@@ -81,7 +81,7 @@ pub async fn grant_cluster_role_without(client: &Client, account: &str, resource
 /// Gives an account the rules of `deploy/kubernetes/namespaced.yaml` in one namespace.
 ///
 /// # Errors
-/// As for [`grant_cluster_role`].
+/// If the API server refuses the role or its binding.
 pub async fn grant_role_to(client: &Client, account: &str, namespace: &str) -> Result<()> {
     for mut object in objects(NAMESPACED_MANIFEST)? {
         if object["kind"] != "ServiceAccount" {
@@ -95,7 +95,7 @@ pub async fn grant_role_to(client: &Client, account: &str, namespace: &str) -> R
 /// Gives an account the rules of `deploy/kubernetes/rbac-auth.yaml`, and makes that file's role for readers.
 ///
 /// # Errors
-/// As for [`grant_cluster_role`].
+/// If the API server refuses the role or its binding.
 pub async fn grant_reviews_to(client: &Client, account: &str) -> Result<()> {
     for object in objects(AUTH_MANIFEST)? {
         apply(client, ACCOUNT, bound_to(account, object)).await?;
@@ -122,7 +122,7 @@ pub async fn grant_metrics_to(client: &Client, account: &str) -> Result<()> {
     apply(client, ACCOUNT, binding).await
 }
 
-/// Makes an account that may do nothing yet.
+/// Creates an account without rights.
 ///
 /// # Errors
 /// The API server refuses it.
@@ -134,7 +134,7 @@ pub async fn create_account(client: &Client, name: &str) -> Result<()> {
 }
 
 /// Writes a kubeconfig with a token of the account, for the daemon's `KUBECONFIG`. `server` may be another address than
-/// the API server's own: a proxy before it, or one where nothing listens.
+/// the API server's own: a proxy before it, or an address at which nothing listens.
 ///
 /// # Errors
 /// The API server gives no token, or a file cannot be written.
@@ -152,7 +152,7 @@ pub async fn account_kubeconfig(
 /// A token of an account.
 ///
 /// # Errors
-/// The API server gives none.
+/// The API server issues none.
 pub async fn account_token(client: &Client, account: &str) -> Result<String> {
     let request = TokenRequest {
         spec: Some(TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() }),
@@ -166,7 +166,7 @@ pub async fn account_token(client: &Client, account: &str) -> Result<String> {
     granted.status.and_then(|status| status.token).context("a granted TokenRequest has a token")
 }
 
-/// Deletes an account. The API server refuses its tokens from then on, once it forgets that it took them.
+/// Deletes an account. From then on the API server refuses its tokens, once its cached authentication has expired.
 ///
 /// # Errors
 /// The API server refuses it.
@@ -176,7 +176,7 @@ pub async fn delete_account(client: &Client, account: &str) -> Result<()> {
     deleted.with_context(|| format!("deleting account {account}")).map(drop)
 }
 
-/// Takes back what [`grant_cluster_role_to`] gave.
+/// Revokes what [`grant_cluster_role_to`] granted.
 ///
 /// # Errors
 /// The API server refuses it.
@@ -186,14 +186,14 @@ pub async fn revoke_cluster_role_of(client: &Client, account: &str) -> Result<()
     deleted.with_context(|| format!("taking the role of account {account} back")).map(drop)
 }
 
-/// The objects of a manifest that grant something to somebody.
+/// The objects of a manifest that grant rights.
 fn objects(manifest: &str) -> Result<Vec<Value>> {
     let text = fs::read_to_string(root().join(manifest)).with_context(|| format!("reading {manifest}"))?;
     let all: Vec<Value> = serde_saphyr::from_multiple(&text).with_context(|| format!("reading {manifest}"))?;
     Ok(all.into_iter().filter(|it| it["kind"].as_str().is_some_and(|kind| OF_ACCESS.contains(&kind))).collect())
 }
 
-/// Turns a shipped binding into one for another account. The rules stay what they are.
+/// Turns a shipped binding into one for another account. The rules do not change.
 fn bound_to(account: &str, mut object: Value) -> Value {
     if object["kind"].as_str().is_some_and(|kind| kind.ends_with("Binding")) {
         let name = object["metadata"]["name"].as_str().unwrap_or_default().replacen(ACCOUNT, account, 1);
@@ -203,7 +203,7 @@ fn bound_to(account: &str, mut object: Value) -> Value {
     object
 }
 
-/// Creates or updates an object; `namespace` is for kinds that live in one and do not name it.
+/// Creates or updates an object; `namespace` is for namespaced kinds that do not name one.
 async fn apply(client: &Client, namespace: &str, object: Value) -> Result<()> {
     let all = client.clone();
     let own = object["metadata"]["namespace"].as_str().unwrap_or(namespace).to_owned();

@@ -4,21 +4,21 @@ use crate::gobuild::{Module, Program, version};
 use anyhow::Result;
 use std::path::PathBuf;
 
-/// The module file decides the versions, and so the place in the cache.
+/// The module file decides the versions, and so the folder in the cache.
 const GO_MOD: &str = include_str!("../../go/controlplane/go.mod");
 
 /// A program of the control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binary {
-    /// The store, and the one source of resource versions.
+    /// The store, and the only source of resource versions.
     Etcd,
     /// The API server.
     ApiServer,
-    /// Home of the EndpointSlice controller.
+    /// Contains the EndpointSlice controller.
     ControllerManager,
-    /// What a person applies manifests with.
+    /// The tool with which people apply manifests.
     Kubectl,
-    /// Writes Services into a node's kernel.
+    /// Writes Services into the kernel of a node.
     KubeProxy,
 }
 
@@ -50,7 +50,7 @@ impl Binaries {
     /// Finds the programs, and builds those that are not in the cache yet.
     ///
     /// # Errors
-    /// As [`Module::build`].
+    /// As for [`Module::build`].
     pub fn get(wanted: &[Binary]) -> Result<Self> {
         let (kubernetes, etcd) = (version(GO_MOD, "k8s.io/kubernetes")?, version(GO_MOD, "go.etcd.io/etcd/server/v3")?);
         // Without the version string the API server calls itself v0.0.0-master and clients refuse it.

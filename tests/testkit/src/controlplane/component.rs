@@ -1,4 +1,4 @@
-//! One program of the control plane, which can be stopped, killed and started again under other flags.
+//! One program of the control plane, which can be stopped, killed and started again with other flags.
 
 use crate::process::{Output, Process};
 use anyhow::{Context, Result, ensure};
@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Time to come up in. Four seconds are usual; a machine that builds something at the same time needs many more.
+/// How long it may take to start. Four seconds are usual; on a machine that builds something at the same time it takes much longer.
 const START: Duration = Duration::from_secs(120);
 
-/// Time for an orderly end.
+/// How long it may take to shut down.
 const STOP: Duration = Duration::from_secs(60);
 
-/// Pause between two looks at a component that is starting.
+/// Pause between two checks of a component that is starting.
 const POLL: Duration = Duration::from_millis(50);
 
 /// A program with its flags, running or not.
@@ -27,12 +27,12 @@ pub struct Component {
 }
 
 impl Component {
-    /// A component that does not run yet. Its log is kept across restarts.
+    /// A component that is not running yet. Its log is kept across restarts.
     pub fn new(name: &'static str, program: PathBuf, log: PathBuf) -> Self {
         Self { name, program, log, process: None }
     }
 
-    /// Starts it and waits until `ready` says so.
+    /// Starts it and waits until `ready` returns true.
     ///
     /// # Errors
     /// It ends, or is not ready in time; the error ends with its log.
@@ -60,10 +60,10 @@ impl Component {
         }
     }
 
-    /// Ends it in order, as an update of the control plane would.
+    /// Shuts it down, as an update of the control plane would.
     ///
     /// # Errors
-    /// It does not run, or does not end in time.
+    /// It is not running, or does not end in time.
     pub async fn stop(&mut self) -> Result<()> {
         let mut process = self.process.take().with_context(|| format!("{} does not run", self.name))?;
         process.signal(Signal::TERM)?;
@@ -71,7 +71,7 @@ impl Component {
         Ok(())
     }
 
-    /// Ends it at once, as a crash would.
+    /// Kills it, as in a crash.
     pub fn kill(&mut self) {
         self.process = None;
     }
@@ -86,7 +86,7 @@ impl Component {
         self.name
     }
 
-    /// The file it logs to.
+    /// Path of its log.
     pub fn log(&self) -> PathBuf {
         self.log.clone()
     }

@@ -1,4 +1,4 @@
-//! What the components prove themselves with: tokens, keys, kubeconfigs; and what the API server is told to record.
+//! How the components authenticate: tokens, keys, kubeconfigs; and what the API server is to record.
 
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
@@ -6,13 +6,13 @@ use rand::distr::{Alphanumeric, SampleString};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// User name of the tests themselves. The audit log carries it, which tells the tests' writes from the controllers'.
+/// User name of the tests themselves. It is in the audit log, and distinguishes the tests' writes from the controllers'.
 pub(crate) const ADMIN: &str = "endpointlag-tests";
 
 /// User name of the controller manager.
 const CONTROLLERS: &str = "system:kube-controller-manager";
 
-/// The changes to everything a delay is worked out from, with the object each write left behind; nothing else.
+/// All changes from which a delay is computed, with the object after each write, and nothing else.
 const AUDIT_POLICY: &str = r#"
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -32,9 +32,9 @@ rules:
 /// Secrets and files of one control plane.
 #[derive(Debug)]
 pub(super) struct Credentials {
-    /// Bearer token of [`ADMIN`], who may do everything.
+    /// Bearer token of [`ADMIN`], who has all rights.
     pub admin_token: String,
-    /// Bearer token of [`CONTROLLERS`], who may do everything too: service account tokens for each controller would need
+    /// Bearer token of [`CONTROLLERS`], who has all rights too: service account tokens for each controller would need
     /// the controllers that make them.
     pub controllers_token: String,
     /// `--token-auth-file` of the API server.
@@ -48,10 +48,10 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// Makes new ones and writes the files.
+    /// Makes new secrets and writes the files.
     ///
     /// # Errors
-    /// A file cannot be written, or no key made.
+    /// A file cannot be written, or no key can be made.
     pub fn create(workspace: &Workspace) -> Result<Self> {
         let secret = || Alphanumeric.sample_string(&mut rand::rng(), 32);
         let (admin_token, controllers_token) = (secret(), secret());
@@ -69,16 +69,16 @@ impl Credentials {
     }
 }
 
-/// How a kubeconfig's user proves itself.
+/// How a kubeconfig's user authenticates.
 #[derive(Clone, Copy, Debug)]
 pub enum Token<'a> {
-    /// The token stands in the kubeconfig.
+    /// The token is in the kubeconfig.
     Inline(&'a str),
-    /// The kubeconfig names a file, read again from time to time, as a mounted service account token is.
+    /// The kubeconfig names a file. It is read again from time to time, like a mounted service account token.
     File(&'a Path),
 }
 
-/// A kubeconfig with one cluster and one user. It is JSON, which is YAML as well.
+/// A kubeconfig with one cluster and one user. It is JSON, which is valid YAML.
 pub fn kubeconfig(server: &str, authority: &Path, token: Token<'_>) -> String {
     let user = match token {
         Token::Inline(token) => json!({ "token": token }),

@@ -1,4 +1,4 @@
-//! The objects that tests work on, written as their owners would write them: a person's Services, a scheduler's pods, a
+//! The objects of the tests, written as their usual writers would write them: a person's Services, a scheduler's pods, a
 //! kubelet's status reports.
 
 pub mod unusual;
@@ -15,23 +15,23 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The node of all pods. It must exist, else the EndpointSlice controller leaves the pods out.
+/// The node of all pods. Without it the EndpointSlice controller leaves the pods out.
 pub const NODE: &str = "node-0";
 
-/// No pod ever runs.
+/// The image is never run.
 const IMAGE: &str = "none.invalid/none";
 
-/// Grace period of the pods. Long, since nobody but the test ends them.
+/// Grace period of the pods. It is long, because only the test ends them.
 const GRACE_SECONDS: u32 = 300;
 
-/// Variables of a large pod's container. Each stands in the spec and, by its name, in the managed fields.
+/// Variables of a large pod's container. Each is in the spec and, by its name, in the managed fields.
 const LARGE_ENVIRONMENT: usize = 92;
 
-/// How long the controller may take to write what it should. Its retries after a stale cache take seconds on a busy
+/// How long the controller may take to write. Its retries after a stale cache take seconds on a busy
 /// machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Pause between two looks at the slices.
+/// Pause between two checks of the slices.
 const POLL: Duration = Duration::from_millis(50);
 
 /// A pod that a test made.
@@ -39,19 +39,19 @@ const POLL: Duration = Duration::from_millis(50);
 pub struct PodHandle {
     /// Its name.
     pub name: String,
-    /// What tells it from another pod of that name.
+    /// Its UID, which differs from that of another pod with its name.
     pub uid: String,
-    /// The number its addresses are made from.
+    /// The number from which its addresses are made.
     host: u32,
 }
 
 impl PodHandle {
-    /// The address that the kubelet reports, out of 10.244.0.0/16.
+    /// The address that the kubelet reports, in 10.244.0.0/16.
     pub fn ipv4(&self) -> Ipv4Addr {
         Ipv4Addr::from_bits(u32::from(Ipv4Addr::new(10, 244, 0, 0)) + self.host)
     }
 
-    /// The pod with the addresses of another, which the network gave out again.
+    /// The pod with the address of another one, which the network assigned again.
     pub fn at(mut self, other: &Self) -> Self {
         self.host = other.host;
         self
@@ -93,7 +93,7 @@ impl Objects {
         &self.namespace
     }
 
-    /// How many writes to pods and Services succeeded: as many lines of the tests' user the audit log will have.
+    /// How many writes to pods and Services succeeded. The audit log will have as many lines from the tests' user.
     pub fn writes(&self) -> u64 {
         self.writes.load(Ordering::Relaxed)
     }
@@ -134,7 +134,7 @@ impl Objects {
         self.wrote(deleted, || format!("deleting Service {name}")).map(drop)
     }
 
-    /// Creates an EndpointSlice, which is the controller's business elsewhere.
+    /// Creates an EndpointSlice, which usually only the controller does.
     ///
     /// # Errors
     /// The API server refuses it.
@@ -143,7 +143,7 @@ impl Objects {
         self.wrote(created, || "creating an EndpointSlice".to_owned()).map(drop)
     }
 
-    /// Writes the Endpoints of a Service that has no selector, with one pod. The mirroring controller makes a slice of it.
+    /// Writes the Endpoints of a Service without a selector, with one pod. The mirroring controller makes a slice of it.
     ///
     /// # Errors
     /// The API server refuses it.
@@ -159,16 +159,16 @@ impl Objects {
         created.with_context(|| format!("creating the Endpoints of Service {service}")).map(drop)
     }
 
-    /// Whether somebody has asked for the end of a pod.
+    /// Whether the deletion of a pod was requested.
     ///
     /// # Errors
-    /// There is none, or the API server refuses to say.
+    /// There is no such pod, or the API server refuses the request.
     pub async fn is_terminating(&self, pod: &str) -> Result<bool> {
         let pod = self.api::<Pod>().get(pod).await.with_context(|| format!("reading pod {pod}"))?;
         Ok(pod.metadata.deletion_timestamp.is_some())
     }
 
-    /// Asks for the end of the namespace with all that is in it. Its pods stay until they are finished.
+    /// Deletes the namespace with everything in it. Its pods stay until they are finished.
     ///
     /// # Errors
     /// The API server refuses it.
@@ -195,7 +195,7 @@ impl Objects {
         self.create_pod_of(name, app, NODE, json!({ "name": "main", "image": IMAGE, "ports": ports })).await
     }
 
-    /// Creates a pod as long as those of a real cluster: about 15.8 KB as JSON once its status is reported.
+    /// Creates a pod of the size of those in real clusters: about 15.8 KB as JSON once its status is reported.
     ///
     /// # Errors
     /// The API server refuses it.
@@ -224,7 +224,7 @@ impl Objects {
         })
     }
 
-    /// Reports a running pod's readiness, as its kubelet does after a probe.
+    /// Reports the readiness of a running pod, as its kubelet does after a probe.
     ///
     /// # Errors
     /// The API server refuses it.
@@ -232,7 +232,7 @@ impl Objects {
         self.report_status(pod, json!([{ "ip": pod.ipv4() }]), ready).await
     }
 
-    /// Reports a running pod that has an address of each family.
+    /// Reports a running pod with an address in each family.
     ///
     /// # Errors
     /// The API server refuses it.
@@ -254,7 +254,7 @@ impl Objects {
         self.patch_status(pod, status).await
     }
 
-    /// Reports that all containers have ended well, as a Job's pod does.
+    /// Reports that all containers have ended with success, as for a Job's pod.
     ///
     /// # Errors
     /// The API server refuses it.
@@ -271,7 +271,7 @@ impl Objects {
         self.wrote(patched, || format!("reporting the status of pod {}", pod.name)).map(drop)
     }
 
-    /// Gives a pod another value of the label `app`.
+    /// Changes a pod's label `app`.
     ///
     /// # Errors
     /// The API server refuses it.
@@ -281,7 +281,7 @@ impl Objects {
         self.wrote(patched, || format!("relabelling pod {}", pod.name)).map(drop)
     }
 
-    /// Asks for a pod's end: it gets its deletionTimestamp and stays until [`Self::finish`].
+    /// Deletes a pod with a grace period: it gets its deletionTimestamp and stays until [`Self::finish`].
     ///
     /// # Errors
     /// The API server refuses it.
@@ -290,7 +290,7 @@ impl Objects {
         self.wrote(deleted, || format!("deleting pod {}", pod.name)).map(drop)
     }
 
-    /// Takes a terminated pod away, as its kubelet does when the containers have ended.
+    /// Removes a terminated pod, as its kubelet does when the containers have ended.
     ///
     /// # Errors
     /// The API server refuses it.
@@ -307,7 +307,7 @@ impl Objects {
         slices(&self.client, &self.namespace, service).await
     }
 
-    /// Waits until the slices of a Service are as `expected` says.
+    /// Waits until the slices of a Service satisfy `expected`.
     ///
     /// # Errors
     /// They are not in time; the error shows them.
@@ -319,10 +319,10 @@ impl Objects {
         wait_for_slices(&self.client, &self.namespace, service, expected).await
     }
 
-    /// Waits until the slices of a Service hold so many endpoints.
+    /// Waits until the slices of a Service have this many endpoints.
     ///
     /// # Errors
-    /// They do not in time; the error shows them.
+    /// They do not have them in time; the error shows the slices.
     pub async fn wait_for_endpoints(&self, service: &str, count: usize) -> Result<Vec<EndpointSlice>> {
         let listed = |slices: &[EndpointSlice]| slices.iter().flat_map(|it| it.endpoints.iter().flatten()).count();
         self.wait_for_slices(service, |slices| listed(slices) == count).await
@@ -337,7 +337,7 @@ impl Objects {
     }
 }
 
-/// Adds a node that pods can be bound to.
+/// Adds a node to which pods can be bound.
 ///
 /// # Errors
 /// The API server refuses it.
@@ -347,10 +347,10 @@ pub async fn create_node(client: &Client, name: &str) -> Result<()> {
     api.create(&PostParams::default(), &node).await.with_context(|| format!("creating node {name}")).map(drop)
 }
 
-/// Waits until the EndpointSlice controller answers a new Service with its first slice.
+/// Waits until the EndpointSlice controller writes the first slice of a new Service.
 ///
 /// # Errors
-/// It does not in time.
+/// It does not do so in time.
 pub(super) async fn probe_controller(client: &Client) -> Result<()> {
     const PLACE: &str = "default";
     let service: Service = object(json!({
@@ -390,12 +390,12 @@ async fn wait_for_slices(
     }
 }
 
-/// A typed object from JSON, so that tests read as manifests do.
+/// A typed object from JSON, so that tests look like manifests.
 fn object<K: DeserializeOwned>(json: Value) -> Result<K> {
     serde_json::from_value(json).context("an object of the tests does not fit its type")
 }
 
-/// A time stamp as kubelets write them: whole seconds.
+/// A timestamp as kubelets write them: whole seconds.
 fn now() -> String {
     let seconds = Timestamp::now().as_second();
     Timestamp::from_second(seconds).map_or_else(|error| error.to_string(), |time| time.to_string())

@@ -1,4 +1,4 @@
-//! The control plane as a whole: etcd, the API server and the controllers, with the flags they run under.
+//! The control plane as a whole: etcd, the API server and the controllers, with their flags.
 
 use super::binaries::{Binaries, Binary};
 use super::component::Component;
@@ -14,7 +14,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Lines of each component's log that a failed test shows.
+/// How many lines of each component's log a failed test shows.
 const TAIL: usize = 20;
 
 /// What can differ between control planes.
@@ -24,18 +24,18 @@ pub struct Options {
     pub controllers: Controllers,
     /// Give Services addresses of both families.
     pub dual_stack: bool,
-    /// Write no audit log: there is no truth then, but the API server costs what it costs elsewhere.
+    /// Write no audit log: then there is no truth, but the API server's cost is as usual.
     pub unaudited: bool,
     /// Have the API server speak HTTP/1.1 only.
     pub without_http2: bool,
-    /// Have the API server send clients away as often as it can be told to.
+    /// Have the API server send clients away (GOAWAY) as often as it can be configured to.
     pub sends_away: bool,
 }
 
 /// Flags of the controller manager.
 #[derive(Clone, Debug)]
 pub struct Controllers {
-    /// `--endpointslice-updates-batch-period`: how long the EndpointSlice controller collects a Service's pod changes.
+    /// `--endpointslice-updates-batch-period`: how long the EndpointSlice controller collects the pod changes of a Service.
     pub batch_period: Duration,
     /// `--max-endpoints-per-slice`.
     pub max_endpoints_per_slice: u32,
@@ -58,7 +58,7 @@ pub struct ControlPlane {
     api_port: u16,
     second_api_port: u16,
     credentials: Credentials,
-    // Processes go before the folder they write to.
+    // Processes are dropped before the folder that they write to.
     controllers: Component,
     api_server: Component,
     second_api_server: Component,
@@ -67,11 +67,11 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Builds the programs if need be, starts all of them, and adds what every test needs: a node for its pods, and the
+    /// Builds the programs if needed, starts all of them, and adds what every test needs: a node for its pods, and the
     /// daemon's service account with the role that the project ships.
     ///
     /// # Errors
-    /// A program cannot be built or does not come up.
+    /// A program cannot be built or does not start.
     pub async fn start(options: Options) -> Result<Self> {
         let wanted = [Binary::Etcd, Binary::ApiServer, Binary::ControllerManager];
         let binaries = tokio::task::spawn_blocking(move || Binaries::get(&wanted)).await??;
@@ -111,7 +111,7 @@ impl ControlPlane {
         format!("https://127.0.0.1:{}", self.api_port)
     }
 
-    /// Certificates that the API server's own is checked against. The API server signs one for itself at its first start
+    /// Certificates for the check of the API server's own. The API server signs one for itself at its first start
     /// and keeps it.
     pub fn authority(&self) -> PathBuf {
         self.workspace.file("certificates/apiserver.crt")
@@ -127,15 +127,15 @@ impl ControlPlane {
         format!("127.0.0.1:{}", self.etcd_port)
     }
 
-    /// A client that may do everything. Each test needs its own: a client lives on the runtime it was made on.
+    /// A client with all rights. Each test needs its own, because a client belongs to the runtime on which it was made.
     ///
     /// # Errors
-    /// Its configuration is refused.
+    /// Its configuration is rejected.
     pub async fn admin(&self) -> Result<kube::Client> {
         client(&self.server(), &self.authority(), &self.credentials.admin_token).await
     }
 
-    /// A kubeconfig of somebody who may do everything, for programs.
+    /// A kubeconfig with all rights, for programs.
     ///
     /// # Errors
     /// It cannot be written.
@@ -144,10 +144,10 @@ impl ControlPlane {
         self.workspace.write("admin.kubeconfig", kubeconfig(&self.server(), &self.authority(), token))
     }
 
-    /// Starts etcd on its port, with the data it had.
+    /// Starts etcd on its port, with its earlier data.
     ///
     /// # Errors
-    /// It runs already or does not come up.
+    /// It is running already or does not start.
     pub async fn start_etcd(&mut self) -> Result<()> {
         let client_url = format!("http://{}", self.etcd_address());
         let peer_url = format!("http://127.0.0.1:{}", self.etcd_peer_port);
@@ -158,7 +158,7 @@ impl ControlPlane {
             format!("--listen-peer-urls={peer_url}"),
             format!("--initial-advertise-peer-urls={peer_url}"),
             format!("--initial-cluster=default={peer_url}"),
-            // A test's data need not survive the machine.
+            // A test's data need not survive a crash of the machine.
             "--unsafe-no-fsync".to_owned(),
             "--log-level=warn".to_owned(),
         ];
@@ -172,7 +172,7 @@ impl ControlPlane {
             .await
     }
 
-    /// Where etcd keeps its data.
+    /// The folder of etcd's data.
     pub fn etcd_folder(&self) -> PathBuf {
         self.workspace.file("etcd")
     }
@@ -182,15 +182,15 @@ impl ControlPlane {
         self.api_server.process()
     }
 
-    /// Ends etcd at once.
+    /// Kills etcd.
     pub fn kill_etcd(&mut self) {
         self.etcd.kill();
     }
 
-    /// Starts the API server on its port, with the certificate it had.
+    /// Starts the API server on its port, with its earlier certificate.
     ///
     /// # Errors
-    /// It runs already or does not come up.
+    /// It is running already or does not start.
     pub async fn start_api_server(&mut self) -> Result<()> {
         let path = |path: &Path| path.display().to_string();
         let flags = self.api_server_flags(self.api_port);
@@ -198,14 +198,14 @@ impl ControlPlane {
             format!("--audit-policy-file={}", path(&self.credentials.audit_policy)),
             format!("--audit-log-path={}", path(&self.audit_log())),
             "--audit-log-mode=blocking".to_owned(),
-            // In MB: it must never be rotated, the truth is read from its first line on.
+            // In MB. The log must never be rotated: the truth is read from its first line on.
             "--audit-log-maxsize=100000".to_owned(),
         ];
         let flags: Vec<_> = flags.into_iter().chain(audit.into_iter().filter(|_| !self.options.unaudited)).collect();
         let (server, authority, token) = (self.server(), self.authority(), &self.credentials.admin_token);
         self.api_server
             .start(&flags, || async {
-                // The first start makes the certificate, so there is no client to keep. Ready means that the bootstrap
+                // The first start makes the certificate, so there is no earlier client. Ready means that the bootstrap
                 // roles of RBAC are there too.
                 let client = client(&server, &authority, token).await?;
                 client.request_text(::http::Request::get("/readyz").body(Vec::new())?).await?;
@@ -229,7 +229,7 @@ impl ControlPlane {
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
             format!("--service-account-key-file={}", path(&self.credentials.verifying_key)),
             format!("--service-account-signing-key-file={}", path(&self.credentials.signing_key)),
-            // It would refuse pods until a controller has made their namespace's default account.
+            // It would refuse pods until a controller has made the default account of their namespace.
             "--disable-admission-plugins=ServiceAccount".to_owned(),
             "--endpoint-reconciler-type=none".to_owned(),
             format!("--disable-http2-serving={}", self.options.without_http2),
@@ -237,10 +237,10 @@ impl ControlPlane {
         ]
     }
 
-    /// Starts another API server beside the first, on the same etcd. It is for reading: its writes are not in the audit log.
+    /// Starts a second API server beside the first, on the same etcd. It is for reading only: its writes are not in the audit log.
     ///
     /// # Errors
-    /// It runs already or does not come up.
+    /// It is running already or does not start.
     pub async fn start_second_api_server(&mut self) -> Result<()> {
         let flags = self.api_server_flags(self.second_api_port);
         let (server, authority, token) = (self.second_server(), self.authority(), &self.credentials.admin_token);
@@ -263,7 +263,7 @@ impl ControlPlane {
         self.second_api_server.process()
     }
 
-    /// Ends the API server at once, maybe in the middle of a line of the audit log. The next one begins a line of its own.
+    /// Kills the API server, maybe in the middle of a line of the audit log. The next API server begins a new line.
     ///
     /// # Errors
     /// The audit log cannot be written.
@@ -275,10 +275,10 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Starts the controllers and waits until the EndpointSlice controller does its work.
+    /// Starts the controllers and waits until the EndpointSlice controller works.
     ///
     /// # Errors
-    /// They run already or do not come up.
+    /// They are running already or do not start.
     pub async fn start_controllers(&mut self, options: Controllers) -> Result<()> {
         let token = Token::Inline(&self.credentials.controllers_token);
         let config = kubeconfig(&self.server(), &self.authority(), token);
@@ -303,20 +303,20 @@ impl ControlPlane {
             .with_context(|| format!("the EndpointSlice controller:\n{}", self.logs().tails()))
     }
 
-    /// Ends the controllers in order.
+    /// Shuts the controllers down.
     ///
     /// # Errors
-    /// They do not run, or do not end in time.
+    /// They are not running, or do not end in time.
     pub async fn stop_controllers(&mut self) -> Result<()> {
         self.controllers.stop().await
     }
 
-    /// Ends the controllers at once.
+    /// Kills the controllers.
     pub fn kill_controllers(&mut self) {
         self.controllers.kill();
     }
 
-    /// Where the components write their logs.
+    /// The folder of the components' logs.
     pub(crate) fn logs(&self) -> Logs {
         Logs(
             [&self.etcd, &self.api_server, &self.controllers]
@@ -326,12 +326,12 @@ impl ControlPlane {
     }
 }
 
-/// The logs of a control plane's components. They can be read when it is gone, as long as its files are there.
+/// The logs of a control plane's components. They can be read after it is gone, as long as its files exist.
 #[derive(Clone, Debug)]
 pub(crate) struct Logs(Vec<(&'static str, PathBuf)>);
 
 impl Logs {
-    /// The end of each, for a test that failed.
+    /// The end of each log, for a failed test.
     pub(crate) fn tails(&self) -> String {
         self.0.iter().map(|(name, log)| format!("--- {name}\n{}", tail(log, TAIL))).collect()
     }

@@ -1,4 +1,4 @@
-//! Prometheus' text format, read strictly: what this refuses, Prometheus may refuse as well.
+//! Prometheus' text format, parsed strictly: what this parser rejects, Prometheus may reject too.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
@@ -15,10 +15,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Reads an exposition.
+    /// Parses an exposition.
     ///
     /// # Errors
-    /// A line that is none, a series without a type, or the same series twice.
+    /// A line is malformed, a series has no type, or a series appears twice.
     pub fn parse(text: &str) -> Result<Self> {
         let mut metrics = Self::default();
         for line in text.lines().filter(|line| !line.is_empty()) {
@@ -51,7 +51,7 @@ impl Metrics {
         Ok(())
     }
 
-    /// All series of a name that carry the wanted labels, and maybe more.
+    /// All series of a name that have these labels, and maybe more.
     pub fn matching<'a>(
         &'a self,
         name: &'a str,
@@ -68,7 +68,7 @@ impl Metrics {
         self.matching(name, wanted).map(|(_, value)| value).sum()
     }
 
-    /// Whether the daemon says that the machine was too busy for it, or for the API server, so that it does not trust all of its stamps.
+    /// Whether the daemon reports that the machine was too busy for it, or for the API server, so that it does not trust all its stamps.
     pub fn has_doubts(&self) -> bool {
         [
             "endpointlag_reader_stalls_total",
@@ -80,7 +80,7 @@ impl Metrics {
     }
 }
 
-/// Reads labels up to the closing brace; gives what follows it.
+/// Reads labels up to the closing brace. Returns what follows it.
 fn read_labels(mut rest: &str) -> Result<(Labels, &str)> {
     let mut labels = Labels::new();
     loop {
@@ -94,7 +94,7 @@ fn read_labels(mut rest: &str) -> Result<(Labels, &str)> {
     }
 }
 
-/// Reads a label's value up to the closing quote; gives what follows it.
+/// Reads a label's value up to the closing quote. Returns what follows it.
 fn read_quoted(quoted: &str) -> Result<(String, &str)> {
     let mut value = String::new();
     let mut characters = quoted.char_indices();

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// One line, each field as documented and no other.
+/// One line, with exactly the documented fields.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sample {
@@ -15,9 +15,9 @@ pub struct Sample {
     pub namespace: String,
     /// The Service.
     pub service: String,
-    /// Name of the pod, but not for [`Change::Service`].
+    /// Name of the pod, except for [`Change::Service`].
     pub pod: Option<String>,
-    /// UID of the pod, but not for [`Change::Service`].
+    /// UID of the pod, except for [`Change::Service`].
     pub uid: Option<String>,
     hop: String,
     /// The kind.
@@ -54,9 +54,9 @@ struct Slice {
 pub enum Outcome {
     /// Reflected, with a delay.
     Propagated,
-    /// Overtaken by its opposite.
+    /// Superseded by its opposite.
     Superseded,
-    /// Given up after `--expiry`, with its age.
+    /// Expired after `--expiry`, with its age.
     Expired,
     /// Its time is unknown.
     Censored,
@@ -65,12 +65,12 @@ pub enum Outcome {
 }
 
 impl Sample {
-    /// The delay, or the age of an expired one.
+    /// The delay, or the age of an expired change.
     pub fn delay(&self) -> Option<Duration> {
         self.delay_seconds.map(Duration::from_secs_f64)
     }
 
-    /// Holds the line to its documentation.
+    /// Checks the line against its documentation.
     fn check(&self) -> Result<()> {
         let digits = self.time.strip_suffix('Z').and_then(|time| time.rsplit_once('.')).map(|(_, digits)| digits.len());
         ensure!(digits == Some(6), "`time` is not UTC with microseconds");
@@ -95,10 +95,10 @@ impl Sample {
     }
 }
 
-/// The whole lines of a samples file; an unfinished last one is left for later.
+/// The complete lines of a samples file. An unfinished last line is left for later.
 ///
 /// # Errors
-/// A line that is not as documented.
+/// A line is not as documented.
 pub fn parse(text: &str) -> Result<Vec<Sample>> {
     let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
     whole

@@ -1,4 +1,4 @@
-//! The daemon's outcomes held against the truth, change by change and as sums.
+//! Compares the daemon's outcomes with the truth, change by change and as sums.
 
 use crate::daemon::metrics::Metrics;
 use crate::daemon::samples::{self, Sample};
@@ -6,7 +6,7 @@ use crate::truth::{Change, Outcome, Record};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// One change as both saw it.
+/// One change as both report it.
 #[derive(Clone, Debug)]
 pub struct Pair {
     /// What happened.
@@ -16,7 +16,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// How far the daemon's delay is from the true one, if the change has any.
+    /// The difference between the daemon's delay and the true one, if the change has any.
     pub fn error(&self) -> Option<Duration> {
         match (self.record.outcome, self.sample.delay()) {
             (Some(Outcome::Propagated(truth)), Some(daemon)) => Some(daemon.abs_diff(truth)),
@@ -25,11 +25,11 @@ impl Pair {
     }
 }
 
-/// Pairs each change with the daemon's outcome of it: by Service, pod and kind, in order, since the changes of one kind of
+/// Pairs each change with the daemon's outcome for it: by Service, pod and kind, in order, because the changes of one kind of
 /// one pod follow each other.
 ///
 /// # Errors
-/// What differs, a line for each Service, pod and kind.
+/// The differences, one line for each Service, pod and kind.
 pub fn pair(records: &[Record], samples: &[Sample], doubts: bool) -> Result<Vec<Pair>, String> {
     let histories = histories(records, samples);
 
@@ -51,7 +51,7 @@ pub fn pair(records: &[Record], samples: &[Sample], doubts: bool) -> Result<Vec<
     if differences.is_empty() { Ok(pairs) } else { Err(differences) }
 }
 
-/// What the daemon does not trust it says so of, and tells nothing else of it than the truth.
+/// A change that the daemon does not trust may be censored. Everything else must be as in the truth.
 fn agree(truth: Option<Outcome>, daemon: samples::Outcome, doubts: bool) -> bool {
     (doubts && truth.is_some() && daemon == samples::Outcome::Censored)
         || matches!(
@@ -62,10 +62,10 @@ fn agree(truth: Option<Outcome>, daemon: samples::Outcome, doubts: bool) -> bool
         )
 }
 
-/// Holds the metrics of a namespace against its changes, none of which is pending any more.
+/// Compares the metrics of a namespace with its changes, none of which is pending.
 ///
 /// # Errors
-/// What differs, a line each.
+/// The differences, one on each line.
 pub(super) fn check_metrics(
     namespace: &str,
     metrics: &Metrics,
@@ -90,7 +90,7 @@ pub(super) fn check_metrics(
         .collect();
     for key in truth.keys().chain(exported.keys()).collect::<BTreeSet<_>>() {
         let (wanted, found) = (truth.get(key).unwrap_or(&0.0), exported.get(key).unwrap_or(&0.0));
-        // Which of them are censored then, the samples say.
+        // Then some are censored. The comparison of the samples shows which.
         if wanted != found && !doubts {
             differences += &format!("  endpointlag_changes_total of {key:?} is {found}, the truth {wanted}\n");
         }
@@ -115,7 +115,7 @@ pub(super) fn check_metrics(
 /// A Service, a pod's UID where there is a pod, and a kind.
 pub type Key = (String, Option<String>, Change);
 
-/// What the truth and the daemon tell of each, in order.
+/// The changes of the truth and of the daemon for each key, in order.
 pub fn histories<'a>(
     records: &'a [Record],
     samples: &'a [Sample],

@@ -11,30 +11,30 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-/// A write that the API server carried out.
+/// A write that the API server performed.
 #[derive(Clone, Debug)]
 pub struct Write {
-    /// Version of the store after it. Unknown for a deleted slice: the API server answers with a mere status then.
+    /// Version of the store after it. Unknown for a deleted slice, because the API server then answers with a mere status.
     pub version: Option<u64>,
     /// When it was answered, by the API server's clock, in microseconds.
     pub answered: Timestamp,
-    /// Who wrote.
+    /// The user.
     pub user: String,
-    /// What it left behind.
+    /// The result.
     pub written: Written,
 }
 
-/// The object as the write left it.
+/// The object after the write.
 #[derive(Clone, Debug)]
 pub enum Written {
-    /// A pod, or its last state before it went.
+    /// A pod, or its last state before it was removed.
     Pod {
         /// The state.
         pod: Box<Pod>,
         /// Whether the write removed it.
         gone: bool,
     },
-    /// A Service, or its last state before it went.
+    /// A Service, or its last state before it was removed.
     Service {
         /// The state.
         service: Box<Service>,
@@ -43,11 +43,11 @@ pub enum Written {
     },
     /// A slice.
     Slice(Box<EndpointSlice>),
-    /// The name of a slice that was deleted.
+    /// The name of a deleted slice.
     SliceGone(String),
 }
 
-/// The part of a line that says whether it matters.
+/// The part of a line that decides whether it matters.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event {
@@ -76,7 +76,7 @@ struct ResponseStatus {
     code: u16,
 }
 
-/// The part of a line that holds the object.
+/// The part of a line that has the object.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer<K> {
@@ -87,7 +87,7 @@ struct Answer<K> {
 #[derive(Debug)]
 pub struct AuditLog {
     reader: BufReader<File>,
-    /// The start of a line whose end was not written yet.
+    /// The start of a line whose end is not written yet.
     unfinished: Vec<u8>,
     namespace: String,
     writes: Vec<Write>,
@@ -97,7 +97,7 @@ impl AuditLog {
     /// Opens the log at its beginning.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no log.
     pub fn open(path: &Path, namespace: &str) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("opening the audit log {}", path.display()))?;
         Ok(Self {
@@ -108,11 +108,11 @@ impl AuditLog {
         })
     }
 
-    /// Reads what was written since the last call. A line without its end is one that a killed API server began; it is
-    /// left out, as the lines are that it did not come to.
+    /// Reads what was written since the last call. A line without an end was begun by an API server that was killed. It is
+    /// left out, like the lines that this API server did not begin.
     ///
     /// # Errors
-    /// A line that the truth cannot be worked out from: better no truth than a wrong one.
+    /// A line from which the truth cannot be computed: no truth is better than a wrong one.
     pub fn refresh(&mut self) -> Result<()> {
         while self.reader.read_until(b'\n', &mut self.unfinished)? > 0 && self.unfinished.ends_with(b"\n") {
             let line = std::mem::take(&mut self.unfinished);
@@ -125,14 +125,14 @@ impl AuditLog {
         Ok(())
     }
 
-    /// How many writes a user made.
+    /// How many writes a user did.
     pub(crate) fn writes_by(&self, user: &str) -> usize {
         self.writes.iter().filter(|write| write.user == user).count()
     }
 
-    /// All writes in the order in which the store carried them out. Answers, and so the lines, may overtake each other.
+    /// All writes in the order in which the store performed them. The order of answers, and so of lines, may differ.
     pub fn in_order(&self) -> Vec<&Write> {
-        // A deleted slice has no version of its own. It stands behind everything that was answered before it.
+        // A deleted slice has no version. It is placed after everything that was answered before it.
         let place = |write: &Write| match write.version {
             Some(version) => (version, false),
             None => {
@@ -146,7 +146,7 @@ impl AuditLog {
     }
 }
 
-/// The write that a line tells of, unless it failed or belongs to another namespace.
+/// The write that a line records, unless it failed or belongs to another namespace.
 fn read_line(line: &str, namespace: &str) -> Result<Option<Write>> {
     let event: Event = serde_json::from_str(line)?;
     let carried_out = event.stage == "ResponseComplete" && (200..300).contains(&event.response_status.code);
@@ -163,7 +163,7 @@ fn read_line(line: &str, namespace: &str) -> Result<Option<Write>> {
         }
         ("services", _) => {
             let service: Box<Service> = object(line)?;
-            // The write that takes the last finalizer of a deleted one ends it, too.
+            // The write that removes the last finalizer of a deleted Service also removes the Service.
             let ends = deleted || service.metadata.deletion_timestamp.is_some();
             let gone = ends && !has_finalizers(&service.metadata);
             (version(&service.metadata)?, Written::Service { service, gone })
@@ -190,9 +190,9 @@ fn version(metadata: &ObjectMeta) -> Result<Option<u64>> {
     Ok(Some(version.parse().context("resourceVersion")?))
 }
 
-/// Whether a pod is gone after a write that left it with this metadata. The API server removes an object once its grace
-/// period is zero and nothing holds it: at once when that is asked for, by the update that takes its last finalizer else.
-/// Before, it writes the zero down, and it answers with that state.
+/// Whether a pod is gone after a write that left this metadata. The API server removes an object once its grace
+/// period is zero and no finalizer holds it: at once if that is requested, else with the update that removes its last finalizer.
+/// Before the removal it writes the zero, and answers with that state.
 fn is_gone(metadata: &ObjectMeta) -> bool {
     metadata.deletion_timestamp.is_some()
         && metadata.deletion_grace_period_seconds.unwrap_or(0) == 0

@@ -1,4 +1,4 @@
-//! The state of a namespace between two writes, and what a Service expects of a pod in it.
+//! The state of a namespace between two writes, and what a Service expects of a pod in this state.
 
 use super::audit::Written;
 use k8s_openapi::api::core::v1::{Container, Pod, Service, ServicePort, ServiceSpec};
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// All objects of the namespace.
 #[derive(Debug, Default)]
 pub struct Cluster {
-    /// By UID: names are used again.
+    /// By UID, because names are used again.
     pub pods: BTreeMap<String, Pod>,
     /// By name.
     pub services: BTreeMap<String, Service>,
@@ -18,7 +18,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Carries a write out.
+    /// Applies a write.
     pub fn apply(&mut self, written: &Written) {
         match written {
             Written::Pod { pod, gone: false } => drop(self.pods.insert(uid(pod), (**pod).clone())),
@@ -50,20 +50,20 @@ pub fn service_name(service: &Service) -> String {
     service.metadata.name.clone().unwrap_or_default()
 }
 
-/// What a pod is to a Service.
+/// The standing of a pod in a Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Nothing: it does not exist, has ended, or is not selected.
+    /// None: it does not exist, has ended, or is not selected.
     Out,
-    /// Selected, but not to be sent traffic.
+    /// Selected, but should not get traffic.
     Unservable,
-    /// To be sent traffic.
+    /// Should get traffic.
     Servable,
     /// Being deleted.
     Terminating,
 }
 
-/// The standing of a pod, or of its absence.
+/// The standing of a pod, which may not exist.
 pub fn standing(service: &Service, pod: Option<&Pod>) -> Standing {
     match pod {
         Some(pod) if expects(service, pod) && !has_ended(pod) => {
@@ -79,8 +79,8 @@ pub fn standing(service: &Service, pod: Option<&Pod>) -> Standing {
     }
 }
 
-/// Whether changes apply to this Service at all: its endpoints are the EndpointSlice controller's business. For one in
-/// deletion that creates no slices any more.
+/// Whether changes apply to this Service at all: the EndpointSlice controller writes its endpoints. For a Service in
+/// deletion it creates no slices.
 pub fn is_expecting(service: &Service) -> bool {
     let spec = spec(service);
     service.metadata.deletion_timestamp.is_none()
@@ -106,7 +106,7 @@ pub fn families(service: &Service) -> BTreeSet<String> {
     spec(service).ip_families.iter().flatten().cloned().collect()
 }
 
-/// Families in which the Service's slices must list this pod. An address counts as the controller takes it.
+/// Families in which the Service's slices must list this pod. An address is classified as the controller does it.
 pub fn shared_families(service: &Service, pod: &Pod) -> BTreeSet<String> {
     let status = pod.status.as_ref();
     let addresses = status.and_then(|status| status.pod_ips.as_ref()).into_iter().flatten().map(|address| &address.ip);
@@ -115,7 +115,7 @@ pub fn shared_families(service: &Service, pod: &Pod) -> BTreeSet<String> {
     families(service).intersection(&own).cloned().collect()
 }
 
-/// Whether the Service's `ready` is always true, so that `serving` tells.
+/// Whether the Service's `ready` is always true, so that `serving` decides.
 pub fn publishes_not_ready(service: &Service) -> bool {
     spec(service).publish_not_ready_addresses.unwrap_or(false)
 }
@@ -129,7 +129,7 @@ pub fn shape(service: &Service) -> (Option<BTreeMap<String, String>>, Vec<Servic
 /// A port as a slice shows it: name, protocol, number.
 pub type Port = (String, String, i32);
 
-/// The ports of a Service on a pod. A named one that the pod does not have is left out.
+/// The ports of a Service on a pod. A named port that the pod does not have is left out.
 pub fn ports_on(service: &Service, pod: &Pod) -> BTreeSet<Port> {
     let ports = spec(service).ports.iter().flatten();
     ports
@@ -147,7 +147,7 @@ pub fn ports_on(service: &Service, pod: &Pod) -> BTreeSet<Port> {
 
 fn container_port(pod: &Pod, name: &str, protocol: &str) -> Option<i32> {
     let spec = pod.spec.as_ref()?;
-    // An init container that restarts for ever is a sidecar, and its ports count.
+    // An init container that always restarts is a sidecar, and its ports count.
     let is_sidecar = |container: &&Container| container.restart_policy.as_deref() == Some("Always");
     let sidecars = spec.init_containers.iter().flatten().filter(is_sidecar);
     let ports = spec.containers.iter().chain(sidecars).flat_map(|container| container.ports.iter().flatten());
@@ -157,7 +157,7 @@ fn container_port(pod: &Pod, name: &str, protocol: &str) -> Option<i32> {
 }
 
 fn spec(service: &Service) -> &ServiceSpec {
-    // The API server refuses a Service without one.
+    // The API server does not accept a Service without one.
     service.spec.as_ref().unwrap_or_else(|| unreachable!("a Service without spec: {service:?}"))
 }
 
@@ -165,7 +165,7 @@ fn has_ended(pod: &Pod) -> bool {
     matches!(pod.status.as_ref().and_then(|status| status.phase.as_deref()), Some("Succeeded" | "Failed"))
 }
 
-/// Of several Ready conditions the first counts.
+/// If there are several Ready conditions, the first counts.
 fn is_ready(pod: &Pod) -> bool {
     let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.find(|condition| condition.type_ == "Ready").is_some_and(|condition| condition.status == "True")

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// The changes that the writes amount to, in the order in which they started.
+/// The changes that follow from the writes, in the order in which they started.
 pub fn replay(writes: &[&Write]) -> Vec<Record> {
     let mut history = History::default();
     for write in writes {
@@ -37,13 +37,13 @@ struct Pending {
     proof: Proof,
 }
 
-/// What the slices must show.
+/// What the slices must show for the reflection.
 #[derive(Debug)]
 enum Proof {
     /// A pod's change.
     Pod {
         uid: String,
-        /// Families that the pod had an address of when the change started.
+        /// Families in which the pod had an address when the change started.
         families: BTreeSet<String>,
     },
     /// A Service's change.
@@ -54,8 +54,8 @@ impl History {
     fn pod_written(&mut self, write: &Write, pod: &Pod, gone: bool) {
         let before = self.cluster.pods.get(&uid(pod)).cloned();
         if gone && before.as_ref().is_some_and(|before| before.metadata.deletion_timestamp.is_none()) {
-            // A delete without grace writes the deletionTimestamp first and then removes the pod: two events of a watch
-            // behind one answer. A slice may have been written in between.
+            // A delete without grace first writes the deletionTimestamp and then removes the pod: two watch events
+            // with one answer. A slice may have been written between them.
             let services = self.cluster.services.values();
             let shown = services.filter(|it| Union::of(&self.cluster, it).lists_as_terminating(&uid(pod)));
             let shown: Vec<_> = shown.map(service_name).collect();
@@ -111,8 +111,8 @@ impl History {
         if before.as_ref().is_some_and(|before| is_expecting(before) && shape(before) == shape(&after)) {
             return;
         }
-        // Changes of pods that the edited Service does not select are no longer expected. A pod that is gone was, by its
-        // last labels, which are those of the Service before.
+        // Changes of pods that the edited Service does not select are no longer expected. A pod that is gone is not among these pods:
+        // the Service before selected it by its last labels.
         let left: BTreeSet<_> = self.cluster.pods.values().filter(|pod| !expects(&after, pod)).map(uid).collect();
         self.end_where(Outcome::Withdrawn, |record| {
             record.service == name && record.pod.as_ref().is_some_and(|pod| left.contains(&pod.uid))
@@ -133,7 +133,7 @@ impl History {
             let record = &self.records[pending.record];
             if self.is_reflected(record, &pending.proof) {
                 let delay = write.answered.duration_since(record.started);
-                // Answers may overtake each other by a little; a change is never reflected before it started.
+                // The order of answers may differ a little from that of the writes. A change is never reflected before it started.
                 let delay = Duration::try_from(delay).unwrap_or_default();
                 self.records[pending.record].outcome = Some(Outcome::Propagated(delay));
             } else {
@@ -142,7 +142,7 @@ impl History {
         }
     }
 
-    /// Notes a change, unless the slices show it already: then it is none.
+    /// Records a change, unless the slices show it already: then it is no change.
     fn start(&mut self, record: Record, proof: Proof) {
         if !self.is_reflected(&record, &proof) {
             self.pending.push(Pending { record: self.records.len(), proof });
@@ -176,7 +176,7 @@ fn pod_name(pod: &Pod) -> PodName {
     PodName { name: pod.metadata.name.clone().unwrap_or_default(), uid: uid(pod) }
 }
 
-/// The change of a pod that a Service sees between two of its standings.
+/// The change of a pod between two of its standings in a Service.
 fn transition(before: Standing, after: Standing) -> Option<Change> {
     match (before, after) {
         (Standing::Out, Standing::Out) => None,
@@ -188,8 +188,8 @@ fn transition(before: Standing, after: Standing) -> Option<Change> {
     }
 }
 
-/// Whether `later` is the opposite of `earlier`: slices that show the one cannot show the other. A pod that leaves for
-/// good is unready and terminating too, so those stay pending until the slices show that.
+/// Whether `later` is the opposite of `earlier`: slices that show one cannot show the other. A pod that leaves for
+/// good is also unready and terminating, so those changes stay pending until the slices show that.
 fn overtakes(later: Change, earlier: Change) -> bool {
     match later {
         Change::Ready => matches!(earlier, Change::Unready | Change::Removed),

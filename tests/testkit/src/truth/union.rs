@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use std::collections::BTreeSet;
 
-/// The slices that the EndpointSlice controller keeps for one Service: those that it owns, not one before of its name.
+/// The slices that the EndpointSlice controller keeps for one Service: those that it owns, not those of an earlier one with its name.
 #[derive(Debug)]
 pub struct Union<'a> {
     service: &'a Service,
@@ -14,7 +14,7 @@ pub struct Union<'a> {
 }
 
 impl<'a> Union<'a> {
-    /// The union as the cluster holds it now.
+    /// The union as the cluster has it now.
     pub fn of(cluster: &'a Cluster, service: &'a Service) -> Self {
         let owns = |slice: &EndpointSlice| {
             let mut owners = slice.metadata.owner_references.iter().flatten();
@@ -27,10 +27,10 @@ impl<'a> Union<'a> {
         Self { service, slices: slices.collect() }
     }
 
-    /// Whether it shows a pod's change in every one of `expected`, the families that the pod had an address of.
+    /// Whether it shows a pod's change in each of `expected`, the families in which the pod had an address.
     pub fn shows(&self, change: Change, uid: &str, expected: &BTreeSet<String>) -> bool {
         let published = publishes_not_ready(self.service);
-        // Under publishNotReadyAddresses `ready` is always true, and `serving` tells what the pod reports.
+        // With publishNotReadyAddresses `ready` is always true, and `serving` shows what the pod reports.
         let takes_traffic = |endpoint: &Endpoint| if published { is_serving(endpoint) } else { is_ready(endpoint) };
         match change {
             Change::Ready => {
@@ -45,13 +45,13 @@ impl<'a> Union<'a> {
         }
     }
 
-    /// Whether it lists the pod, and shows it as terminating wherever it does.
+    /// Whether it lists the pod, and shows it as terminating in every slice that lists it.
     pub fn lists_as_terminating(&self, uid: &str) -> bool {
         self.lists(uid) && self.shows(Change::Terminating, uid, &BTreeSet::new())
     }
 
-    /// Whether it shows the Service as edited: a slice of each family, each of `members` that is one still, with the
-    /// right ports wherever it stands and in no other family, and none of `excluded`.
+    /// Whether it shows the Service as edited: a slice of each family, each of `members` that still is one, with the
+    /// right ports in every slice and in no other family, and none of `excluded`.
     pub fn shows_service(&self, cluster: &Cluster, members: &BTreeSet<String>, excluded: &BTreeSet<String>) -> bool {
         let mut pods = members.iter().filter_map(|uid| Some((uid, cluster.pods.get(uid)?)));
         families(self.service).iter().all(|family| self.slices.iter().any(|slice| slice.address_type == *family))
@@ -68,7 +68,7 @@ impl<'a> Union<'a> {
             })
     }
 
-    /// UIDs of all pods in it.
+    /// UIDs of all its pods.
     pub fn listed(&self) -> BTreeSet<String> {
         let endpoints = self.slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
         endpoints.filter_map(target).map(str::to_owned).collect()
@@ -78,13 +78,13 @@ impl<'a> Union<'a> {
         self.places(uid).next().is_some()
     }
 
-    /// Slices that hold the pod.
+    /// Slices that list the pod.
     fn places(&self, uid: &str) -> impl Iterator<Item = &'a EndpointSlice> {
         let holds = move |slice: &&EndpointSlice| slice.endpoints.iter().flatten().any(|it| target(it) == Some(uid));
         self.slices.iter().copied().filter(holds)
     }
 
-    /// The pod's endpoints with their families. There may be two of one family while it moves between slices.
+    /// The pod's endpoints with their families. There may be two in one family while it moves between slices.
     fn endpoints(&self, uid: &str) -> impl Iterator<Item = (&'a str, &'a Endpoint)> {
         let all = self.slices.iter().copied().flat_map(|slice| {
             slice.endpoints.iter().flatten().map(move |endpoint| (slice.address_type.as_str(), endpoint))
@@ -112,7 +112,7 @@ fn ports_of(slice: &EndpointSlice) -> BTreeSet<Port> {
         .collect()
 }
 
-// What an unset condition means: https://kubernetes.io/docs/reference/kubernetes-api/ on EndpointConditions.
+// The meaning of an unset condition: https://kubernetes.io/docs/reference/kubernetes-api/ on EndpointConditions.
 
 fn is_ready(endpoint: &Endpoint) -> bool {
     endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)

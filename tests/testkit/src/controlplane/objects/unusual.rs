@@ -1,4 +1,4 @@
-//! What owners seldom write, and what the controllers write elsewhere.
+//! What owners seldom write, and what usually only the controllers write.
 
 use super::{IMAGE, Objects, PodHandle, now};
 use anyhow::{Context, Result, ensure};
@@ -9,7 +9,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-/// Holds a Service back when it is deleted.
+/// Keeps a deleted Service in deletion.
 const FINALIZER: &str = "tests.endpointlag.io/held";
 
 impl Objects {
@@ -21,7 +21,7 @@ impl Objects {
         self.patch_service_meta(name, json!({ "annotations": annotations })).await
     }
 
-    /// Lets a Service stay when it is deleted, until [`Self::release_service`].
+    /// Keeps the Service in deletion when it is deleted, until [`Self::release_service`].
     ///
     /// # Errors
     /// The API server refuses it.
@@ -29,7 +29,7 @@ impl Objects {
         self.patch_service_meta(name, json!({ "finalizers": [FINALIZER] })).await
     }
 
-    /// Lets a deleted Service go.
+    /// Lets the deletion of a Service finish.
     ///
     /// # Errors
     /// The API server refuses it.
@@ -43,7 +43,7 @@ impl Objects {
         self.wrote(patched, || format!("editing Service {name}")).map(drop)
     }
 
-    /// Creates a pod on a node of a test's own.
+    /// Creates a pod on a test's own node.
     ///
     /// # Errors
     /// The API server refuses it.
@@ -59,7 +59,7 @@ impl Objects {
         self.patch_status(pod, json!({ "phase": "Failed" })).await
     }
 
-    /// Reports a running pod with several Ready conditions, which a client may that replaces the whole list.
+    /// Reports a running pod with several Ready conditions. A client that replaces the whole list can do this.
     ///
     /// # Errors
     /// The API server refuses it.
@@ -75,10 +75,10 @@ impl Objects {
         self.wrote(patched, || format!("reporting the status of pod {}", pod.name)).map(drop)
     }
 
-    /// Rewrites the endpoints of a Service's only slice, as the controller would with what it knew.
+    /// Rewrites the endpoints of a Service's only slice, as the controller would with what it had seen.
     ///
     /// # Errors
-    /// There is another number of slices, or the API server refuses it.
+    /// There is not exactly one slice, or the API server refuses it.
     pub async fn rewrite_slice(&self, service: &str, edit: impl FnOnce(&mut Vec<Endpoint>)) -> Result<()> {
         let mut slices = self.slices(service).await?;
         ensure!(slices.len() == 1, "Service {service} has {} slices", slices.len());
@@ -106,7 +106,7 @@ impl Objects {
     }
 }
 
-/// Takes a node away. Its pods stay as long as nobody collects them.
+/// Deletes a node. Its pods stay until they are collected.
 ///
 /// # Errors
 /// The API server refuses it.
