@@ -45,7 +45,7 @@ pub enum Command {
     // The demo is for the user who started it, so it listens on loopback only.
     #[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:10911")))]
     Demo(DemoArgs),
-    /// Watch what this node's kernel does with Services, and print how it changes. Needs CAP_NET_ADMIN.
+    /// Watch which endpoints this node's kernel uses for each Service, and print each change, or report it to a daemon. Requires CAP_NET_ADMIN.
     Node(NodeArgs),
 }
 
@@ -61,7 +61,7 @@ pub struct RunArgs {
     /// Who may read.
     #[command(flatten)]
     auth: AuthArgs,
-    /// Who may tell what nodes do.
+    /// The port of the node agents.
     #[command(flatten)]
     collector: collector::Args,
 }
@@ -85,10 +85,10 @@ pub struct DemoArgs {
 /// Flags of `node`.
 #[derive(Args, Clone, Debug)]
 pub struct NodeArgs {
-    /// What is watched.
+    /// How to watch the kernel.
     #[command(flatten)]
     dataplane: dataplane::Args,
-    /// Who is told.
+    /// The daemon to report to.
     #[command(flatten)]
     agent: agent::Args,
 }

@@ -4,14 +4,14 @@ use super::AgentSettings;
 use crate::{dataplane::UplinkArgs, flags::FlagErrors};
 use std::net::AddrParseError;
 
-/// Whom it tells, and where it is asked.
+/// The daemon to report to, and the port of the agent.
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct Args {
     #[command(flatten)]
     uplink: UplinkArgs,
 
-    /// Address and port of the agent's own /metrics, /healthz and /readyz, with --daemon.
+    /// Address and port of the agent's own /metrics, /healthz and /readyz. Used with --daemon.
     #[arg(long, value_name = "ADDRESS", env = "ENDPOINTLAG_LISTEN", default_value = "0.0.0.0:10913")]
     listen: String,
 }

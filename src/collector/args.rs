@@ -4,16 +4,16 @@ use super::{CollectorSettings, identity::AccountError};
 use crate::flags::FlagErrors;
 use std::net::AddrParseError;
 
-/// Whether, where and to whom agents may tell what their nodes do.
+/// The port of the node agents, and which agents may use it.
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct Args {
-    /// Address and port for the agents on the nodes, such as 0.0.0.0:10912. They say when the kernel of each node does what the
-    /// EndpointSlices say. It needs --tls-cert-file, and the right to create TokenReviews.
+    /// Address and port for the agents on the nodes, such as 0.0.0.0:10912. An agent reports when the kernel of its node changes
+    /// the endpoints of a Service. Requires --tls-cert-file, and permission to create TokenReviews.
     #[arg(long, value_name = "ADDRESS", env = "ENDPOINTLAG_AGENTS_LISTEN")]
     agents_listen: Option<String>,
 
-    /// ServiceAccount of the agents. Pods of others are refused.
+    /// ServiceAccount of the agents. Pods of other ServiceAccounts are refused.
     #[arg(
         long,
         value_name = "NAMESPACE/NAME",

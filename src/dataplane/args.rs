@@ -12,11 +12,11 @@ const QUEUE: usize = 128 << 20;
 /// How the data plane of a node is watched.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// How observations look on standard output: a line of JSON each.
+    /// Format of the observations on standard output.
     #[arg(long, value_name = "FORMAT", env = "ENDPOINTLAG_OUTPUT", default_value = "json")]
     output: Output,
 
-    /// Bytes of notifications that the kernel keeps until they are read. More than that at once is a gap in what is observed.
+    /// Size of the socket buffer for notifications of the kernel, in bytes. If it overflows, observations have a gap.
     #[arg(long, value_name = "BYTES", env = "ENDPOINTLAG_RECEIVE_BUFFER", default_value_t = 32 << 20)]
     #[arg(value_parser = clap::value_parser!(u32).range(4096..=1 << 30))]
     receive_buffer: u32,
@@ -28,7 +28,7 @@ pub struct Args {
 /// How observations look.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// A line of JSON each.
+    /// One JSON object on each line.
     Json,
 }
 

@@ -5,19 +5,19 @@ use crate::flags::FlagErrors;
 use http::uri::Authority;
 use std::path::PathBuf;
 
-/// Whether, where and as whom the agent tells a daemon.
+/// The daemon that the agent reports to, and how it authenticates.
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct UplinkArgs {
-    /// Host and port of the daemon that is told what happens: those of its --agents-listen, by a name that its certificate has.
+    /// Host and port of the daemon to report to: its --agents-listen, with a host name that its certificate contains.
     #[arg(long, value_name = "HOST:PORT", env = "ENDPOINTLAG_DAEMON")]
     daemon: Option<String>,
 
-    /// Certificates in PEM of the authorities that the daemon's may be of. Without it those that the system trusts.
+    /// PEM file with the CA certificates for the daemon's certificate. By default the CAs of the system.
     #[arg(long, value_name = "FILE", env = "ENDPOINTLAG_DAEMON_CA_FILE")]
     daemon_ca_file: Option<PathBuf>,
 
-    /// Token to show to the daemon: one that Kubernetes has made for this pod, for the audience endpointlag.
+    /// File with the token for the daemon: a projected ServiceAccount token of this pod, with the audience endpointlag.
     #[arg(
         long,
         value_name = "FILE",
@@ -26,7 +26,7 @@ pub struct UplinkArgs {
     )]
     token_file: PathBuf,
 
-    /// Name of the node that this is, as in spec.nodeName of the pod.
+    /// Name of this node, as in spec.nodeName of the pod.
     #[arg(long, value_name = "NAME", env = "ENDPOINTLAG_NODE_NAME")]
     node_name: Option<String>,
 }
