@@ -255,8 +255,10 @@ mod tests {
             let mut offset = Offset::default();
             let mut time = 0;
             for (pause, ways) in &probes {
-                time += pause + ways.0 + ways.1 + ways.2;
+                time += pause;
                 prop_assert_eq!(offset.compare(clocks.exchange(time, *ways)), Verdict::Agrees);
+                // The next probe is sent after this reply.
+                time += ways.0 + ways.1 + ways.2;
             }
             let known = offset.convert(offset.comparisons.back().expect("compared").received);
             prop_assert!(known.is_some());
