@@ -134,7 +134,17 @@ fn stats(services: usize) -> Stats {
                 let pod = PodRef { name: format!("service-{number}-7d9c5b-{pod:05}").into(), uid: Uid::from("pod") };
                 let outcome = Outcome::Propagated { delay, reordered: None };
                 let (key, at) = (Subject { service: service.clone(), pod: Some(pod) }, at(1.0));
-                let ended = Ended { hop: Hop::Slice, key, change, cause: Cause::Pod, began: at, outcome, at, by: None };
+                let ended = Ended {
+                    hop: Hop::Slice,
+                    key,
+                    change,
+                    cause: Cause::Pod,
+                    began: at,
+                    outcome,
+                    at,
+                    shown: None,
+                    by: None,
+                };
                 stats.record(&Report::Judged { service: service.clone(), change, missed: false }, at);
                 stats.record(&Report::Ended(ended), at);
             }

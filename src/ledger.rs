@@ -152,7 +152,7 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
         let is_reflected = matches!(ending, Ending::Reflected { .. });
         let is_none = |doubt: Doubt| seen.at <= doubt.until && (!is_reflected || doubt.even_if_reflected);
         let by = match (outcome, ending) {
-            (Outcome::Propagated { .. }, Ending::Reflected { by }) => by,
+            (Outcome::Propagated { .. }, Ending::Reflected { by }) => Some((seen.at, by)),
             _ => None,
         };
         let ended = Some(pending.ended(self.hop, outcome, at, by)).filter(|_| !pending.doubt.is_some_and(is_none));
@@ -164,8 +164,11 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
     pub fn reflected_before<V>(&self, key: K, start: Start, shown: Seen, by: Option<V>) -> Closed<K, V> {
         let Start { change, seen, objective, .. } = start;
         let is_timed = !seen.is_late() && !shown.is_late() && !self.blind;
-        let (outcome, by) =
-            if is_timed { (Outcome::propagated(seen.at, shown.at), by) } else { (Outcome::Censored, None) };
+        let (outcome, by) = if is_timed {
+            (Outcome::propagated(seen.at, shown.at), Some((shown.at, by)))
+        } else {
+            (Outcome::Censored, None)
+        };
         // What shows it was processed first, but its stamp may be the later one.
         let missed = outcome.delay().map(|delay| delay > objective);
         let ended = Some(Pending::new(key, start).ended(self.hop, outcome, seen.at, by));

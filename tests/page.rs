@@ -82,7 +82,8 @@ fn synthetic() -> Result<Stats> {
         let outcome = Outcome::Propagated { delay: Duration::from_millis(millis), reordered: None };
         let at = Stamp::default();
         let key = Subject { service, pod: None };
-        let ended = Ended { hop: Hop::Slice, key, change, cause: Cause::Pod, began: at, outcome, at, by: None };
+        let ended =
+            Ended { hop: Hop::Slice, key, change, cause: Cause::Pod, began: at, outcome, at, shown: None, by: None };
         stats.record(&Report::Ended(ended), at);
     };
     for number in 0..10_000u64 {

@@ -240,7 +240,7 @@ mod tests {
         let outcome = Outcome::Propagated { delay: Duration::from_millis(millis), reordered: None };
         let (key, at) = (Subject { service, pod: None }, Stamp::default());
         let (change, cause) = (Change::Unready, Cause::Pod);
-        Ended { hop: Hop::Slice, key, change, cause, began: at, outcome, at, by: None }
+        Ended { hop: Hop::Slice, key, change, cause, began: at, outcome, at, shown: None, by: None }
     }
 
     fn intervals(text: &[u8]) -> Vec<(String, f64)> {

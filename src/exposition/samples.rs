@@ -247,7 +247,7 @@ mod tests {
         let service = Arc::new(ServiceName { namespace: "shop".into(), name: service.into() });
         let (key, at) = (Subject { service, pod: None }, Clock::start().now());
         let (hop, change, cause, outcome) = (Hop::Slice, Change::Service, Cause::Service, Outcome::Withdrawn);
-        Ended { hop, key, change, cause, began: at, outcome, at, by: None }
+        Ended { hop, key, change, cause, began: at, outcome, at, shown: None, by: None }
     }
 
     fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
@@ -329,7 +329,7 @@ mod tests {
         let key = Subject { service, pod: Some(pod) };
         let (change, cause) = (Change::Ready, Cause::Pod);
         let by = Some(Arc::new(by));
-        samples.push(&Ended { hop: Hop::Slice, key, change, cause, began: at, outcome, at, by });
+        samples.push(&Ended { hop: Hop::Slice, key, change, cause, began: at, outcome, at, shown: None, by });
         samples.push(&withdrawn("cart"));
         drop(samples);
         writer.finish();

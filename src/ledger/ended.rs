@@ -20,6 +20,8 @@ pub struct Ended<K, V> {
     pub outcome: Outcome,
     /// When it ended. If it expired: when it reached that age. If it was shown before it arrived: when it arrived.
     pub at: Stamp,
+    /// When the event arrived that showed it. Only if it is [`Outcome::Propagated`].
+    pub shown: Option<Stamp>,
     /// What showed it. Only if it is [`Outcome::Propagated`].
     pub by: Option<V>,
 }
@@ -46,15 +48,13 @@ pub struct Carried<K, V> {
 impl<K, V> Ended<K, V> {
     /// The start of the next hop, if this hop has carried the change.
     pub fn carried(self) -> Option<Carried<K, V>> {
-        let Self { key, change, cause, began, outcome, at, by, .. } = self;
-        let Outcome::Propagated { reordered, .. } = outcome else { return None };
-        let shown = reordered.map_or(at, |lead| at.minus(lead));
-        Some(Carried { key, change, cause, began, shown, by: by? })
+        let Self { key, change, cause, began, shown, by, .. } = self;
+        Some(Carried { key, change, cause, began, shown: shown?, by: by? })
     }
 
     /// The same end with another key.
     pub fn map_key<N>(self, key: impl FnOnce(K) -> N) -> Ended<N, V> {
-        let Self { hop, key: old, change, cause, began, outcome, at, by } = self;
-        Ended { hop, key: key(old), change, cause, began, outcome, at, by }
+        let Self { hop, key: old, change, cause, began, outcome, at, shown, by } = self;
+        Ended { hop, key: key(old), change, cause, began, outcome, at, shown, by }
     }
 }

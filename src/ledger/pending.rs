@@ -95,9 +95,10 @@ impl<K> Pending<K> {
     }
 
     /// Its end.
-    pub(super) fn ended<V>(self, hop: Hop, outcome: Outcome, at: Stamp, by: Option<V>) -> Ended<K, V> {
+    pub(super) fn ended<V>(self, hop: Hop, outcome: Outcome, at: Stamp, by: Option<(Stamp, Option<V>)>) -> Ended<K, V> {
         let Self { key, change, cause, began, .. } = self;
-        Ended { hop, key, change, cause, began, outcome, at, by }
+        let (shown, by) = by.map_or((None, None), |(shown, by)| (Some(shown), by));
+        Ended { hop, key, change, cause, began, outcome, at, shown, by }
     }
 
     /// The same with another key.

@@ -24,7 +24,17 @@ fn name(name: &str) -> Arc<ServiceName> {
 
 fn ended(service: &str, change: Change, outcome: Outcome) -> Report {
     let (key, at) = (Subject { service: name(service), pod: None }, Stamp::default());
-    Report::Ended(Ended { hop: Hop::Slice, key, change, cause: Cause::Pod, began: at, outcome, at, by: None })
+    Report::Ended(Ended {
+        hop: Hop::Slice,
+        key,
+        change,
+        cause: Cause::Pod,
+        began: at,
+        outcome,
+        at,
+        shown: None,
+        by: None,
+    })
 }
 
 fn propagated(millis: u64) -> Outcome {

@@ -28,7 +28,7 @@ fn ended(service: &Arc<ServiceName>, change: Change, seconds: u64, millis: u64) 
     let by = SliceVersion { uid: Uid::from("slice"), name: "cart-x7k2p".into(), resource_version: seconds };
     let key = Subject { service: service.clone(), pod: Some(pod) };
     let (hop, began, by) = (Hop::Slice, at.minus(delay), Some(Arc::new(by)));
-    Ended { hop, key, change, cause: Cause::Pod, began, outcome, at, by }
+    Ended { hop, key, change, cause: Cause::Pod, began, outcome, at, shown: Some(at), by }
 }
 
 /// Two Services: `shop/cart` was slow an hour ago and is fast now, `shop/search` the other way round.

@@ -36,7 +36,8 @@ fn scrape_of(pod: &str, uid: &str) -> Scrape {
     for outcome in outcomes {
         let pod = Some(PodRef { name: pod.into(), uid: Uid::from(uid) });
         let (key, at) = (Subject { service: service.clone(), pod }, at(1.0));
-        let ended = Ended { hop: Hop::Slice, key, change, cause: Cause::Pod, began: at, outcome, at, by: None };
+        let ended =
+            Ended { hop: Hop::Slice, key, change, cause: Cause::Pod, began: at, outcome, at, shown: None, by: None };
         stats.record(&Report::Ended(ended), at);
     }
     stats.record(&Report::Judged { service: service.clone(), change, missed: true }, at(1.0));
