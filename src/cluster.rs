@@ -18,6 +18,7 @@ pub mod kubeconfig;
 pub mod object;
 pub mod queue;
 pub mod readers;
+pub mod review;
 pub mod shard;
 pub mod watch;
 pub mod watches;

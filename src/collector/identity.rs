@@ -5,11 +5,17 @@ mod account;
 pub use self::account::{AccountError, ServiceAccount};
 
 use super::refusal::Refusal;
-use crate::{cluster::client::ApiClient, dataplane::AUDIENCE, errors::chain};
+use crate::{
+    cluster::{
+        client::ApiClient,
+        review::{Cache, TokenHash},
+    },
+    dataplane::AUDIENCE,
+    errors::chain,
+};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use parking_lot::Mutex;
-use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time::Instant};
 
 /// The token's field for the node of the pod. Kubernetes sets it since 1.30.
@@ -32,22 +38,17 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Identity {
     client: ApiClient,
     account: ServiceAccount,
-    known: Mutex<HashMap<Token, Known>>,
+    /// The node that each token is for, or why its agent is refused.
+    known: Mutex<Cache<TokenHash, Result<Arc<str>, Refusal>>>,
     asking: Semaphore,
 }
-
-/// A hash of a token. The token itself is not stored.
-type Token = [u8; SHA256_OUTPUT_LEN];
-
-/// The answer for a token, and until when it is valid.
-type Known = (Result<Arc<str>, Refusal>, Instant);
 
 // === impl Identity ===
 
 impl Identity {
     /// Lets in pods of this account.
     pub(super) fn new(client: ApiClient, account: ServiceAccount) -> Self {
-        Self { client, account, known: Mutex::default(), asking: Semaphore::new(ASKING) }
+        Self { client, account, known: Mutex::new(Cache::new(KEPT)), asking: Semaphore::new(ASKING) }
     }
 
     /// The node of the pod that a token was made for.
@@ -55,9 +56,9 @@ impl Identity {
     /// # Errors
     /// If the token is not that of an agent.
     pub(super) async fn node(&self, secret: &str) -> Result<Arc<str>, Refusal> {
-        let mut token = Token::default();
-        token.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
-        if let Some(known) = self.known(&token) {
+        let token = TokenHash::of(secret);
+        let known = self.known.lock().get(&token, Instant::now());
+        if let Some(known) = known {
             return known;
         }
         let asked = tokio::time::timeout(TIMEOUT, self.ask(secret));
@@ -66,7 +67,7 @@ impl Identity {
             Err(_) => return Err(Refusal::Unanswered(format!("no answer within {} s", TIMEOUT.as_secs()))),
         };
         let node = node_of(answer, &self.account);
-        self.keep(token, node.clone());
+        self.known.lock().put(token, node.clone(), Instant::now(), HOLDS);
         node
     }
 
@@ -77,23 +78,6 @@ impl Identity {
         let review = self.client.review(&TokenReview { spec, ..TokenReview::default() }).await;
         let review = review.map_err(|error| Refusal::Unanswered(chain(&error)))?;
         Ok(review.status.unwrap_or_default())
-    }
-
-    fn known(&self, token: &Token) -> Option<Result<Arc<str>, Refusal>> {
-        let known = self.known.lock();
-        known.get(token).filter(|(_, until)| Instant::now() < *until).map(|(node, _)| node.clone())
-    }
-
-    fn keep(&self, token: Token, node: Result<Arc<str>, Refusal>) {
-        let now = Instant::now();
-        let mut known = self.known.lock();
-        if known.len() >= KEPT {
-            known.retain(|_, (_, until)| now < *until);
-        }
-        // If too many come within a minute, the others are reviewed again next time.
-        if known.len() < KEPT {
-            known.insert(token, (node, now + HOLDS));
-        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Decides who may read. It asks the API server, as the components of Kubernetes do for their own metrics.
 
-mod cache;
-
-use self::cache::Cache;
 use crate::{
-    cluster::client::{ApiClient, RequestError},
+    cluster::{
+        client::{ApiClient, RequestError},
+        review::{Cache, TokenHash},
+    },
     errors::chain,
 };
 use http::{HeaderMap, Method, header};
@@ -13,7 +13,6 @@ use k8s_openapi::api::{
     authorization::v1::{NonResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
 };
 use parking_lot::Mutex;
-use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use std::time::Duration;
 use tokio::{sync::Semaphore, time::Instant};
 
@@ -44,9 +43,9 @@ pub(super) struct Authorizer {
     client: ApiClient,
     timeout: Duration,
     /// The user of each valid token.
-    users: Mutex<Cache<Token, UserInfo>>,
+    users: Mutex<Cache<TokenHash, UserInfo>>,
     /// Invalid tokens. Kept apart, so that an attacker with many tokens pushes no user out.
-    unauthenticated: Mutex<Cache<Token, ()>>,
+    unauthenticated: Mutex<Cache<TokenHash, ()>>,
     /// What a token may do.
     rights: Mutex<Cache<Question, bool>>,
     asking: Semaphore,
@@ -78,13 +77,10 @@ pub(super) enum Refusal {
     Unanswered,
 }
 
-/// A hash of a token. The token itself is not kept.
-type Token = [u8; SHA256_OUTPUT_LEN];
-
 /// Whether a token may do this.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Question {
-    token: Token,
+    token: TokenHash,
     verb: String,
     path: String,
 }
@@ -93,9 +89,15 @@ struct Question {
 
 impl Authorizer {
     pub(super) fn new(client: ApiClient) -> Self {
-        let (users, unauthenticated, rights) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let (asking, unanswered) = (Semaphore::new(ASKING), Mutex::default());
-        Self { client, timeout: TIMEOUT, users, unauthenticated, rights, asking, unanswered }
+        Self {
+            client,
+            timeout: TIMEOUT,
+            users: Mutex::new(Cache::new(KEPT)),
+            unauthenticated: Mutex::new(Cache::new(KEPT)),
+            rights: Mutex::new(Cache::new(KEPT)),
+            asking: Semaphore::new(ASKING),
+            unanswered: Mutex::default(),
+        }
     }
 
     /// Checks whether the sender of these headers may do this.
@@ -110,9 +112,8 @@ impl Authorizer {
         now: Instant,
     ) -> Result<(), Refusal> {
         let secret = bearer(headers).ok_or(Refusal::NoToken)?;
-        let mut token = Token::default();
-        token.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
-        let question = Question { token, verb: method.as_str().to_lowercase(), path: path.to_owned() };
+        let question =
+            Question { token: TokenHash::of(secret), verb: method.as_str().to_lowercase(), path: path.to_owned() };
         if let Some(known) = self.known(&question, now) {
             return known;
         }

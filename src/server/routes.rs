@@ -71,7 +71,6 @@ const ONLY_PROBES: (StatusCode, &str) = (StatusCode::NOT_FOUND, "only /healthz a
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{exposition::metrics::Histograms, pipeline::PipelineHandle};
     use axum::body::Body;
     use http::{HeaderMap, Method, Request, header};
     use http_body_util::BodyExt;
@@ -86,16 +85,7 @@ mod tests {
 
     /// Routes of a daemon that no longer measures.
     fn measuring(http_metrics: &Arc<HttpMetrics>) -> Router {
-        let sources = Sources {
-            pipeline: PipelineHandle::new().0,
-            watches: Vec::new(),
-            samples: Arc::default(),
-            hdr_log_errors: Arc::default(),
-            histograms: Histograms::Both,
-            agents: None,
-            subject: "nothing".to_owned(),
-        };
-        let routes = Routes::measuring(&sources, None, http_metrics.clone());
+        let routes = Routes::measuring(&Sources::ended(), None, http_metrics.clone());
         routes.of_port(Access::All { hosts: None }, http_metrics.clone())
     }
 

@@ -26,3 +26,19 @@ pub struct Sources {
     /// What is measured, in a few words.
     pub subject: String,
 }
+
+#[cfg(test)]
+impl Sources {
+    /// Those of a daemon that has ended: its pipeline does not answer.
+    pub(super) fn ended() -> Self {
+        Self {
+            pipeline: PipelineHandle::new().0,
+            watches: Vec::new(),
+            samples: Arc::default(),
+            hdr_log_errors: Arc::default(),
+            histograms: Histograms::Both,
+            agents: None,
+            subject: "nothing".to_owned(),
+        }
+    }
+}

@@ -1,5 +1,4 @@
 use super::{http_metrics::Dropped, write_timeout::WriteTimeout, *};
-use crate::{exposition::metrics::Histograms, pipeline::PipelineHandle};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -24,19 +23,11 @@ struct Served {
 
 impl Served {
     async fn start(access: Access, limits: ConnectionLimits, tls: Option<TlsAcceptor>) -> Self {
-        let sources = Sources {
-            pipeline: PipelineHandle::new().0,
-            watches: Vec::new(),
-            samples: Arc::default(),
-            hdr_log_errors: Arc::default(),
-            histograms: Histograms::Both,
-            agents: None,
-            subject: "nothing".to_owned(),
-        };
         let (stop, stopped) = oneshot::channel();
         let (listener, address) = listen("127.0.0.1:0".parse().expect("an address"), "--listen").await.expect("free");
         let http_metrics = Arc::new(HttpMetrics::new(routes::paths()));
-        let router = Routes::measuring(&sources, None, http_metrics.clone()).of_port(access, http_metrics.clone());
+        let router =
+            Routes::measuring(&Sources::ended(), None, http_metrics.clone()).of_port(access, http_metrics.clone());
         let port = Port::new(Arc::new(listener), tls, router, limits, http_metrics.clone());
         let port = tokio::spawn(port.serve(async {
             let _ = stopped.await;

@@ -1,0 +1,123 @@
+//! The agents that are connected: each event is taken once, and each probe compares the clocks.
+
+use super::{Agents, State, counts::Counts, node::Node};
+use crate::{
+    collector::{
+        offset::{Exchange, Verdict},
+        refusal::Refusal,
+        told::{Told, What},
+    },
+    dataplane::{
+        Event,
+        messages::{Batch, EventMessage},
+    },
+};
+use std::sync::Arc;
+
+/// An agent's stream, as its session holds it. Dropping it disconnects the agent.
+#[derive(Debug)]
+pub(in crate::collector) struct Admitted {
+    pub(super) agents: Arc<Agents>,
+    pub(super) node: Arc<str>,
+    pub(super) number: u64,
+    /// The last event that need not be sent again.
+    pub(in crate::collector) taken: u64,
+}
+
+// === impl Admitted ===
+
+impl Admitted {
+    /// The agent sent something.
+    pub(in crate::collector) fn heard(&self) {
+        let now = self.agents.clock.now();
+        self.with_node(|node, _| node.heard = now);
+    }
+
+    /// The result of one probe of its clock.
+    ///
+    /// # Errors
+    /// If the agent's times are impossible.
+    pub(in crate::collector) fn compare(&self, exchange: Exchange) -> Result<(), Refusal> {
+        let verdict = self.with_node(|node, state| {
+            let verdict = node.offset.compare(exchange);
+            if verdict == Verdict::Stepped {
+                node.counts.steps += 1;
+                state.steps += 1;
+            }
+            verdict
+        });
+        match verdict {
+            Some(Verdict::Impossible) => Err(Refusal::Malformed("a reply that took longer than its round trip")),
+            Some(Verdict::Stepped) => {
+                tracing::warn!(
+                    node = &*self.node,
+                    "the node's clock and the daemon's do not agree any more: one of them stood still"
+                );
+                Ok(())
+            }
+            Some(Verdict::Agrees) | None => Ok(()),
+        }
+    }
+
+    /// Takes a batch, each event once. Returns the last event that need not be sent again; `None` if the agent is now connected
+    /// by another stream.
+    pub(in crate::collector) fn take(&self, batch: Batch) -> Option<u64> {
+        let now = self.agents.reading();
+        let mut state = self.agents.state.lock();
+        let State { timeline, nodes, recent, counts, .. } = &mut *state;
+        let node = nodes.get_mut(&self.node).filter(|node| node.is_of(self.number))?;
+        if let Some(planes) = &batch.planes {
+            node.planes = Some(planes.into());
+        }
+        for numbered in batch.events {
+            let Some(missing) = numbered.sequence.checked_sub(node.taken.saturating_add(1)) else {
+                node.counts.duplicate += 1;
+                counts.duplicate += 1;
+                continue;
+            };
+            node.taken = numbered.sequence;
+            let mut tell = |when, what| recent.push(Told { node: self.node.clone(), when, what });
+            let mut lost = 0;
+            if missing > 0 {
+                lost = missing;
+                counts.lost_ring = counts.lost_ring.saturating_add(missing);
+                tell(None, What::Lost(missing));
+            }
+            match EventMessage::read(&numbered.event) {
+                Ok(event) => {
+                    let when = node.when(&event).and_then(|raw| timeline.convert(raw, now));
+                    node.counts.received += 1;
+                    counts.received += 1;
+                    if when.is_none() {
+                        node.counts.untimed += 1;
+                        counts.untimed += 1;
+                    }
+                    if let Event::Gap(gap) = &event {
+                        counts.count_gap(gap.loss);
+                    }
+                    tell(when, What::Event(event));
+                }
+                Err(error) => {
+                    tracing::debug!(node = &*self.node, %error, "an event cannot be read");
+                    lost += 1;
+                    counts.lost_unreadable += 1;
+                    tell(None, What::Lost(1));
+                }
+            }
+            node.counts.lost = node.counts.lost.saturating_add(lost);
+        }
+        Some(node.taken)
+    }
+
+    fn with_node<T>(&self, act: impl FnOnce(&mut Node, &mut Counts) -> T) -> Option<T> {
+        let mut state = self.agents.state.lock();
+        let State { nodes, counts, .. } = &mut *state;
+        nodes.get_mut(&self.node).filter(|node| node.is_of(self.number)).map(|node| act(node, counts))
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.with_node(|node, _| node.stream = None);
+    }
+}
