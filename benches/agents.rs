@@ -8,7 +8,7 @@ use endpointlag::{
     cluster::{client::ApiClient, clock::Clock},
     collector::{AgentsPort, Collector, CollectorSettings},
     dataplane::{
-        Commit, Endpoint, Frontend, Observation, Outbox, Protocol, Report, SetChange, Uplink, UplinkSettings, When,
+        Backend, Commit, Frontend, Observation, Outbox, Protocol, Report, SetChange, Uplink, UplinkSettings, When,
     },
     model::Stamp,
 };
@@ -162,7 +162,7 @@ async fn agents(number: usize, daemon: SocketAddr, folder: &Path) -> Result<()> 
 
 fn change(generation: u32) -> Report {
     let frontend = Frontend { address: [10, 96, 0, 10].into(), protocol: Protocol::Tcp, port: 80 };
-    let added = vec![Endpoint { address: generation.to_be_bytes().into(), port: 8080 }];
+    let added = vec![Backend { address: generation.to_be_bytes().into(), port: 8080 }];
     let time = clock_gettime(ClockId::MonotonicRaw);
     let at = Stamp::new(Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32));
     let commit = Commit { first: at, end: at, messages: 9, generation };

@@ -89,7 +89,8 @@ fn whole(size: FleetSize) -> Whole {
     let limits = SeriesLimits { services: 10_000, idle: Duration::from_secs(3600) };
     let stats = Stats::new(bounds, limits, clock.now());
     let heartbeat = Arc::new(Heartbeat::new(clock));
-    let mut pipeline = Pipeline::new(clock, heartbeat, sources.into(), vec![Tracker::new(SETTINGS)], stats, |_| {});
+    let mut pipeline =
+        Pipeline::new(clock, heartbeat, sources.into(), vec![Tracker::new(SETTINGS)], stats, None, |_| {});
     let mut take = |queue: &mut EventReceiver| queue.waiting().for_each(|envelope| pipeline.take(envelope));
     for (sender, resource) in senders.iter().zip(Resource::ALL) {
         sender.send(Message::Init(clock.now())).expect("open");

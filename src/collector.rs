@@ -6,12 +6,15 @@
 //!            HTTP/2                stream      clocks
 //! ```
 //!
+//! The pipeline's thread takes the output, and joins it with the changes of Services.
+//!
 //! It runs on the threads that answer requests: nothing here can delay the reading and stamping of the watches.
 
 mod agents;
 mod args;
 mod identity;
 mod offset;
+mod output;
 mod port;
 mod refusal;
 mod session;
@@ -23,7 +26,7 @@ pub use self::{
     agents::{AgentView, Agents, Counts, NodeCounts, Summary},
     args::Args,
     identity::{AccountError, ServiceAccount},
-    offset::Interval,
+    output::Events,
     told::{Told, What},
 };
 
@@ -62,6 +65,7 @@ pub struct AgentsPort {
 /// Listens for agents.
 pub struct Collector {
     port: Port,
+    events: Option<Events>,
 }
 
 // === impl AgentsPort ===
@@ -88,13 +92,19 @@ impl Collector {
     /// converted to those of `clock`.
     pub fn new(port: AgentsPort, tls: TlsAcceptor, client: ApiClient, clock: Clock) -> Self {
         let AgentsPort { listener, account, .. } = port;
-        let (agents, identity) = (Agents::new(clock), Arc::new(Identity::new(client, account)));
-        Self { port: Port { listener, tls, agents, identity } }
+        let (agents, events) = Agents::new(clock);
+        let identity = Arc::new(Identity::new(client, account));
+        Self { port: Port { listener, tls, agents, identity }, events: Some(events) }
     }
 
     /// The agents, now and later.
     pub fn agents(&self) -> Arc<Agents> {
         self.port.agents.clone()
+    }
+
+    /// What the agents send. Only the first caller gets it.
+    pub fn take_events(&mut self) -> Option<Events> {
+        self.events.take()
     }
 
     /// Listens until it is dropped.

@@ -11,8 +11,9 @@ use crate::{
     collector::{AgentsPort, Collector, ListenError},
     config::Settings,
     exposition::outputs::{OutputError, Outputs, Writers},
-    pipeline::{Pipeline, PipelineHandle, Source},
-    propagation::Tracker,
+    pipeline::{DataPlane, Ending, Pipeline, PipelineHandle, Source},
+    programming::ProgrammingSettings,
+    propagation::{Tracker, TrackerSettings},
     server::{Auth, BindError, Server, Sources},
     signals::Hangups,
     stats::Stats,
@@ -91,18 +92,28 @@ impl Daemon {
         };
         let clock = Clock::start();
         let agents = agents.zip(server.agents_tls.clone()).zip(authority.clone());
-        let collector = agents.map(|((port, tls), client)| Collector::new(port, tls, client, clock));
+        let mut collector = agents.map(|((port, tls), client)| Collector::new(port, tls, client, clock));
         let authority = authority.filter(|_| settings.server.auth == Auth::Kubernetes);
         let (outputs, writers) = Outputs::start(&settings.exposition, clock)?;
 
         let Watches { heartbeat, queue, ends, scopes } =
             Watches::start(&readers, &client, &scope, settings.watch, clock);
         let healths = ends.iter().map(|end| end.health.clone()).collect();
-        let source = |end: WatchEnd| Source::new(end.scope, end.decoder, end.health, end.signals);
+        let has_agents = collector.is_some();
+        let source = |end: WatchEnd| {
+            let decoder = if has_agents { end.decoder.with_routes() } else { end.decoder };
+            Source::new(end.scope, decoder, end.health, end.signals)
+        };
         let sources = ends.into_iter().map(source).collect();
         let trackers = (0..scopes).map(|_| Tracker::new(settings.pipeline.tracker)).collect();
         let stats = Stats::new(settings.pipeline.bounds, settings.pipeline.limits, clock.now());
-        let pipeline = Pipeline::new(clock, heartbeat, sources, trackers, stats, move |ended| outputs.push(ended));
+        let TrackerSettings { objective, expiry } = settings.pipeline.tracker;
+        let data_plane = collector.as_mut().and_then(|collector| {
+            let settings = ProgrammingSettings { objective, expiry };
+            Some(DataPlane::new(settings, collector.agents(), collector.take_events()?))
+        });
+        let output = move |ending: Ending<'_>| outputs.push(ending);
+        let pipeline = Pipeline::new(clock, heartbeat, sources, trackers, stats, data_plane, output);
         let (handle, pipeline) = pipeline.start(queue).map_err(DaemonError::Thread)?;
         let sources = Sources {
             pipeline: handle.clone(),

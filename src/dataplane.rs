@@ -51,7 +51,7 @@ pub use self::{
     messages::AUDIENCE,
     netlink::{attributes::Malformed, dump::DumpError, socket::SocketError},
     observation::{
-        Commit, Endpoint, FamilyPlane, Frontend, Gap, Loss, Mode, Observation, Planes, Protocol, Report, SetChange,
+        Backend, Commit, FamilyPlane, Frontend, Gap, Loss, Mode, Observation, Planes, Protocol, Report, SetChange,
         Unseen, When,
     },
     outbox::{Outbox, OutboxCounts},

@@ -8,6 +8,7 @@ pub mod hdr;
 pub mod hdr_log;
 pub mod lines;
 pub mod metrics;
+mod nodes;
 pub mod outputs;
 pub mod samples;
 mod slice;

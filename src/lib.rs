@@ -45,6 +45,7 @@ pub mod ledger;
 pub mod logging;
 pub mod model;
 pub mod pipeline;
+pub mod programming;
 pub mod propagation;
 pub mod server;
 pub mod signals;

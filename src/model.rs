@@ -5,6 +5,7 @@
 //! Event ──► a Pod, a Service, an EndpointSlice, or how the      what
 //!           watch of a Resource stands
 //! Uid, Family ──► how these are distinguished                   who
+//! Frontend, Backend ──► where connections go                     where
 //! ```
 //!
 //! [`cluster`](crate::cluster) decodes into these types. They have no bytes and no decoding errors. This module knows no other part
@@ -12,6 +13,8 @@
 
 mod event;
 mod family;
+mod frontend;
+mod interval;
 mod pod;
 mod service;
 mod slice;
@@ -21,9 +24,11 @@ mod uid;
 pub use self::{
     event::{Event, Resource},
     family::{Families, Family},
+    frontend::{Backend, Frontend, Protocol, SetChange},
+    interval::Interval,
     pod::{NamedPort, Pod},
-    service::{Annotation, IGNORE_ANNOTATION, OBJECTIVE_ANNOTATION, Service, ServicePort, TargetPort},
-    slice::{Endpoint, EndpointPort, EndpointSlice, EndpointsChange, EndpointsPart, SliceOwner, SliceVersion},
+    service::{Annotation, IGNORE_ANNOTATION, OBJECTIVE_ANNOTATION, Service, ServicePort, TargetPort, VirtualIps},
+    slice::{Endpoint, EndpointPort, EndpointSlice, EndpointsChange, EndpointsPart, Route, SliceOwner, SliceVersion},
     stamp::{Arrival, Seen, Stamp},
     uid::Uid,
 };

@@ -5,11 +5,13 @@
 
 mod annotations;
 mod args;
+mod data_plane;
 mod query;
 mod source;
 
 pub use self::{
     args::{Args, PipelineSettings},
+    data_plane::DataPlane,
     query::{Changes, Now, PipelineHandle},
     source::Source,
 };
@@ -21,11 +23,14 @@ use crate::{
         heartbeat::Heartbeat,
         queue::{Envelope, EventReceiver},
     },
+    collector::Told,
     model::Stamp,
+    programming::{self, Spread},
     propagation::{Ended, Report, Tracker},
     stats::{Overflow, Recent, Stats},
 };
 use std::{
+    future::pending,
     io,
     sync::Arc,
     thread::{self, JoinHandle},
@@ -40,6 +45,15 @@ const TICK: Duration = Duration::from_millis(100);
 /// How often it looks for Services that are gone.
 const SWEEP: Duration = Duration::from_secs(30);
 
+/// Something that ended, for outputs.
+#[derive(Clone, Copy, Debug)]
+pub enum Ending<'a> {
+    /// A change on the slice hop.
+    Slice(&'a Ended),
+    /// A change on all nodes.
+    DataPlane(&'a Spread),
+}
+
 /// The worker that owns what is measured.
 pub struct Pipeline {
     clock: Clock,
@@ -50,7 +64,9 @@ pub struct Pipeline {
     stats: Stats,
     recent: Recent,
     annotations: Annotations,
-    on_ended: Box<dyn FnMut(&Ended) + Send>,
+    /// The hop to the nodes, if there are agents.
+    data_plane: Option<DataPlane>,
+    on_ended: Box<dyn FnMut(Ending<'_>) + Send>,
     swept: Stamp,
 }
 
@@ -58,14 +74,15 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// A pipeline of these sources and trackers. The thread of `heartbeat` reads their bytes. `on_ended` is called for each change that
-    /// ends, and must not block.
+    /// ends, and must not block. Without a `data_plane`, changes end with the slice hop.
     pub fn new(
         clock: Clock,
         heartbeat: Arc<Heartbeat>,
         sources: Vec<Source>,
         trackers: Vec<Tracker>,
         stats: Stats,
-        on_ended: impl FnMut(&Ended) + Send + 'static,
+        data_plane: Option<DataPlane>,
+        on_ended: impl FnMut(Ending<'_>) + Send + 'static,
     ) -> Self {
         let on_ended = Box::new(on_ended);
         Self {
@@ -76,6 +93,7 @@ impl Pipeline {
             stats,
             recent: Recent::default(),
             annotations: Annotations::default(),
+            data_plane,
             on_ended,
             swept: clock.now(),
         }
@@ -108,6 +126,7 @@ impl Pipeline {
                 },
                 _ = ticks.tick() => self.pass_time(&mut queue),
                 () = queue.due() => self.take_waiting(&mut queue),
+                told = next_told(&mut self.data_plane) => self.take_told(&told),
             }
         }
     }
@@ -127,10 +146,23 @@ impl Pipeline {
             self.trackers[tracker].advance(through);
             self.record(tracker, now);
         }
+        if let Some(data_plane) = &mut self.data_plane {
+            data_plane.pass_time(now);
+            self.record_data_plane(now);
+        }
         if now.since(self.swept) >= SWEEP {
             self.swept = now;
             self.stats.sweep(|service| self.trackers.iter().any(|tracker| tracker.measures(service)), now);
         }
+    }
+
+    /// Takes what agents observed.
+    fn take_told(&mut self, told: &Told) {
+        let now = self.clock.now();
+        if let Some(data_plane) = &mut self.data_plane {
+            data_plane.take(told, now);
+        }
+        self.record_data_plane(now);
     }
 
     /// The time before which the watches of a tracker have delivered everything.
@@ -145,9 +177,27 @@ impl Pipeline {
             if let Some(Overflow { limit, first }) = self.stats.record(&report, now) {
                 tracing::warn!(limit, %first, "more Services than --max-services change: the others are counted as _other/_other");
             }
-            if let Report::Ended(ended) = &report {
-                self.recent.push(ended);
-                (self.on_ended)(ended);
+            if let Report::Ended(ended) = report {
+                (self.on_ended)(Ending::Slice(&ended));
+                let number = self.recent.push(&ended);
+                if let Some(data_plane) = &mut self.data_plane
+                    && let Some(carried) = ended.carried()
+                {
+                    data_plane.programming.carried(carried, number, now);
+                }
+            }
+        }
+        self.record_data_plane(now);
+    }
+
+    /// Counts what became known of the hop to the nodes.
+    fn record_data_plane(&mut self, now: Stamp) {
+        let Some(data_plane) = &mut self.data_plane else { return };
+        for report in data_plane.programming.reports() {
+            self.stats.record_nodes(&report, now);
+            if let programming::Report::Spread(spread) = report {
+                (self.on_ended)(Ending::DataPlane(&spread));
+                self.recent.spread(spread);
             }
         }
     }
@@ -157,8 +207,20 @@ impl Pipeline {
         let now = self.clock.now();
         let Some(source) = self.sources.get_mut(envelope.watch) else { return };
         let tracker = source.tracker;
-        source.take(envelope.message, now, &mut self.trackers[tracker], &mut self.annotations);
+        let programming = self.data_plane.as_mut().map(|data_plane| &mut data_plane.programming);
+        source.take(envelope.message, now, &mut self.trackers[tracker], programming, &mut self.annotations);
         self.record(tracker, now);
+    }
+}
+
+/// The next event of an agent. Never completes if there is none.
+async fn next_told(data_plane: &mut Option<DataPlane>) -> Arc<Told> {
+    match data_plane {
+        Some(data_plane) => match data_plane.next().await {
+            Some(told) => told,
+            None => pending().await,
+        },
+        None => pending().await,
     }
 }
 

@@ -9,27 +9,29 @@ mod delays;
 mod minutes;
 mod misses;
 mod native;
+mod nodes;
 mod out_of_sync;
 mod recent;
 mod sparse_histogram;
 mod table;
 mod windows;
 
-use self::counts::ChangeStats;
 pub use self::{
     bounds::{Bounds, BoundsError},
     delays::{Buckets, Delays, Distribution, Exemplar, WindowView},
     minutes::Minute,
     misses::Misses,
     native::{NativeBuckets, SCHEMA, ZERO_THRESHOLD},
+    nodes::{NodesSnapshot, VisibleSeries},
     out_of_sync::{OutOfSync, OutOfSyncServices},
-    recent::{KEPT, Recent},
+    recent::{KEPT, Recent, RecentChange},
     sparse_histogram::{
         MAX_UNITS, OCTAVES, Precision, SparseHistogram, UNITS_PER_SECOND, duration, empty_histogram, octave_end, units,
     },
     table::{ClusterView, Measured, Row, Selection, Table},
     windows::Window,
 };
+use self::{counts::ChangeStats, nodes::NodeStats};
 use crate::{
     ledger::{Backlog, Change, Outcome},
     model::Stamp,
@@ -79,6 +81,8 @@ pub struct Stats {
     /// Missed objectives of all Services, by kind of change.
     missed: [Misses; Change::ALL.len()],
     reordered: Delays,
+    /// The hop to the nodes.
+    nodes: NodeStats,
 }
 
 /// The numbers of one Service.
@@ -118,6 +122,8 @@ pub struct Snapshot {
     pub reader_stalls: u64,
     /// For how long it did not run.
     pub reader_stalled: Duration,
+    /// The hop to the nodes, if there are agents.
+    pub nodes: Option<NodesSnapshot>,
 }
 
 /// The numbers of one kind of change of one Service.
@@ -182,6 +188,7 @@ impl Stats {
             cluster: std::array::from_fn(|_| delays()),
             missed: Default::default(),
             reordered: delays(),
+            nodes: NodeStats::new(&bounds, created),
             services: HashMap::new(),
             overflowed: HashSet::new(),
             other: Arc::new(ServiceName { namespace: OTHER.into(), name: OTHER.into() }),
@@ -270,6 +277,8 @@ impl Stats {
             delays.forget(now);
         }
         self.missed.iter_mut().for_each(|missed| missed.forget(now));
+        let (services, other) = (&self.services, &self.other);
+        self.nodes.sweep(|service| services.contains_key(service) || service == other, now);
     }
 
     /// All numbers as they are now.
@@ -309,6 +318,7 @@ impl Stats {
             malformed_annotations: 0,
             reader_stalls: 0,
             reader_stalled: Duration::ZERO,
+            nodes: None,
         }
     }
 

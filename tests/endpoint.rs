@@ -6,14 +6,12 @@ mod endpoint {
     mod agents;
     mod authorization;
     mod broken;
-    mod client;
     mod demo;
     mod ending;
     mod hosts;
     mod kubeconfig;
     mod logging;
     mod outputs;
-    mod pair;
     mod panics;
     mod tls;
 }

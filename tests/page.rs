@@ -48,7 +48,8 @@ async fn ten_thousand_services_are_searched_sorted_and_paged() -> Result<()> {
     let tools = tools().await?;
     let (_senders, queue) = EventSender::for_watches(0);
     let clock = Clock::start();
-    let pipeline = Pipeline::new(clock, Arc::new(Heartbeat::new(clock)), Vec::new(), Vec::new(), synthetic()?, |_| {});
+    let pipeline =
+        Pipeline::new(clock, Arc::new(Heartbeat::new(clock)), Vec::new(), Vec::new(), synthetic()?, None, |_| {});
     let (handle, _thread) = pipeline.start(queue)?;
     let settings = ServerSettings {
         listen: "127.0.0.1:0".parse()?,

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// The pure parts, in the order in which data goes through them. Each may name itself and those before it.
-const PURE: [&str; 4] = ["model", "ledger", "propagation", "stats"];
+const PURE: [&str; 5] = ["model", "ledger", "propagation", "programming", "stats"];
 
 /// Dependencies that do no I/O and read no clock.
 const PURE_CRATES: [&str; 5] = ["foldhash", "hashbrown", "hdrhistogram", "slab", "thiserror"];

@@ -122,6 +122,13 @@ impl Decoder {
         }
     }
 
+    /// Decodes the virtual IPs of Services and the routes of endpoints too, for the hop to the nodes.
+    #[must_use]
+    pub fn with_routes(mut self) -> Self {
+        self.slices.with_routes = true;
+        self
+    }
+
     /// A list starts, streamed or in pages.
     pub fn begin_list(&mut self, at: Stamp, sink: &mut impl Sink) {
         self.listing = true;
@@ -274,7 +281,7 @@ impl Decoder {
                 (pod.resource_version, if applied { Event::Pod(pod) } else { Event::PodDeleted(pod) })
             }
             Resource::Services => {
-                let service = object::decode_service(object)?;
+                let service = object::decode_service(object, self.slices.with_routes)?;
                 let version = service.resource_version;
                 (version, if applied { Event::Service(service) } else { Event::ServiceDeleted(service) })
             }

@@ -127,9 +127,15 @@ pub struct ServiceSpec {
     /// Endpoints count as ready whatever the pod's readiness.
     #[prost(bool, tag = "13")]
     pub publish_not_ready_addresses: bool,
+    /// One address of each family; `None` as the only one for a headless Service.
+    #[prost(string, repeated, tag = "18")]
+    pub cluster_ips: Vec<String>,
     /// `IPv4`, `IPv6`: the address families for which it needs slices.
     #[prost(string, repeated, tag = "19")]
     pub ip_families: Vec<String>,
+    /// `Cluster` or `Local`.
+    #[prost(string, optional, tag = "22")]
+    pub internal_traffic_policy: Option<String>,
 }
 
 /// A port of a Service.
@@ -175,6 +181,31 @@ pub struct Endpoint {
     /// The endpoint's pod.
     #[prost(message, optional, tag = "4")]
     pub target_ref: Option<ObjectReference>,
+}
+
+/// The rest of an endpoint: where connections go. It is decoded only if it is needed.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EndpointRoute {
+    /// Only the first one has a meaning.
+    #[prost(string, repeated, tag = "1")]
+    pub addresses: Vec<String>,
+    /// The node of the pod.
+    #[prost(string, optional, tag = "6")]
+    pub node_name: Option<String>,
+    /// Which zones or nodes should use the endpoint.
+    #[prost(message, optional, tag = "8")]
+    pub hints: Option<EndpointHints>,
+}
+
+/// Hints of an endpoint. Only whether there are any is used.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EndpointHints {
+    /// The zones.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub for_zones: Vec<Bytes>,
+    /// The nodes.
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub for_nodes: Vec<Bytes>,
 }
 
 /// Conditions of an endpoint; each may be unset.

@@ -9,6 +9,7 @@ pub use self::counts::{Counts, NodeCounts, Summary};
 
 use self::node::{Node, Stream};
 use super::{
+    output::{Events, Output, Room},
     refusal::Refusal,
     timeline::{Reading, Timeline},
     told::{Recent, Told, What},
@@ -20,7 +21,7 @@ use crate::{
 };
 use parking_lot::Mutex;
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
     time::Duration,
 };
@@ -37,6 +38,7 @@ const LOGGED: Duration = Duration::from_secs(60);
 pub struct Agents {
     clock: Clock,
     state: Mutex<State>,
+    output: Output,
 }
 
 #[derive(Debug, Default)]
@@ -74,10 +76,16 @@ pub struct AgentView {
 
 impl Agents {
     /// No agents yet. Their clocks will be compared to this one.
-    pub(super) fn new(clock: Clock) -> Arc<Self> {
-        let agents = Self { clock, state: Mutex::default() };
+    pub(super) fn new(clock: Clock) -> (Arc<Self>, Events) {
+        let (output, events) = Output::new();
+        let agents = Self { clock, state: Mutex::default(), output };
         agents.read_clocks();
-        Arc::new(agents)
+        (Arc::new(agents), events)
+    }
+
+    /// Waits until there is room to pass this number of events on; `None` if there never is.
+    pub(super) async fn room(&self, events: usize) -> Option<Room<'_>> {
+        self.output.room(events).await
     }
 
     /// Reads the clocks for the timeline. Must be called every [`EVERY`](super::timeline::EVERY).
@@ -100,6 +108,7 @@ impl Agents {
         self: &Arc<Self>,
         node: &Arc<str>,
         hello: Hello,
+        room: &mut Room<'_>,
     ) -> Result<(Admitted, oneshot::Receiver<()>), Refusal> {
         let now = self.clock.now();
         let mut state = self.state.lock();
@@ -108,16 +117,20 @@ impl Agents {
             state.make_room(now)?;
         }
         let State { nodes, recent, counts, next, .. } = state;
-        let started = || Told { node: node.clone(), when: None, what: What::Started };
+        let mut tell = |what| {
+            let told = Arc::new(Told { node: node.clone(), when: None, what });
+            room.send(told.clone());
+            recent.push(told);
+        };
         let known = match nodes.entry(node.clone()) {
             Entry::Vacant(free) => {
-                recent.push(started());
+                tell(What::Started);
                 free.insert(Node::starting(&hello, NodeCounts::default(), now))
             }
             Entry::Occupied(known) => {
                 let known = known.into_mut();
                 if known.epoch != hello.epoch {
-                    recent.push(started());
+                    tell(What::Started);
                     *known = Node::starting(&hello, known.counts, now);
                 }
                 known
@@ -128,7 +141,7 @@ impl Agents {
             known.taken = hello.acknowledged;
             known.counts.lost = known.counts.lost.saturating_add(elsewhere);
             counts.lost_elsewhere = counts.lost_elsewhere.saturating_add(elsewhere);
-            recent.push(Told { node: node.clone(), when: None, what: What::Lost(elsewhere) });
+            tell(What::Lost(elsewhere));
         }
         let (leave, replaced) = oneshot::channel();
         let number = *next;
@@ -168,10 +181,22 @@ impl Agents {
         let connected = || state.nodes.values().filter(|node| node.stream.is_some());
         Summary {
             connected: connected().count(),
+            expected: state.nodes.values().filter(|node| !node.is_gone(now)).count(),
             silent: state.nodes.values().filter(|node| node.is_silent(now)).count(),
             clock_error: connected().filter_map(|node| node.offset.error()).max().unwrap_or_default(),
             counts: state.counts,
         }
+    }
+
+    /// The nodes of silent agents, and those of agents that are gone.
+    pub fn absent(&self) -> (HashSet<Arc<str>>, HashSet<Arc<str>>) {
+        let now = self.clock.now();
+        let state = self.state.lock();
+        let those = |is: fn(&Node, Stamp) -> bool| {
+            let chosen = state.nodes.iter().filter(|(_, node)| is(node, now));
+            chosen.map(|(name, _)| name.clone()).collect()
+        };
+        (those(Node::is_silent), those(Node::is_gone))
     }
 
     /// Each agent, ordered by node.
@@ -194,7 +219,7 @@ impl Agents {
     }
 
     /// The last events that match `wanted`, up to `limit`, the newest first.
-    pub fn recent(&self, limit: usize, wanted: impl Fn(&Told) -> bool) -> Vec<Told> {
+    pub fn recent(&self, limit: usize, wanted: impl Fn(&Told) -> bool) -> Vec<Arc<Told>> {
         self.state.lock().recent.iter().filter(|told| wanted(told)).take(limit).cloned().collect()
     }
 }

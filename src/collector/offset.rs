@@ -12,7 +12,7 @@
 //! before and after contradict each other. So a stamp is converted only if it lies between comparisons that agree. A stop that is
 //! shorter than their error cannot be seen.
 
-use crate::model::Stamp;
+use crate::model::{Interval, Stamp};
 use std::{collections::VecDeque, time::Duration};
 
 /// Number of comparisons that are kept.
@@ -65,15 +65,6 @@ struct Comparison {
     /// The daemon's clock minus the node's, in nanoseconds: the minimum and the maximum.
     least: i128,
     most: i128,
-}
-
-/// A time on a clock, with its error. The true time lies within these bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interval {
-    /// The true time is not before this.
-    pub earliest: Stamp,
-    /// The true time is not after this.
-    pub latest: Stamp,
 }
 
 // === impl Offset ===
@@ -143,20 +134,6 @@ impl Comparison {
     fn agrees(&self, later: &Self) -> bool {
         let (least, most) = self.at(later.received);
         later.received >= self.replied && least <= later.most && later.least <= most
-    }
-}
-
-// === impl Interval ===
-
-impl Interval {
-    /// Maximum error of the time in its middle.
-    pub fn error(self) -> Duration {
-        self.latest.since(self.earliest) / 2
-    }
-
-    /// The time in its middle.
-    pub fn middle(self) -> Stamp {
-        self.earliest.plus(self.error())
     }
 }
 

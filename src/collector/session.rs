@@ -107,7 +107,7 @@ impl Session {
 
     async fn converse(&mut self) -> Result<Farewell, Refusal> {
         let Some(hello) = self.hello().await? else { return Ok(Farewell::Left) };
-        let (admitted, mut replaced) = self.agents.admit(&self.node, hello)?;
+        let (admitted, mut replaced) = self.admit(hello).await?;
         for _ in 0..GREETINGS {
             self.probe()?;
             match self.next(&mut replaced, None).await? {
@@ -141,7 +141,10 @@ impl Session {
                     self.compare(admitted, reply)?;
                     next_probe = Instant::now() + around(PROBE_EVERY, 0.2);
                     if let Some(batch) = told.take() {
-                        let Some(sequence) = admitted.take(batch) else { return Ok(Farewell::Replaced) };
+                        let room = self.agents.room(Admitted::events_of(&batch)).await;
+                        let mut room = room.ok_or(Refusal::Malformed("too many events in one batch"))?;
+                        let Some(sequence) = admitted.take(batch, &mut room) else { return Ok(Farewell::Replaced) };
+                        drop(room);
                         self.say(FromDaemon::Acknowledged(Acknowledged { sequence }))?;
                     }
                 }
@@ -155,6 +158,12 @@ impl Session {
                 return Ok(Farewell::Aged);
             }
         }
+    }
+
+    async fn admit(&self, hello: Hello) -> Result<(Admitted, oneshot::Receiver<()>), Refusal> {
+        // It has started, and events were lost.
+        let mut room = self.agents.room(2).await.ok_or(Refusal::TooMany)?;
+        self.agents.admit(&self.node, hello, &mut room)
     }
 
     /// The first message. Its node must be the one that the token names.

@@ -7,13 +7,13 @@ use self::scene::{Agent, Daemon, Relay, Reviews, change, number_of, wait_until};
 use super::*;
 use crate::{
     dataplane::{self, Event, FamilyPlane, Gap, Loss, Mode, Outbox, Planes, Report},
-    model::Stamp,
+    model::{Interval, Stamp},
 };
 use std::time::Duration;
 
 /// The numbers of the changes that a daemon received, in order.
 fn told(agents: &Agents) -> Vec<u32> {
-    let mut numbers: Vec<_> = agents.recent(usize::MAX, |_| true).iter().filter_map(number_of).collect();
+    let mut numbers: Vec<_> = agents.recent(usize::MAX, |_| true).iter().filter_map(|told| number_of(told)).collect();
     numbers.reverse();
     numbers
 }

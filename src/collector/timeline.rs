@@ -4,8 +4,7 @@
 //! of nodes are compared on CLOCK_MONOTONIC_RAW, because only that one drifts evenly. Both clocks are read so often that little can
 //! happen between two readings. The bounds include what can happen.
 
-use super::offset::Interval;
-use crate::model::Stamp;
+use crate::model::{Interval, Stamp};
 use std::{collections::VecDeque, time::Duration};
 
 /// Time between two readings. In the middle, NTP can cause an error of up to 25 us.

@@ -1,7 +1,6 @@
 //! What the agents sent, each event once, with its time on the daemon's clock: the output of the collector.
 
-use super::offset::Interval;
-use crate::dataplane::Event;
+use crate::{dataplane::Event, model::Interval};
 use std::{collections::VecDeque, sync::Arc};
 
 /// Something that an agent sent, or that follows from what it did not send.
@@ -25,12 +24,14 @@ pub enum What {
     Lost(u64),
     /// The agent has started: nothing is known about what the node did before.
     Started,
+    /// From now on the agent sees the node's data plane and reports each change. Or it cannot see it.
+    Follows(bool),
 }
 
 /// The last events.
 #[derive(Debug)]
 pub(super) struct Recent {
-    told: VecDeque<Told>,
+    told: VecDeque<Arc<Told>>,
     /// Number of endpoints in them. They use most of the memory.
     endpoints: usize,
     bounds: Bounds,
@@ -54,7 +55,7 @@ impl Default for Recent {
 
 impl Recent {
     /// Keeps an event, and drops older ones if necessary.
-    pub(super) fn push(&mut self, told: Told) {
+    pub(super) fn push(&mut self, told: Arc<Told>) {
         self.endpoints += endpoints(&told);
         self.told.push_back(told);
         while self.told.len() > self.bounds.told || self.endpoints > self.bounds.endpoints {
@@ -64,7 +65,7 @@ impl Recent {
     }
 
     /// The events that are kept, newest first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Told> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Told>> {
         self.told.iter().rev()
     }
 }
@@ -72,7 +73,7 @@ impl Recent {
 fn endpoints(told: &Told) -> usize {
     match &told.what {
         What::Event(Event::Changed(observation)) => observation.change.added.len() + observation.change.removed.len(),
-        What::Event(Event::Gap(_)) | What::Lost(_) | What::Started => 0,
+        What::Event(Event::Gap(_)) | What::Lost(_) | What::Started | What::Follows(_) => 0,
     }
 }
 
@@ -80,19 +81,19 @@ fn endpoints(told: &Told) -> usize {
 mod tests {
     use super::*;
     use crate::{
-        dataplane::{Commit, Endpoint, Frontend, Observation, Protocol, SetChange, When},
+        dataplane::{Backend, Commit, Frontend, Observation, Protocol, SetChange, When},
         model::Stamp,
     };
     use std::net::Ipv4Addr;
 
-    fn change(number: u32, endpoints: usize) -> Told {
+    fn change(number: u32, endpoints: usize) -> Arc<Told> {
         let address = Ipv4Addr::LOCALHOST.into();
         let frontend = Frontend { address, protocol: Protocol::Tcp, port: 80 };
         let commit = Commit { first: Stamp::default(), end: Stamp::default(), messages: 1, generation: number };
-        let added = vec![Endpoint { address, port: 80 }; endpoints];
+        let added = vec![Backend { address, port: 80 }; endpoints];
         let change = SetChange { frontend, added, removed: Vec::new() };
         let event = Event::Changed(Observation { change, when: When::Commit(commit) });
-        Told { node: "a".into(), when: None, what: What::Event(event) }
+        Arc::new(Told { node: "a".into(), when: None, what: What::Event(event) })
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Effective sets: where new connections of each frontend may go. This module only compares them.
 
-use super::observation::{Endpoint, Frontend, SetChange};
+use super::observation::{Backend, Frontend, SetChange};
 use std::collections::HashMap;
 
 /// The endpoints of each frontend that has any.
@@ -8,19 +8,19 @@ use std::collections::HashMap;
 pub struct EffectiveSets {
     /// Ascending, without duplicates, never empty: a client sees no difference between a Service without endpoints and one that
     /// the kernel does not know. It cannot connect to either.
-    sets: HashMap<Frontend, Box<[Endpoint]>, foldhash::fast::RandomState>,
+    sets: HashMap<Frontend, Box<[Backend]>, foldhash::fast::RandomState>,
 }
 
 // === impl EffectiveSets ===
 
 impl EffectiveSets {
     /// The endpoints of a frontend, ascending.
-    pub fn get(&self, frontend: &Frontend) -> &[Endpoint] {
+    pub fn get(&self, frontend: &Frontend) -> &[Backend] {
         self.sets.get(frontend).map(|endpoints| &**endpoints).unwrap_or_default()
     }
 
     /// All frontends with endpoints, in any order.
-    pub fn iter(&self) -> impl Iterator<Item = (&Frontend, &[Endpoint])> {
+    pub fn iter(&self) -> impl Iterator<Item = (&Frontend, &[Backend])> {
         self.sets.iter().map(|(frontend, endpoints)| (frontend, &**endpoints))
     }
 
@@ -35,7 +35,7 @@ impl EffectiveSets {
     }
 
     /// Sets the endpoints of a frontend. They must be ascending and without duplicates. Returns the change, if there is one.
-    pub fn set(&mut self, frontend: Frontend, endpoints: &[Endpoint]) -> Option<SetChange> {
+    pub fn set(&mut self, frontend: Frontend, endpoints: &[Backend]) -> Option<SetChange> {
         let change = compare(frontend, self.get(&frontend), endpoints)?;
         if endpoints.is_empty() {
             self.sets.remove(&frontend);
@@ -63,8 +63,8 @@ impl EffectiveSets {
     }
 }
 
-impl FromIterator<(Frontend, Vec<Endpoint>)> for EffectiveSets {
-    fn from_iter<I: IntoIterator<Item = (Frontend, Vec<Endpoint>)>>(sets: I) -> Self {
+impl FromIterator<(Frontend, Vec<Backend>)> for EffectiveSets {
+    fn from_iter<I: IntoIterator<Item = (Frontend, Vec<Backend>)>>(sets: I) -> Self {
         let mut all = Self::default();
         for (frontend, mut endpoints) in sets {
             endpoints.sort_unstable();
@@ -76,8 +76,8 @@ impl FromIterator<(Frontend, Vec<Endpoint>)> for EffectiveSets {
 }
 
 /// How two ascending sets differ.
-fn compare(frontend: Frontend, before: &[Endpoint], after: &[Endpoint]) -> Option<SetChange> {
-    let without = |all: &[Endpoint], others: &[Endpoint]| -> Vec<_> {
+fn compare(frontend: Frontend, before: &[Backend], after: &[Backend]) -> Option<SetChange> {
+    let without = |all: &[Backend], others: &[Backend]| -> Vec<_> {
         all.iter().filter(|endpoint| others.binary_search(endpoint).is_err()).copied().collect()
     };
     if before == after {
@@ -97,11 +97,11 @@ mod tests {
         Frontend { address: Ipv4Addr::new(10, 96, 0, 10).into(), protocol: Protocol::Tcp, port }
     }
 
-    fn endpoint(host: u8) -> Endpoint {
-        Endpoint { address: Ipv4Addr::new(10, 244, 0, host).into(), port: 8080 }
+    fn endpoint(host: u8) -> Backend {
+        Backend { address: Ipv4Addr::new(10, 244, 0, host).into(), port: 8080 }
     }
 
-    fn endpoints(hosts: &[u8]) -> Vec<Endpoint> {
+    fn endpoints(hosts: &[u8]) -> Vec<Backend> {
         hosts.iter().copied().map(endpoint).collect()
     }
 

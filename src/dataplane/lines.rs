@@ -2,7 +2,7 @@
 
 use super::{
     effective::EffectiveSets,
-    observation::{Endpoint, FamilyPlane, Frontend, Gap, Report, When},
+    observation::{Backend, FamilyPlane, Frontend, Gap, Report, When},
 };
 use serde::Serialize;
 use std::io::{self, Write};
@@ -48,16 +48,16 @@ enum Line<'a> {
 struct State<'a> {
     frontend: Name,
     #[serde(serialize_with = "as_text")]
-    endpoints: &'a [Endpoint],
+    endpoints: &'a [Backend],
 }
 
 #[derive(Debug, Serialize)]
 struct Change<'a> {
     frontend: Name,
     #[serde(serialize_with = "as_text")]
-    added: &'a [Endpoint],
+    added: &'a [Backend],
     #[serde(serialize_with = "as_text")]
-    removed: &'a [Endpoint],
+    removed: &'a [Backend],
 }
 
 #[derive(Debug, Serialize)]
@@ -146,7 +146,7 @@ fn states(sets: &EffectiveSets) -> Vec<State<'_>> {
     sets.into_iter().map(|(frontend, endpoints)| State { frontend: (*frontend).into(), endpoints }).collect()
 }
 
-fn as_text<S: serde::Serializer>(endpoints: &[Endpoint], serializer: S) -> Result<S::Ok, S::Error> {
+fn as_text<S: serde::Serializer>(endpoints: &[Backend], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(endpoints.iter().map(ToString::to_string))
 }
 
@@ -169,7 +169,7 @@ mod tests {
     fn each_report_is_a_line() {
         let address = Ipv4Addr::new(10, 96, 0, 10).into();
         let frontend = Frontend { address, protocol: Protocol::Udp, port: 53 };
-        let endpoint = |host| Endpoint { address: Ipv4Addr::new(10, 244, 0, host).into(), port: 8053 };
+        let endpoint = |host| Backend { address: Ipv4Addr::new(10, 244, 0, host).into(), port: 8053 };
         let change = SetChange { frontend, added: vec![endpoint(1)], removed: vec![] };
         let at = Stamp::from_nanos;
         let gap = Gap { since: at(1), until: at(2), loss: Loss::SocketOverrun };

@@ -5,7 +5,7 @@
 //! not read: the commit that adds a frontend there also removes it from `service-ips`.
 
 use super::{
-    observation::{Endpoint, Frontend, Protocol},
+    observation::{Backend, Frontend, Protocol},
     rule::{address, port},
     table::Entrance,
 };
@@ -34,9 +34,9 @@ pub(crate) fn frontend(family: Family, key: &[u8]) -> Option<Frontend> {
 }
 
 /// The endpoint of an element of an anonymous map.
-pub(crate) fn endpoint(family: Family, value: &[u8]) -> Option<Endpoint> {
+pub(crate) fn endpoint(family: Family, value: &[u8]) -> Option<Backend> {
     let (address, rest) = split(family, value)?;
-    Some(Endpoint { address, port: port(rest)? })
+    Some(Backend { address, port: port(rest)? })
 }
 
 fn split(family: Family, bytes: &[u8]) -> Option<(std::net::IpAddr, &[u8])> {

@@ -1,50 +1,8 @@
 //! What the kernel of a node does with the connections of Services, in the terms that are reported.
 
 use super::effective::EffectiveSets;
-use crate::model::{Family, Stamp};
-use std::{fmt, net::IpAddr};
-
-/// What a client connects to: a clusterIP, a protocol and a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Frontend {
-    /// The clusterIP.
-    pub address: IpAddr,
-    /// Protocol of the port.
-    pub protocol: Protocol,
-    /// Port of the Service, not of its pods.
-    pub port: u16,
-}
-
-/// A protocol that a Service can have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-    /// SCTP.
-    Sctp,
-}
-
-/// Where new connections of a frontend may go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Endpoint {
-    /// Address of the pod.
-    pub address: IpAddr,
-    /// Port of the pod.
-    pub port: u16,
-}
-
-/// How the endpoints of one frontend changed. At least one was added or removed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SetChange {
-    /// The frontend of these endpoints.
-    pub frontend: Frontend,
-    /// Endpoints that new connections may go to now, and could not before; ascending.
-    pub added: Vec<Endpoint>,
-    /// Endpoints that new connections no longer go to; ascending.
-    pub removed: Vec<Endpoint>,
-}
+use crate::model::Stamp;
+pub use crate::model::{Backend, Frontend, Protocol, SetChange};
 
 /// A change in what the kernel does with new connections, and its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,58 +118,6 @@ pub enum Report {
     Gap(Gap),
     /// The data planes of the node: after the state, and whenever they change.
     Planes(Planes),
-}
-
-// === impl Frontend ===
-
-impl Frontend {
-    /// Address family of the clusterIP.
-    pub fn family(&self) -> Family {
-        if self.address.is_ipv4() { Family::V4 } else { Family::V6 }
-    }
-}
-
-// === impl Protocol ===
-
-impl Protocol {
-    /// From the IP protocol number.
-    pub fn from_number(number: u8) -> Option<Self> {
-        match number {
-            6 => Some(Self::Tcp),
-            17 => Some(Self::Udp),
-            132 => Some(Self::Sctp),
-            _ => None,
-        }
-    }
-
-    /// The IP protocol number.
-    pub fn number(self) -> u8 {
-        match self {
-            Self::Tcp => 6,
-            Self::Udp => 17,
-            Self::Sctp => 132,
-        }
-    }
-
-    /// The name in Service objects.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "TCP",
-            Self::Udp => "UDP",
-            Self::Sctp => "SCTP",
-        }
-    }
-}
-
-// === impl Endpoint ===
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.address {
-            IpAddr::V4(address) => write!(f, "{address}:{}", self.port),
-            IpAddr::V6(address) => write!(f, "[{address}]:{}", self.port),
-        }
-    }
 }
 
 // === impl Loss ===

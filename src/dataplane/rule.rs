@@ -5,7 +5,7 @@
 
 use super::{
     netlink::attributes::{Attribute, Attributes, Malformed},
-    observation::{Endpoint, Frontend, Protocol},
+    observation::{Backend, Frontend, Protocol},
 };
 use crate::model::Family;
 use std::net::IpAddr;
@@ -33,7 +33,7 @@ pub(crate) enum Action {
     /// Through the chains that a map of verdicts names.
     Chains(Box<str>),
     /// To an endpoint.
-    Endpoint(Endpoint),
+    Backend(Backend),
     /// To the endpoints in a map.
     Endpoints(Box<str>),
     /// To an endpoint that could not be read.
@@ -147,7 +147,7 @@ impl<'a> Run<'a> {
                 let [name, revision, info] = values(data, [1, 2, 3])?;
                 if name.ok_or(Malformed)?.text()? == "DNAT" {
                     let endpoint = target(self.family, revision.ok_or(Malformed)?.u32()?, info);
-                    self.action = Some(endpoint.map_or(Action::Unread, Action::Endpoint));
+                    self.action = Some(endpoint.map_or(Action::Unread, Action::Backend));
                 }
             }
             "match" => {
@@ -218,7 +218,7 @@ impl<'a> Run<'a> {
         }
         let action = match (self.content(address_register)?, self.content(port_register)?) {
             (Content::Constant(address), Content::Constant(port)) => {
-                self.endpoint(address, port).map_or(Action::Unread, Action::Endpoint)
+                self.endpoint(address, port).map_or(Action::Unread, Action::Backend)
             }
             // The port follows the address in the result of the map.
             (Content::Found(map), _) => Action::Endpoints(map.into()),
@@ -228,9 +228,9 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn endpoint(&self, (bytes, length): Constant, (port_bytes, port_length): Constant) -> Option<Endpoint> {
+    fn endpoint(&self, (bytes, length): Constant, (port_bytes, port_length): Constant) -> Option<Backend> {
         let address = address(self.family, bytes.get(..length)?)?;
-        Some(Endpoint { address, port: port(port_bytes.get(..port_length)?)? })
+        Some(Backend { address, port: port(port_bytes.get(..port_length)?)? })
     }
 }
 
@@ -313,7 +313,7 @@ fn matched_port(name: &str, info: &[u8]) -> Option<u16> {
 }
 
 /// Where the iptables target DNAT sends packets: `struct nf_nat_range2` of the kernel, or the structure used before it.
-fn target(family: Family, revision: u32, info: Option<Attribute<'_>>) -> Option<Endpoint> {
+fn target(family: Family, revision: u32, info: Option<Attribute<'_>>) -> Option<Backend> {
     let info = info?.value;
     let (address_at, port_at) = match revision {
         0 => (8, 16),
@@ -322,7 +322,7 @@ fn target(family: Family, revision: u32, info: Option<Attribute<'_>>) -> Option<
     };
     let length = if family == Family::V4 { 4 } else { 16 };
     let address = address(family, info.get(address_at..address_at + length)?)?;
-    Some(Endpoint { address, port: port(info.get(port_at..)?)? })
+    Some(Backend { address, port: port(info.get(port_at..)?)? })
 }
 
 #[cfg(test)]

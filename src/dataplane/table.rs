@@ -10,7 +10,7 @@ use super::{
         message::{Message, kind},
     },
     nftables,
-    observation::{Endpoint, Frontend, Mode},
+    observation::{Backend, Frontend, Mode},
     rule::{Action, Data, Rule, read_data, values},
 };
 use crate::model::Family;
@@ -61,7 +61,7 @@ pub(crate) enum Element {
     /// A chain to go to.
     Chain(Box<str>),
     /// An endpoint.
-    Endpoint(Endpoint),
+    Backend(Backend),
 }
 
 /// The jump that leads packets to the rules for Services.
@@ -77,7 +77,7 @@ pub(crate) struct Entrance {
 #[derive(Debug)]
 struct Entry {
     chain: Box<str>,
-    endpoints: Box<[Endpoint]>,
+    endpoints: Box<[Backend]>,
 }
 
 /// Names of what changed since the last commit.
@@ -112,7 +112,7 @@ impl Table {
     }
 
     /// The endpoints of a frontend as of the last commit, ascending.
-    pub(crate) fn endpoints(&self, frontend: &Frontend) -> &[Endpoint] {
+    pub(crate) fn endpoints(&self, frontend: &Frontend) -> &[Backend] {
         self.entries.get(frontend).map(|entry| &*entry.endpoints).unwrap_or_default()
     }
 
@@ -305,12 +305,12 @@ impl Table {
                         |element| matches!(element, Element::Chain(next) if self.leads_to(next, touched, depth - 1)),
                     )
             }
-            Action::Endpoint(_) | Action::Unread => false,
+            Action::Backend(_) | Action::Unread => false,
         })
     }
 
     /// All endpoints that a chain leads to, ascending.
-    fn reached(&self, chain: &str) -> Box<[Endpoint]> {
+    fn reached(&self, chain: &str) -> Box<[Backend]> {
         let mut endpoints = Vec::new();
         self.collect(chain, &mut endpoints, DEPTH);
         endpoints.sort_unstable();
@@ -318,14 +318,14 @@ impl Table {
         endpoints.into_boxed_slice()
     }
 
-    fn collect(&self, chain: &str, endpoints: &mut Vec<Endpoint>, depth: usize) {
+    fn collect(&self, chain: &str, endpoints: &mut Vec<Backend>, depth: usize) {
         if depth == 0 {
             return;
         }
         for rule in self.chains.get(chain).into_iter().flat_map(Map::values) {
             match &rule.action {
                 Action::Chain(next) => self.collect(next, endpoints, depth - 1),
-                Action::Endpoint(endpoint) => endpoints.push(*endpoint),
+                Action::Backend(endpoint) => endpoints.push(*endpoint),
                 Action::Chains(map) => {
                     for element in self.maps.get(map).into_iter().flat_map(Map::values) {
                         if let Element::Chain(next) = element {
@@ -336,7 +336,7 @@ impl Table {
                 Action::Endpoints(map) => {
                     let elements = self.maps.get(map).into_iter().flat_map(Map::values);
                     endpoints.extend(elements.filter_map(|element| match element {
-                        Element::Endpoint(endpoint) => Some(*endpoint),
+                        Element::Backend(endpoint) => Some(*endpoint),
                         Element::Chain(_) => None,
                     }));
                 }
@@ -367,7 +367,7 @@ impl Element {
     fn of(family: Family, data: Data<'_>) -> Option<Self> {
         match data {
             Data::Chain(chain) => Some(Self::Chain(chain.into())),
-            Data::Value(value) => nftables::endpoint(family, value).map(Self::Endpoint),
+            Data::Value(value) => nftables::endpoint(family, value).map(Self::Backend),
             Data::Verdict => None,
         }
     }

@@ -1,6 +1,7 @@
 //! Prometheus metrics, computed from the state at each scrape.
 
 mod agents;
+mod data_plane;
 mod encode;
 mod exemplar;
 mod family;
@@ -103,6 +104,7 @@ impl Scrape {
         self.write_changes(&mut page)?;
         self.write_states(&mut page)?;
         self.write_watches(&mut page)?;
+        self.write_data_plane(&mut page)?;
         self.write_agents(&mut page)?;
         self.write_daemon(&mut page)?;
         for family in process::collect() {

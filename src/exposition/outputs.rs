@@ -5,7 +5,7 @@ use super::{
     hdr_log::{self, HdrLog, HdrLogError},
     samples::{self, Samples, SamplesError},
 };
-use crate::{cluster::clock::Clock, propagation::Ended};
+use crate::{cluster::clock::Clock, pipeline::Ending};
 use futures::future::OptionFuture;
 use std::sync::{Arc, atomic::AtomicU64};
 use tokio::task::spawn_blocking;
@@ -50,11 +50,11 @@ impl Outputs {
     }
 
     /// Passes a change to each output.
-    pub fn push(&self, ended: &Ended) {
+    pub fn push(&self, ending: Ending<'_>) {
         if let Some(samples) = &self.samples {
-            samples.push(ended);
+            samples.push(ending);
         }
-        if let Some(hdr_log) = &self.hdr_log {
+        if let (Some(hdr_log), Ending::Slice(ended)) = (&self.hdr_log, ending) {
             hdr_log.push(ended);
         }
     }

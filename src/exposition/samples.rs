@@ -2,9 +2,17 @@
 
 use super::{
     lines::{LineWriter, Target},
+    nodes::NodesLine,
     slice::SliceLine,
 };
-use crate::{cluster::clock::Clock, propagation::Ended};
+use crate::{
+    cluster::clock::Clock,
+    ledger::{Cause, Change, Hop},
+    model::Stamp,
+    pipeline::Ending,
+    programming::Spread,
+    propagation::{Ended, Subject},
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::{
@@ -63,7 +71,8 @@ pub struct Writer {
 
 #[derive(Debug)]
 enum Message {
-    Ended(Ended),
+    Slice(Ended),
+    DataPlane(Box<Spread>),
     /// Wakes the thread to check its requests.
     Wake,
 }
@@ -99,12 +108,17 @@ struct Line<'a> {
     change: &'static str,
     /// What started it.
     cause: &'static str,
-    outcome: &'static str,
+    /// On the slice hop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     delay_seconds: Option<f64>,
     /// What showed it, where it propagated.
     #[serde(skip_serializing_if = "Option::is_none")]
     slice: Option<SliceLine<'a>>,
+    /// On the hop to the nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes: Option<NodesLine<'a>>,
 }
 
 // === impl Samples ===
@@ -125,8 +139,12 @@ impl Samples {
     }
 
     /// Queues a line.
-    pub fn push(&self, ended: &Ended) {
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Ended(ended.clone())) {
+    pub fn push(&self, ending: Ending<'_>) {
+        let message = match ending {
+            Ending::Slice(ended) => Message::Slice(ended.clone()),
+            Ending::DataPlane(spread) => Message::DataPlane(Box::new(spread.clone())),
+        };
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(message) {
             self.counts.dropped.fetch_add(1, Relaxed);
         }
     }
@@ -175,11 +193,25 @@ impl Worker {
     }
 
     fn add(&self, lines: &mut Vec<u8>, message: Message) {
-        if let Message::Ended(ended) = message
-            && write_line(lines, &ended, self.clock).is_err()
-        {
+        let written = match &message {
+            Message::Slice(ended) => self.write_line(lines, ended.at, Line::of_slice_hop(ended)),
+            Message::DataPlane(spread) => self.write_line(lines, spread.at, Line::of_data_plane(spread)),
+            Message::Wake => Ok(()),
+        };
+        if written.is_err() {
             self.counts.dropped.fetch_add(1, Relaxed);
         }
+    }
+
+    /// Adds a line, or nothing.
+    ///
+    /// # Errors
+    /// If the time cannot be formatted, because the clock is wrong by millennia.
+    fn write_line(&self, lines: &mut Vec<u8>, at: Stamp, line: Line<'_>) -> io::Result<()> {
+        let time = Timestamp::try_from(self.clock.wall(at)).map_err(io::Error::other)?;
+        serde_json::to_writer(&mut *lines, &Line { time: format!("{time:.6}"), ..line })?;
+        lines.push(b'\n');
+        Ok(())
     }
 
     /// Retries until all lines are written, but not when the process ends.
@@ -209,28 +241,42 @@ impl Worker {
     }
 }
 
-/// Adds a line, or nothing.
-///
-/// # Errors
-/// If the time cannot be formatted, because the clock is wrong by millennia.
-fn write_line(lines: &mut Vec<u8>, ended: &Ended, clock: Clock) -> io::Result<()> {
-    let time = Timestamp::try_from(clock.wall(ended.at)).map_err(io::Error::other)?;
-    let line = Line {
-        time: format!("{time:.6}"),
-        namespace: &ended.key.service.namespace,
-        service: &ended.key.service.name,
-        pod: ended.key.pod.as_ref().map(|pod| &*pod.name),
-        uid: ended.key.pod.as_ref().map(|pod| pod.uid.to_string()),
-        hop: ended.hop.as_str(),
-        change: ended.change.as_str(),
-        cause: ended.cause.as_str(),
-        outcome: ended.outcome.as_str(),
-        delay_seconds: ended.outcome.delay().map(|delay| delay.as_secs_f64()),
-        slice: ended.by.as_deref().map(SliceLine::from),
-    };
-    serde_json::to_writer(&mut *lines, &line)?;
-    lines.push(b'\n');
-    Ok(())
+// === impl Line ===
+
+impl<'a> Line<'a> {
+    fn new(Subject { service, pod }: &'a Subject, hop: Hop, change: Change, cause: Cause) -> Self {
+        Self {
+            time: String::new(),
+            namespace: &service.namespace,
+            service: &service.name,
+            pod: pod.as_ref().map(|pod| &*pod.name),
+            uid: pod.as_ref().map(|pod| pod.uid.to_string()),
+            hop: hop.as_str(),
+            change: change.as_str(),
+            cause: cause.as_str(),
+            outcome: None,
+            delay_seconds: None,
+            slice: None,
+            nodes: None,
+        }
+    }
+
+    fn of_slice_hop(ended: &'a Ended) -> Self {
+        Self {
+            outcome: Some(ended.outcome.as_str()),
+            delay_seconds: ended.outcome.delay().map(|delay| delay.as_secs_f64()),
+            slice: ended.by.as_deref().map(SliceLine::from),
+            ..Self::new(&ended.key, ended.hop, ended.change, ended.cause)
+        }
+    }
+
+    fn of_data_plane(spread: &'a Spread) -> Self {
+        Self {
+            slice: Some(SliceLine::from(&*spread.by)),
+            nodes: Some(NodesLine::from(spread)),
+            ..Self::new(&spread.subject, Hop::DataPlane, spread.change, spread.cause)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -272,9 +318,9 @@ mod tests {
         let path = folder.path().join("samples");
         std::os::unix::fs::symlink("/dev/full", &path).expect("linked");
         let (samples, writer) = Samples::start(Target::File(path.clone()), Clock::start()).expect("opens");
-        samples.push(&withdrawn("a"));
+        samples.push(Ending::Slice(&withdrawn("a")));
         wait_until("the disk is full", || writer.counts.errors.load(Relaxed) >= 1);
-        samples.push(&withdrawn("b"));
+        samples.push(Ending::Slice(&withdrawn("b")));
         fs::remove_file(&path).expect("there");
         writer.reopen();
         wait_until("both are written", || services(&path).len() == 2);
@@ -290,7 +336,7 @@ mod tests {
         let (samples, writer) = Samples::start(Target::File("/dev/full".into()), Clock::start()).expect("opens");
         let counts = writer.counts.clone();
         for service in ["a", "b", "c"] {
-            samples.push(&withdrawn(service));
+            samples.push(Ending::Slice(&withdrawn(service)));
         }
         wait_until("it fails", || counts.errors.load(Relaxed) >= 1);
         drop(samples);
@@ -305,12 +351,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, old) = (folder.path().join("samples"), folder.path().join("samples.1"));
         let (samples, writer) = Samples::start(Target::File(path.clone()), Clock::start()).expect("opens");
-        samples.push(&withdrawn("a"));
+        samples.push(Ending::Slice(&withdrawn("a")));
         wait_until("it is written", || services(&path) == ["a"]);
         fs::rename(&path, &old).expect("moved");
         writer.reopen();
         wait_until("there is a new one", || path.exists());
-        samples.push(&withdrawn("b"));
+        samples.push(Ending::Slice(&withdrawn("b")));
         drop(samples);
         writer.finish();
         assert_eq!((services(&old), services(&path)), (vec!["a".to_owned()], vec!["b".to_owned()]));
@@ -329,8 +375,9 @@ mod tests {
         let key = Subject { service, pod: Some(pod) };
         let (change, cause) = (Change::Ready, Cause::Pod);
         let by = Some(Arc::new(by));
-        samples.push(&Ended { hop: Hop::Slice, key, change, cause, began: at, outcome, at, shown: None, by });
-        samples.push(&withdrawn("cart"));
+        let ended = Ended { hop: Hop::Slice, key, change, cause, began: at, outcome, at, shown: None, by };
+        samples.push(Ending::Slice(&ended));
+        samples.push(Ending::Slice(&withdrawn("cart")));
         drop(samples);
         writer.finish();
         let text = fs::read_to_string(file.path()).expect("written");

@@ -1,6 +1,7 @@
 //! Services.
 
 use super::{Families, Uid};
+use core::net::IpAddr;
 use std::{collections::BTreeMap, time::Duration};
 
 /// Annotation of a Service: its objective, such as `2s`.
@@ -29,6 +30,8 @@ pub struct Service {
     pub families: Families,
     /// Ports, with only the fields that slices need.
     pub ports: Vec<ServicePort>,
+    /// Where clients connect to; `None` if it has no clusterIP.
+    pub virtual_ips: Option<Box<VirtualIps>>,
     /// Endpoints are published as ready, independent of the pod's readiness.
     pub publish_not_ready_addresses: bool,
     /// [`OBJECTIVE_ANNOTATION`].
@@ -48,6 +51,17 @@ pub struct ServicePort {
     pub target: TargetPort,
     /// Hint that is copied into the slices.
     pub app_protocol: Option<String>,
+}
+
+/// The clusterIPs of a Service, and its own ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualIps {
+    /// At most one of each family.
+    pub addresses: Vec<IpAddr>,
+    /// The Service's own number of each port, in the order of [`Service::ports`].
+    pub ports: Vec<u16>,
+    /// internalTrafficPolicy is Local: each node uses only the endpoints on it.
+    pub is_local: bool,
 }
 
 /// The port at a pod, as a number or a name.

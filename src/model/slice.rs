@@ -1,6 +1,7 @@
 //! EndpointSlices.
 
 use super::{Family, Uid};
+use core::net::IpAddr;
 use std::ops::Range;
 
 /// The data of an EndpointSlice that the measurement uses.
@@ -94,4 +95,17 @@ pub struct Endpoint {
     pub serving: bool,
     /// The pod is terminating. Unset means false.
     pub terminating: bool,
+    /// Where connections go. Only if the decoder was asked for it: the slice hop does not need it.
+    pub route: Option<Box<Route>>,
+}
+
+/// Where and on which nodes connections to an endpoint go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Address of the pod.
+    pub address: IpAddr,
+    /// Node of the pod, if it is known.
+    pub node: Option<Box<str>>,
+    /// The endpoint has hints: each kube-proxy decides by its zone or node whether it uses the endpoint.
+    pub has_hints: bool,
 }

@@ -100,7 +100,7 @@ mod tests {
         service.metadata.uid = Uid::from("u").to_string();
         service.metadata.resource_version = "1".into();
         service.metadata.annotations.insert(OBJECTIVE_ANNOTATION.into(), objective.into());
-        decode_service(&service.encode_to_vec()).expect("a Service")
+        decode_service(&service.encode_to_vec(), false).expect("a Service")
     }
 
     /// The log lines for these objectives, and how many are counted.

@@ -119,6 +119,8 @@ impl Pipeline {
                 snapshot.malformed_annotations = self.annotations.malformed();
                 snapshot.reader_stalls = self.heartbeat.stalls();
                 snapshot.reader_stalled = self.heartbeat.stalled();
+                let standing = self.data_plane.as_ref().map(|hop| hop.programming.standing(now));
+                snapshot.nodes = standing.map(|standing| self.stats.nodes(standing));
                 let _ = reply.send(snapshot);
             }
             Query::Overview(reply) => {

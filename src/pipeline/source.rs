@@ -10,6 +10,7 @@ use crate::{
         watch::Signals,
     },
     model::{Event, Seen, Stamp},
+    programming::Programming,
     propagation::Tracker,
 };
 use std::sync::Arc;
@@ -31,7 +32,9 @@ pub struct Source {
 /// Passes the events of one source to its tracker.
 struct Feed<'a> {
     now: Stamp,
+    scope: usize,
     tracker: &'a mut Tracker,
+    programming: Option<&'a mut Programming>,
     health: &'a WatchHealth,
     signals: &'a Signals,
     annotations: &'a mut Annotations,
@@ -46,8 +49,17 @@ impl Source {
     }
 
     /// Passes what the watch delivers to its tracker.
-    pub(super) fn take(&mut self, message: Message, now: Stamp, tracker: &mut Tracker, annotations: &mut Annotations) {
-        let mut feed = Feed { now, tracker, health: &self.health, signals: &self.signals, annotations };
+    pub(super) fn take(
+        &mut self,
+        message: Message,
+        now: Stamp,
+        tracker: &mut Tracker,
+        programming: Option<&mut Programming>,
+        annotations: &mut Annotations,
+    ) {
+        let scope = self.tracker;
+        let mut feed =
+            Feed { now, scope, tracker, programming, health: &self.health, signals: &self.signals, annotations };
         match message {
             Message::Lost(at) => feed.event(Seen::late(at), Event::WatchLost(self.health.resource)),
             Message::Restored(at) => feed.event(Seen::late(at), Event::WatchRestored(self.health.resource)),
@@ -98,6 +110,9 @@ impl Sink for Feed<'_> {
             }
             Event::Service(service) => self.annotations.check(service),
             _ => {}
+        }
+        if let Some(programming) = &mut self.programming {
+            programming.apply(self.scope, seen, &event);
         }
         self.tracker.apply(seen, event);
     }

@@ -44,7 +44,7 @@ impl Scene {
         let trackers = vec![Tracker::new(settings), Tracker::new(settings)];
         let limits = SeriesLimits { services: 100, idle: Duration::from_secs(3600) };
         let stats = Stats::new(Bounds::new(&[0.1, 1.0]).expect("ascending"), limits, clock.now());
-        let pipeline = Pipeline::new(clock, heartbeat.clone(), sources, trackers, stats, |_| {});
+        let pipeline = Pipeline::new(clock, heartbeat.clone(), sources, trackers, stats, None, |_| {});
         Self { clock, heartbeat, links, healths, senders, queue, pipeline }
     }
 

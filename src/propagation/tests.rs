@@ -72,6 +72,7 @@ fn service() -> Service {
         terminating: false,
         families: families(&[Family::V4]),
         ports: vec![port(8080)],
+        virtual_ips: None,
         publish_not_ready_addresses: false,
         objective: Annotation::Absent,
         ignore: Annotation::Absent,
@@ -103,7 +104,7 @@ fn slice_of(service: &str, uid: &str, endpoints: Vec<Endpoint>) -> EndpointSlice
 }
 
 fn shown(pod: &str, ready: bool, serving: bool, terminating: bool) -> Endpoint {
-    Endpoint { pod: Uid::from(pod), name: format!("web-{pod}"), ready, serving, terminating }
+    Endpoint { pod: Uid::from(pod), name: format!("web-{pod}"), ready, serving, terminating, route: None }
 }
 
 fn shown_ready(pod: &str) -> Endpoint {

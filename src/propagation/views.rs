@@ -151,7 +151,7 @@ impl Views {
 
 /// An endpoint, with the index of its pod. The pod is held.
 fn listed(pods: &mut Pods, endpoint: Endpoint) -> Listed {
-    let Endpoint { pod, name, ready, serving, terminating } = endpoint;
+    let Endpoint { pod, name, ready, serving, terminating, .. } = endpoint;
     let pod = pods.intern(&pod, || name.into());
     pods.hold(pod);
     (pod, Entry { ready, serving, terminating })

@@ -70,9 +70,11 @@ async fn changes_are_told_once_and_in_time(mode: Mode, bound: Duration) -> Resul
     for kind in [Kind::First, Kind::Add, Kind::Remove, Kind::Edit, Kind::Last] {
         report(mode, &format!("{kind:?}"), judged.iter().filter(|it| it.kind == kind));
     }
-    let [percentile_90, worst] = report(mode, "all", judged.iter());
+    // The first datagram is the time that the daemon gets. Its end comes later if the machine is busy.
+    let [percentile_90, worst, worst_end] = report(mode, "all", judged.iter());
     ensure!(percentile_90 < bound, "the 90th percentile is {percentile_90:?} off");
     ensure!(worst < TOLERANCE, "the worst is {worst:?} off");
+    ensure!(worst_end < TOLERANCE, "the worst end of a commit is {worst_end:?} off");
     Ok(())
 }
 
@@ -82,8 +84,9 @@ fn is_terminating(slices: &[k8s_openapi::api::discovery::v1::EndpointSlice]) -> 
     conditions.into_iter().any(|conditions| conditions.terminating == Some(true))
 }
 
-/// Prints the figures of some changes, bypassing libtest's capture. Returns the 90th percentile and the maximum.
-fn report<'a>(mode: Mode, name: &str, judged: impl Iterator<Item = &'a Judged>) -> [Duration; 2] {
+/// Prints the figures of some changes, bypassing libtest's capture. Returns the 90th percentile and the maximum of the first datagram, and
+/// the maximum of the end.
+fn report<'a>(mode: Mode, name: &str, judged: impl Iterator<Item = &'a Judged>) -> [Duration; 3] {
     let judged: Vec<_> = judged.collect();
     let quantiles = |mut values: Vec<i64>| {
         values.sort_unstable();
@@ -106,5 +109,5 @@ fn report<'a>(mode: Mode, name: &str, judged: impl Iterator<Item = &'a Judged>) 
             judged.len(),
         ),
     );
-    [end[1], end[3]]
+    [first[1], first[3], end[3]]
 }

@@ -1,9 +1,9 @@
 //! Hostile clients, all at once, together with normal ones.
 
-use super::client::Client;
 use super::demo::{Demo, SOON, changes};
 use anyhow::{Context, Result, ensure};
 use std::time::{Duration, Instant};
+use testkit::client::Client;
 use testkit::daemon::metrics::Metrics;
 use testkit::workspace::Workspace;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

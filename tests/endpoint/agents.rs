@@ -1,60 +1,25 @@
 //! Agents with tokens that a real API server issues for pods, and a daemon that lets the API server review them.
 
 use super::authorization::shared_plane;
-use super::client::Client;
-use super::pair::{Files, Pair};
 use anyhow::{Context, Result, ensure};
 use endpointlag::dataplane::{
-    AUDIENCE, Commit, Endpoint, Frontend, Observation, Outbox, Protocol, Report, SetChange, Uplink, UplinkHealth,
+    AUDIENCE, Backend, Commit, Frontend, Observation, Outbox, Protocol, Report, SetChange, Uplink, UplinkHealth,
     UplinkSettings, UplinkState, When,
 };
 use endpointlag::model::Stamp;
-use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
-use kube::Api;
-use kube::api::PostParams;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use testkit::client::Client;
 use testkit::controlplane::access::{self, ACCOUNT};
 use testkit::controlplane::objects::NODE;
 use testkit::controlplane::plane::ControlPlane;
 use testkit::daemon::{Daemon, address_of};
+use testkit::pair::{Files, Pair};
 use testkit::workspace::Workspace;
 
 const SOON: Duration = Duration::from_secs(60);
-
-/// A token as the kubelet of [`NODE`] would give it to a pod of this account.
-async fn token_of_pod(plane: &ControlPlane, account: &str, pod: &str, audience: &str) -> Result<String> {
-    let client = plane.admin().await?;
-    let spec = json!({
-        "metadata": { "name": pod },
-        "spec": {
-            "nodeName": NODE,
-            "serviceAccountName": account,
-            "containers": [{ "name": "main", "image": "none" }],
-        },
-    });
-    let pods: Api<Pod> = Api::namespaced(client.clone(), ACCOUNT);
-    let created = pods.create(&PostParams::default(), &serde_json::from_value(spec)?).await?;
-    let bound = BoundObjectReference {
-        api_version: Some("v1".to_owned()),
-        kind: Some("Pod".to_owned()),
-        name: created.metadata.name,
-        uid: created.metadata.uid,
-    };
-    let spec = TokenRequestSpec {
-        audiences: Some(vec![audience.to_owned()]),
-        bound_object_ref: Some(bound),
-        expiration_seconds: Some(600),
-        ..TokenRequestSpec::default()
-    };
-    let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
-    let accounts: Api<ServiceAccount> = Api::namespaced(client, ACCOUNT);
-    let granted = accounts.create_token_request(account, &PostParams::default(), &request).await?;
-    granted.status.and_then(|status| status.token).context("a granted TokenRequest has a token")
-}
 
 /// A daemon that listens for agents.
 struct Listening {
@@ -134,7 +99,7 @@ async fn refusal(health: &UplinkHealth) -> Result<Option<String>> {
 
 fn change() -> Report {
     let frontend = Frontend { address: [10, 96, 0, 10].into(), protocol: Protocol::Udp, port: 53 };
-    let added = vec![Endpoint { address: [10, 244, 0, 7].into(), port: 1053 }];
+    let added = vec![Backend { address: [10, 244, 0, 7].into(), port: 1053 }];
     let at = Stamp::default();
     let commit = Commit { first: at, end: at, messages: 9, generation: 7 };
     let change = SetChange { frontend, added, removed: Vec::new() };
@@ -144,9 +109,10 @@ fn change() -> Report {
 #[tokio::test]
 async fn an_agent_is_known_by_the_token_of_its_pod() -> Result<()> {
     let plane = shared_plane().await?;
-    access::create_account(&plane.admin().await?, "agent").await?;
+    let admin = plane.admin().await?;
+    access::create_account(&admin, "agent").await?;
     let listening = Listening::start(plane, "agent").await?;
-    let token = token_of_pod(plane, "agent", "agent-0", AUDIENCE).await?;
+    let token = access::pod_token(&admin, "agent", "agent-0", NODE, AUDIENCE).await?;
     let (outbox, health) = listening.agent(NODE, &token)?;
     assert_eq!(refusal(&health).await?, None);
 
@@ -175,9 +141,9 @@ async fn tokens_of_others_are_refused() -> Result<()> {
     access::create_account(&admin, "strict-agent").await?;
     access::create_account(&admin, "shop").await?;
     let listening = Listening::start(plane, "strict-agent").await?;
-    let of_shop = token_of_pod(plane, "shop", "shop-0", AUDIENCE).await?;
-    let for_others = token_of_pod(plane, "strict-agent", "strict-agent-0", "vault").await?;
-    let of_node = token_of_pod(plane, "strict-agent", "strict-agent-1", AUDIENCE).await?;
+    let of_shop = access::pod_token(&admin, "shop", "shop-0", NODE, AUDIENCE).await?;
+    let for_others = access::pod_token(&admin, "strict-agent", "strict-agent-0", NODE, "vault").await?;
+    let of_node = access::pod_token(&admin, "strict-agent", "strict-agent-1", NODE, AUDIENCE).await?;
     let of_no_pod = access::account_token(&admin, "strict-agent").await?;
     for (node, token, said) in [
         (NODE, &of_shop, "the token is that of system:serviceaccount:endpointlag:shop"),

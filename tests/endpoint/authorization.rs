@@ -1,12 +1,12 @@
 //! `--auth kubernetes` against a real API server.
 
-use super::client::Client;
-use super::pair::{Files, Pair};
 use anyhow::{Context, Result, ensure};
 use std::time::{Duration, Instant};
+use testkit::client::Client;
 use testkit::controlplane::access::{self, ACCOUNT};
 use testkit::controlplane::plane::{ControlPlane, Options};
 use testkit::daemon::{Daemon, address_of};
+use testkit::pair::{Files, Pair};
 use testkit::workspace::{Workspace, free_port};
 use tokio::sync::OnceCell;
 

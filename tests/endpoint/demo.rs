@@ -1,12 +1,12 @@
 //! The daemon with its simulated cluster: it measures without a control plane.
 
-use super::client::Client;
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{ChildStdout, ExitStatus};
 use std::time::{Duration, Instant};
+use testkit::client::Client;
 use testkit::daemon::metrics::Metrics;
 use testkit::daemon::{self, LogLine};
 use testkit::process::{Output, Process};

@@ -1,8 +1,6 @@
 //! A signal ends it within two seconds, even if something blocks.
 
-use super::client::Client;
 use super::demo::{Demo, SOON, STOP};
-use super::pair::{Files, Pair};
 use anyhow::{Context, Result, ensure};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::pipe::fcntl_setpipe_size;
@@ -10,7 +8,9 @@ use rustix::process::Signal;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use testkit::client::Client;
 use testkit::daemon::{self, metrics::Metrics};
+use testkit::pair::{Files, Pair};
 use testkit::process::{Output, Process};
 use testkit::workspace::Workspace;
 use tokio::time::sleep;

@@ -1,8 +1,8 @@
 //! A web page must not be able to read, through a browser, what is served on the loopback interface.
 
-use super::client::Client;
 use super::demo::Demo;
 use anyhow::Result;
+use testkit::client::Client;
 use testkit::workspace::Workspace;
 
 #[tokio::test]

@@ -1,6 +1,5 @@
 //! The choice of the cluster: flags as in kubectl, errors in words, and credentials that do not arrive.
 
-use super::client::Client;
 use super::demo::{SOON, STOP};
 use anyhow::{Result, ensure};
 use rustix::process::Signal;
@@ -8,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use testkit::client::Client;
 use testkit::daemon::{self, LogLine};
 use testkit::process::{Output, Process};
 use testkit::workspace::Workspace;

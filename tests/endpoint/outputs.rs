@@ -1,14 +1,14 @@
 //! Outputs that are full, broken or rotated never end the daemon.
 
-use super::client::Client;
 use super::demo::{Demo, SOON};
-use super::pair::{Files, Pair};
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use testkit::client::Client;
 use testkit::daemon;
+use testkit::pair::{Files, Pair};
 use testkit::workspace::Workspace;
 
 /// Lines of its log at a level that name an output.

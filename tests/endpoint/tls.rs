@@ -1,13 +1,13 @@
 //! Certificates: replaced while the daemon runs, broken, and wrong from the start.
 
-use super::client::Client;
 use super::demo::{Demo, SOON};
-use super::pair::{Files, Pair};
 use anyhow::{Result, ensure};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use testkit::client::Client;
 use testkit::daemon;
+use testkit::pair::{Files, Pair};
 use testkit::process::{Output, Process};
 use testkit::workspace::Workspace;
 

@@ -143,6 +143,7 @@ fn service(number: usize) -> Service {
         terminating: false,
         families: ipv4(),
         ports: Vec::new(),
+        virtual_ips: None,
         publish_not_ready_addresses: false,
         objective: Annotation::Absent,
         ignore: Annotation::Absent,
@@ -153,7 +154,7 @@ fn service(number: usize) -> Service {
 fn slice(number: usize) -> EndpointSlice {
     let endpoints = (0..PODS / 2).skip(number).step_by(SERVICES).map(|pod| {
         let name = format!("pod-{pod}");
-        Endpoint { pod: Uid::from(&*name), name, ready: true, serving: true, terminating: false }
+        Endpoint { pod: Uid::from(&*name), name, ready: true, serving: true, terminating: false, route: None }
     });
     EndpointSlice {
         uid: Uid::from(&*format!("slice-{number}")),

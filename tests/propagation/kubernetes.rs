@@ -43,5 +43,6 @@ pub fn pod_to_endpoint(pod: &Pod, publish_not_ready_addresses: bool) -> Endpoint
         ready: publish_not_ready_addresses || (pod.ready && !pod.terminating),
         serving: pod.ready,
         terminating: pod.terminating,
+        route: None,
     }
 }

@@ -15,6 +15,8 @@ use std::{collections::HashMap, hash::BuildHasher, ops::Range};
 pub(super) struct Slices {
     known: HashMap<Uid, Known, fast::RandomState>,
     fingerprints: quality::RandomState,
+    /// Whether the routes of endpoints are decoded.
+    pub(super) with_routes: bool,
 }
 
 /// A slice as it was last delivered. Fingerprints are hashes: two of them differ with a probability of 1 - 2^-64.
@@ -46,14 +48,15 @@ impl Slices {
         let frame = self.fingerprints.hash_one(slice.frame());
         match self.known.get_mut(&slice.uid).filter(|known| known.frame == frame) {
             Some(known) => {
-                let (endpoints, parts) = compare(&known.endpoints, &slice.endpoints, &self.fingerprints)?;
+                let (endpoints, parts) =
+                    compare(&known.endpoints, &slice.endpoints, &self.fingerprints, self.with_routes)?;
                 known.endpoints = endpoints;
                 let EncodedSlice { uid, name, resource_version, .. } = slice;
                 let name = name.to_owned();
                 Ok(Event::EndpointsChanged(EndpointsChange { uid, name, resource_version, endpoints: parts }))
             }
             None => {
-                let (endpoints, parts) = compare(&[], &slice.endpoints, &self.fingerprints)?;
+                let (endpoints, parts) = compare(&[], &slice.endpoints, &self.fingerprints, self.with_routes)?;
                 let read = parts.into_iter().filter_map(|part| match part {
                     EndpointsPart::New(endpoint) => Some(endpoint),
                     EndpointsPart::Kept(_) => None,
@@ -78,6 +81,7 @@ fn compare(
     old: &[u64],
     endpoints: &[&[u8]],
     hasher: &impl BuildHasher,
+    with_routes: bool,
 ) -> Result<(Box<[u64]>, Vec<EndpointsPart>), ObjectError> {
     let mut fingerprints = Vec::with_capacity(endpoints.len());
     let mut parts = Vec::new();
@@ -93,7 +97,7 @@ fn compare(
             } else {
                 keep(&mut parts, std::mem::replace(&mut kept, at..next));
             }
-        } else if let Some(read) = read_endpoint(endpoint)? {
+        } else if let Some(read) = read_endpoint(endpoint, with_routes)? {
             keep(&mut parts, std::mem::replace(&mut kept, 0..0));
             parts.push(EndpointsPart::New(read));
         } else {

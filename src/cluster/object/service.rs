@@ -2,21 +2,24 @@
 
 use super::{
     ObjectError,
-    address::{family_of_address, parse_family},
+    address::{family_of_address, parse_address, parse_family},
     identity,
 };
 use crate::{
     cluster::wire,
-    model::{Annotation, Families, Family, IGNORE_ANNOTATION, OBJECTIVE_ANNOTATION, Service, ServicePort, TargetPort},
+    model::{
+        Annotation, Families, Family, IGNORE_ANNOTATION, OBJECTIVE_ANNOTATION, Service, ServicePort, TargetPort,
+        VirtualIps,
+    },
 };
 use prost::Message;
 use std::{collections::BTreeMap, time::Duration};
 
-/// Decodes an encoded `v1` Service.
+/// Decodes an encoded `v1` Service, with its virtual IPs if they are wanted.
 ///
 /// # Errors
 /// If the bytes are not a Service, or the Service has no identity.
-pub fn decode_service(message: &[u8]) -> Result<Service, ObjectError> {
+pub fn decode_service(message: &[u8], with_routes: bool) -> Result<Service, ObjectError> {
     let malformed = |source: prost::DecodeError| ObjectError::Undecodable { kind: "Service", source: source.into() };
     let service = wire::Service::decode(message).map_err(malformed)?;
     let meta = service.metadata;
@@ -31,6 +34,7 @@ pub fn decode_service(message: &[u8]) -> Result<Service, ObjectError> {
             address => family_of_address(address).or(Some(Family::V4)).into_iter().collect(),
         };
     }
+    let virtual_ips = if with_routes { read_virtual_ips(&spec) } else { None };
     Ok(Service {
         uid,
         resource_version,
@@ -43,8 +47,20 @@ pub fn decode_service(message: &[u8]) -> Result<Service, ObjectError> {
         external_name: spec.kind == "ExternalName",
         families,
         ports: spec.ports.into_iter().map(read_port).collect(),
+        virtual_ips,
         publish_not_ready_addresses: spec.publish_not_ready_addresses,
     })
+}
+
+/// Where clients connect to. kube-proxy has no rules for a Service without a clusterIP.
+fn read_virtual_ips(spec: &wire::ServiceSpec) -> Option<Box<VirtualIps>> {
+    // A Service from before dual stack has only the single address.
+    let single = std::slice::from_ref(&spec.cluster_ip);
+    let texts = if spec.cluster_ips.is_empty() { single } else { &spec.cluster_ips };
+    let addresses: Vec<_> = texts.iter().filter_map(|text| parse_address(text)).collect();
+    let ports = spec.ports.iter().map(|port| u16::try_from(port.port).unwrap_or_default()).collect();
+    let is_local = spec.internal_traffic_policy.as_deref() == Some("Local");
+    (!addresses.is_empty()).then(|| Box::new(VirtualIps { addresses, ports, is_local }))
 }
 
 fn read_port(port: wire::ServicePort) -> ServicePort {
@@ -71,6 +87,7 @@ fn read_annotation<T>(all: &BTreeMap<String, String>, key: &str, parse: impl Fn(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
 
     #[test]
     fn without_families_the_cluster_ip_tells() {
@@ -79,7 +96,7 @@ mod tests {
             service.metadata.uid = "u".into();
             service.metadata.resource_version = "1".into();
             service.spec.get_or_insert_default().cluster_ip = cluster_ip.into();
-            decode_service(&service.encode_to_vec()).expect("whole").families.iter().collect::<Vec<_>>()
+            decode_service(&service.encode_to_vec(), true).expect("whole").families.iter().collect::<Vec<_>>()
         };
         assert_eq!(families("None"), Family::ALL);
         assert_eq!(families(""), Family::ALL);
@@ -87,6 +104,31 @@ mod tests {
         assert_eq!(families("::ffff:10.96.0.20"), [Family::V4]);
         assert_eq!(families("fd00:10:96::20"), [Family::V6]);
         assert_eq!(families("pending"), [Family::V4]);
+    }
+
+    #[test]
+    fn only_a_service_with_a_cluster_ip_has_virtual_ips() {
+        let read = |cluster_ip: &str, cluster_ips: &[&str], policy: Option<&str>| {
+            let mut service = wire::Service::default();
+            service.metadata.uid = "u".into();
+            service.metadata.resource_version = "1".into();
+            let spec = service.spec.get_or_insert_default();
+            spec.cluster_ip = cluster_ip.into();
+            spec.cluster_ips = cluster_ips.iter().map(|text| (*text).to_owned()).collect();
+            spec.internal_traffic_policy = policy.map(str::to_owned);
+            spec.ports = vec![wire::ServicePort { port: 80, ..Default::default() }];
+            decode_service(&service.encode_to_vec(), true).expect("whole").virtual_ips
+        };
+        let v4 = IpAddr::from([10, 96, 0, 20]);
+        let v6 = IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 0x20]);
+        let virtual_ips = |addresses: &[IpAddr], is_local| {
+            Some(Box::new(VirtualIps { addresses: addresses.to_vec(), ports: vec![80], is_local }))
+        };
+        assert_eq!(read("10.96.0.20", &["10.96.0.20", "fd00::20"], None), virtual_ips(&[v4, v6], false));
+        assert_eq!(read("10.96.0.20", &[], Some("Cluster")), virtual_ips(&[v4], false));
+        assert_eq!(read("10.96.0.20", &["10.96.0.20"], Some("Local")), virtual_ips(&[v4], true));
+        assert_eq!(read("None", &["None"], None), None);
+        assert_eq!(read("", &[], None), None);
     }
 
     #[test]

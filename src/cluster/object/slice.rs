@@ -1,12 +1,16 @@
 //! EndpointSlices.
 
-use super::{ObjectError, address::parse_family, meta::Meta};
+use super::{
+    ObjectError,
+    address::{parse_address, parse_family},
+    meta::Meta,
+};
 use crate::{
     cluster::wire::{
         self,
         fields::{Fields, MessageError, Value, text},
     },
-    model::{Endpoint, EndpointPort, EndpointSlice, Family, SliceOwner, Uid},
+    model::{Endpoint, EndpointPort, EndpointSlice, Family, Route, SliceOwner, Uid},
 };
 use prost::Message;
 use std::hash::Hash;
@@ -110,13 +114,23 @@ impl<'a> EncodedSlice<'a> {
     }
 }
 
-/// Decodes an endpoint of a slice. `None` if it has no pod.
+/// Decodes an endpoint of a slice, with its route if that is wanted. `None` if it has no pod.
 ///
 /// # Errors
 /// If it cannot be decoded.
-pub fn read_endpoint(message: &[u8]) -> Result<Option<Endpoint>, ObjectError> {
-    let endpoint = wire::Endpoint::decode(message).map_err(|source| undecodable("Endpoint")(source.into()))?;
-    Ok(of_pod(endpoint))
+pub fn read_endpoint(message: &[u8], with_route: bool) -> Result<Option<Endpoint>, ObjectError> {
+    let malformed = |source: prost::DecodeError| undecodable("Endpoint")(source.into());
+    let endpoint = of_pod(wire::Endpoint::decode(message).map_err(malformed)?);
+    let route = if with_route { read_route(wire::EndpointRoute::decode(message).map_err(malformed)?) } else { None };
+    Ok(endpoint.map(|endpoint| Endpoint { route: route.map(Box::new), ..endpoint }))
+}
+
+/// kube-proxy ignores an endpoint whose address it cannot parse.
+fn read_route(route: wire::EndpointRoute) -> Option<Route> {
+    let wire::EndpointRoute { addresses, node_name, hints } = route;
+    let has_hints = hints.is_some_and(|hints| !hints.for_zones.is_empty() || !hints.for_nodes.is_empty());
+    let address = parse_address(addresses.first()?)?;
+    Some(Route { address, node: node_name.map(String::into_boxed_str), has_hints })
 }
 
 fn undecodable(kind: &'static str) -> impl Fn(MessageError) -> ObjectError {
@@ -143,6 +157,7 @@ fn of_pod(endpoint: wire::Endpoint) -> Option<Endpoint> {
         ready,
         serving: conditions.serving.unwrap_or(ready),
         terminating: conditions.terminating.unwrap_or(false),
+        route: None,
     })
 }
 
@@ -180,16 +195,35 @@ mod tests {
             let (ready, serving, terminating) = (Some(false), Some(true), Some(true));
             let conditions = Some(wire::EndpointConditions { ready, serving, terminating });
             let endpoint = wire::Endpoint { conditions, target_ref: Some(target) };
-            read_endpoint(&endpoint.encode_to_vec())
+            read_endpoint(&endpoint.encode_to_vec(), false)
         };
         for uid in ["u", "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"] {
             let pod = Uid::from(uid);
-            let expected = Endpoint { pod, name: "p".into(), ready: false, serving: true, terminating: true };
+            let expected =
+                Endpoint { pod, name: "p".into(), ready: false, serving: true, terminating: true, route: None };
             assert_eq!(read(uid), Ok(Some(expected)));
         }
-        assert_eq!(read_endpoint(&[]), Ok(None), "no pod behind it");
-        let error = read_endpoint(&[0xff]).expect_err("half a key");
+        assert_eq!(read_endpoint(&[], true), Ok(None), "no pod behind it");
+        let error = read_endpoint(&[0xff], false).expect_err("half a key");
         assert!(error.to_string().starts_with("malformed Endpoint: "), "{error}");
+    }
+
+    #[test]
+    fn a_route_is_read_if_it_is_wanted() {
+        let read = |address: &str, zones: usize, with_route: bool| {
+            let target = wire::ObjectReference { kind: "Pod".into(), name: "p".into(), uid: "u".into() };
+            let endpoint = wire::Endpoint { conditions: None, target_ref: Some(target) };
+            let hints = wire::EndpointHints { for_zones: vec![Default::default(); zones], for_nodes: Vec::new() };
+            let addresses = vec![address.to_owned(), "10.9.9.9".to_owned()];
+            let route = wire::EndpointRoute { addresses, node_name: Some("n".into()), hints: Some(hints) };
+            let bytes = [endpoint.encode_to_vec(), route.encode_to_vec()].concat();
+            read_endpoint(&bytes, with_route).expect("whole").expect("has a pod").route.map(|route| *route)
+        };
+        let route = |has_hints| Route { address: [10, 2, 0, 7].into(), node: Some("n".into()), has_hints };
+        assert_eq!(read("10.2.0.7", 0, true), Some(route(false)));
+        assert_eq!(read("10.02.0.7", 1, true), Some(route(true)));
+        assert_eq!(read("pending", 0, true), None, "kube-proxy cannot use it either");
+        assert_eq!(read("10.2.0.7", 0, false), None);
     }
 
     #[test]

@@ -4,11 +4,12 @@ use super::{Agents, State, counts::Counts, node::Node};
 use crate::{
     collector::{
         offset::{Exchange, Verdict},
+        output::Room,
         refusal::Refusal,
         told::{Told, What},
     },
     dataplane::{
-        Event,
+        Event, Planes,
         messages::{Batch, EventMessage},
     },
 };
@@ -59,15 +60,27 @@ impl Admitted {
         }
     }
 
+    /// The number of events that a batch can become: each one, what may be missing before it, and the data planes.
+    pub(in crate::collector) fn events_of(batch: &Batch) -> usize {
+        2 * batch.events.len() + 1
+    }
+
     /// Takes a batch, each event once. Returns the last event that need not be sent again; `None` if the agent is now connected
     /// by another stream.
-    pub(in crate::collector) fn take(&self, batch: Batch) -> Option<u64> {
+    pub(in crate::collector) fn take(&self, batch: Batch, room: &mut Room<'_>) -> Option<u64> {
         let now = self.agents.reading();
         let mut state = self.agents.state.lock();
         let State { timeline, nodes, recent, counts, .. } = &mut *state;
         let node = nodes.get_mut(&self.node).filter(|node| node.is_of(self.number))?;
+        let mut tell = |when, what| {
+            let told = Arc::new(Told { node: self.node.clone(), when, what });
+            room.send(told.clone());
+            recent.push(told);
+        };
         if let Some(planes) = &batch.planes {
-            node.planes = Some(planes.into());
+            let planes = Planes::from(planes);
+            tell(None, What::Follows(planes.is_seen()));
+            node.planes = Some(planes);
         }
         for numbered in batch.events {
             let Some(missing) = numbered.sequence.checked_sub(node.taken.saturating_add(1)) else {
@@ -76,7 +89,6 @@ impl Admitted {
                 continue;
             };
             node.taken = numbered.sequence;
-            let mut tell = |when, what| recent.push(Told { node: self.node.clone(), when, what });
             let mut lost = 0;
             if missing > 0 {
                 lost = missing;

@@ -46,6 +46,8 @@ pub struct Counts {
 pub struct Summary {
     /// Agents that have a stream.
     pub connected: usize,
+    /// Agents that have a stream, or sent something within the last hour.
+    pub expected: usize,
     /// Agents that sent something within the last hour, but nothing recently.
     pub silent: usize,
     /// The largest clock error among the connected agents.

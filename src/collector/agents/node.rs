@@ -2,9 +2,9 @@
 
 use super::counts::NodeCounts;
 use crate::{
-    collector::offset::{Interval, Offset},
+    collector::offset::Offset,
     dataplane::{Event, Planes, When, messages::Hello},
-    model::Stamp,
+    model::{Interval, Stamp},
 };
 use std::time::Duration;
 use tokio::sync::oneshot;

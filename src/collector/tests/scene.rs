@@ -3,7 +3,7 @@
 use super::super::*;
 use crate::{
     dataplane::{
-        AUDIENCE, Commit, Endpoint, Event, Frontend, Observation, Outbox, Protocol, Report, SetChange, Uplink,
+        AUDIENCE, Backend, Commit, Event, Frontend, Observation, Outbox, Protocol, Report, SetChange, Uplink,
         UplinkHealth, UplinkSettings, When,
     },
     model::Stamp,
@@ -271,7 +271,7 @@ impl Relay {
 pub(super) fn change(number: u32, at: Stamp) -> Report {
     let address = Ipv4Addr::new(10, 96, 0, 10).into();
     let frontend = Frontend { address, protocol: Protocol::Tcp, port: 80 };
-    let added = vec![Endpoint { address: Ipv4Addr::from(number).into(), port: 8080 }];
+    let added = vec![Backend { address: Ipv4Addr::from(number).into(), port: 8080 }];
     let commit = Commit { first: at, end: at, messages: 3, generation: number };
     let change = SetChange { frontend, added, removed: Vec::new() };
     Report::Changed(Observation { change, when: When::Commit(commit) })

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     dataplane::{
-        Commit, Endpoint, Event, FamilyPlane, Frontend, Gap, Loss, Mode, Observation, Planes, Protocol, SetChange,
+        Backend, Commit, Event, FamilyPlane, Frontend, Gap, Loss, Mode, Observation, Planes, Protocol, SetChange,
         Unseen, When,
     },
     model::Stamp,
@@ -78,7 +78,7 @@ impl ChangedMessage {
 
 impl From<&Observation> for ChangedMessage {
     fn from(Observation { change, when }: &Observation) -> Self {
-        let endpoints = |all: &[Endpoint]| all.iter().map(EndpointMessage::from).collect();
+        let endpoints = |all: &[Backend]| all.iter().map(EndpointMessage::from).collect();
         Self {
             address: octets(change.frontend.address),
             protocol: change.frontend.protocol.number().into(),
@@ -96,13 +96,13 @@ impl From<&Observation> for ChangedMessage {
 // === impl EndpointMessage ===
 
 impl EndpointMessage {
-    fn read(self) -> Result<Endpoint, Unreadable> {
-        Ok(Endpoint { address: address(&self.address)?, port: port(self.port)? })
+    fn read(self) -> Result<Backend, Unreadable> {
+        Ok(Backend { address: address(&self.address)?, port: port(self.port)? })
     }
 }
 
-impl From<&Endpoint> for EndpointMessage {
-    fn from(endpoint: &Endpoint) -> Self {
+impl From<&Backend> for EndpointMessage {
+    fn from(endpoint: &Backend) -> Self {
         Self { address: octets(endpoint.address), port: endpoint.port.into() }
     }
 }
@@ -228,8 +228,8 @@ mod tests {
         prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), any::<[u8; 16]>().prop_map(IpAddr::from)]
     }
 
-    fn some_endpoints() -> impl Strategy<Value = Vec<Endpoint>> {
-        vec((some_address(), any::<u16>()).prop_map(|(address, port)| Endpoint { address, port }), 0..4)
+    fn some_endpoints() -> impl Strategy<Value = Vec<Backend>> {
+        vec((some_address(), any::<u16>()).prop_map(|(address, port)| Backend { address, port }), 0..4)
     }
 
     fn some_gap() -> impl Strategy<Value = Gap> {

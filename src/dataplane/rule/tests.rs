@@ -7,7 +7,7 @@ fn read(family: Family, expressions: &[Vec<u8>]) -> Option<Rule> {
 }
 
 fn endpoint(address: impl Into<IpAddr>, port: u16) -> Action {
-    Action::Endpoint(Endpoint { address: address.into(), port })
+    Action::Backend(Backend { address: address.into(), port })
 }
 
 #[test]

@@ -2,7 +2,7 @@ use super::*;
 use crate::dataplane::{
     encode,
     netlink::message::{Part, Parts},
-    observation::{Endpoint, Frontend, Protocol},
+    observation::{Backend, Frontend, Protocol},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 use std::collections::BTreeMap;
@@ -27,14 +27,14 @@ enum Write {
 enum Does {
     Jump(&'static str),
     Service(u8, &'static str),
-    Endpoint(u8),
+    Backend(u8),
     Map(&'static str),
     Vmap(&'static str),
 }
 
 #[derive(Clone, Debug, PartialEq)]
 enum Value {
-    Endpoint(u8),
+    Backend(u8),
     Chain(&'static str),
 }
 
@@ -65,7 +65,7 @@ fn expressions(does: &Does) -> Vec<Vec<u8>> {
     match does {
         Does::Jump(chain) => encode::jump(chain),
         Does::Service(host, chain) => encode::service([10, 96, 0, *host], 6, 80, chain),
-        Does::Endpoint(host) => encode::dnat(&[10, 244, 0, *host], 8080),
+        Does::Backend(host) => encode::dnat(&[10, 244, 0, *host], 8080),
         Does::Map(map) => encode::dnat_map(map),
         Does::Vmap(map) => encode::vmap(map),
     }
@@ -73,7 +73,7 @@ fn expressions(does: &Does) -> Vec<Vec<u8>> {
 
 fn data(value: &Value) -> Vec<u8> {
     match value {
-        Value::Endpoint(host) => encode::constant(2, &[10, 244, 0, *host, 0x1f, 0x90, 0, 0]),
+        Value::Backend(host) => encode::constant(2, &[10, 244, 0, *host, 0x1f, 0x90, 0, 0]),
         Value::Chain(chain) => encode::goto(2, chain),
     }
 }
@@ -160,17 +160,17 @@ fn a_write() -> impl Strategy<Value = Write> {
     let host = || 1u8..4;
     let nftables_rule = prop_oneof![
         select(&NFTABLES[1..]).prop_map(Does::Jump),
-        host().prop_map(Does::Endpoint),
+        host().prop_map(Does::Backend),
         select(&MAPS[1..]).prop_map(Does::Map),
         select(&MAPS[1..]).prop_map(Does::Vmap),
     ];
     let iptables_rule = prop_oneof![
         select(&IPTABLES[1..]).prop_map(Does::Jump),
         (host(), select(&IPTABLES[2..])).prop_map(|(host, chain)| Does::Service(host, chain)),
-        host().prop_map(Does::Endpoint),
+        host().prop_map(Does::Backend),
     ];
     let key = || prop_oneof![host().prop_map(frontend_key), (0u8..3).prop_map(|index| vec![index, 0, 0, 0])];
-    let value = prop_oneof![host().prop_map(Value::Endpoint), select(&NFTABLES[2..]).prop_map(Value::Chain)];
+    let value = prop_oneof![host().prop_map(Value::Backend), select(&NFTABLES[2..]).prop_map(Value::Chain)];
     let tables = || select(&[nftables::TABLE, iptables::TABLE][..]);
     prop_oneof![
         6 => (1u64..40, select(&NFTABLES[..]), nftables_rule).prop_map(|(it, chain, does)| Write::Rule(it, chain, does)),
@@ -228,8 +228,8 @@ fn frontend(host: u8) -> Frontend {
     Frontend { address: [10, 96, 0, host].into(), protocol: Protocol::Tcp, port: 80 }
 }
 
-fn endpoint(host: u8) -> Endpoint {
-    Endpoint { address: [10, 244, 0, host].into(), port: 8080 }
+fn endpoint(host: u8) -> Backend {
+    Backend { address: [10, 244, 0, host].into(), port: 8080 }
 }
 
 /// A node on which kube-proxy wrote rules in one mode, and then in the other.
@@ -240,11 +240,11 @@ fn changed_mode(nftables_handle: u64, iptables_handle: u64) -> (Kernel, Ruleset)
         Write::Table(iptables::TABLE, iptables_handle),
         Write::Rule(1, "nat-prerouting", Does::Jump("services")),
         Write::Element("service-ips", frontend_key(1), Value::Chain("service-a")),
-        Write::Rule(2, "service-a", Does::Endpoint(1)),
+        Write::Rule(2, "service-a", Does::Backend(1)),
         Write::Rule(3, "PREROUTING", Does::Jump("KUBE-SERVICES")),
         Write::Rule(4, "KUBE-SERVICES", Does::Service(1, "KUBE-SVC-A")),
         Write::Rule(5, "KUBE-SERVICES", Does::Service(2, "KUBE-SVC-A")),
-        Write::Rule(6, "KUBE-SVC-A", Does::Endpoint(2)),
+        Write::Rule(6, "KUBE-SVC-A", Does::Backend(2)),
     ];
     writes.iter().for_each(|write| apply(&mut rules, &kernel.write(write)));
     rules.commit();
@@ -283,7 +283,7 @@ fn a_change_of_mode_that_keeps_the_endpoints_is_no_change() {
     let (mut kernel, mut rules) = changed_mode(2, 1);
     apply(&mut rules, &kernel.write(&Write::NoRule(5)));
     apply(&mut rules, &kernel.write(&Write::NoRule(6)));
-    apply(&mut rules, &kernel.write(&Write::Rule(7, "KUBE-SVC-A", Does::Endpoint(1))));
+    apply(&mut rules, &kernel.write(&Write::Rule(7, "KUBE-SVC-A", Does::Backend(1))));
     rules.commit();
     apply(&mut rules, &kernel.write(&Write::NoTable(nftables::TABLE)));
     assert_eq!(rules.commit(), []);

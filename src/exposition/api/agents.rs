@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     collector::{AgentView, Agents, Told, What},
-    dataplane::{Endpoint, Event, FamilyPlane, Planes, When},
+    dataplane::{Backend, Event, FamilyPlane, Planes, When},
     model::Stamp,
 };
 use jiff::Timestamp;
@@ -109,6 +109,8 @@ enum Kind {
     Lost { observations: u64 },
     /// The agent has started.
     Started,
+    /// Whether the agent sees the node's data plane.
+    DataPlane { seen: bool },
 }
 
 /// All agents, as JSON.
@@ -135,7 +137,7 @@ pub fn observations(agents: &Agents, query: &ObservationsQuery) -> serde_json::R
     let told = agents.recent(query.limit, |told| query.matches(told));
     serde_json::to_vec(&ObservationsAnswer {
         time: now.time(now.at),
-        observations: told.into_iter().map(|told| Line::new(told, now)).collect(),
+        observations: told.iter().map(|told| Line::new(told, now)).collect(),
     })
 }
 
@@ -213,13 +215,13 @@ impl PlanesLine {
 // === impl Line ===
 
 impl Line {
-    fn new(told: Told, now: Moment) -> Self {
-        let name = frontend(&told);
+    fn new(told: &Told, now: Moment) -> Self {
+        let name = frontend(told);
         Self {
             node: told.node.to_string(),
             time: told.when.map(|when| now.time(when.middle())),
             error_seconds: told.when.map(|when| seconds(when.error())),
-            what: match told.what {
+            what: match &told.what {
                 What::Event(Event::Changed(observation)) => Kind::Change {
                     frontend: name.unwrap_or_default(),
                     added: texts(&observation.change.added),
@@ -227,7 +229,8 @@ impl Line {
                     in_gap: matches!(observation.when, When::Gap(_)),
                 },
                 What::Event(Event::Gap(gap)) => Kind::Gap { reason: gap.loss.as_str() },
-                What::Lost(observations) => Kind::Lost { observations },
+                What::Lost(observations) => Kind::Lost { observations: *observations },
+                What::Follows(seen) => Kind::DataPlane { seen: *seen },
                 What::Started => Kind::Started,
             },
         }
@@ -238,10 +241,10 @@ impl Line {
 fn frontend(told: &Told) -> Option<String> {
     let What::Event(Event::Changed(observation)) = &told.what else { return None };
     let frontend = observation.change.frontend;
-    let socket = Endpoint { address: frontend.address, port: frontend.port };
+    let socket = Backend { address: frontend.address, port: frontend.port };
     Some(format!("{socket}/{}", frontend.protocol.as_str()))
 }
 
-fn texts(endpoints: &[Endpoint]) -> Vec<String> {
-    endpoints.iter().map(Endpoint::to_string).collect()
+fn texts(endpoints: &[Backend]) -> Vec<String> {
+    endpoints.iter().map(Backend::to_string).collect()
 }

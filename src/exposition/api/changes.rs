@@ -6,11 +6,11 @@ use super::{
     seconds, time,
 };
 use crate::{
-    exposition::slice::SliceLine,
+    exposition::{nodes::NodesLine, slice::SliceLine},
     ledger::{Cause, Change, Outcome},
     pipeline::{Changes, Now},
-    propagation::{Ended, PendingChange, Subject},
-    stats::{KEPT, Selection},
+    propagation::{PendingChange, Subject},
+    stats::{KEPT, RecentChange, Selection},
 };
 use serde::Serialize;
 use std::{cmp::Reverse, str::FromStr};
@@ -89,6 +89,9 @@ struct EndedLine<'a> {
     /// What showed it, where it propagated.
     #[serde(skip_serializing_if = "Option::is_none")]
     slice: Option<SliceLine<'a>>,
+    /// How it spread over the nodes, once it has ended on each of them. Only with agents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes: Option<NodesLine<'a>>,
 }
 
 // === impl ChangesQuery ===
@@ -141,7 +144,8 @@ impl<'a> PendingLine<'a> {
 // === impl EndedLine ===
 
 impl<'a> EndedLine<'a> {
-    fn new(ended: &'a Ended, now: &Now<Changes>) -> Self {
+    fn new(change: &'a RecentChange, now: &Now<Changes>) -> Self {
+        let RecentChange { ended, spread } = change;
         let delay = ended.outcome.delay();
         let reordered = match ended.outcome {
             Outcome::Propagated { reordered, .. } => reordered,
@@ -155,6 +159,7 @@ impl<'a> EndedLine<'a> {
             started: delay.map(|_| time(now, ended.began)),
             ended: time(now, ended.at),
             slice: ended.by.as_deref().map(SliceLine::from),
+            nodes: spread.as_deref().map(NodesLine::from),
         }
     }
 }
@@ -172,7 +177,7 @@ pub fn changes(now: &Now<Changes>, query: &ChangesQuery) -> serde_json::Result<V
         Sort::Newest => pending.sort_by_key(|it| Reverse(it.since)),
         Sort::Slowest => {
             pending.sort_by_key(|it| it.since);
-            ended.sort_by_key(|it| Reverse(it.outcome.delay()));
+            ended.sort_by_key(|it| Reverse(it.ended.outcome.delay()));
         }
     }
     serde_json::to_vec(&Answer {

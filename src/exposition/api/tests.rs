@@ -251,7 +251,9 @@ fn endpoints_that_mislead_traffic_come_first_and_then_the_oldest() {
 #[test]
 fn changes_come_newest_or_slowest_first() {
     let mut recent = Recent::default();
-    all_ended().iter().for_each(|ended| recent.push(ended));
+    for ended in all_ended() {
+        recent.push(&ended);
+    }
     let pending = |seconds: u64, exact: bool| PendingChange {
         key: Subject { service: name("shop", "cart"), pod: None },
         change: Change::Service,

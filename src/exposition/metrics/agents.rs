@@ -11,10 +11,11 @@ use crate::{
 impl Scrape {
     /// The metrics of the agents, if the daemon listens for them.
     pub(super) fn write_agents(&self, page: &mut Page) -> prometheus::Result<()> {
-        let Some(Summary { connected, silent, clock_error, counts }) = self.agents else { return Ok(()) };
+        let Some(Summary { connected, expected, silent, clock_error, counts }) = self.agents else { return Ok(()) };
         let Counts { received, untimed, duplicate, .. } = counts;
         let mut one = |metric, value: f64| page.family(metric, |family: &mut Family| family.value(&[], value));
         one(&metric::AGENT_CONNECTED, connected as f64)?;
+        one(&metric::AGENT_EXPECTED, expected as f64)?;
         one(&metric::AGENT_SILENT, silent as f64)?;
         one(&metric::AGENT_CLOCK_ERROR, clock_error.as_secs_f64())?;
         one(&metric::AGENT_CLOCK_STEPS, counts.steps as f64)?;

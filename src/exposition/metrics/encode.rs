@@ -80,6 +80,11 @@ pub(super) struct Page {
 // === impl Page ===
 
 impl Page {
+    /// The format of the answer.
+    pub(super) fn format(&self) -> Format {
+        self.context.format
+    }
+
     /// An empty answer.
     pub(super) fn new(context: Context) -> Self {
         Self { context, bytes: Vec::new() }

@@ -75,9 +75,18 @@ impl Family {
 
     /// Adds a histogram. Labels are in the order of the metric's label names.
     pub(super) fn histogram(&mut self, labels: &[&str], bounds: &Bounds, buckets: &Buckets) {
-        let Context { format, histograms, .. } = self.context;
+        self.add_histogram(self.context.histograms, labels, Some(bounds), buckets);
+    }
+
+    /// Adds a histogram that has only native buckets.
+    pub(super) fn native_histogram(&mut self, labels: &[&str], buckets: &Buckets) {
+        self.add_histogram(Histograms::Native, labels, None, buckets);
+    }
+
+    fn add_histogram(&mut self, histograms: Histograms, labels: &[&str], bounds: Option<&Bounds>, buckets: &Buckets) {
+        let format = self.context.format;
         let mut histogram = Histogram::default();
-        if histograms != Histograms::Native {
+        if let Some(bounds) = bounds.filter(|_| histograms != Histograms::Native) {
             histogram.set_bucket(classic(bounds, buckets));
         }
         histogram.set_sample_count(buckets.counts.iter().sum());

@@ -136,8 +136,32 @@ metrics! {
         "Time in which the thread that reads the watches did not run: stopped, throttled or suspended. Changes in this time end censored.";
     READER_STALLS: Counter "endpointlag_reader_stalls_total" []
         "How often the thread that reads the watches did not run for more than 50 ms.";
+    DATAPLANE: Histogram "endpointlag_dataplane_seconds" ["change"]
+        "Time from the arrival of the EndpointSlice that shows a change until a node's kernel does what it says, for each change and node. \
+         Expired changes count in the bucket +Inf. The metrics of the hop to the nodes are there only with --agents-listen.";
+    DATAPLANE_CHANGES: Counter "endpointlag_dataplane_changes_total" ["change", "outcome"]
+        "Changes that ended on a node, by outcome; each change counts once for each node.";
+    DATAPLANE_PENDING: Gauge "endpointlag_dataplane_pending_changes" ["change"]
+        "Changes that a node's kernel does not show yet; each counts once for each node. Silent nodes do not count.";
+    DATAPLANE_OLDEST_PENDING: Gauge "endpointlag_dataplane_oldest_pending_seconds" ["change"]
+        "Age of the oldest change that a node does not show yet, since the EndpointSlice; zero if there is none.";
+    VISIBLE: Histogram "endpointlag_visible_seconds" ["namespace", "service", "change", "nodes"]
+        "Time from the arrival of a change until it was in effect on this share of the nodes. By Service as a native histogram, and otherwise \
+         for all Services together.";
+    STALE_NODES: Gauge "endpointlag_stale_nodes" ["namespace", "service"]
+        "Nodes whose kernel has sent connections of the Service otherwise than its EndpointSlices say for longer than the objective. \
+         Only Services with such nodes have a series. Silent nodes do not count.";
+    DATAPLANE_NODES: Gauge "endpointlag_dataplane_nodes" []
+        "Nodes that new changes are followed to: those whose agent sees the data plane.";
+    DATAPLANE_UNMATCHED: Counter "endpointlag_dataplane_unmatched_total" ["reason"]
+        "What nodes did and no change asked for: no_change, a node that was behind, or rules made by hand; no_service, a clusterIP and \
+         port of no measured Service.";
+    DATAPLANE_OVERFLOWED: Counter "endpointlag_dataplane_overflowed_total" []
+        "Endpoints that were not followed to the nodes, because too many were under way at once.";
     AGENT_CONNECTED: Gauge "endpointlag_agent_connected" []
         "Agents that are connected. These metrics are there only with --agents-listen.";
+    AGENT_EXPECTED: Gauge "endpointlag_agent_expected" []
+        "Agents that are connected, or were heard within the last hour.";
     AGENT_SILENT: Gauge "endpointlag_agent_silent" []
         "Agents that were heard within the last hour, and not within the last 30 seconds.";
     AGENT_CLOCK_ERROR: Gauge "endpointlag_agent_clock_error_seconds" []

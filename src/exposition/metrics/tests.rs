@@ -2,6 +2,7 @@ use super::*;
 use crate::{
     ledger::{Cause, Change, Hop},
     model::Uid,
+    programming::{self, NodeOutcome, Share, Stale},
     propagation::{Ended, PodRef, Report, ServiceName, Subject},
     stats::{Bounds, OutOfSync, SeriesLimits, Stats},
 };
@@ -41,8 +42,15 @@ fn scrape_of(pod: &str, uid: &str) -> Scrape {
         stats.record(&Report::Ended(ended), at);
     }
     stats.record(&Report::Judged { service: service.clone(), change, missed: true }, at(1.0));
+    follow_to_nodes(&mut stats, &service);
     let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let mut snapshot = stats.snapshot(&[], at(9.0), wall);
+    let stale = Stale { service: service.clone(), nodes: vec!["a".into(), "b".into()], since: at(3.0) };
+    let mut standing = programming::Standing { following: 3, stale: vec![stale], ..Default::default() };
+    standing.unmatched.no_change = 4;
+    standing.pending[change.index()] = 2;
+    standing.oldest[change.index()] = Some(at(3.0));
+    snapshot.nodes = Some(stats.nodes(standing));
     snapshot.objectives.push((service.clone(), Duration::from_secs(5)));
     let in_sync = Arc::new(ServiceName { namespace: "shop".into(), name: "search".into() });
     let wrong = OutOfSync { endpoints: 3, oldest: Some(at(2.0)), oldest_traffic: Some(at(6.5)) };
@@ -72,6 +80,25 @@ fn scrape_of(pod: &str, uid: &str) -> Scrape {
     }
 }
 
+/// A change that two of three nodes have in effect.
+fn follow_to_nodes(stats: &mut Stats, service: &Arc<ServiceName>) {
+    let change = Change::Ready;
+    for millis in [20, 300] {
+        let delay = Some(Duration::from_millis(millis));
+        stats.record_nodes(
+            &programming::Report::Nodes { change, outcome: NodeOutcome::InEffect, delay, nodes: 1 },
+            at(2.0),
+        );
+    }
+    let age = Some(Duration::from_secs(600));
+    stats.record_nodes(
+        &programming::Report::Nodes { change, outcome: NodeOutcome::Expired, delay: age, nodes: 1 },
+        at(2.0),
+    );
+    let (share, delay) = (Share::Half, Duration::from_millis(320));
+    stats.record_nodes(&programming::Report::Visible { service: service.clone(), change, share, delay }, at(2.0));
+}
+
 fn summary_of_agents() -> collector::Summary {
     let counts = collector::Counts {
         received: 7,
@@ -82,7 +109,7 @@ fn summary_of_agents() -> collector::Summary {
         steps: 1,
         ..collector::Counts::default()
     };
-    collector::Summary { connected: 3, silent: 1, clock_error: Duration::from_micros(250), counts }
+    collector::Summary { connected: 3, expected: 4, silent: 1, clock_error: Duration::from_micros(250), counts }
 }
 
 fn text(format: Format) -> String {
@@ -125,6 +152,14 @@ fn counters_gauges_and_watches_show_what_was_counted() {
         r#"endpointlag_oldest_out_of_sync_seconds{namespace="shop",service="search"} 0"#,
         r#"endpointlag_oldest_out_of_sync_traffic_seconds{namespace="shop",service="search"} 0"#,
         "endpointlag_reordered_total 1",
+        r#"endpointlag_dataplane_changes_total{change="ready",outcome="in_effect"} 2"#,
+        r#"endpointlag_dataplane_seconds_bucket{change="ready",le="0.1"} 1"#,
+        r#"endpointlag_dataplane_seconds_count{change="ready"} 3"#,
+        r#"endpointlag_dataplane_pending_changes{change="ready"} 2"#,
+        r#"endpointlag_dataplane_oldest_pending_seconds{change="ready"} 6"#,
+        r#"endpointlag_stale_nodes{namespace="shop",service="cart"} 2"#,
+        r#"endpointlag_visible_seconds_bucket{change="ready",namespace="_all",nodes="0.5",service="_all",le="5"} 1"#,
+        r#"endpointlag_dataplane_unmatched_total{reason="no_change"} 4"#,
         r#"endpointlag_watch_age_seconds{resource="pods"} 1.5"#,
         r#"endpointlag_watch_synced{resource="pods"} 1"#,
         r#"endpointlag_watch_synced{resource="services"} 0"#,

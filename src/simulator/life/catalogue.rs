@@ -101,6 +101,7 @@ impl Application {
                 kind: "ClusterIP".to_owned(),
                 publish_not_ready_addresses: self.exposure == NotReadyToo,
                 ip_families: vec!["IPv4".to_owned()],
+                ..Default::default()
             }),
         }
     }

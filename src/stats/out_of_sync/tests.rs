@@ -35,6 +35,7 @@ fn tracker() -> Tracker {
             external_name: false,
             families: [Family::V4].into_iter().collect(),
             ports: Vec::new(),
+            virtual_ips: None,
             publish_not_ready_addresses: false,
             objective: Annotation::Absent,
             ignore: Annotation::Absent,

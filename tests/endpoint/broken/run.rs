@@ -1,6 +1,5 @@
 //! One row of the table: a daemon with a broken server.
 
-use super::super::pair::Pair;
 use super::server::{Server, Speech};
 use anyhow::{Result, anyhow, ensure};
 use rustix::process::Signal;
@@ -9,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use testkit::daemon::{Daemon, LogLine};
+use testkit::pair::Pair;
 use testkit::workspace::Workspace;
 
 const RESOURCES: [&str; 3] = ["pods", "services", "endpointslices"];

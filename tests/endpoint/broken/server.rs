@@ -1,6 +1,5 @@
 //! A server with prescribed answers, over hand-written HTTP/1.1: a library would not let it be broken.
 
-use super::super::pair::Pair;
 use super::answer::{self, Answer};
 use anyhow::{Context, Result};
 use h2::Reason;
@@ -8,6 +7,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use testkit::pair::Pair;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;

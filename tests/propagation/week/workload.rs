@@ -118,6 +118,7 @@ impl Workload {
             terminating: false,
             families: [Family::V4].into_iter().collect(),
             ports: vec![port(8080)],
+            virtual_ips: None,
             publish_not_ready_addresses: false,
             objective: Annotation::Absent,
             ignore: Annotation::Absent,
@@ -374,5 +375,6 @@ fn endpoint(pod: &Pod) -> Endpoint {
         ready: pod.ready && !pod.terminating,
         serving: pod.ready,
         terminating: pod.terminating,
+        route: None,
     }
 }

@@ -158,6 +158,7 @@ impl Cluster {
                         terminating: false,
                         families: some_family(*wanted),
                         ports: ports(*of),
+                        virtual_ips: None,
                         publish_not_ready_addresses: false,
                         objective: Annotation::Absent,
                         ignore: Annotation::Absent,

@@ -174,6 +174,7 @@ impl Stage {
                 ready: conditions & 1 != 0,
                 serving: conditions & 2 != 0,
                 terminating: conditions & 4 != 0,
+                route: None,
                 ..endpoint.clone()
             };
         }

@@ -6,6 +6,7 @@ use std::{collections::VecDeque, time::Duration};
 
 /// What the core receives, in order.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a history has some hundred steps, and nearly all of them are events")]
 pub enum Step {
     Event(Seen, Event),
     Advance(Stamp),

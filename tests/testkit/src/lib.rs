@@ -5,11 +5,12 @@
 //! - The daemon: [`daemon`] runs it with a cluster, [`demo`] with its own simulated one, [`mod@bench`] where its cost is measured.
 //! - Both: [`scene`] is a namespace with a daemon that watches it, compared with the truth.
 //! - Other programs: [`helm`], [`jsonnet`] and [`prometheus`], built by [`gobuild`], and packages of [`pypi`].
-//! - Below them: [`process`], [`http`], [`workspace`], [`progress`].
+//! - Below them: [`process`], [`http`], [`workspace`], [`progress`]; [`client`] and [`pair`] for TLS.
 
 #![deny(missing_docs)]
 
 pub mod bench;
+pub mod client;
 pub mod controlplane;
 pub mod daemon;
 pub mod demo;
@@ -17,6 +18,7 @@ pub mod gobuild;
 pub mod helm;
 pub mod http;
 pub mod jsonnet;
+pub mod pair;
 pub mod process;
 pub mod progress;
 pub mod prometheus;

@@ -151,6 +151,7 @@ pub fn service(uid: &str) -> Service {
         terminating: false,
         families: v4(),
         ports: vec![port(80)],
+        virtual_ips: None,
         publish_not_ready_addresses: false,
         objective: Annotation::Absent,
         ignore: Annotation::Absent,

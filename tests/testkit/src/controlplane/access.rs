@@ -4,8 +4,8 @@ use super::credentials::{Token, kubeconfig};
 use crate::root;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -154,15 +154,45 @@ pub async fn account_kubeconfig(
 /// # Errors
 /// The API server issues none.
 pub async fn account_token(client: &Client, account: &str) -> Result<String> {
-    let request = TokenRequest {
-        spec: Some(TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() }),
-        ..TokenRequest::default()
+    let spec = TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() };
+    request_token(client, account, spec).await
+}
+
+/// A token as the kubelet of `node` would give it to a pod of this account, with another audience than the API server's. Creates the pod.
+///
+/// # Errors
+/// The API server refuses it.
+pub async fn pod_token(client: &Client, account: &str, pod: &str, node: &str, audience: &str) -> Result<String> {
+    let spec = json!({
+        "metadata": { "name": pod },
+        "spec": {
+            "nodeName": node,
+            "serviceAccountName": account,
+            "containers": [{ "name": "main", "image": "none" }],
+        },
+    });
+    let pods: Api<Pod> = Api::namespaced(client.clone(), ACCOUNT);
+    let created = pods.create(&PostParams::default(), &serde_json::from_value(spec)?).await?;
+    let bound = BoundObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Pod".to_owned()),
+        name: created.metadata.name,
+        uid: created.metadata.uid,
     };
+    let spec = TokenRequestSpec {
+        audiences: Some(vec![audience.to_owned()]),
+        bound_object_ref: Some(bound),
+        expiration_seconds: Some(TOKEN_SECONDS),
+        ..TokenRequestSpec::default()
+    };
+    request_token(client, account, spec).await
+}
+
+async fn request_token(client: &Client, account: &str, spec: TokenRequestSpec) -> Result<String> {
+    let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), ACCOUNT);
-    let granted: TokenRequest = accounts
-        .create_subresource("token", account, &PostParams::default(), &request)
-        .await
-        .with_context(|| format!("asking for a token of account {account}"))?;
+    let granted = accounts.create_token_request(account, &PostParams::default(), &request).await;
+    let granted = granted.with_context(|| format!("asking for a token of account {account}"))?;
     granted.status.and_then(|status| status.token).context("a granted TokenRequest has a token")
 }
 

@@ -10,18 +10,26 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A certificate for the host of the tests, and its key.
+#[derive(Debug)]
 pub struct Pair {
     certificate: rcgen::Certificate,
     key: rcgen::KeyPair,
 }
 
 /// The files in which the daemon looks for them.
+#[derive(Debug)]
 pub struct Files {
+    /// Of the certificate.
     pub certificate: PathBuf,
+    /// Of the key.
     pub key: PathBuf,
 }
 
 impl Pair {
+    /// A new pair.
+    ///
+    /// # Errors
+    /// None in practice.
     pub fn make() -> Result<Self> {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).context("making a certificate")?;
         Ok(Self { certificate: made.cert, key: made.signing_key })
@@ -38,6 +46,9 @@ impl Pair {
     }
 
     /// A server with this certificate, which speaks HTTP/2 if a client offers it.
+    ///
+    /// # Errors
+    /// None in practice.
     pub fn acceptor(&self) -> Result<TlsAcceptor> {
         let key = PrivateKeyDer::Pkcs8(self.key.serialize_der().into());
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -49,6 +60,9 @@ impl Pair {
     }
 
     /// Overwrites both files.
+    ///
+    /// # Errors
+    /// They cannot be written.
     pub fn write(&self, files: &Files) -> Result<()> {
         fs::write(&files.certificate, self.certificate.pem()).context("writing the certificate")?;
         fs::write(&files.key, self.key.serialize_pem()).context("writing the key")
@@ -56,6 +70,7 @@ impl Pair {
 }
 
 impl Files {
+    /// In this folder.
     pub fn inside(folder: &Path) -> Self {
         Self { certificate: folder.join("tls.crt"), key: folder.join("tls.key") }
     }

@@ -16,18 +16,21 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The answer.
 #[derive(Debug)]
 pub struct Answer {
+    /// The HTTP status.
     pub status: u16,
+    /// The whole body.
     pub body: String,
 }
 
 /// An address, and how to connect to it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Client {
     address: String,
     trusted: Option<CertificateDer<'static>>,
 }
 
 impl Client {
+    /// Without TLS.
     pub fn plain(address: &str) -> Self {
         Self { address: address.to_owned(), trusted: None }
     }

@@ -1,0 +1,350 @@
+//! The hop: takes events, changes that the slice hop has carried, and observations, and reports what became of them.
+
+use super::{
+    changes::Changes,
+    early::Early,
+    mark::Mark,
+    nodes::{NodeId, Nodes},
+    report::{NodeOutcome, Report, Stale, Standing, Unmatched},
+    steps::{Closed, Followers, Key, Step, Steps},
+    views::{Difference, Move, Scope, ServiceId, Views},
+};
+use crate::{
+    ledger::{Carried, Change},
+    model::{Event, Interval, Seen, SetChange, SliceVersion, Stamp},
+    propagation::Subject,
+};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+/// How long a step waits for the slice hop's change that it belongs to. The pod's event may arrive after the slice's.
+const UNCLAIMED: Duration = Duration::from_secs(10);
+
+/// How much earlier than its change a step may have started, if the slices of another address family showed it first.
+const LEAD: Duration = Duration::from_secs(1);
+
+/// How often it looks for what has become too old.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// The settings of the hop.
+#[derive(Clone, Copy, Debug)]
+pub struct ProgrammingSettings {
+    /// Delay within which a change should be in effect on each node, for Services without their own objective.
+    pub objective: Duration,
+    /// Age at which a change expires.
+    pub expiry: Duration,
+}
+
+/// Follows the changes of all scopes to the nodes.
+#[derive(Debug)]
+pub struct Programming {
+    settings: ProgrammingSettings,
+    views: Views,
+    nodes: Nodes,
+    steps: Steps,
+    changes: Changes,
+    early: Early,
+    unmatched: Unmatched,
+    overflowed: u64,
+    reports: Vec<Report>,
+    swept: Stamp,
+}
+
+// === impl Programming ===
+
+impl Programming {
+    /// No nodes yet.
+    pub fn new(settings: ProgrammingSettings) -> Self {
+        Self {
+            settings,
+            views: Views::default(),
+            nodes: Nodes::default(),
+            steps: Steps::default(),
+            changes: Changes::new(settings.expiry),
+            early: Early::default(),
+            unmatched: Unmatched::default(),
+            overflowed: 0,
+            reports: Vec::new(),
+            swept: Stamp::default(),
+        }
+    }
+
+    // === What the watches deliver ===
+
+    /// Takes the next event of a scope's watches. Pods do not matter here.
+    pub fn apply(&mut self, scope: usize, seen: Seen, event: &Event) {
+        match event {
+            Event::Init(resource) => self.views.begin_list(scope, *resource),
+            Event::InitDone(resource) => {
+                let was_measuring = self.views.is_measuring(scope);
+                let affected = self.views.end_list(scope, *resource);
+                let seen = Seen::late(seen.at);
+                affected.into_iter().for_each(|service| self.refresh(service, seen, was_measuring));
+            }
+            Event::Service(service) => {
+                // One of the same name that was deleted unseen is found at the end of the list.
+                let service = self.views.service_seen(scope, service);
+                self.refresh(service, seen, self.views.is_measuring(scope));
+            }
+            Event::ServiceDeleted(service) => {
+                if let Some(id) = self.views.service_gone(&service.uid) {
+                    self.refresh(id, seen, self.views.is_measuring(scope));
+                }
+            }
+            Event::EndpointSlice(slice) => {
+                self.slice(scope, seen, |views, nodes| views.slice_seen(scope, slice, nodes))
+            }
+            Event::EndpointsChanged(change) => {
+                self.slice(scope, seen, |views, nodes| views.endpoints_changed(change, nodes).into_iter().collect())
+            }
+            Event::EndpointSliceDeleted(slice) => {
+                self.slice(scope, seen, |views, _| views.slice_gone(&slice.uid).into_iter().collect());
+            }
+            Event::WatchLost(_) | Event::WatchRestored(_) | Event::Pod(_) | Event::PodDeleted(_) => {}
+        }
+    }
+
+    fn slice(&mut self, scope: Scope, seen: Seen, apply: impl FnOnce(&mut Views, &mut Nodes) -> Vec<ServiceId>) {
+        let affected = apply(&mut self.views, &mut self.nodes);
+        let is_measuring = self.views.is_measuring(scope);
+        affected.into_iter().for_each(|service| self.refresh(service, seen, is_measuring));
+    }
+
+    /// Starts the steps that follow from a new state of a Service.
+    fn refresh(&mut self, service: ServiceId, seen: Seen, is_measuring: bool) {
+        let is_gone = self.views.name(service).is_none();
+        let Difference { moves, reset } = self.views.refresh(service);
+        if is_gone {
+            let closed = self.steps.close_all(|step| step.service == service, NodeOutcome::Withdrawn);
+            self.settle(closed, seen.at);
+        }
+        if !reset.is_empty() {
+            let reset: HashSet<_> = reset.into_iter().collect();
+            let closed = self.steps.close_all(|step| reset.contains(&step.key.0), NodeOutcome::NotApplicable);
+            self.settle(closed, seen.at);
+        }
+        if is_measuring {
+            moves.into_iter().for_each(|it| self.start(service, it, seen));
+        }
+    }
+
+    fn start(&mut self, service: ServiceId, it: Move, seen: Seen) {
+        let Move { frontend, backend, adds, pod, only } = it;
+        let followers = match only {
+            None => Followers::All,
+            Some(node) => Followers::Only(node.and_then(|node| self.nodes.find(&node))),
+        };
+        let key = (frontend, backend);
+        let Some(step) = self.steps.start((key, adds), service, pod, seen, followers, &self.nodes) else {
+            self.overflowed += 1;
+            return;
+        };
+        for early in self.early.take(&key, adds) {
+            // A change that came before the step was not seen does not belong to an older step: those were asked first.
+            if self.steps.open_on(early.node, &key).last() == Some(step) {
+                let (closed, _) = self.steps.observe(early.node, &key, adds, early.when);
+                self.settle(closed, seen.at);
+            }
+        }
+    }
+
+    // === What the slice hop has carried ===
+
+    /// Follows a change of the slice hop to the nodes. The caller knows it by a number.
+    pub fn carried(&mut self, carried: Carried<Subject, Arc<SliceVersion>>, number: u64, now: Stamp) {
+        let service = self.views.owner(&carried.by.uid, &carried.key.service);
+        let change = self.changes.next_id();
+        let kind = carried.change;
+        let (began, shown) = (carried.began.min(carried.shown), carried.shown);
+        let fits = |step: &Step| {
+            let is_direction = match kind {
+                Change::Ready => step.adds,
+                Change::Unready | Change::Terminating | Change::Removed => !step.adds,
+                Change::Service => true,
+            };
+            is_direction && step.since >= began.minus(LEAD) && step.since <= shown
+        };
+        let pod = carried.key.pod.as_ref().map(|pod| &pod.uid);
+        let steps = service.map(|service| self.steps.claim(service, pod, change, fits)).unwrap_or_default();
+        if steps.is_empty() {
+            let (outcome, nodes) = (NodeOutcome::NotApplicable, self.nodes.following());
+            if nodes > 0 {
+                self.reports.push(Report::Nodes { change: kind, outcome, delay: None, nodes });
+            }
+            return;
+        }
+        let change = self.changes.start((number, carried), steps, &self.steps, &mut self.reports);
+        self.finish_if_over(change, now);
+    }
+
+    // === What the agents tell ===
+
+    /// The agent of a node sees its data plane from now on, or cannot see it.
+    pub fn set_follows(&mut self, node: &str, follows: bool, now: Stamp) {
+        let node = self.nodes.intern(node, self.steps.oldest());
+        self.nodes.set_follows(node, follows);
+        self.nodes.set_silent(node, false);
+        if !follows {
+            self.end_on(node, NodeOutcome::Censored, now);
+        }
+    }
+
+    /// Observations of a node were lost. What it did until now is not known.
+    pub fn lost(&mut self, node: &str, now: Stamp) {
+        if let Some(node) = self.nodes.find(node) {
+            self.nodes.set_lost(node);
+            self.end_on(node, NodeOutcome::Censored, now);
+        }
+    }
+
+    /// The kernel of a node changed what it does. `None` as the time: it is not known.
+    pub fn observed(&mut self, node: &str, change: &SetChange, when: Option<Interval>, now: Stamp) {
+        let node = self.nodes.intern(node, self.steps.oldest());
+        let SetChange { frontend, added, removed } = change;
+        let added = added.iter().map(|backend| (backend, true));
+        for (backend, adds) in removed.iter().map(|backend| (backend, false)).chain(added) {
+            let key: Key = (*frontend, *backend);
+            let (closed, is_matched) = self.steps.observe(node, &key, adds, when);
+            self.settle(closed, now);
+            if !is_matched {
+                self.early.push(key, node, adds, when, now);
+            }
+        }
+    }
+
+    /// Which nodes are silent now, and which are gone. Nodes that are in neither list are heard.
+    pub fn set_silent(&mut self, silent: &HashSet<Arc<str>>, gone: &HashSet<Arc<str>>, now: Stamp) {
+        let all: Vec<_> = self.nodes.iter().map(|(name, id)| (name.clone(), id)).collect();
+        for (name, node) in all {
+            self.nodes.set_silent(node, silent.contains(&name));
+            if gone.contains(&name) {
+                self.end_on(node, NodeOutcome::Withdrawn, now);
+                self.nodes.remove(node, now);
+            }
+        }
+    }
+
+    // === Time ===
+
+    /// Lets time pass: what is too old ends, and shares that are certain are reported.
+    pub fn advance(&mut self, now: Stamp) {
+        if now.since(self.swept) < SWEEP {
+            return;
+        }
+        self.swept = now;
+        let Self { early, views, unmatched, .. } = self;
+        early.expire(now, |(frontend, _)| {
+            if views.has_frontend(frontend) { unmatched.no_change += 1 } else { unmatched.no_service += 1 }
+        });
+        self.expire(now);
+        let unclaimed = self
+            .steps
+            .iter()
+            .filter(|(_, step)| step.change.is_none() && step.open == 0 && now.since(step.since) >= UNCLAIMED);
+        let unclaimed: Vec<_> = unclaimed.map(|(id, _)| id).collect();
+        unclaimed.into_iter().for_each(|step| self.steps.remove(step));
+        let changes: Vec<_> = self.changes.iter().map(|(id, _)| id).collect();
+        changes.into_iter().for_each(|change| self.changes.tell_shares(change, now, &mut self.reports));
+        self.nodes.forget_names();
+    }
+
+    /// Ends steps that are too old.
+    fn expire(&mut self, now: Stamp) {
+        let expiry = self.settings.expiry;
+        let old: Vec<_> =
+            self.steps.iter().filter(|(_, step)| step.open > 0 && now.since(step.since) > expiry).collect();
+        let mut ends = Vec::new();
+        for (id, step) in old {
+            for node in step.open_nodes() {
+                let outcome = if !self.steps.is_behind(id, node) {
+                    NodeOutcome::Superseded
+                } else if self.nodes.is_certain(node) {
+                    NodeOutcome::Expired
+                } else {
+                    NodeOutcome::Censored
+                };
+                ends.push((id, node, outcome));
+            }
+        }
+        let ended = ends.into_iter();
+        let closed = ended.filter_map(|(id, node, outcome)| self.steps.close(id, node, Mark::ended(outcome))).collect();
+        self.settle(closed, now);
+    }
+
+    /// Ends all steps on one node.
+    fn end_on(&mut self, node: NodeId, outcome: NodeOutcome, now: Stamp) {
+        let closed = self.steps.close_on(node, outcome);
+        self.settle(closed, now);
+    }
+
+    /// Passes on that steps have ended on nodes.
+    fn settle(&mut self, closed: Vec<Closed>, now: Stamp) {
+        for Closed { step, node } in closed {
+            if let Some(change) = self.steps.get(step).change {
+                self.changes.settle(change, node, &self.steps, &mut self.reports);
+                self.finish_if_over(change, now);
+            }
+        }
+    }
+
+    fn finish_if_over(&mut self, change: usize, now: Stamp) {
+        if self.changes.get(change).is_over() {
+            let steps = self.changes.finish(change, now, &self.nodes, &mut self.reports);
+            steps.into_iter().for_each(|step| self.steps.remove(step));
+        }
+    }
+
+    // === What is known ===
+
+    /// What became known since the last call, in order.
+    pub fn reports(&mut self) -> std::vec::Drain<'_, Report> {
+        self.reports.drain(..)
+    }
+
+    /// The current state.
+    pub fn standing(&self, now: Stamp) -> Standing {
+        let mut standing = Standing {
+            following: self.nodes.following(),
+            unmatched: self.unmatched,
+            overflowed: self.overflowed,
+            ..Standing::default()
+        };
+        let mut stale: HashMap<ServiceId, (HashSet<NodeId>, Stamp)> = HashMap::new();
+        let mut behind: HashSet<(usize, NodeId)> = HashSet::new();
+        for (id, step) in self.steps.iter().filter(|(_, step)| step.open > 0) {
+            let objective = self.views.objective(step.service).unwrap_or(self.settings.objective);
+            for node in step.open_nodes() {
+                if !self.nodes.is_certain(node) || !self.steps.is_behind(id, node) {
+                    continue;
+                }
+                if let Some(change) = step.change.filter(|change| behind.insert((*change, node))) {
+                    let carried = self.changes.get(change).carried();
+                    let kind = carried.change.index();
+                    standing.pending[kind] += 1;
+                    let oldest = &mut standing.oldest[kind];
+                    *oldest = Some(oldest.map_or(carried.shown, |oldest| oldest.min(carried.shown)));
+                }
+                if now.since(step.since) > objective {
+                    let (nodes, since) = stale.entry(step.service).or_insert((HashSet::new(), step.since));
+                    nodes.insert(node);
+                    *since = (*since).min(step.since);
+                }
+            }
+        }
+        let named = |(service, (nodes, since)): (ServiceId, (HashSet<NodeId>, Stamp))| {
+            let nodes = nodes.into_iter().filter_map(|node| self.nodes.name_of(node)).cloned().collect();
+            Some(Stale { service: self.views.name(service)?.clone(), nodes, since })
+        };
+        standing.stale = stale.into_iter().filter_map(named).collect();
+        standing
+    }
+
+    /// Number of changes and of steps that are kept.
+    #[cfg(test)]
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.changes.iter().count(), self.steps.iter().count())
+    }
+}

@@ -1,0 +1,129 @@
+//! Nodes that join, leave, fall silent or lose what they observed.
+
+use super::{Scene, endpoint, frontend};
+use super::{millis, scene};
+use crate::{
+    ledger::Change,
+    programming::{NodeOutcome, Share, Unmatched},
+};
+use std::{collections::HashSet, sync::Arc};
+
+fn names(names: &[&str]) -> HashSet<Arc<str>> {
+    names.iter().map(|name| Arc::from(*name)).collect()
+}
+
+/// A change that only the first of the nodes has shown.
+fn half_shown(nodes: &[&str]) -> Scene {
+    let mut scene = Scene::with_nodes(nodes);
+    scene.synced(&[]);
+    scene.slice(1_000, &[endpoint("p", 7).ready()]);
+    scene.carried(Change::Ready, "p", 1_000, 1_000);
+    scene.shows(nodes[0], 1_100, true, 7);
+    scene
+}
+
+#[test]
+fn a_node_that_joins_later_need_not_follow() {
+    let mut scene = half_shown(&["a", "b"]);
+    scene.programming.set_follows("c", true, scene::at(1_200));
+    scene.shows("c", 1_300, true, 7);
+    scene.shows("b", 1_400, true, 7);
+    assert_eq!(scene.spread().outcomes, [2, 0, 0, 0, 0, 0]);
+    scene.pass(10_000);
+    assert_eq!(scene.programming.standing(scene::at(10_000)).unmatched, Unmatched { no_change: 1, no_service: 0 });
+}
+
+#[test]
+fn a_node_that_has_lost_observations_is_censored_and_goes_on() {
+    let mut scene = half_shown(&["a", "b"]);
+    scene.programming.lost("b", scene::at(2_000));
+    scene.drain();
+    assert_eq!(scene.outcomes(), [(NodeOutcome::InEffect, 1), (NodeOutcome::Censored, 1)]);
+    let spread = scene.spread();
+    assert_eq!(spread.shares, [Some(millis(100)), None, None], "half of the nodes are known, all are not");
+    scene.slice(3_000, &[endpoint("p", 7)]);
+    scene.carried(Change::Unready, "p", 3_000, 3_000);
+    scene.shows("b", 3_050, false, 7);
+    assert_eq!(scene.delays(), [millis(100), millis(50)]);
+}
+
+#[test]
+fn an_observation_without_a_time_is_censored() {
+    let mut scene = half_shown(&["a", "b"]);
+    scene.observes_somewhen("b", 5_000, true, 7);
+    assert_eq!(scene.outcomes(), [(NodeOutcome::InEffect, 1), (NodeOutcome::Censored, 1)]);
+}
+
+#[test]
+fn a_slice_that_was_read_late_gives_no_delay() {
+    let mut scene = Scene::with_nodes(&["a"]);
+    scene.synced(&[]);
+    scene.slice_late(1_000, &[endpoint("p", 7).ready()]);
+    scene.carried(Change::Ready, "p", 1_000, 1_000);
+    scene.shows("a", 1_100, true, 7);
+    assert_eq!(scene.outcomes(), [(NodeOutcome::Censored, 1)]);
+}
+
+#[test]
+fn a_node_that_never_follows_expires_and_a_silent_one_is_censored() {
+    let mut scene = half_shown(&["a", "b", "c"]);
+    scene.programming.set_silent(&names(&["c"]), &names(&[]), scene::at(40_000));
+    let standing = scene.programming.standing(scene::at(40_000));
+    assert_eq!(standing.pending[Change::Ready.index()], 1);
+    assert_eq!(standing.oldest[Change::Ready.index()], Some(scene::at(1_000)));
+    let stale: Vec<_> = standing.stale.iter().map(|it| (it.nodes.clone(), it.since)).collect();
+    assert_eq!(stale, [(vec![Arc::from("b")], scene::at(1_000))]);
+    scene.pass(600_000);
+    assert_eq!(scene.outcomes(), [(NodeOutcome::InEffect, 1)]);
+    scene.pass(602_000);
+    let expected = [(NodeOutcome::InEffect, 1), (NodeOutcome::Censored, 1), (NodeOutcome::Expired, 1)];
+    assert_eq!(scene.outcomes(), expected);
+    assert_eq!(scene.programming.size(), (0, 0));
+}
+
+#[test]
+fn a_silent_node_that_comes_back_gives_its_true_delay() {
+    let mut scene = half_shown(&["a", "b"]);
+    scene.programming.set_silent(&names(&["b"]), &names(&[]), scene::at(40_000));
+    // It was cut off. Its agent kept the observation.
+    scene.programming.set_silent(&names(&[]), &names(&[]), scene::at(60_000));
+    scene.shows("b", 1_200, true, 7);
+    assert_eq!(scene.delays(), [millis(100), millis(200)]);
+}
+
+#[test]
+fn half_of_the_nodes_are_told_before_the_last_one_follows() {
+    let mut scene = half_shown(&["a", "b"]);
+    scene.pass(35_000);
+    assert!(scene.visible().is_empty());
+    scene.pass(37_000);
+    assert_eq!(scene.visible(), [(Share::Half, millis(100))]);
+    scene.shows("b", 50_000, true, 7);
+    assert_eq!(scene.visible()[1..], [(Share::Most, millis(49_000)), (Share::All, millis(49_000))]);
+}
+
+#[test]
+fn a_node_that_is_gone_is_withdrawn_and_its_place_is_free() {
+    let mut scene = half_shown(&["a", "b"]);
+    scene.programming.set_silent(&names(&[]), &names(&["b"]), scene::at(5_000));
+    scene.drain();
+    assert_eq!(scene.outcomes(), [(NodeOutcome::InEffect, 1), (NodeOutcome::Withdrawn, 1)]);
+    assert_eq!(scene.programming.standing(scene::at(5_000)).following, 1);
+    scene.programming.set_follows("c", true, scene::at(6_000));
+    scene.slice(7_000, &[endpoint("p", 7)]);
+    scene.carried(Change::Unready, "p", 7_000, 7_000);
+    for node in ["a", "c"] {
+        scene.shows(node, 7_100, false, 7);
+    }
+    assert_eq!(scene.delays(), [100; 3].map(millis));
+}
+
+#[test]
+fn a_node_whose_data_plane_is_not_seen_takes_no_part() {
+    let mut scene = Scene::with_nodes(&["a", "b"]);
+    scene.programming.set_follows("b", false, scene::at(10));
+    scene.slice(1_000, &[endpoint("p", 7).ready()]);
+    scene.carried(Change::Ready, "p", 1_000, 1_000);
+    scene.observes("a", 1_100, frontend(), true, 7);
+    assert_eq!(scene.spread().outcomes, [1, 0, 0, 0, 0, 0]);
+}
