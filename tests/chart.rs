@@ -2,6 +2,7 @@
 
 /// The tests, by what checks them.
 mod chart {
+    mod agents;
     mod install;
     mod kubectl;
     mod linters;

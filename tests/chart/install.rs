@@ -39,8 +39,7 @@ async fn the_api_server_takes_every_variant() -> Result<()> {
         for variant in VARIANTS {
             let install = ["install", "measure", CHART, "--namespace=dry", "--dry-run=server"];
             run(helm, cluster, &[&install, variant.flags].concat()).with_context(|| variant.name)?;
-            let workload = variant.objects(helm)?.into_iter().find(|it| it["spec"]["template"].is_object());
-            let template = &workload.context("a workload")?["spec"]["template"];
+            let template = &variant.daemon(helm)?["spec"]["template"];
             cluster.admit("dry", template).with_context(|| format!("{}: its pod", variant.name))?;
         }
     }
@@ -82,8 +81,17 @@ async fn a_release_measures_and_goes_without_a_trace() -> Result<()> {
         ensure!(cluster.may(&who, &["list", "pods", "--namespace=default"])?, "the Role is not enough");
         ensure!(!cluster.may(&who, &["list", "pods", "--namespace=kube-system"])?, "the ClusterRole is still there");
 
+        let agents = "--set=agents.enabled=true,tls.secretName=any";
+        run(helm, cluster, &["upgrade", "measure", CHART, &in_it, &values, agents])?;
+        let reviews = ["create", "tokenreviews.authentication.k8s.io"];
+        let who_reports = format!("system:serviceaccount:{namespace}:measure-endpointlag-agent");
+        ensure!(cluster.may(&who, &reviews)?, "the daemon cannot review the tokens of agents");
+        for question in [&reviews[..], &["list", "pods"], &["watch", "services"], &["get", "/metrics"]] {
+            ensure!(!cluster.may(&who_reports, question)?, "an agent may {question:?}");
+        }
+
         run(helm, cluster, &["uninstall", "measure", &in_it])?;
-        let kinds = "deployments,statefulsets,services,roles,rolebindings,clusterroles,clusterrolebindings,poddisruptionbudgets";
+        let kinds = "deployments,statefulsets,daemonsets,serviceaccounts,services,roles,rolebindings,clusterroles,clusterrolebindings,poddisruptionbudgets";
         let selector = "--selector=app.kubernetes.io/instance=measure";
         let left = cluster.kubectl(&["get", kinds, "--all-namespaces", selector, "--output=name"])?;
         ensure!(left.is_empty(), "left behind:\n{left}");

@@ -23,7 +23,7 @@ pub struct Container {
 }
 
 impl Container {
-    /// The container of a Deployment's or StatefulSet's pod with this index.
+    /// The container of a workload's pod with this index.
     ///
     /// # Errors
     /// The pod asks for something that only a kubelet knows.
@@ -34,6 +34,7 @@ impl Container {
             let value = match (&variable["value"], &variable["valueFrom"]["fieldRef"]["fieldPath"]) {
                 (Value::String(value), _) => all.expand(value),
                 (_, path) if path == "metadata.labels['apps.kubernetes.io/pod-index']" => index.to_string(),
+                (_, path) if path == "spec.nodeName" => "node-a".to_owned(),
                 _ => anyhow::bail!("a variable from nowhere: {variable}"),
             };
             all.variables.push((variable["name"].as_str().context("a name")?.to_owned(), value));
@@ -41,6 +42,15 @@ impl Container {
         let arguments = container["args"].as_array().context("arguments")?;
         let arguments: Vec<_> = arguments.iter().filter_map(Value::as_str).map(|text| all.expand(text)).collect();
         Ok(Self { arguments, ..all })
+    }
+
+    /// Its arguments, and its variables as the flags that they stand for.
+    pub fn flags(&self) -> Vec<String> {
+        let flag = |(name, value): &(String, String)| {
+            let name = name.strip_prefix("ENDPOINTLAG_")?.replace('_', "-").to_lowercase();
+            Some(format!("--{name}={value}"))
+        };
+        self.arguments.iter().cloned().chain(self.variables.iter().filter_map(flag)).collect()
     }
 
     /// Gives it an address of its own, as for each pod.

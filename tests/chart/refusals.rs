@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use testkit::helm::{CHART, Helm};
 
 /// Flags, and the words of the message.
-const REFUSED: [(&[&str], &str); 26] = [
+const REFUSED: [(&[&str], &str); 34] = [
     // By the schema.
     (&["--set=objective=soon"], "'/objective': 'soon' does not match pattern"),
     (&["--set=expiry=0s"], "'/expiry': '0s' does not match pattern"),
@@ -23,6 +23,8 @@ const REFUSED: [(&[&str], &str); 26] = [
     (&["--set=extraArgs={-n}"], "'/extraArgs/0'"),
     (&["--set=log.level=inf"], "'/log/level': 'inf' does not match pattern"),
     (&["--set=log.level="], "'/log/level': '' does not match pattern"),
+    (&["--set=agents.listenPort=0"], "'/agents/listenPort': minimum: got 0, want 1"),
+    (&["--set=agents.enable=true"], "additional properties 'enable' not allowed"),
     // By the templates.
     (&["--set=replicas=2,shards=2"], "replicas and shards: choose one"),
     (&["--set=shards=2,namespaces={shop}"], "shards divide the whole cluster"),
@@ -36,6 +38,18 @@ const REFUSED: [(&[&str], &str); 26] = [
         "podMonitor.authorization has to name a token",
     ),
     (&["--set=extraArgs={--listen=0.0.0.0:1}"], "extraArgs: --listen has a value of its own"),
+    (&["--set=agents.enabled=true"], "agents.enabled needs tls.secretName"),
+    (&["--set=agents.enabled=true,tls.secretName=tls,replicas=2"], "set replicas and shards to 1"),
+    (&["--set=agents.enabled=true,tls.secretName=tls,shards=2"], "set replicas and shards to 1"),
+    (
+        &["--set=agents.enabled=true,tls.secretName=tls,agents.port=10911"],
+        "agents.port is the same as port or probePort",
+    ),
+    (
+        &["--set=agents.enabled=true,tls.secretName=tls,agents.serviceAccount.create=false"],
+        "agents.serviceAccount.name has to name an existing ServiceAccount",
+    ),
+    (&["--set=agents.extraArgs={--node-name=a}"], "agents.extraArgs: --node-name has a value of its own"),
 ];
 
 #[test]
@@ -60,5 +74,14 @@ fn the_values_of_a_parent_chart_pass() -> Result<()> {
 fn an_old_cluster_is_refused() -> Result<()> {
     let refused = Helm::Four.run(&["template", "x", CHART, "--kube-version=1.27.16"]);
     ensure!(refused.is_err_and(|error| format!("{error:#}").contains("kubeVersion")), "1.27 is taken");
+    // Its tokens do not name the node of a pod.
+    let agents = "--set=agents.enabled=true,tls.secretName=tls";
+    let refused = Helm::Four.run(&["template", "x", CHART, "--kube-version=1.29.9", agents]);
+    ensure!(
+        refused.is_err_and(|error| format!("{error:#}").contains("agents.enabled needs Kubernetes 1.30 or later")),
+        "agents on 1.29"
+    );
+    // Providers append their own version.
+    Helm::Four.run(&["template", "x", CHART, "--kube-version=v1.30.0-gke.100", agents])?;
     Ok(())
 }

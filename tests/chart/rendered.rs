@@ -1,7 +1,7 @@
 //! What the variants render.
 
 use super::process::Container;
-use super::variants::{RELEASE, VARIANTS, Variant};
+use super::variants::{RELEASE, VARIANTS};
 use anyhow::{Context, Result, bail, ensure};
 use clap::{CommandFactory, Parser};
 use endpointlag::config::{Cli, Command};
@@ -32,13 +32,7 @@ fn both_helms_render_the_same() -> Result<()> {
 fn the_daemon_takes_the_arguments_and_has_no_others() -> Result<()> {
     let mut reached = BTreeSet::new();
     for variant in VARIANTS {
-        let container = Container::of(&workload(&variant)?, 2)?;
-        let mut arguments = container.arguments.clone();
-        // Variables belong to the environment of a process. Here they become flags.
-        let of_daemon = |name: &str| Some(format!("--{}", name.strip_prefix("ENDPOINTLAG_")?.to_lowercase()));
-        for (name, value) in &container.variables {
-            arguments.extend(of_daemon(name).map(|flag| format!("{flag}={value}")));
-        }
+        let arguments = Container::of(&variant.daemon(Helm::Four)?, 2)?.flags();
         let cli = Cli::try_parse_from(["endpointlag"].into_iter().chain(arguments.iter().map(String::as_str)))
             .with_context(|| variant.name)?;
         let Some(Command::Run(run)) = cli.command else { bail!("{}: not `run`", variant.name) };
@@ -56,8 +50,6 @@ fn the_daemon_takes_the_arguments_and_has_no_others() -> Result<()> {
     let mut reached: BTreeSet<_> = reached.iter().map(String::as_str).collect();
     // A pod has its own ServiceAccount, and does not listen on a loopback address.
     reached.extend(["kubeconfig", "context", "allow-host"]);
-    // The chart does not deploy agents on the nodes yet.
-    reached.extend(["agents-listen", "agents-service-account"]);
     ensure!(flags == reached, "flags {flags:?}, of which the variants set {reached:?}");
     Ok(())
 }
@@ -72,6 +64,8 @@ fn the_roles_are_what_is_read_and_nothing_else() -> Result<()> {
         { "apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"] },
         { "apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"] },
     ]);
+    let review =
+        json!([{ "apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"] }]);
     let metrics = json!([{ "nonResourceURLs": ["/metrics"], "verbs": ["get"] }]);
     for variant in VARIANTS {
         let objects = variant.objects(Helm::Four)?;
@@ -83,6 +77,7 @@ fn the_roles_are_what_is_read_and_nothing_else() -> Result<()> {
                 Some("") => &read,
                 Some("-auth") => &ask,
                 Some("-metrics-reader") => &metrics,
+                Some("-agents") => &review,
                 _ => bail!("{}: {name}", variant.name),
             };
             ensure!(role["rules"] == *rules, "{}: {role}", variant.name);
@@ -92,6 +87,13 @@ fn the_roles_are_what_is_read_and_nothing_else() -> Result<()> {
         let expected: &[&str] = match variant.name {
             "namespaces" => &["endpointlag bank", "endpointlag shop"],
             "names" => &[],
+            "agents" => &["endpointlag everywhere", "endpointlag-agents everywhere"],
+            "agents-settings" => &[
+                "endpointlag shop",
+                "endpointlag-agents everywhere",
+                "endpointlag-auth everywhere",
+                "endpointlag-metrics-reader everywhere",
+            ],
             name if name == "auth" || name.starts_with("guarded") => {
                 &["endpointlag everywhere", "endpointlag-auth everywhere", "endpointlag-metrics-reader everywhere"]
             }
@@ -106,7 +108,7 @@ fn the_roles_are_what_is_read_and_nothing_else() -> Result<()> {
 fn names_labels_and_selectors_agree() -> Result<()> {
     for variant in VARIANTS {
         let objects = variant.objects(Helm::Four)?;
-        let workload = workload(&variant)?;
+        let workload = variant.daemon(Helm::Four)?;
         let pod = &workload["spec"]["template"];
         let pod_labels = &pod["metadata"]["labels"];
         let container = &pod["spec"]["containers"][0];
@@ -150,7 +152,13 @@ fn names_labels_and_selectors_agree() -> Result<()> {
             let port = &container[probe]["httpGet"]["port"];
             ensure!(ports.contains(&port), "{}: {probe} asks at {port}", variant.name);
         }
-        ensure!(services.iter().all(|it| it["spec"]["publishNotReadyAddresses"] == true), "{}", variant.name);
+        // Agents report to a ready daemon. Prometheus scrapes the others too.
+        let of_agents = |service: &Value| service["metadata"]["labels"]["app.kubernetes.io/component"] == "agents";
+        ensure!(
+            services.iter().all(|it| (it["spec"]["publishNotReadyAddresses"] == true) != of_agents(it)),
+            "{}",
+            variant.name
+        );
     }
     Ok(())
 }
@@ -172,6 +180,29 @@ fn the_kinds_of_each_variant() -> Result<()> {
             "rules" => (&[("PrometheusRule", 1)], &[]),
             "dashboards" => (&[("ConfigMap", 3)], &[]),
             "network-policy" => (&[("NetworkPolicy", 1)], &[]),
+            "agents" => (
+                &[
+                    ("DaemonSet", 1),
+                    ("Service", 2),
+                    ("ServiceAccount", 2),
+                    ("ClusterRole", 2),
+                    ("ClusterRoleBinding", 2),
+                ],
+                &[],
+            ),
+            "agents-settings" => (
+                &[
+                    ("DaemonSet", 1),
+                    ("Service", 2),
+                    ("ServiceAccount", 2),
+                    ("Role", 1),
+                    ("RoleBinding", 1),
+                    ("ClusterRole", 3),
+                    ("ClusterRoleBinding", 2),
+                    ("NetworkPolicy", 1),
+                ],
+                &[],
+            ),
             "names" => (&[], &["ServiceAccount", "ClusterRole", "ClusterRoleBinding"]),
             _ => (&[], &[]),
         };
@@ -234,13 +265,8 @@ fn rules_and_dashboards_arrive_unchanged() -> Result<()> {
     Ok(())
 }
 
-fn workload(variant: &Variant) -> Result<Value> {
-    let objects = variant.objects(Helm::Four)?;
-    objects.into_iter().find(|it| it["spec"]["template"].is_object()).with_context(|| variant.name)
-}
-
 /// Whether labels match a selector that is not empty.
-fn contains(labels: &Value, selector: &Value) -> bool {
+pub(super) fn contains(labels: &Value, selector: &Value) -> bool {
     selector.as_object().is_some_and(|asked| {
         !asked.is_empty() && asked.iter().all(|(name, value)| labels.get(name).is_some_and(|label| label == value))
     })

@@ -1,6 +1,6 @@
 //! The choices of users: the values with which the chart is checked.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::Value;
 use std::fs;
 use testkit::helm::Helm;
@@ -21,7 +21,7 @@ pub struct Variant {
 const TLS: &str = "--set=tls.secretName=endpointlag-tls";
 
 /// Each choice that makes an object, or changes one.
-pub const VARIANTS: [Variant; 17] = [
+pub const VARIANTS: [Variant; 19] = [
     Variant { name: "default", flags: &[] },
     Variant { name: "replicas", flags: &["--set=replicas=2"] },
     Variant { name: "shards", flags: &["--set=shards=3", "--set=service.type=LoadBalancer"] },
@@ -92,6 +92,21 @@ pub const VARIANTS: [Variant; 17] = [
             "--set=image.digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
         ],
     },
+    Variant { name: "agents", flags: &[TLS, "--set=agents.enabled=true"] },
+    Variant {
+        name: "agents-settings",
+        flags: &[
+            TLS,
+            "--set=auth.kind=kubernetes,probePort=10914,namespaces={shop},listenAddress=::,log.format=json",
+            "--set=agents.enabled=true,agents.port=20912,agents.listenAddress=::,agents.listenPort=20913",
+            "--set=agents.caConfigMap=internal-ca,agents.priorityClassName=system-node-critical",
+            "--set=agents.serviceAccount.name=node-agent,agents.serviceAccount.annotations.note=text",
+            "--set=agents.podLabels.team=platform,agents.podAnnotations.note=text,agents.nodeSelector.disk=ssd",
+            "--set=agents.updateStrategy.rollingUpdate.maxUnavailable=1,agents.extraArgs={--receive-buffer=67108864}",
+            "--set-json=agents.affinity={\"nodeAffinity\":{}}",
+            "--set=networkPolicy.enabled=true,networkPolicy.agents[0].ipBlock.cidr=192.0.2.0/24",
+        ],
+    },
     Variant {
         name: "names",
         flags: &["--set=fullnameOverride=lag,serviceAccount.create=false,serviceAccount.name=other,rbac.create=false"],
@@ -105,6 +120,23 @@ impl Variant {
     /// Helm does not render it.
     pub fn objects(&self, helm: Helm) -> Result<Vec<Value>> {
         helm.objects(RELEASE, RELEASE, self.flags)
+    }
+
+    /// Its Deployment or StatefulSet.
+    ///
+    /// # Errors
+    /// As for [`Self::objects`], or it has none.
+    pub fn daemon(&self, helm: Helm) -> Result<Value> {
+        let is_daemon = |object: &Value| object["kind"] == "Deployment" || object["kind"] == "StatefulSet";
+        self.objects(helm)?.into_iter().find(is_daemon).with_context(|| self.name)
+    }
+
+    /// Its DaemonSet, if it has agents.
+    ///
+    /// # Errors
+    /// As for [`Self::objects`].
+    pub fn agents(&self, helm: Helm) -> Result<Option<Value>> {
+        Ok(self.objects(helm)?.into_iter().find(|object| object["kind"] == "DaemonSet"))
     }
 }
 

@@ -40,6 +40,22 @@ app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* Labels that select the agents. They have a name of their own, because the selector above must not match them, and that of an
+installed Deployment cannot be changed. */}}
+{{- define "endpointlag.agentSelector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}-agent
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "endpointlag.agentServiceAccount" -}}
+{{- .Values.agents.serviceAccount.name | default (printf "%s-agent" (include "endpointlag.fullname" .)) -}}
+{{- end -}}
+
+{{/* The host name by which agents reach the daemon. Its certificate has to contain this name. */}}
+{{- define "endpointlag.agentsHost" -}}
+{{ include "endpointlag.fullname" . }}-agents.{{ .Release.Namespace }}.svc
+{{- end -}}
+
 {{- define "endpointlag.labels" -}}
 {{ include "endpointlag.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}

@@ -89,6 +89,10 @@ spec:
         - name: probes
           containerPort: {{ .Values.probePort }}
         {{- end }}
+        {{- if .Values.agents.enabled }}
+        - name: agents
+          containerPort: {{ .Values.agents.port }}
+        {{- end }}
       # Checks only that the process runs. If the API server is down, a restart does not help, and would lose the pending changes.
       livenessProbe:
         httpGet:
@@ -158,6 +162,10 @@ spec:
 {{- end }}
 {{- if ne .Values.auth.kind "none" }}
 - --auth={{ .Values.auth.kind }}
+{{- end }}
+{{- if .Values.agents.enabled }}
+- --agents-listen={{ include "endpointlag.listen" (dict "address" .Values.listenAddress "port" .Values.agents.port) }}
+- --agents-service-account={{ .Release.Namespace }}/{{ include "endpointlag.agentServiceAccount" . }}
 {{- end }}
 {{- range .Values.namespaces }}
 - --namespace={{ . }}
