@@ -5,11 +5,13 @@
 mod dataplane {
     mod accuracy;
     mod agent;
+    mod fleet;
     mod kernel;
     mod losses;
     mod modes;
     mod namespace;
     mod node;
+    mod nodes;
     mod probe;
     mod rights;
     mod story;

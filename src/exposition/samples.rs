@@ -195,7 +195,8 @@ impl Worker {
     fn add(&self, lines: &mut Vec<u8>, message: Message) {
         let written = match &message {
             Message::Slice(ended) => self.write_line(lines, ended.at, Line::of_slice_hop(ended)),
-            Message::DataPlane(spread) => self.write_line(lines, spread.at, Line::of_data_plane(spread)),
+            // Its times count from the slice event.
+            Message::DataPlane(spread) => self.write_line(lines, spread.shown, Line::of_data_plane(spread)),
             Message::Wake => Ok(()),
         };
         if written.is_err() {

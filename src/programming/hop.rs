@@ -259,14 +259,13 @@ impl Programming {
         let mut ends = Vec::new();
         for (id, step) in old {
             for node in step.open_nodes() {
-                let outcome = if !self.steps.is_behind(id, node) {
-                    NodeOutcome::Superseded
-                } else if self.nodes.is_certain(node) {
-                    NodeOutcome::Expired
-                } else {
-                    NodeOutcome::Censored
-                };
-                ends.push((id, node, outcome));
+                // A step and its opposite that the node has both not shown end together.
+                if let Some(opposite) = self.steps.opposite(id, node) {
+                    ends.extend([id, opposite].map(|id| (id, node, NodeOutcome::Superseded)));
+                    continue;
+                }
+                let is_certain = self.nodes.is_certain(node);
+                ends.push((id, node, if is_certain { NodeOutcome::Expired } else { NodeOutcome::Censored }));
             }
         }
         let ended = ends.into_iter();

@@ -174,16 +174,17 @@ impl Steps {
         chain.filter(move |id| self.steps[*id].marks.get(node) == Some(&Mark::OPEN))
     }
 
-    /// Whether a node does otherwise than the slices now say because of this step, which it has not shown. Steps before it that it has not
-    /// shown either cancel each other out in pairs.
+    /// The step that cancels this one out: a node that has shown neither does what the slices say. The steps of a key that a node has not
+    /// shown alternate. So they cancel each other out in pairs, and at most the last one is left.
+    pub(super) fn opposite(&self, id: StepId, node: NodeId) -> Option<StepId> {
+        let open: Vec<_> = self.open_on(node, &self.steps[id].key).collect();
+        let at = open.iter().position(|open| *open == id)?;
+        open.get(at ^ 1).copied()
+    }
+
+    /// Whether a node does otherwise than the slices now say because of this step, which it has not shown.
     pub(super) fn is_behind(&self, id: StepId, node: NodeId) -> bool {
-        let mut open = 0;
-        let mut last = None;
-        for step in self.open_on(node, &self.steps[id].key) {
-            open += 1;
-            last = Some(step);
-        }
-        open % 2 == 1 && last == Some(id)
+        self.opposite(id, node).is_none()
     }
 
     /// Ends a step on a node, if it has not ended there.

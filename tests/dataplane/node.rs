@@ -8,8 +8,10 @@ use rustix::process::Signal;
 use serde_json::json;
 use std::collections::VecDeque;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 use testkit::controlplane::binaries::{Binaries, Binary};
@@ -69,7 +71,7 @@ impl Node {
         let namespace = Namespace::create()?;
         let workspace = Workspace::create("node")?;
         let server: SocketAddrV4 = plane.server().strip_prefix("https://").context("with https")?.parse()?;
-        relay(&namespace, server)?;
+        Relay::start(&namespace, server)?;
         for port in PORTS {
             serve(&namespace, port)?;
         }
@@ -122,6 +124,14 @@ impl Node {
         proxy.wait(STOP).await.map(drop)
     }
 
+    /// Sends kube-proxy a signal.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn signal_proxy(&self, signal: Signal) -> Result<()> {
+        self.proxy.as_ref().context("kube-proxy does not run")?.signal(signal)
+    }
+
     /// A command that runs the daemon's binary there.
     pub fn command(&self) -> Command {
         let mut command = self.namespace.command(env!("CARGO_BIN_EXE_endpointlag"));
@@ -135,26 +145,60 @@ impl Node {
     }
 }
 
-/// Listens in the namespace at the address where the API server listens outside of it, and relays connections to it. The threads
-/// end with the tests.
-fn relay(namespace: &Namespace, server: SocketAddrV4) -> Result<()> {
-    let listener = namespace.enter(move || TcpListener::bind(server))?;
-    let listener = listener.join().ok().context("a thread died")?.context("listening for the API server")?;
-    thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            let Ok(server) = TcpStream::connect(server) else { continue };
-            let (Ok(from_client), Ok(to_client)) = (client.try_clone(), server.try_clone()) else { continue };
-            thread::spawn(move || carry(from_client, server));
-            thread::spawn(move || carry(to_client, client));
+/// Listens in a namespace at an address that is served outside of it, and relays connections to it. The threads end with the tests.
+#[derive(Clone, Debug, Default)]
+pub struct Relay {
+    cut: Arc<AtomicBool>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Relay {
+    /// Starts to relay.
+    ///
+    /// # Errors
+    /// The namespace cannot be entered, or the address is taken there.
+    pub fn start(namespace: &Namespace, server: SocketAddrV4) -> Result<Self> {
+        let listener = namespace.enter(move || TcpListener::bind(server))?;
+        let listener = listener.join().ok().context("a thread died")?.context("listening for a server outside")?;
+        let relay = Self::default();
+        let relaying = relay.clone();
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if relaying.cut.load(Ordering::Relaxed) {
+                    continue;
+                }
+                let Ok(server) = TcpStream::connect(server) else { continue };
+                let (Ok(from_client), Ok(to_client)) = (client.try_clone(), server.try_clone()) else { continue };
+                if let (Ok(mut open), Ok(client)) = (relaying.open.lock(), client.try_clone()) {
+                    open.push(client);
+                }
+                thread::spawn(move || carry(from_client, server));
+                thread::spawn(move || carry(to_client, client));
+            }
+        });
+        Ok(relay)
+    }
+
+    /// Cuts all connections, and refuses new ones.
+    pub fn cut(&self) {
+        self.cut.store(true, Ordering::Relaxed);
+        if let Ok(mut open) = self.open.lock() {
+            for stream in open.drain(..) {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
         }
-    });
-    Ok(())
+    }
+
+    /// Accepts connections again.
+    pub fn mend(&self) {
+        self.cut.store(false, Ordering::Relaxed);
+    }
 }
 
 /// Copies bytes until either end closes.
 fn carry(mut from: TcpStream, mut to: TcpStream) {
     let _ = std::io::copy(&mut from, &mut to);
-    let _ = to.shutdown(std::net::Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
 }
 
 /// Listens on a port of all addresses, and answers with the address that was connected to. The thread ends with the tests.

@@ -43,10 +43,10 @@ pub enum Kind {
 
 /// A change that the test waited for.
 #[derive(Clone, Debug)]
-struct Step {
-    kind: Kind,
-    added: BTreeSet<SocketAddr>,
-    removed: BTreeSet<SocketAddr>,
+pub struct Step {
+    pub kind: Kind,
+    pub added: BTreeSet<SocketAddr>,
+    pub removed: BTreeSet<SocketAddr>,
 }
 
 /// A Service under test.
@@ -193,15 +193,10 @@ pub async fn create_service(plane: &ControlPlane, objects: &Objects, name: &str,
     Ok(SocketAddrV4::new(address.parse()?, PORT))
 }
 
-/// What the connections show about the time of a change. The kernel decided on each between its two stamps: before the change if it
-/// shows the state before, after the change if it shows the state after.
-fn judge(step: &Step, commit: Commit, probes: &[Probe], [since, until]: [u64; 2]) -> Result<Judged> {
-    // Close to the neighbouring changes a connection may still show an older state.
-    let edge = Duration::from_millis(100).as_nanos() as u64;
-    let near =
-        probes.iter().filter(|probe| probe.from > since.saturating_add(edge) && probe.to < until.saturating_sub(edge));
+/// Start of the last connection that shows the state before a step, and end of the first one that shows the state after it.
+pub fn window<'a>(step: &Step, probes: impl Iterator<Item = &'a Probe>) -> [Option<u64>; 2] {
     let (mut before, mut after) = (None, None);
-    for probe in near {
+    for probe in probes {
         let reached = probe.reached.map(SocketAddr::V4);
         let shows_before = match reached {
             Some(reached) => step.removed.contains(&reached),
@@ -218,6 +213,17 @@ fn judge(step: &Step, commit: Commit, probes: &[Probe], [since, until]: [u64; 2]
             after = Some(probe.to);
         }
     }
+    [before, after]
+}
+
+/// What the connections show about the time of a change. The kernel decided on each between its two stamps: before the change if it
+/// shows the state before, after the change if it shows the state after.
+fn judge(step: &Step, commit: Commit, probes: &[Probe], [since, until]: [u64; 2]) -> Result<Judged> {
+    // Close to the neighbouring changes a connection may still show an older state.
+    let edge = Duration::from_millis(100).as_nanos() as u64;
+    let near =
+        probes.iter().filter(|probe| probe.from > since.saturating_add(edge) && probe.to < until.saturating_sub(edge));
+    let [before, after] = window(step, near);
     ensure!(before.is_some() || after.is_some(), "no connection shows the change");
     let off = |at: u64| {
         let late = after.map_or(0, |after| at.saturating_sub(after)) as i64;

@@ -64,6 +64,11 @@ impl World {
         PODS.iter().enumerate().map(pod).chain([endpoint("s", 9).ready()]).collect()
     }
 
+    /// Until everything has expired.
+    fn pass_long(&mut self) {
+        (0..700).for_each(|second| self.scene.pass(self.now + second * 1_000));
+    }
+
     fn step(&mut self, step: &Step) {
         match *step {
             Step::Toggle { pod, after } => {
@@ -108,7 +113,7 @@ proptest! {
         }
         let standing = world.scene.programming.standing(at(world.now + 60_000));
         prop_assert_eq!((standing.pending, standing.stale.len()), ([0; 5], 0), "every node does what the slices say");
-        world.scene.pass(world.now + 700_000);
+        world.pass_long();
         prop_assert_eq!(world.scene.programming.size(), (0, 0));
 
         let counted: u64 = world.scene.outcomes().iter().map(|(_, count)| count).sum();
@@ -148,7 +153,7 @@ proptest! {
         }
         let standing = world.scene.programming.standing(at(world.now + 60_000));
         prop_assert_eq!((standing.pending, standing.stale.len()), ([0; 5], 0), "every node does what the slices say");
-        world.scene.pass(world.now + 700_000);
+        world.pass_long();
         let outcomes = world.scene.outcomes();
         let counted: u64 = outcomes.iter().map(|(_, count)| count).sum();
         prop_assert_eq!(counted, (world.toggles * NODES.len()) as u64);

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use metrics::Metrics;
 use rustix::process::Signal;
-use samples::Sample;
+use samples::{Sample, Spread};
 use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -145,6 +145,14 @@ impl Daemon {
     /// A line is not a sample.
     pub fn samples(&self) -> Result<Vec<Sample>> {
         samples::parse(&fs::read_to_string(&self.samples).context("reading the daemon's samples")?)
+    }
+
+    /// What it has written so far of changes that have ended on all nodes.
+    ///
+    /// # Errors
+    /// A line is not a sample.
+    pub fn spreads(&self) -> Result<Vec<Spread>> {
+        samples::spreads(&fs::read_to_string(&self.samples).context("reading the daemon's samples")?)
     }
 
     /// Its log so far.
