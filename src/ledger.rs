@@ -22,7 +22,7 @@ mod out_of_sync;
 mod pending;
 
 pub use self::{
-    change::{Change, Outcome},
+    change::{Change, ChangeSet, Outcome},
     ended::{Carried, Ended},
     hop::{Cause, Hop},
     out_of_sync::{Fault, Faults, OutOfSync},
@@ -199,13 +199,8 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
     }
 
     /// The kinds of change that are pending for `key`.
-    pub fn pending(&self, key: K) -> impl Iterator<Item = Change> + use<K> {
+    pub fn pending(&self, key: K) -> ChangeSet {
         self.pendings.kinds(key)
-    }
-
-    /// Whether a change of this kind is pending.
-    pub fn is_pending(&self, key: K, change: Change) -> bool {
-        self.pendings.find(key, change).is_some()
     }
 
     /// All pending changes, in no order.

@@ -41,6 +41,30 @@ pub enum Outcome {
     Withdrawn,
 }
 
+/// A set of kinds of change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChangeSet(u8);
+
+// === impl ChangeSet ===
+
+impl ChangeSet {
+    /// Whether it contains this kind.
+    pub fn contains(self, change: Change) -> bool {
+        self.0 & (1 << change.index()) != 0
+    }
+
+    /// The kinds in it, in their order.
+    pub fn iter(self) -> impl Iterator<Item = Change> {
+        Change::ALL.into_iter().filter(move |change| self.contains(*change))
+    }
+}
+
+impl FromIterator<Change> for ChangeSet {
+    fn from_iter<I: IntoIterator<Item = Change>>(changes: I) -> Self {
+        Self(changes.into_iter().fold(0, |bits, change| bits | 1 << change.index()))
+    }
+}
+
 // === impl Change ===
 
 impl Change {

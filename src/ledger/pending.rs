@@ -1,6 +1,6 @@
 //! Pending changes in one place, found by key, with their deadlines in order.
 
-use super::{Cause, Change, Ended, Hop, Outcome, Start};
+use super::{Cause, Change, ChangeSet, Ended, Hop, Outcome, Start};
 use crate::model::Stamp;
 use foldhash::fast::RandomState;
 use std::{
@@ -166,14 +166,15 @@ impl<K: Copy + Eq + Hash> Pendings<K> {
     }
 
     /// The slot of a pending change. When the change ends, another change may get the slot.
+    #[cfg(test)]
     pub(super) fn find(&self, key: K, change: Change) -> Option<u32> {
         self.by_key.get(&key)?.get(change)
     }
 
     /// The kinds that are pending for `key`.
-    pub(super) fn kinds(&self, key: K) -> impl Iterator<Item = Change> + use<K> {
-        let known = self.by_key.get(&key).copied();
-        known.into_iter().flat_map(|known| Change::ALL.into_iter().filter(move |change| known.get(*change).is_some()))
+    pub(super) fn kinds(&self, key: K) -> ChangeSet {
+        let known = self.by_key.get(&key).copied().unwrap_or(Kinds::EMPTY);
+        Change::ALL.into_iter().filter(|change| known.get(*change).is_some()).collect()
     }
 
     /// All pending changes.

@@ -50,7 +50,7 @@ fn a_change_passes_its_objective_and_then_expires() {
     assert_eq!(closed.ended.as_ref().map(|ended| ended.at), Some(at(70.0)));
     assert_eq!(ending(closed), (Outcome::Expired { age: Duration::from_secs(60) }, None));
     assert_eq!(next_due(&mut ledger, at(1000.0)), None);
-    assert!(ledger.is_empty() && ledger.pending(1).next().is_none());
+    assert!(ledger.is_empty() && ledger.pending(1).iter().next().is_none());
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn one_change_of_a_kind_is_pending_at_most_and_each_is_known_by_its_kind() {
     ledger.start(1, ready(live(3.0)));
     ledger.start(1, Start { change: Change::Removed, ..ready(live(4.0)) });
     ledger.start(2, ready(live(2.0)));
-    assert_eq!(ledger.pending(1).collect::<Vec<_>>(), [Change::Ready, Change::Removed]);
+    assert_eq!(ledger.pending(1).iter().collect::<Vec<_>>(), [Change::Ready, Change::Removed]);
     assert_eq!(ledger.len(), 3);
     let backlog = ledger.backlog(|_| ());
     assert_eq!(backlog[&((), Change::Ready)], Backlog { count: 2, oldest: at(1.0) });

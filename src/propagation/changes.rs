@@ -6,7 +6,7 @@ use super::{
     pair::Shown,
 };
 use crate::{
-    ledger::{self, Change, Closed, Doubt, Due, Ending, Hop, Ledger, OutOfSync, Start},
+    ledger::{self, Change, ChangeSet, Closed, Doubt, Due, Ending, Hop, Ledger, OutOfSync, Start},
     model::{Resource, Seen, SliceVersion, Stamp},
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -88,13 +88,8 @@ impl Changes {
     }
 
     /// The kinds of change that are pending for `key`.
-    pub(super) fn pending(&self, key: Key) -> impl Iterator<Item = Change> + use<> {
+    pub(super) fn pending(&self, key: Key) -> ChangeSet {
         self.ledger.pending(key)
-    }
-
-    /// Whether a change of this kind is pending.
-    pub(super) fn is_pending(&self, key: Key, change: Change) -> bool {
-        self.ledger.is_pending(key, change)
     }
 
     /// Starts to wait for a change to be reflected.
@@ -156,11 +151,17 @@ impl Changes {
         self.said.extend(ended.map(Said::Ended));
     }
 
-    /// Ends the changes that `opposes` selects. Returns what was overtaken, now or before, if it may still be written.
-    pub(super) fn overtake(&mut self, key: Key, opposes: impl Fn(Change) -> bool, seen: Seen) -> Option<Written> {
+    /// Ends those of the `pending` changes that `opposes` selects. Returns what was overtaken, now or before, if it may still be written.
+    pub(super) fn overtake(
+        &mut self,
+        key: Key,
+        pending: ChangeSet,
+        opposes: impl Fn(Change) -> bool,
+        seen: Seen,
+    ) -> Option<Written> {
         let mut overtaken = self.overtaken(key, seen.at);
         self.take_remembered(key, &opposes);
-        for change in self.pending(key).filter(|change| opposes(*change)) {
+        for change in pending.iter().filter(|change| opposes(*change)) {
             if let Some(until) = self.end(key, change, seen, Ending::Superseded) {
                 let written = Written::new(change, until);
                 overtaken = Some(overtaken.map_or(written, |others| others.or(written)));
@@ -212,7 +213,7 @@ impl Changes {
     /// Nothing is expected of a Service and its `pods` from now on.
     pub(super) fn withdraw(&mut self, service: ServiceId, pods: impl Iterator<Item = PodId>, seen: Seen) {
         for key in pods.map(|pod| Key::of_pod(service, pod)).chain([Key::of_service(service)]) {
-            for change in self.ledger.pending(key) {
+            for change in self.ledger.pending(key).iter() {
                 self.end(key, change, seen, Ending::Withdrawn);
             }
         }

@@ -126,7 +126,7 @@ impl Edits {
             edit.blocker = edit.find_obstacle(service, world);
         }
         let is_shown = !is_blocked && edit.blocker.is_none() && !edit.lacks_slice(service, world);
-        let is_pending = world.changes.is_pending(key, Change::Service);
+        let is_pending = world.changes.pending(key).contains(Change::Service);
         if is_pending && is_shown {
             match by {
                 Some(shown) => world.changes.reflect(key, Change::Service, shown),
@@ -156,7 +156,7 @@ impl Edits {
     pub(super) fn is_waiting_for(&self, service: ServiceId, pod: PodId, world: &mut World<'_>) -> bool {
         let edit = self.0.get(service).and_then(|of| of.edit.as_ref());
         edit.is_some_and(|edit| edit.awaited.contains(&pod))
-            && world.changes.is_pending(Key::of_service(service), Change::Service)
+            && world.changes.pending(Key::of_service(service)).contains(Change::Service)
             && world.owes(service, pod)
     }
 

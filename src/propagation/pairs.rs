@@ -81,10 +81,12 @@ impl Pairs {
         let (pair, key, change) = (*pair, Key::of_pod(service, pod), desired.change());
         let marks = if moved { of.take_marks(pod, change) } else { None };
         if changes.is_measuring() {
-            let overtaken = if moved { changes.overtake(key, |change| desired.opposes(change), seen) } else { None };
+            let pending = changes.pending(key);
+            let opposes = |change| desired.opposes(change);
+            let overtaken = if moved { changes.overtake(key, pending, opposes, seen) } else { None };
             let start = Start { change, cause: Cause::Pod, seen, objective: terms.objective };
             let mark_of = |change| marks.as_ref().and_then(|marks| marks.get(change, expected));
-            match (changes.is_pending(key, change), pair.shows(change, terms.published)) {
+            match (pending.contains(change), pair.shows(change, terms.published)) {
                 // It lost an address, so the slices need not show that address.
                 (true, true) => drop(changes.end(key, change, seen, Ending::Withdrawn)),
                 (true, false) => {}
@@ -138,7 +140,7 @@ impl Pairs {
             of.marks.remove(&pod);
             changes.forget(key);
         }
-        for change in changes.pending(key) {
+        for change in changes.pending(key).iter() {
             if rebased != Rebased::Left && moved && desired.opposes(change) {
                 changes.end(key, change, seen, Ending::Superseded);
             } else if rebased == Rebased::Left || pair.shows(change, terms.published) {
@@ -234,7 +236,7 @@ impl Pairs {
 impl OfService {
     /// What the slices show of a pair has changed from `before`.
     fn settle(&mut self, key: Key, pair: &Pair, before: Facts, terms: Terms, shown: &Shown, changes: &mut Changes) {
-        for change in changes.pending(key).filter(|change| pair.shows(*change, terms.published)) {
+        for change in changes.pending(key).iter().filter(|change| pair.shows(*change, terms.published)) {
             changes.reflect(key, change, shown);
         }
         let after = pair.facts(terms.published);
