@@ -7,12 +7,9 @@
 //! In addition to the changes, which are events, it keeps a state: what is [out of sync](OutOfSync) now, and since when.
 //!
 //! ```text
-//! start(key, Cause) ──► Pending ──► end(key, Ending) or next_due(now) ──► Ended ──► carried()
-//!                                                                                     │
-//!                       the ledger of the next hop:  resume(its key, Carried) ◄───────┘
+//! start(key, Cause) ──► Pending ──► end(key, Ending) or next_due(now) ──► Ended ──► carried(): the start of the next hop
 //! ```
 //!
-//! Each [`Hop`] has its own ledger with its own keys: for the slice hop a Service and a pod, for the next hop also a node.
 //! A change that has [propagated](Outcome::Propagated) on one hop is a [`Carried`]. The next hop continues from it.
 
 mod change;
@@ -117,13 +114,6 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
     /// The same for a change that is known only because what is behind this hop contradicts it.
     pub fn start_in_doubt(&mut self, key: K, start: Start, doubt: Doubt) {
         self.pendings.start(Pending { doubt: Some(doubt), ..Pending::new(key, start) }, self.expiry);
-    }
-
-    /// Continues a change that the previous hop has carried. The wait starts when that hop showed it.
-    pub fn resume<P, V>(&mut self, key: K, carried: &Carried<P, V>, objective: Duration) {
-        let Carried { change, cause, began, shown, .. } = *carried;
-        let start = Start { change, cause, seen: Seen::live(shown), objective };
-        self.pendings.start(Pending { began, ..Pending::new(key, start) }, self.expiry);
     }
 
     /// Ends the change of this kind, if it is pending, because of an event at this time.

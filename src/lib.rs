@@ -19,8 +19,8 @@
 //!
 //! [`cluster`] reads the watches of the API server, stamps the data and decodes them into the [`model`]. [`propagation`] joins what
 //! pods and Services require with what the slices show. [`ledger`] keeps each change from its start to its outcome on one hop, and the
-//! endpoints that are out of sync. What one hop has carried is what the next hop [starts from](ledger::Carried); only the slice hop is
-//! measured yet. [`stats`] counts. These last three and the model are pure: no I/O, no clock, no client. [`exposition`] turns the
+//! endpoints that are out of sync. What one hop has carried is what the next hop [starts from](ledger::Carried): [`programming`] follows
+//! each change to the nodes, with what their agents observe. [`stats`] counts. These four and the model are pure: no I/O, no clock, no client. [`exposition`] turns the
 //! counts into output, and [`server`] serves it.
 //! [`pipeline`] owns the trackers and the counts on a separate thread, and answers queries about them. [`daemon`] starts all parts and
 //! ends them. [`config`] has the settings ([`flags`] parses single values), [`logging`] the log, [`errors`] prints errors with their

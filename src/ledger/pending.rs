@@ -19,9 +19,7 @@ pub struct Pending<K> {
     pub change: Change,
     /// What started it.
     pub cause: Cause,
-    /// When the change itself arrived, before the first hop.
-    pub began: Stamp,
-    /// When it started on this hop. If that is not known, when it was first seen.
+    /// When it started. If that is not known, when it was first seen.
     pub since: Stamp,
     /// Whether `since` is the real start. If not, the change ends censored.
     pub exact: bool,
@@ -87,24 +85,24 @@ const NONE: u32 = u32::MAX;
 // === impl Pending ===
 
 impl<K> Pending<K> {
-    /// A change that starts now, on the first hop.
+    /// A change that starts now.
     pub(super) fn new(key: K, start: Start) -> Self {
         let Start { change, cause, seen, objective } = start;
-        let (began, exact) = (seen.at, !seen.is_late());
-        Self { key, change, cause, began, since: seen.at, exact, objective, doubt: None, judged: false }
+        let exact = !seen.is_late();
+        Self { key, change, cause, since: seen.at, exact, objective, doubt: None, judged: false }
     }
 
     /// Its end.
     pub(super) fn ended<V>(self, hop: Hop, outcome: Outcome, at: Stamp, by: Option<(Stamp, Option<V>)>) -> Ended<K, V> {
-        let Self { key, change, cause, began, .. } = self;
+        let Self { key, change, cause, since: began, .. } = self;
         let (shown, by) = by.map_or((None, None), |(shown, by)| (Some(shown), by));
         Ended { hop, key, change, cause, began, outcome, at, shown, by }
     }
 
     /// The same with another key.
     pub fn map_key<N>(self, key: impl FnOnce(K) -> N) -> Pending<N> {
-        let Self { key: old, change, cause, began, since, exact, objective, doubt, judged } = self;
-        Pending { key: key(old), change, cause, began, since, exact, objective, doubt, judged }
+        let Self { key: old, change, cause, since, exact, objective, doubt, judged } = self;
+        Pending { key: key(old), change, cause, since, exact, objective, doubt, judged }
     }
 }
 

@@ -146,25 +146,13 @@ fn one_change_of_a_kind_is_pending_at_most_and_each_is_known_by_its_kind() {
 }
 
 #[test]
-fn what_one_hop_has_carried_goes_on_on_the_next() {
+fn what_has_propagated_is_the_start_of_the_next_hop() {
     let mut slices = ledger();
     slices.start(1, ready(live(1.0)));
     let carried = end(&mut slices, live(1.5), reflected()).ended.and_then(Ended::carried).expect("propagated");
     let expected =
         Carried { key: 1, change: Change::Ready, cause: Cause::Pod, began: at(1.0), shown: at(1.5), by: "v7" };
     assert_eq!(carried, expected);
-
-    // Two nodes must follow, and only one does.
-    let mut nodes = Ledger::new(Hop::DataPlane, Duration::from_secs(60));
-    for node in ["a", "b"] {
-        nodes.resume((carried.key, node), &carried, OBJECTIVE);
-    }
-    let by = Ending::Reflected { by: Some("commit") };
-    let ended = nodes.end((1, "a"), Change::Ready, live(1.75), by).and_then(|closed| closed.ended).expect("a change");
-    assert_eq!((ended.hop, ended.cause, ended.by), (Hop::DataPlane, Cause::Pod, Some("commit")));
-    assert_eq!((ended.began, ended.outcome), (at(1.0), Outcome::propagated(at(1.5), at(1.75))), "of this hop alone");
-    let missed: Option<Due<_, Version>> = nodes.next_due(at(7.0));
-    assert_eq!(missed, Some(Due::Missed((1, "b"), Change::Ready)), "five seconds after the slice");
 }
 
 #[test]

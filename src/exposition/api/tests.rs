@@ -258,7 +258,6 @@ fn changes_come_newest_or_slowest_first() {
         key: Subject { service: name("shop", "cart"), pod: None },
         change: Change::Service,
         cause: if exact { Cause::Service } else { Cause::FirstSight },
-        began: Stamp::new(Duration::from_secs(seconds)),
         since: Stamp::new(Duration::from_secs(seconds)),
         exact,
         objective: Duration::from_secs(5),
