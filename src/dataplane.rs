@@ -37,6 +37,7 @@ mod reader;
 mod ring;
 mod rule;
 mod ruleset;
+mod standing;
 mod table;
 mod unseen;
 mod uplink;
@@ -44,7 +45,7 @@ mod uplink;
 pub use self::{
     args::{Args, NodeSettings, Output},
     effective::EffectiveSets,
-    event::Event,
+    event::{Event, StatePart},
     follower::Counts,
     kernel::{KernelReader, Limits},
     lines::WriteError,

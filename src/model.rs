@@ -13,6 +13,7 @@
 
 mod event;
 mod family;
+mod fingerprint;
 mod frontend;
 mod interval;
 mod pod;
@@ -24,6 +25,7 @@ mod uid;
 pub use self::{
     event::{Event, Resource},
     family::{Families, Family},
+    fingerprint::Fingerprint,
     frontend::{Backend, Frontend, Protocol, SetChange},
     interval::Interval,
     pod::{NamedPort, Pod},

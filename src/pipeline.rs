@@ -126,7 +126,9 @@ impl Pipeline {
                 },
                 _ = ticks.tick() => self.pass_time(&mut queue),
                 () = queue.due() => self.take_waiting(&mut queue),
-                told = next_told(&mut self.data_plane) => self.take_told(&told),
+                told = next_told(&mut self.data_plane), if self.trackers.iter().all(Tracker::is_measuring) => {
+                    self.take_told(&told);
+                }
             }
         }
     }
@@ -213,7 +215,8 @@ impl Pipeline {
     }
 }
 
-/// The next event of an agent. Never completes if there is none.
+/// The next event of an agent. Never completes if there is none. What agents send before each watch has listed once waits: it cannot be
+/// compared with anything.
 async fn next_told(data_plane: &mut Option<DataPlane>) -> Arc<Told> {
     match data_plane {
         Some(data_plane) => match data_plane.next().await {

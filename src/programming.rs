@@ -19,11 +19,13 @@
 //! follow has a mark in it. A change of the slice hop has one step for each port and address family. It is in effect on a node when all its
 //! steps are.
 //!
-//! The daemon does not know the kernel's full state on each node. It knows that a node's observations of one backend alternate:
+//! The daemon does not keep the kernel's full state of each node: that would be all Services times all nodes. When an agent comes, its state is
+//! compared in short with what the slices say, and only differences are kept. From then on, a node's observations of one backend alternate:
 //! added, removed, added. So an observation always belongs to the oldest step that the node has not shown, or to a later one in the
 //! same direction, if kube-proxy has merged the steps in between.
 
 mod changes;
+mod divergences;
 mod early;
 mod hop;
 mod mark;

@@ -13,7 +13,7 @@ use std::{
 const PURE: [&str; 5] = ["model", "ledger", "propagation", "programming", "stats"];
 
 /// Dependencies that do no I/O and read no clock.
-const PURE_CRATES: [&str; 5] = ["foldhash", "hashbrown", "hdrhistogram", "slab", "thiserror"];
+const PURE_CRATES: [&str; 6] = ["fnv", "foldhash", "hashbrown", "hdrhistogram", "slab", "thiserror"];
 
 /// The parts of std with I/O, threads and clocks, as beginnings of paths.
 const IMPURE_STD: [&[&str]; 8] = [

@@ -139,6 +139,7 @@ impl Agents {
         let elsewhere = hello.acknowledged.saturating_sub(known.taken);
         if elsewhere > 0 {
             known.taken = hello.acknowledged;
+            known.has_state = false;
             known.counts.lost = known.counts.lost.saturating_add(elsewhere);
             counts.lost_elsewhere = counts.lost_elsewhere.saturating_add(elsewhere);
             tell(What::Lost(elsewhere));
@@ -149,7 +150,8 @@ impl Agents {
         known.version = hello.version;
         known.heard = now;
         known.stream = Some(Stream { number, since: now, _replaced: leave });
-        Ok((Admitted { agents: self.clone(), node: node.clone(), number, taken: known.taken }, replaced))
+        let (taken, wants_state) = (known.taken, !known.has_state);
+        Ok((Admitted { agents: self.clone(), node: node.clone(), number, taken, wants_state }, replaced))
     }
 
     /// Counts a refusal, and logs it unless one for the same reason was logged recently.

@@ -117,7 +117,7 @@ impl Session {
                 Next::Due => return Err(Refusal::Silent),
             }
         }
-        self.say(FromDaemon::Welcome(Welcome { acknowledged: admitted.taken }))?;
+        self.say(FromDaemon::Welcome(Welcome { acknowledged: admitted.taken, wants_state: admitted.wants_state }))?;
         self.visit.enter();
         self.follow(&admitted, &mut replaced).await
     }

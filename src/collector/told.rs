@@ -73,7 +73,7 @@ impl Recent {
 fn endpoints(told: &Told) -> usize {
     match &told.what {
         What::Event(Event::Changed(observation)) => observation.change.added.len() + observation.change.removed.len(),
-        What::Event(Event::Gap(_)) | What::Lost(_) | What::Started | What::Follows(_) => 0,
+        What::Event(Event::Gap(_) | Event::State(_)) | What::Lost(_) | What::Started | What::Follows(_) => 0,
     }
 }
 

@@ -4,7 +4,7 @@
 //! agent ── Hello ───────────────► daemon    who it is, and which events have been acknowledged
 //!       ◄─────────────── Probe ──           several: the first comparisons of the clocks
 //!       ── Reply ───────────────►
-//!       ◄───────────── Welcome ──           after which event to continue
+//!       ◄───────────── Welcome ──           after which event to continue, and whether to send the state
 //!       ── Batch ───────────────►           then, whenever there is something to send: events,
 //!       ◄─────────────── Probe ──             a comparison that is later than all of them,
 //!       ── Reply ───────────────►
@@ -89,6 +89,9 @@ pub(crate) struct Welcome {
     /// The last event that need not be sent again.
     #[prost(uint64, tag = "1")]
     pub(crate) acknowledged: u64,
+    /// The daemon does not know what the node's kernel does now: the agent sends it as events, after all others.
+    #[prost(bool, tag = "2")]
+    pub(crate) wants_state: bool,
 }
 
 /// Asks for the time on the agent's clock.
@@ -146,7 +149,7 @@ pub(crate) struct Acknowledged {
 /// Something that happened.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct EventMessage {
-    #[prost(oneof = "EventKind", tags = "1, 2")]
+    #[prost(oneof = "EventKind", tags = "1, 2, 3")]
     kind: Option<EventKind>,
 }
 
@@ -156,6 +159,31 @@ enum EventKind {
     Changed(ChangedMessage),
     #[prost(message, tag = "2")]
     Gap(GapMessage),
+    #[prost(message, tag = "3")]
+    State(StateMessage),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StateMessage {
+    #[prost(message, repeated, tag = "1")]
+    frontends: Vec<FrontendState>,
+    #[prost(bool, tag = "2")]
+    is_last: bool,
+}
+
+/// The backends of a frontend, as a fingerprint.
+#[derive(Clone, PartialEq, prost::Message)]
+struct FrontendState {
+    /// 4 or 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    address: Vec<u8>,
+    /// The IP protocol number.
+    #[prost(uint32, tag = "2")]
+    protocol: u32,
+    #[prost(uint32, tag = "3")]
+    port: u32,
+    #[prost(fixed64, tag = "4")]
+    fingerprint: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

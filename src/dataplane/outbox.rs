@@ -5,10 +5,14 @@ use super::{
     messages::{Batch, EventMessage},
     observation::{Planes, Report},
     ring::{KEPT, Lost, Ring},
+    standing::Standing,
 };
 use parking_lot::Mutex;
 use prost::Message;
 use tokio::sync::Notify;
+
+/// The state is sent when no more than this waits: otherwise it would displace what it follows.
+const NEARLY_EMPTY: usize = KEPT / 8;
 
 /// Events and data planes that the daemon does not have yet.
 #[derive(Debug)]
@@ -24,6 +28,12 @@ struct State {
     planes: Option<Planes>,
     /// Whether they were sent to the daemon, on this stream.
     planes_sent: bool,
+    /// What the kernel does now.
+    standing: Standing,
+    /// Whether the daemon has to be told.
+    wants_state: bool,
+    /// What was lost when the daemon was last told.
+    lost: Lost,
 }
 
 /// How much waits, and what was lost.
@@ -50,28 +60,38 @@ impl Default for Outbox {
 impl Outbox {
     /// An outbox with this limit in bytes.
     pub(crate) fn bounded(bytes: usize) -> Self {
-        let state = State { ring: Ring::new(bytes), planes: None, planes_sent: false };
+        let state = State {
+            ring: Ring::new(bytes),
+            planes: None,
+            planes_sent: false,
+            standing: Standing::default(),
+            wants_state: false,
+            lost: Lost::default(),
+        };
         Self { state: Mutex::new(state), news: Notify::new() }
     }
 
     /// Takes a report of a reader.
     pub fn push(&self, report: Report) {
-        let event = match report {
-            // Only later changes are sent. There is no delay to measure for what the kernel did before.
-            Report::State { .. } => return,
-            Report::Changed(observation) => Event::Changed(observation),
-            Report::Gap(gap) => Event::Gap(gap),
+        let mut state = self.state.lock();
+        state.standing.follow(&report);
+        match report {
+            // The daemon gets it in another form, if it wants it.
+            Report::State { .. } => {}
+            Report::Changed(observation) => state.push(&Event::Changed(observation)),
+            Report::Gap(gap) => state.push(&Event::Gap(gap)),
             Report::Planes(planes) => {
-                let mut state = self.state.lock();
                 state.planes = Some(planes);
                 state.planes_sent = false;
-                drop(state);
-                return self.news.notify_one();
             }
-        };
-        let bytes = EventMessage::from(&event).encode_to_vec().into();
-        self.state.lock().ring.push(bytes);
+        }
+        drop(state);
         self.news.notify_one();
+    }
+
+    /// The daemon does not know what the kernel does now.
+    pub(super) fn want_state(&self) {
+        self.state.lock().wants_state = true;
     }
 
     /// How much waits, and what was lost.
@@ -94,6 +114,7 @@ impl Outbox {
     /// What waits to be sent, with events up to this number of bytes; `None` if nothing.
     pub(super) fn batch(&self, bytes: usize) -> Option<Batch> {
         let mut state = self.state.lock();
+        state.push_state();
         let events = state.ring.send(bytes);
         let news = !std::mem::replace(&mut state.planes_sent, true);
         let planes = state.planes.as_ref().filter(|_| news).map(Into::into);
@@ -120,5 +141,25 @@ impl Outbox {
         let mut state = self.state.lock();
         state.ring.give_up();
         state.planes_sent = false;
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn push(&mut self, event: &Event) {
+        self.ring.push(EventMessage::from(event).encode_to_vec().into());
+    }
+
+    /// Adds the kernel's state behind all events, if the daemon does not know it, or has lost some of them.
+    fn push_state(&mut self) {
+        let lost = self.ring.lost();
+        let (_, waiting) = self.ring.waiting();
+        if (!self.wants_state && lost == self.lost) || waiting > NEARLY_EMPTY {
+            return;
+        }
+        let Some(parts) = self.standing.parts() else { return };
+        (self.wants_state, self.lost) = (false, lost);
+        parts.into_iter().for_each(|part| self.push(&Event::State(part)));
     }
 }

@@ -59,6 +59,9 @@ impl DataPlane {
                 let when = when.filter(|_| matches!(observation.when, When::Commit(_)));
                 self.programming.observed(node, &observation.change, when, now);
             }
+            What::Event(dataplane::Event::State(part)) => {
+                self.programming.state(node, &part.frontends, part.is_last, now);
+            }
             // The changes that were found after the gap follow.
             What::Event(dataplane::Event::Gap(_)) => {}
             What::Lost(_) => self.programming.lost(node, now),

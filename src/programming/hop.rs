@@ -2,16 +2,18 @@
 
 use super::{
     changes::Changes,
+    divergences::Divergences,
     early::Early,
     mark::Mark,
     nodes::{NodeId, Nodes},
     report::{NodeOutcome, Report, Stale, Standing, Unmatched},
-    steps::{Closed, Followers, Key, Step, Steps},
+    steps::{Closed, Followers, Key, Step, StepId, Steps},
+    targets::Target,
     views::{Difference, Move, Scope, ServiceId, Views},
 };
 use crate::{
     ledger::{Carried, Change},
-    model::{Event, Interval, Seen, SetChange, SliceVersion, Stamp},
+    model::{Event, Fingerprint, Frontend, Interval, Seen, SetChange, SliceVersion, Stamp},
     propagation::Subject,
 };
 use std::{
@@ -47,6 +49,7 @@ pub struct Programming {
     steps: Steps,
     changes: Changes,
     early: Early,
+    divergences: Divergences,
     unmatched: Unmatched,
     overflowed: u64,
     reports: Vec<Report>,
@@ -65,6 +68,7 @@ impl Programming {
             steps: Steps::default(),
             changes: Changes::new(settings.expiry),
             early: Early::default(),
+            divergences: Divergences::default(),
             unmatched: Unmatched::default(),
             overflowed: 0,
             reports: Vec::new(),
@@ -117,6 +121,14 @@ impl Programming {
     fn refresh(&mut self, service: ServiceId, seen: Seen, is_measuring: bool) {
         let is_gone = self.views.name(service).is_none();
         let Difference { moves, reset } = self.views.refresh(service);
+        let mut frontends: Vec<_> = moves.iter().map(|it| it.frontend).chain(reset.iter().copied()).collect();
+        frontends.dedup();
+        let Self { views, nodes, divergences, .. } = self;
+        let ahead = frontends.into_iter().flat_map(|frontend| {
+            let nodes = divergences.retarget(&frontend, |node| wanted(views, nodes, &frontend, node));
+            nodes.into_iter().map(move |node| (frontend, node))
+        });
+        let ahead: Vec<_> = ahead.collect();
         if is_gone {
             let closed = self.steps.close_all(|step| step.service == service, NodeOutcome::Withdrawn);
             self.settle(closed, seen.at);
@@ -128,6 +140,13 @@ impl Programming {
         }
         if is_measuring {
             moves.into_iter().for_each(|it| self.start(service, it, seen));
+        }
+        // These nodes have shown the steps already, unseen.
+        for (frontend, node) in ahead {
+            let open = self.steps.open_of(node, &frontend).into_iter();
+            let censored = Mark::ended(NodeOutcome::Censored);
+            let closed = open.filter_map(|step| self.steps.close(step, node, censored)).collect();
+            self.settle(closed, seen.at);
         }
     }
 
@@ -188,14 +207,50 @@ impl Programming {
         self.nodes.set_follows(node, follows);
         self.nodes.set_silent(node, false);
         if !follows {
+            self.divergences.forget(node);
             self.end_on(node, NodeOutcome::Censored, now);
         }
+    }
+
+    /// A part of what the kernel of a node does now, after all that was observed. With the last part it is compared with what the slices say.
+    pub fn state(&mut self, node: &str, part: &[(Frontend, Fingerprint)], is_last: bool, now: Stamp) {
+        let node = self.nodes.intern(node, self.steps.oldest());
+        let Some(has) = self.divergences.arrive(node, part, is_last) else { return };
+        self.divergences.forget(node);
+        self.nodes.set_complete(node);
+        let Some(name) = self.nodes.name_of(node).cloned() else { return };
+        let differs = |(frontend, target): (&Frontend, &Target)| {
+            let has = has.get(frontend).copied().unwrap_or_default();
+            let wanted = target.on(&name)?;
+            (wanted != has).then_some((*frontend, wanted, has))
+        };
+        let differing: Vec<_> = self.views.targets().filter_map(differs).collect();
+        let mut on_the_way: HashSet<StepId> = HashSet::new();
+        for (frontend, wanted, has) in differing {
+            // What it has not shown yet may explain it.
+            let open = self.steps.open_of(node, &frontend);
+            let behind =
+                open.iter().filter(|step| self.steps.is_behind(**step, node)).map(|step| self.steps.get(*step));
+            let without = behind.fold(wanted, |set, step| {
+                let (_, backend) = &step.key;
+                if step.adds { set.without(backend) } else { set.with(backend) }
+            });
+            if without == has {
+                on_the_way.extend(open);
+            } else {
+                self.divergences.insert(frontend, node, has, now);
+            }
+        }
+        // The node has shown all other steps, unseen. Or it is not known which of them it will show.
+        let closed = self.steps.close_on_except(node, NodeOutcome::Censored, &on_the_way);
+        self.settle(closed, now);
     }
 
     /// Observations of a node were lost. What it did until now is not known.
     pub fn lost(&mut self, node: &str, now: Stamp) {
         if let Some(node) = self.nodes.find(node) {
             self.nodes.set_lost(node);
+            self.divergences.forget(node);
             self.end_on(node, NodeOutcome::Censored, now);
         }
     }
@@ -203,6 +258,7 @@ impl Programming {
     /// The kernel of a node changed what it does. `None` as the time: it is not known.
     pub fn observed(&mut self, node: &str, change: &SetChange, when: Option<Interval>, now: Stamp) {
         let node = self.nodes.intern(node, self.steps.oldest());
+        self.divergences.observed(node, change, wanted(&self.views, &self.nodes, &change.frontend, node));
         let SetChange { frontend, added, removed } = change;
         let added = added.iter().map(|backend| (backend, true));
         for (backend, adds) in removed.iter().map(|backend| (backend, false)).chain(added) {
@@ -222,6 +278,7 @@ impl Programming {
             self.nodes.set_silent(node, silent.contains(&name));
             if gone.contains(&name) {
                 self.end_on(node, NodeOutcome::Withdrawn, now);
+                self.divergences.forget(node);
                 self.nodes.remove(node, now);
             }
         }
@@ -264,7 +321,7 @@ impl Programming {
                     ends.extend([id, opposite].map(|id| (id, node, NodeOutcome::Superseded)));
                     continue;
                 }
-                let is_certain = self.nodes.is_certain(node);
+                let is_certain = self.is_certain(id, node);
                 ends.push((id, node, if is_certain { NodeOutcome::Expired } else { NodeOutcome::Censored }));
             }
         }
@@ -316,7 +373,7 @@ impl Programming {
         for (id, step) in self.steps.iter().filter(|(_, step)| step.open > 0) {
             let objective = self.views.objective(step.service).unwrap_or(self.settings.objective);
             for node in step.open_nodes() {
-                if !self.nodes.is_certain(node) || !self.steps.is_behind(id, node) {
+                if !self.is_certain(id, node) || !self.steps.is_behind(id, node) {
                     continue;
                 }
                 if let Some(change) = step.change.filter(|change| behind.insert((*change, node))) {
@@ -333,6 +390,17 @@ impl Programming {
                 }
             }
         }
+        for (frontend, node, first_seen) in self.divergences.iter() {
+            let Some(service) = self.views.service_of(frontend).filter(|_| self.nodes.is_certain(node)) else {
+                continue;
+            };
+            let objective = self.views.objective(service).unwrap_or(self.settings.objective);
+            if now.since(first_seen) > objective {
+                let (nodes, since) = stale.entry(service).or_insert((HashSet::new(), first_seen));
+                nodes.insert(node);
+                *since = (*since).min(first_seen);
+            }
+        }
         let named = |(service, (nodes, since)): (ServiceId, (HashSet<NodeId>, Stamp))| {
             let nodes = nodes.into_iter().filter_map(|node| self.nodes.name_of(node)).cloned().collect();
             Some(Stale { service: self.views.name(service)?.clone(), nodes, since })
@@ -341,9 +409,20 @@ impl Programming {
         standing
     }
 
+    /// Whether it is certain that a node has not shown a step that is open on it.
+    fn is_certain(&self, step: StepId, node: NodeId) -> bool {
+        let (frontend, _) = &self.steps.get(step).key;
+        self.nodes.is_certain(node) && !self.divergences.contains(frontend, node)
+    }
+
     /// Number of changes and of steps that are kept.
     #[cfg(test)]
     pub(super) fn size(&self) -> (usize, usize) {
         (self.changes.iter().count(), self.steps.iter().count())
     }
+}
+
+/// What a node should have of a frontend; `None` if that is not known.
+fn wanted(views: &Views, nodes: &Nodes, frontend: &Frontend, node: NodeId) -> Option<Fingerprint> {
+    views.target(frontend)?.on(nodes.name_of(node)?)
 }

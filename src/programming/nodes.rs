@@ -28,7 +28,7 @@ struct Node {
     follows: bool,
     /// Whether nothing was heard of its agent for a while.
     is_silent: bool,
-    /// Whether observations were lost in this run of its agent. It may have shown later steps already, unseen.
+    /// Whether observations were lost since its state was last known. It may have shown later steps already, unseen.
     has_lost: bool,
 }
 
@@ -98,6 +98,13 @@ impl Nodes {
     pub(super) fn set_silent(&mut self, id: NodeId, is_silent: bool) {
         if let Some(node) = &mut self.slots[id] {
             node.is_silent = is_silent;
+        }
+    }
+
+    /// The state of the node is known: nothing that was lost matters any more.
+    pub(super) fn set_complete(&mut self, id: NodeId) {
+        if let Some(node) = &mut self.slots[id] {
+            node.has_lost = false;
         }
     }
 

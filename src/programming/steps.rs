@@ -10,7 +10,10 @@ use super::{
 };
 use crate::model::{Backend, Frontend, Interval, Seen, Stamp, Uid};
 use foldhash::fast::RandomState;
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 /// Index of a step.
 pub(super) type StepId = usize;
@@ -168,6 +171,12 @@ impl Steps {
         (closed, true)
     }
 
+    /// The steps of a frontend that a node has not shown.
+    pub(super) fn open_of(&self, node: NodeId, frontend: &Frontend) -> Vec<StepId> {
+        let is_it = |step: &Step| step.key.0 == *frontend && step.marks.get(node) == Some(&Mark::OPEN);
+        self.steps.iter().filter(|(_, step)| step.open > 0 && is_it(step)).map(|(id, _)| id).collect()
+    }
+
     /// The steps of a key that a node has not shown, the oldest first.
     pub(super) fn open_on(&self, node: NodeId, key: &Key) -> impl Iterator<Item = StepId> {
         let chain = self.chains.get(key).into_iter().flatten().copied();
@@ -206,7 +215,18 @@ impl Steps {
 
     /// Ends all steps on one node.
     pub(super) fn close_on(&mut self, node: NodeId, outcome: NodeOutcome) -> Vec<Closed> {
-        let all: Vec<_> = self.steps.iter().filter(|(_, step)| step.open > 0).map(|(id, _)| id).collect();
+        self.close_on_except(node, outcome, &HashSet::new())
+    }
+
+    /// Ends all steps on one node, except some.
+    pub(super) fn close_on_except(
+        &mut self,
+        node: NodeId,
+        outcome: NodeOutcome,
+        except: &HashSet<StepId>,
+    ) -> Vec<Closed> {
+        let all = self.steps.iter().filter(|(id, step)| step.open > 0 && !except.contains(id));
+        let all: Vec<_> = all.map(|(id, _)| id).collect();
         all.into_iter().filter_map(|id| self.close(id, node, Mark::ended(outcome))).collect()
     }
 

@@ -1,6 +1,6 @@
 //! Where kernels should send the connections of a Service, as `CategorizeEndpoints` of k8s.io/kubernetes/pkg/proxy decides it.
 
-use crate::model::{Backend, EndpointPort, Family, Frontend, Protocol, ServicePort, Uid, VirtualIps};
+use crate::model::{Backend, EndpointPort, Family, Fingerprint, Frontend, Protocol, ServicePort, Uid, VirtualIps};
 use core::net::IpAddr;
 use std::{
     collections::{BTreeMap, btree_map::Entry as Place},
@@ -44,6 +44,8 @@ pub(super) enum Reach {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) reach: Reach,
+    /// Of all its members.
+    pub(super) fingerprint: Fingerprint,
     pub(super) members: BTreeMap<Backend, Member>,
 }
 
@@ -119,5 +121,25 @@ fn target(candidates: BTreeMap<Backend, Candidate<'_>>, is_local: bool) -> Targe
     let is_used = |it: &Candidate<'_>| if has_ready[&group(it)] { it.ready } else { it.fallback };
     let used = candidates.into_iter().filter(|(_, it)| is_used(it));
     let member = |it: &Candidate<'_>| Member { pod: it.listed.pod.clone(), node: it.listed.node.clone() };
-    Target { reach, members: used.map(|(backend, it)| (backend, member(&it))).collect() }
+    Target::new(reach, used.map(|(backend, it)| (backend, member(&it))).collect())
+}
+
+// === impl Target ===
+
+impl Target {
+    pub(super) fn new(reach: Reach, members: BTreeMap<Backend, Member>) -> Self {
+        Self { reach, fingerprint: members.keys().collect(), members }
+    }
+
+    /// What a node should have; `None` if that is not known.
+    pub(super) fn on(&self, node: &str) -> Option<Fingerprint> {
+        let is_on = |member: &Member| member.node.as_deref() == Some(node);
+        match self.reach {
+            Reach::Everywhere => Some(self.fingerprint),
+            Reach::OwnNode => {
+                Some(self.members.iter().filter(|(_, it)| is_on(it)).map(|(backend, _)| backend).collect())
+            }
+            Reach::Unknown => None,
+        }
+    }
 }

@@ -11,12 +11,7 @@ use crate::{
     },
     propagation::ServiceName,
 };
-use std::{
-    collections::{HashMap, HashSet},
-    mem,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, mem, sync::Arc, time::Duration};
 
 /// Number of a Service. It is not used again, because steps may outlive the Service.
 pub(super) type ServiceId = u64;
@@ -35,7 +30,7 @@ pub(super) struct Views {
     slices: HashMap<Uid, SliceEntry>,
     lists: HashMap<(Scope, Resource), List>,
     /// Frontends of Services that exist.
-    frontends: HashSet<Frontend>,
+    frontends: HashMap<Frontend, ServiceId>,
 }
 
 /// One Service. It is kept while the Service watch or a slice names it.
@@ -208,7 +203,7 @@ impl Views {
         for frontend in entry.targets.keys() {
             self.frontends.remove(frontend);
         }
-        self.frontends.extend(new.keys());
+        self.frontends.extend(new.keys().map(|frontend| (*frontend, id)));
         if entry.spec.is_none() && entry.slices.is_empty() {
             self.by_uid.remove(&entry.uid);
             self.services.remove(&id);
@@ -235,7 +230,22 @@ impl Views {
 
     /// Whether a measured Service has this frontend.
     pub(super) fn has_frontend(&self, frontend: &Frontend) -> bool {
-        self.frontends.contains(frontend)
+        self.frontends.contains_key(frontend)
+    }
+
+    /// The Service of a frontend.
+    pub(super) fn service_of(&self, frontend: &Frontend) -> Option<ServiceId> {
+        self.frontends.get(frontend).copied()
+    }
+
+    /// The target of a frontend.
+    pub(super) fn target(&self, frontend: &Frontend) -> Option<&Target> {
+        self.services.get(self.frontends.get(frontend)?)?.targets.get(frontend)
+    }
+
+    /// The frontends with their targets, of all measured Services.
+    pub(super) fn targets(&self) -> impl Iterator<Item = (&Frontend, &Target)> {
+        self.services.values().flat_map(|entry| &entry.targets)
     }
 
     fn set_spec(&mut self, id: ServiceId, spec: Option<Spec>) {
@@ -278,7 +288,7 @@ fn listed(endpoint: &Endpoint, nodes: &mut Nodes) -> Listed {
 
 /// How the targets of a Service differ. A frontend without a target has no backends.
 fn compare(old: &HashMap<Frontend, Target>, new: &HashMap<Frontend, Target>) -> Difference {
-    let nothing = |reach| Target { reach, members: Default::default() };
+    let nothing = |reach| Target::new(reach, Default::default());
     let mut difference = Difference::default();
     let mut frontends: Vec<_> = old.keys().chain(new.keys()).collect();
     frontends.sort_unstable();

@@ -114,6 +114,24 @@ async fn a_node_that_lags_is_named() -> Result<()> {
     fleet.wait("it is not stale any more", stale(0.0)).await.map(drop)
 }
 
+/// The state that agents send shows what happened before the daemon started.
+#[tokio::test]
+async fn a_restarted_daemon_finds_the_node_that_is_behind() -> Result<()> {
+    let mut fleet = Fleet::begin("behind", &[Mode::Nftables, Mode::Iptables], &["--objective=2s"]).await?;
+    let pod = fleet.pod("pod").await?;
+    fleet.followers[1].node.signal_proxy(Signal::STOP)?;
+    fleet.objects.report(&pod, true).await?;
+    fleet.wait("it is stale", |metrics| metrics.sum("endpointlag_stale_nodes", &[]) == 1.0).await?;
+    fleet.restart_daemon().await?;
+    fleet.wait("it is still stale", |metrics| metrics.sum("endpointlag_stale_nodes", &[]) == 1.0).await?;
+    fleet.followers[1].node.signal_proxy(Signal::CONT)?;
+    fleet.wait("it is not stale any more", |metrics| metrics.sum("endpointlag_stale_nodes", &[]) == 0.0).await?;
+    fleet.objects.report(&pod, false).await?;
+    let spread = fleet.spread("unready", |it| it.change == Change::Unready).await?;
+    ensure!(outcomes(&spread) == BTreeMap::from([("in_effect", 2)]), "{spread:#?}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn kube_proxy_merges_a_flap_into_one_sync() -> Result<()> {
     let mut fleet =

@@ -23,6 +23,8 @@ pub(in crate::collector) struct Admitted {
     pub(super) number: u64,
     /// The last event that need not be sent again.
     pub(in crate::collector) taken: u64,
+    /// Whether the kernel's state is not known.
+    pub(in crate::collector) wants_state: bool,
 }
 
 // === impl Admitted ===
@@ -72,14 +74,15 @@ impl Admitted {
         let mut state = self.agents.state.lock();
         let State { timeline, nodes, recent, counts, .. } = &mut *state;
         let node = nodes.get_mut(&self.node).filter(|node| node.is_of(self.number))?;
-        let mut tell = |when, what| {
-            let told = Arc::new(Told { node: self.node.clone(), when, what });
+        let name = &self.node;
+        let mut tell = |room: &mut Room<'_>, when, what| {
+            let told = Arc::new(Told { node: name.clone(), when, what });
             room.send(told.clone());
             recent.push(told);
         };
         if let Some(planes) = &batch.planes {
             let planes = Planes::from(planes);
-            tell(None, What::Follows(planes.is_seen()));
+            tell(room, None, What::Follows(planes.is_seen()));
             node.planes = Some(planes);
         }
         for numbered in batch.events {
@@ -93,9 +96,14 @@ impl Admitted {
             if missing > 0 {
                 lost = missing;
                 counts.lost_ring = counts.lost_ring.saturating_add(missing);
-                tell(None, What::Lost(missing));
+                tell(room, None, What::Lost(missing));
             }
             match EventMessage::read(&numbered.event) {
+                Ok(Event::State(part)) => {
+                    node.has_state |= part.is_last;
+                    let what = What::Event(Event::State(part));
+                    room.send(Arc::new(Told { node: self.node.clone(), when: None, what }));
+                }
                 Ok(event) => {
                     let when = node.when(&event).and_then(|raw| timeline.convert(raw, now));
                     node.counts.received += 1;
@@ -107,15 +115,16 @@ impl Admitted {
                     if let Event::Gap(gap) = &event {
                         counts.count_gap(gap.loss);
                     }
-                    tell(when, What::Event(event));
+                    tell(room, when, What::Event(event));
                 }
                 Err(error) => {
                     tracing::debug!(node = &*self.node, %error, "an event cannot be read");
                     lost += 1;
                     counts.lost_unreadable += 1;
-                    tell(None, What::Lost(1));
+                    tell(room, None, What::Lost(1));
                 }
             }
+            node.has_state &= lost == 0;
             node.counts.lost = node.counts.lost.saturating_add(lost);
         }
         Some(node.taken)

@@ -22,6 +22,8 @@ pub(super) struct Node {
     pub(super) epoch: u64,
     pub(super) version: String,
     pub(super) planes: Option<Planes>,
+    /// Whether the kernel's state was taken in this run, and no event was lost since.
+    pub(super) has_state: bool,
     /// The last event of this run that was taken, or that will never come.
     pub(super) taken: u64,
     pub(super) offset: Offset,
@@ -50,6 +52,7 @@ impl Node {
             epoch: hello.epoch,
             version: String::new(),
             planes: None,
+            has_state: false,
             taken: hello.acknowledged,
             offset: Offset::default(),
             stream: None,
@@ -78,6 +81,8 @@ impl Node {
                 When::Gap(gap) => gap,
             },
             Event::Gap(gap) => gap,
+            // It is of the time when it is taken.
+            Event::State(_) => return None,
         };
         let (since, until) = (self.offset.convert(gap.since)?, self.offset.convert(gap.until)?);
         Some(Interval { earliest: since.earliest, latest: until.latest.max(since.earliest) })

@@ -1,15 +1,15 @@
 //! Conversion between the messages and their contents.
 
 use super::{
-    ChangedMessage, CommitMessage, EndpointMessage, EventKind, EventMessage, GapMessage, LossNumber, ModeNumber,
-    PlanesMessage, UnseenNumber, WhenKind,
+    ChangedMessage, CommitMessage, EndpointMessage, EventKind, EventMessage, FrontendState, GapMessage, LossNumber,
+    ModeNumber, PlanesMessage, StateMessage, UnseenNumber, WhenKind,
 };
 use crate::{
     dataplane::{
         Backend, Commit, Event, FamilyPlane, Frontend, Gap, Loss, Mode, Observation, Planes, Protocol, SetChange,
-        Unseen, When,
+        StatePart, Unseen, When,
     },
-    model::Stamp,
+    model::{Fingerprint, Stamp},
 };
 use bytes::Bytes;
 use prost::Message;
@@ -43,6 +43,7 @@ impl EventMessage {
         match Self::decode(bytes.as_ref())?.kind.ok_or(Unreadable::Missing("kind"))? {
             EventKind::Changed(changed) => Ok(Event::Changed(changed.read()?)),
             EventKind::Gap(gap) => Ok(Event::Gap(gap.read()?)),
+            EventKind::State(state) => Ok(Event::State(state.read()?)),
         }
     }
 }
@@ -53,18 +54,48 @@ impl From<&Event> for EventMessage {
             kind: Some(match event {
                 Event::Changed(observation) => EventKind::Changed(observation.into()),
                 Event::Gap(gap) => EventKind::Gap((*gap).into()),
+                Event::State(state) => EventKind::State(state.into()),
             }),
         }
     }
+}
+
+// === impl StateMessage ===
+
+impl StateMessage {
+    fn read(self) -> Result<StatePart, Unreadable> {
+        let read = |it: FrontendState| {
+            Ok((frontend(&it.address, it.protocol, it.port)?, Fingerprint::from_number(it.fingerprint)))
+        };
+        let frontends = self.frontends.into_iter().map(read).collect::<Result<_, Unreadable>>()?;
+        Ok(StatePart { frontends, is_last: self.is_last })
+    }
+}
+
+impl From<&StatePart> for StateMessage {
+    fn from(StatePart { frontends, is_last }: &StatePart) -> Self {
+        let frontends = frontends.iter().map(|(frontend, fingerprint)| FrontendState {
+            address: octets(frontend.address),
+            protocol: frontend.protocol.number().into(),
+            port: frontend.port.into(),
+            fingerprint: fingerprint.number(),
+        });
+        Self { frontends: frontends.collect(), is_last: *is_last }
+    }
+}
+
+/// Reads a frontend.
+fn frontend(octets: &[u8], protocol: u32, number: u32) -> Result<Frontend, Unreadable> {
+    let known = u8::try_from(protocol).ok().and_then(Protocol::from_number);
+    let protocol = known.ok_or(Unreadable::Number("protocol", protocol.into()))?;
+    Ok(Frontend { address: address(octets)?, protocol, port: port(number)? })
 }
 
 // === impl ChangedMessage ===
 
 impl ChangedMessage {
     fn read(self) -> Result<Observation, Unreadable> {
-        let protocol = u8::try_from(self.protocol).ok().and_then(Protocol::from_number);
-        let protocol = protocol.ok_or(Unreadable::Number("protocol", self.protocol.into()))?;
-        let frontend = Frontend { address: address(&self.address)?, protocol, port: port(self.port)? };
+        let frontend = frontend(&self.address, self.protocol, self.port)?;
         let endpoints =
             |all: Vec<EndpointMessage>| all.into_iter().map(EndpointMessage::read).collect::<Result<_, _>>();
         let change = SetChange { frontend, added: endpoints(self.added)?, removed: endpoints(self.removed)? };
@@ -241,23 +272,26 @@ mod tests {
         })
     }
 
+    fn some_frontend() -> impl Strategy<Value = Frontend> {
+        let protocol = select(vec![Protocol::Tcp, Protocol::Udp, Protocol::Sctp]);
+        let parts = (some_address(), protocol, any::<u16>());
+        parts.prop_map(|(address, protocol, port)| Frontend { address, protocol, port })
+    }
+
     fn some_event() -> impl Strategy<Value = Event> {
         let commit = any::<(u64, u64, u32, u32)>().prop_map(|(first, end, messages, generation)| {
             let (first, end) = (Stamp::from_nanos(first), Stamp::from_nanos(end));
             When::Commit(Commit { first, end, messages, generation })
         });
         let when = prop_oneof![commit, some_gap().prop_map(When::Gap)];
-        let protocol = select(vec![Protocol::Tcp, Protocol::Udp, Protocol::Sctp]);
-        let frontend = (some_address(), protocol, any::<u16>()).prop_map(|(address, protocol, port)| Frontend {
-            address,
-            protocol,
-            port,
-        });
         let changed =
-            (frontend, some_endpoints(), some_endpoints(), when).prop_map(|(frontend, added, removed, when)| {
+            (some_frontend(), some_endpoints(), some_endpoints(), when).prop_map(|(frontend, added, removed, when)| {
                 Event::Changed(Observation { change: SetChange { frontend, added, removed }, when })
             });
-        prop_oneof![changed, some_gap().prop_map(Event::Gap)]
+        let fingerprint = any::<u64>().prop_map(Fingerprint::from_number);
+        let state = (vec((some_frontend(), fingerprint), 0..4), any::<bool>());
+        let state = state.prop_map(|(frontends, is_last)| Event::State(StatePart { frontends, is_last }));
+        prop_oneof![changed, some_gap().prop_map(Event::Gap), state]
     }
 
     fn some_planes() -> impl Strategy<Value = Planes> {

@@ -53,6 +53,9 @@ impl Conversation {
                 FromDaemon::Probe(probe) => self.reply(probe)?,
                 FromDaemon::Welcome(welcome) => {
                     self.outbox.acknowledge(welcome.acknowledged);
+                    if welcome.wants_state {
+                        self.outbox.want_state();
+                    }
                     // The data planes are sent at once, whatever was sent before.
                     self.due = Some(Instant::now());
                     return Ok(());

@@ -109,6 +109,8 @@ enum Kind {
     Lost { observations: u64 },
     /// The agent has started.
     Started,
+    /// What the kernel does now.
+    State,
     /// Whether the agent sees the node's data plane.
     DataPlane { seen: bool },
 }
@@ -228,6 +230,8 @@ impl Line {
                     removed: texts(&observation.change.removed),
                     in_gap: matches!(observation.when, When::Gap(_)),
                 },
+                // It is not kept: it is no observation.
+                What::Event(Event::State(_)) => Kind::State,
                 What::Event(Event::Gap(gap)) => Kind::Gap { reason: gap.loss.as_str() },
                 What::Lost(observations) => Kind::Lost { observations: *observations },
                 What::Follows(seen) => Kind::DataPlane { seen: *seen },

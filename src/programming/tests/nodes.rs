@@ -127,3 +127,61 @@ fn a_node_whose_data_plane_is_not_seen_takes_no_part() {
     scene.observes("a", 1_100, frontend(), true, 7);
     assert_eq!(scene.spread().outcomes, [1, 0, 0, 0, 0, 0]);
 }
+
+#[test]
+fn a_node_that_was_behind_when_its_agent_came_is_stale() {
+    let mut scene = Scene::with_nodes(&["a", "b"]);
+    scene.synced(&[endpoint("p", 7).ready()]);
+    scene.state("a", 1_000, &[7]);
+    scene.state("b", 1_000, &[9]);
+    let stale = |scene: &Scene, at| -> Vec<_> {
+        let standing = scene.programming.standing(scene::at(at));
+        standing.stale.into_iter().map(|it| (it.nodes, it.since)).collect()
+    };
+    assert_eq!(stale(&scene, 6_000), []);
+    assert_eq!(stale(&scene, 6_001), [(vec![Arc::from("b")], scene::at(1_000))], "a lower bound of its age");
+    // While it is not known what the node does, its changes are not judged.
+    scene.slice(7_000, &[endpoint("p", 7)]);
+    scene.carried(Change::Unready, "p", 7_000, 7_000);
+    scene.shows("a", 7_100, false, 7);
+    assert_eq!(scene.programming.standing(scene::at(60_000)).pending, [0; 5]);
+    scene.pass(700_000);
+    assert_eq!(scene.outcomes(), [(NodeOutcome::InEffect, 1), (NodeOutcome::Censored, 1)]);
+    scene.shows("b", 701_000, false, 9);
+    assert_eq!(stale(&scene, 800_000), []);
+}
+
+#[test]
+fn a_state_is_compared_with_what_is_on_its_way() {
+    let mut scene = Scene::with_nodes(&["a", "b"]);
+    scene.synced(&[]);
+    scene.slice(1_000, &[endpoint("p", 7).ready()]);
+    scene.carried(Change::Ready, "p", 1_000, 1_000);
+    // One node has shown it, and this was not told. The other one is about to.
+    scene.state("a", 1_100, &[7]);
+    scene.state("b", 1_100, &[]);
+    assert_eq!(scene.outcomes(), [(NodeOutcome::Censored, 1)]);
+    scene.shows("b", 1_200, true, 7);
+    assert_eq!(scene.delays(), [millis(200)]);
+    assert_eq!(scene.programming.standing(scene::at(20_000)).stale, []);
+}
+
+#[test]
+fn a_node_that_is_ahead_of_the_slices_is_not_behind() {
+    let mut scene = Scene::with_nodes(&["a"]);
+    scene.synced(&[]);
+    scene.state("a", 1_000, &[7]);
+    scene.slice(1_100, &[endpoint("p", 7).ready()]);
+    assert_eq!(scene.programming.standing(scene::at(20_000)).stale, []);
+}
+
+#[test]
+fn a_state_makes_good_what_was_lost() {
+    let mut scene = half_shown(&["a", "b"]);
+    scene.programming.lost("b", scene::at(2_000));
+    scene.state("b", 2_100, &[7]);
+    scene.slice(3_000, &[endpoint("p", 7)]);
+    scene.carried(Change::Unready, "p", 3_000, 3_000);
+    scene.pass(700_000);
+    assert!(scene.outcomes().contains(&(NodeOutcome::Expired, 2)), "{:?}", scene.outcomes());
+}

@@ -285,6 +285,15 @@ impl Scene {
         self.drain();
     }
 
+    /// The agent of a node tells that the kernel uses these pods.
+    pub(super) fn state(&mut self, node: &str, millis: u64, hosts: &[u8]) {
+        let backends: Vec<_> = hosts.iter().map(|host| backend(&frontend(), *host)).collect();
+        let state: Vec<_> = if hosts.is_empty() { Vec::new() } else { vec![(frontend(), backends.iter().collect())] };
+        self.programming.state(node, &state, false, at(millis));
+        self.programming.state(node, &[], true, at(millis));
+        self.drain();
+    }
+
     pub(super) fn pass(&mut self, millis: u64) {
         self.programming.advance(at(millis));
         self.drain();
