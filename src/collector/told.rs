@@ -1,6 +1,9 @@
 //! What the agents sent, each event once, with its time on the daemon's clock: the output of the collector.
 
-use crate::{dataplane::Event, model::Interval};
+use crate::{
+    dataplane::Event,
+    model::{Families, Interval},
+};
 use std::{collections::VecDeque, sync::Arc};
 
 /// Something that an agent sent, or that follows from what it did not send.
@@ -24,8 +27,8 @@ pub enum What {
     Lost(u64),
     /// The agent has started: nothing is known about what the node did before.
     Started,
-    /// From now on the agent sees the node's data plane and reports each change. Or it cannot see it.
-    Follows(bool),
+    /// From now on the agent sees the node's data plane for these address families, and reports each change.
+    Follows(Families),
 }
 
 /// The last events.

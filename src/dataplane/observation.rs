@@ -1,8 +1,8 @@
 //! What the kernel of a node does with the connections of Services, in the terms that are reported.
 
 use super::effective::EffectiveSets;
-use crate::model::Stamp;
 pub use crate::model::{Backend, Frontend, Protocol, SetChange};
+use crate::model::{Families, Family, Stamp};
 
 /// A change in what the kernel does with new connections, and its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,6 +170,12 @@ impl Unseen {
 impl Planes {
     /// Whether there are rules that can be watched.
     pub fn is_seen(&self) -> bool {
-        self.families.iter().any(|family| family.decides.is_some())
+        !self.seen().is_empty()
+    }
+
+    /// The address families that have rules that can be watched.
+    pub fn seen(&self) -> Families {
+        let families = Family::ALL.into_iter().zip(&self.families);
+        families.filter(|(_, plane)| plane.decides.is_some()).map(|(family, _)| family).collect()
     }
 }

@@ -18,6 +18,14 @@ pub struct Families(u8);
 impl Family {
     /// Both, in the order of arrays by family.
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// Its name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
 }
 
 // === impl Families ===

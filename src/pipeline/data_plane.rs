@@ -3,7 +3,7 @@
 use crate::{
     collector::{Agents, Events, Told, What},
     dataplane::{self, When},
-    model::Stamp,
+    model::{Families, Stamp},
     programming::{Programming, ProgrammingSettings},
 };
 use std::{sync::Arc, time::Duration};
@@ -65,7 +65,7 @@ impl DataPlane {
             // The changes that were found after the gap follow.
             What::Event(dataplane::Event::Gap(_)) => {}
             What::Lost(_) => self.programming.lost(node, now),
-            What::Started => self.programming.set_follows(node, false, now),
+            What::Started => self.programming.set_follows(node, Families::NONE, now),
             What::Follows(follows) => self.programming.set_follows(node, *follows, now),
         }
     }

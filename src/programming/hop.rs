@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     ledger::{Carried, Change},
-    model::{Event, Fingerprint, Frontend, Interval, Seen, SetChange, SliceVersion, Stamp},
+    model::{Event, Families, Fingerprint, Frontend, Interval, Seen, SetChange, SliceVersion, Stamp},
     propagation::Subject,
 };
 use std::{
@@ -201,12 +201,12 @@ impl Programming {
 
     // === What the agents tell ===
 
-    /// The agent of a node sees its data plane from now on, or cannot see it.
-    pub fn set_follows(&mut self, node: &str, follows: bool, now: Stamp) {
+    /// The agent of a node sees its data plane for these address families from now on.
+    pub fn set_follows(&mut self, node: &str, follows: Families, now: Stamp) {
         let node = self.nodes.intern(node, self.steps.oldest());
         self.nodes.set_follows(node, follows);
         self.nodes.set_silent(node, false);
-        if !follows {
+        if follows.is_empty() {
             self.divergences.forget(node);
             self.end_on(node, NodeOutcome::Censored, now);
         }
@@ -219,9 +219,10 @@ impl Programming {
         self.divergences.forget(node);
         self.nodes.set_complete(node);
         let Some(name) = self.nodes.name_of(node).cloned() else { return };
+        let nodes = &self.nodes;
         let differs = |(frontend, target): (&Frontend, &Target)| {
             let has = has.get(frontend).copied().unwrap_or_default();
-            let wanted = target.on(&name)?;
+            let wanted = target.on(&name).filter(|_| nodes.follows(node, frontend.family()))?;
             (wanted != has).then_some((*frontend, wanted, has))
         };
         let differing: Vec<_> = self.views.targets().filter_map(differs).collect();
@@ -424,5 +425,6 @@ impl Programming {
 
 /// What a node should have of a frontend; `None` if that is not known.
 fn wanted(views: &Views, nodes: &Nodes, frontend: &Frontend, node: NodeId) -> Option<Fingerprint> {
-    views.target(frontend)?.on(nodes.name_of(node)?)
+    let follows = nodes.follows(node, frontend.family());
+    views.target(frontend).filter(|_| follows)?.on(nodes.name_of(node)?)
 }

@@ -1,6 +1,6 @@
 //! The nodes with an agent.
 
-use crate::model::Stamp;
+use crate::model::{Families, Family, Stamp};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -24,8 +24,8 @@ pub(super) struct Nodes {
 #[derive(Debug)]
 struct Node {
     name: Arc<str>,
-    /// Whether its agent sees the data plane, so that the node takes part in new steps.
-    follows: bool,
+    /// The address families for which its agent sees the data plane, so that the node takes part in new steps.
+    follows: Families,
     /// Whether nothing was heard of its agent for a while.
     is_silent: bool,
     /// Whether observations were lost since its state was last known. It may have shown later steps already, unseen.
@@ -60,7 +60,7 @@ impl Nodes {
             return id;
         }
         let name = self.name(name);
-        let node = Node { name: name.clone(), follows: false, is_silent: false, has_lost: false };
+        let node = Node { name: name.clone(), follows: Families::NONE, is_silent: false, has_lost: false };
         let reusable = self.free.iter().position(|(_, gone)| oldest_step.is_none_or(|oldest| oldest > *gone));
         let id = match reusable {
             Some(at) => self.free.swap_remove(at).0,
@@ -74,16 +74,16 @@ impl Nodes {
         id
     }
 
-    /// Whether its agent sees the data plane from now on.
-    pub(super) fn set_follows(&mut self, id: NodeId, follows: bool) {
+    /// The address families for which its agent sees the data plane from now on.
+    pub(super) fn set_follows(&mut self, id: NodeId, follows: Families) {
         let Some(node) = &mut self.slots[id] else { return };
-        match (node.follows, follows) {
-            (false, true) => self.following += 1,
-            (true, false) => self.following -= 1,
+        match (node.follows.is_empty(), follows.is_empty()) {
+            (true, false) => self.following += 1,
+            (false, true) => self.following -= 1,
             _ => {}
         }
         node.follows = follows;
-        if !follows {
+        if follows.is_empty() {
             node.has_lost = false;
         }
     }
@@ -110,7 +110,7 @@ impl Nodes {
 
     /// A node is gone.
     pub(super) fn remove(&mut self, id: NodeId, now: Stamp) {
-        self.set_follows(id, false);
+        self.set_follows(id, Families::NONE);
         if let Some(node) = self.slots[id].take() {
             self.by_name.remove(&node.name);
             self.free.push((id, now));
@@ -136,10 +136,14 @@ impl Nodes {
         self.slots.len()
     }
 
-    /// The nodes that take part in new steps.
-    pub(super) fn iter_following(&self) -> impl Iterator<Item = NodeId> {
-        let follows = |node: &Option<Node>| node.as_ref().is_some_and(|node| node.follows);
-        self.slots.iter().enumerate().filter(move |(_, node)| follows(node)).map(|(id, _)| id)
+    /// The nodes that take part in new steps of an address family.
+    pub(super) fn iter_following(&self, family: Family) -> impl Iterator<Item = NodeId> {
+        (0..self.slots.len()).filter(move |id| self.follows(*id, family))
+    }
+
+    /// Whether a node takes part in new steps of an address family.
+    pub(super) fn follows(&self, id: NodeId, family: Family) -> bool {
+        self.slots.get(id).and_then(Option::as_ref).is_some_and(|node| node.follows.contains(family))
     }
 
     /// All nodes with their names.

@@ -104,7 +104,7 @@ impl Steps {
             Followers::Only(only) => only == Some(*id),
         };
         let mut open = 0;
-        for id in nodes.iter_following().filter(must) {
+        for id in nodes.iter_following(key.0.family()).filter(must) {
             marks[id] = Mark::OPEN;
             open += 1;
         }

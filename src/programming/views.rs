@@ -126,7 +126,9 @@ impl Views {
     /// A Service was created or changed, or is in a list.
     pub(super) fn service_seen(&mut self, scope: Scope, service: &Service) -> ServiceId {
         let id = self.intern(scope, &service.uid, &service.namespace, &service.name);
-        let is_measured = service.ignore.value() != Some(true) && !service.external_name;
+        // kube-proxy also uses slices that others write, which are not measured. So without a selector it is not known what it should do.
+        let is_measured =
+            service.ignore.value() != Some(true) && !service.external_name && !service.selector.is_empty();
         let list = self.lists.get(&(scope, Resource::Services)).map_or(0, |list| list.number);
         if let Some(entry) = self.services.get_mut(&id) {
             entry.list = list;

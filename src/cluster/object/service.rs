@@ -15,6 +15,9 @@ use crate::{
 use prost::Message;
 use std::{collections::BTreeMap, time::Duration};
 
+/// Labels of Services that kube-proxy leaves to others: `LabelServiceProxyName` and `IsHeadlessService` of k8s.io/api.
+const OF_OTHERS: [&str; 2] = ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"];
+
 /// Decodes an encoded `v1` Service, with its virtual IPs if they are wanted.
 ///
 /// # Errors
@@ -34,7 +37,9 @@ pub fn decode_service(message: &[u8], with_routes: bool) -> Result<Service, Obje
             address => family_of_address(address).or(Some(Family::V4)).into_iter().collect(),
         };
     }
-    let virtual_ips = if with_routes { read_virtual_ips(&spec) } else { None };
+    let has_label = |label: &&str| meta.labels.contains_key(*label);
+    let is_of_kube_proxy = with_routes && !OF_OTHERS.iter().any(|label| has_label(label));
+    let virtual_ips = if is_of_kube_proxy { read_virtual_ips(&spec) } else { None };
     Ok(Service {
         uid,
         resource_version,
@@ -127,6 +132,12 @@ mod tests {
         assert_eq!(read("10.96.0.20", &["10.96.0.20", "fd00::20"], None), virtual_ips(&[v4, v6], false));
         assert_eq!(read("10.96.0.20", &[], Some("Cluster")), virtual_ips(&[v4], false));
         assert_eq!(read("10.96.0.20", &["10.96.0.20"], Some("Local")), virtual_ips(&[v4], true));
+        let mut of_another = wire::Service::default();
+        of_another.metadata.uid = "u".into();
+        of_another.metadata.resource_version = "1".into();
+        of_another.metadata.labels.insert(OF_OTHERS[0].into(), "cilium".into());
+        of_another.spec.get_or_insert_default().cluster_ip = "10.96.0.20".into();
+        assert_eq!(decode_service(&of_another.encode_to_vec(), true).expect("whole").virtual_ips, None);
         assert_eq!(read("None", &["None"], None), None);
         assert_eq!(read("", &[], None), None);
     }

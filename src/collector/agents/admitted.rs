@@ -82,7 +82,7 @@ impl Admitted {
         };
         if let Some(planes) = &batch.planes {
             let planes = Planes::from(planes);
-            tell(room, None, What::Follows(planes.is_seen()));
+            tell(room, None, What::Follows(planes.seen()));
             node.planes = Some(planes);
         }
         for numbered in batch.events {

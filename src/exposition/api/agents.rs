@@ -7,7 +7,7 @@ use super::{
 use crate::{
     collector::{AgentView, Agents, Told, What},
     dataplane::{Backend, Event, FamilyPlane, Planes, When},
-    model::Stamp,
+    model::{Family, Stamp},
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -111,8 +111,8 @@ enum Kind {
     Started,
     /// What the kernel does now.
     State,
-    /// Whether the agent sees the node's data plane.
-    DataPlane { seen: bool },
+    /// The address families for which the agent sees the node's data plane.
+    DataPlane { families: Vec<&'static str> },
 }
 
 /// All agents, as JSON.
@@ -234,7 +234,7 @@ impl Line {
                 What::Event(Event::State(_)) => Kind::State,
                 What::Event(Event::Gap(gap)) => Kind::Gap { reason: gap.loss.as_str() },
                 What::Lost(observations) => Kind::Lost { observations: *observations },
-                What::Follows(seen) => Kind::DataPlane { seen: *seen },
+                What::Follows(families) => Kind::DataPlane { families: families.iter().map(Family::as_str).collect() },
                 What::Started => Kind::Started,
             },
         }

@@ -4,6 +4,7 @@ use super::{Scene, endpoint, frontend};
 use super::{millis, scene};
 use crate::{
     ledger::Change,
+    model::{Families, Family},
     programming::{NodeOutcome, Share, Unmatched},
 };
 use std::{collections::HashSet, sync::Arc};
@@ -25,7 +26,7 @@ fn half_shown(nodes: &[&str]) -> Scene {
 #[test]
 fn a_node_that_joins_later_need_not_follow() {
     let mut scene = half_shown(&["a", "b"]);
-    scene.programming.set_follows("c", true, scene::at(1_200));
+    scene.follow("c", 1_200);
     scene.shows("c", 1_300, true, 7);
     scene.shows("b", 1_400, true, 7);
     assert_eq!(scene.spread().outcomes, [2, 0, 0, 0, 0, 0]);
@@ -109,7 +110,7 @@ fn a_node_that_is_gone_is_withdrawn_and_its_place_is_free() {
     scene.drain();
     assert_eq!(scene.outcomes(), [(NodeOutcome::InEffect, 1), (NodeOutcome::Withdrawn, 1)]);
     assert_eq!(scene.programming.standing(scene::at(5_000)).following, 1);
-    scene.programming.set_follows("c", true, scene::at(6_000));
+    scene.follow("c", 6_000);
     scene.slice(7_000, &[endpoint("p", 7)]);
     scene.carried(Change::Unready, "p", 7_000, 7_000);
     for node in ["a", "c"] {
@@ -121,11 +122,25 @@ fn a_node_that_is_gone_is_withdrawn_and_its_place_is_free() {
 #[test]
 fn a_node_whose_data_plane_is_not_seen_takes_no_part() {
     let mut scene = Scene::with_nodes(&["a", "b"]);
-    scene.programming.set_follows("b", false, scene::at(10));
+    scene.programming.set_follows("b", Families::NONE, scene::at(10));
     scene.slice(1_000, &[endpoint("p", 7).ready()]);
     scene.carried(Change::Ready, "p", 1_000, 1_000);
     scene.observes("a", 1_100, frontend(), true, 7);
     assert_eq!(scene.spread().outcomes, [1, 0, 0, 0, 0, 0]);
+}
+
+#[test]
+fn a_node_without_ipv6_rules_need_not_follow_them() {
+    let mut scene = Scene::with_nodes(&["a"]).with_both_families();
+    scene.programming.set_follows("a", [Family::V4].into_iter().collect(), scene::at(10));
+    scene.synced(&[]);
+    scene.slice(1_000, &[endpoint("p", 7).ready()]);
+    scene.slice_v6(1_050, &[endpoint("p", 7).ready()]);
+    scene.carried(Change::Ready, "p", 990, 1_050);
+    scene.shows("a", 1_100, true, 7);
+    assert_eq!(scene.spread().outcomes, [1, 0, 0, 0, 0, 0]);
+    scene.state("a", 2_000, &[7]);
+    assert_eq!(scene.programming.standing(scene::at(20_000)).stale, []);
 }
 
 #[test]

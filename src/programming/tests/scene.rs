@@ -109,9 +109,14 @@ impl Scene {
             ignore: Annotation::Absent,
         };
         let mut scene = Self { programming, service, reports: Vec::new(), version: 1 };
-        nodes.iter().for_each(|node| scene.programming.set_follows(node, true, at(0)));
+        nodes.iter().for_each(|node| scene.follow(node, 0));
         scene.update_service(0);
         scene
+    }
+
+    /// The agent of a node sees its data plane from now on.
+    pub(super) fn follow(&mut self, node: &str, millis: u64) {
+        self.programming.set_follows(node, Family::ALL.into_iter().collect(), at(millis));
     }
 
     pub(super) fn with_ports(mut self, ports: &[u16]) -> Self {
