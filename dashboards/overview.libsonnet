@@ -34,6 +34,15 @@ function(config)
   local ofStuck(expression) = '%s and on (%s) %s' % [expression, std.join(', ', query.serviceLabels), stuck];
   local ofWorst(expression) = '%s and on (%s) %s' % [expression, std.join(', ', query.serviceLabels), worst];
 
+  // One of the hops side by side. All have the same axis, unless a delay is beyond it.
+  local hop(title, description, quantile) = panel.timeseries(
+    title,
+    description,
+    panel.decades,
+    [query.series(quantile, '{{change}}')],
+    panel.logarithmic + panel.between(0.001, 10),
+  );
+
   // The windows of the alerts, except those that are too expensive without recording rules.
   local windows = ['5m', '30m', '1h', '6h'];
 
@@ -419,5 +428,128 @@ function(config)
           { fieldConfig+: { defaults+: { max: 20, decimals: 1, noValue: 'no changes' } } },
         ),
       ], [14, 10]),
+
+      dashboard.section('Nodes: the hop from the EndpointSlices to the kernels'),
+      dashboard.row(8, [
+        hop(
+          'To the slices, p99',
+          |||
+            The slice hop: 99 of 100 changes are in the EndpointSlices within this delay. Compare it with the next two panels.
+
+            When only this is high: the hop to the nodes is not the problem. Look at the EndpointSlice controller, as above.
+          |||,
+          query.quantile('0.99', ['change']),
+        ),
+        hop(
+          'From the slices to a node, p99',
+          |||
+            The data-plane hop: of 100 pairs of a change and a node, 99 take less than this from the slice until the kernel of the node does what it says. All Services together. Only with node agents (agents.enabled in the chart); empty without them.
+
+            When this is high: kube-proxy is slow. Compare with its own `kubeproxy_sync_proxy_rules_duration_seconds`, and with its CPU.
+          |||,
+          query.quantileOf('0.99', query.own('endpointlag_dataplane_${histogram}'), ['change']),
+        ),
+        hop(
+          'Until visible on all nodes, p99',
+          |||
+            Both hops: 99 of 100 changes are in effect on all nodes within this delay of the change itself. Only with node agents. With classic histograms this is for all Services together, whichever are chosen.
+
+            When `terminating` is high: a preStop sleep must be longer than this. When this is high and the panels to the left are not: few nodes are slow. The daemon's /api/v1/changes names the last node of each change.
+          |||,
+          query.visible('0.99', '1', ['change']),
+        ),
+      ]),
+      dashboard.row(8, [
+        panel.timeseries(
+          'Outcomes on nodes',
+          |||
+            Changes that ended on a node, by outcome; each counts once for each node. In effect: the kernel does what the slices say. Superseded: the opposite came first, or in the same sync. Censored: the time is not known. Withdrawn: the Service or the node is gone. Expired: the node did not show it within --expiry. Not applicable: no kernel has to change. Only with node agents.
+
+            When there are expired changes: kube-proxy of a node is stuck. When many are censored: see the connected agents and the error of their clocks below.
+          |||,
+          panel.perSecond('changes'),
+          [query.series(
+            'sum by (outcome) (%s)' % query.ownRate('endpointlag_dataplane_changes_total'), '{{outcome}}'
+          )],
+          panel.stacked,
+        ),
+        panel.timeseries(
+          'Pending on nodes',
+          |||
+            Changes that the kernel of a node does not show yet, by kind; each counts once for each node. Silent nodes do not count. Only with node agents.
+
+            When it rises and does not fall: kube-proxy does not keep up, or is stuck on a node. The panels of the oldest change and of stale nodes show which of the two.
+          |||,
+          'short',
+          [query.series(
+            'sum by (change) (%s)' % query.own('endpointlag_dataplane_pending_changes'), '{{change}}'
+          )],
+          panel.stacked + panel.whole,
+        ),
+        panel.timeseries(
+          'Oldest pending on a node',
+          |||
+            Age of the oldest change that a node does not show yet, since its slice arrived, by kind, and the median objective of the Services. Only with node agents.
+
+            When a line rises in a straight line: a node stays behind. It ends at --expiry, even if the node is still behind then.
+          |||,
+          panel.seconds,
+          [
+            query.series(
+              'max by (change) (%s)' % query.own('endpointlag_dataplane_oldest_pending_seconds'), '{{change}}'
+            ),
+            objectives,
+          ],
+          panel.limitSeries('objective (median)'),
+        ),
+      ]),
+      dashboard.row(8, [
+        panel.bars(
+          'Services with stale nodes',
+          |||
+            The ten Services with the most nodes that send connections otherwise than the slices have said for longer than the objective. Nodes whose agent is silent do not count. A click opens the Service. Only with node agents.
+
+            When there are any for minutes: if many Services have one stale node, it is probably the same one. The runbook of EndpointLagNodesStale says how to find it.
+          |||,
+          'short',
+          [query.now(
+            'sort_desc(topk(10, max %s (%s)))' % [service, query.of('endpointlag_stale_nodes')],
+            '{{namespace}}/{{service}}'
+          )],
+          panel.thresholds('orange'),
+          { fieldConfig+: { defaults+: { decimals: 0, noValue: 'none', links: [{
+            title: 'Open ${__field.labels.namespace}/${__field.labels.service}',
+            url: dashboard.serviceURL('${__field.labels.namespace}', '${__field.labels.service}'),
+          }] } } }
+        ),
+        panel.timeseries(
+          'Agents',
+          |||
+            Agents that are connected; expected, which are those that are connected or were heard within the last hour; and silent, which are those of them that were not heard within the last 30 seconds. A node that was removed counts as silent for an hour.
+
+            When fewer are connected than expected, and no nodes were removed: on the other nodes nothing is measured. The daemon's /api/v1/agents names the silent agents, and their own log says why.
+          |||,
+          'short',
+          [
+            query.series('sum(%s)' % query.own('endpointlag_agent_' + count), count)
+            for count in ['connected', 'expected', 'silent']
+          ],
+          panel.whole + panel.steps + { fieldConfig+: { overrides+: [
+            panel.byName(line[0], { color: { mode: 'fixed', fixedColor: line[1] } })
+            for line in [['connected', 'green'], ['expected', 'blue'], ['silent', 'red']]
+          ] } },
+        ),
+        panel.timeseries(
+          'Clock error',
+          |||
+            How far the clock of a connected agent may be off at the most, by the comparison with the clock of the daemon. The largest of all agents counts. No delay to a node is more exact than this.
+
+            When it is not far below the delays to the nodes: the network between the daemon and that node is slow, or the node has no free CPU. The daemon's /api/v1/agents has the error of each agent.
+          |||,
+          panel.decades,
+          [query.series('max(%s)' % query.own('endpointlag_agent_clock_error_seconds'), 'largest error')],
+          { options+: { legend+: { showLegend: false } } },
+        ),
+      ]),
     ]
   )

@@ -264,5 +264,53 @@ function(config)
           panel.limitSeries('objective'),
         ),
       ]),
+
+      dashboard.section('On the nodes'),
+      dashboard.row(8, [
+        panel.timeseries(
+          'Visible on nodes, p99',
+          |||
+            99 of 100 changes are in effect on this share of the nodes within this delay of the change itself. Only with node agents (agents.enabled in the chart). `_all` means all Services together: a Service has its own values only with native histograms.
+
+            When only the line of all nodes is high: one or a few nodes are slow. The daemon's /api/v1/changes names the last node of each change. When all lines are high: compare with the delays above, which end at the slices.
+          |||,
+          panel.decades,
+          [
+            query.series(query.visible('0.99', share.nodes, ['service']), '{{service}}, ' + share.name)
+            for share in [
+              { nodes: '0.5', name: '50 % of nodes' },
+              { nodes: '0.99', name: '99 % of nodes' },
+              { nodes: '1', name: 'all nodes' },
+            ]
+          ] + [objective],
+          panel.limitSeries('objective') + panel.logarithmic,
+        ),
+        panel.timeseries(
+          'Visible on all nodes, by change, p99',
+          |||
+            99 of 100 changes of each kind are in effect on all nodes within this delay of the change itself. Only with node agents. With classic histograms this is for all Services together.
+
+            When `terminating` is high: the preStop sleep of the pods must be longer than this. When `ready` is high: new pods get their share of the traffic late.
+          |||,
+          panel.decades,
+          [query.series(query.visible('0.99', '1', ['change']), '{{change}}'), objective],
+          panel.limitSeries('objective') + panel.logarithmic,
+        ),
+        panel.timeseries(
+          'Stale nodes',
+          |||
+            Nodes that send connections of this Service otherwise than its slices have said for longer than the objective. Nodes whose agent is silent do not count. Only with node agents.
+
+            When this stays above zero: kube-proxy of these nodes is stuck or slow. The runbook of EndpointLagNodesStale says how to find them.
+          |||,
+          'short',
+          [query.series(
+            'max(%s) or 0 * max(%s)' %
+            [query.of('endpointlag_stale_nodes'), query.own('endpointlag_dataplane_nodes')],
+            'stale nodes'
+          )],
+          panel.whole + panel.steps { options+: { legend+: { showLegend: false } } },
+        ),
+      ]),
     ]
   )

@@ -5,6 +5,7 @@ mod dashboards {
     mod grafana;
     mod links;
     mod live;
+    mod nodes;
     mod promql;
     mod rules;
 }

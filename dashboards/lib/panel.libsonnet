@@ -6,10 +6,12 @@ local colours = {
   '{{change}}': { ready: 'green', unready: 'orange', terminating: 'purple', removed: 'red', service: 'blue' },
   '{{outcome}}': {
     propagated: 'green',
+    in_effect: 'green',
     superseded: 'light-blue',
     censored: 'yellow',
     withdrawn: 'purple',
     expired: 'red',
+    not_applicable: 'text',
   },
   '{{resource}}': { pods: 'green', services: 'blue', endpointslices: 'orange' },
 };
@@ -123,6 +125,8 @@ local base(type, title, description, unit, targets) = {
   },
   // The axis reaches at least this value, so that noise near zero does not look large.
   upTo(value):: { fieldConfig+: { defaults+: { custom+: { axisSoftMax: value } } } },
+  // The axis reaches at least over this range, so that panels side by side can be compared.
+  between(least, most):: { fieldConfig+: { defaults+: { custom+: { axisSoftMin: least, axisSoftMax: most } } } },
   // A line at each threshold.
   limits(thresholds):: {
     fieldConfig+: { defaults+: { thresholds: thresholds, custom+: { thresholdsStyle: { mode: 'dashed' } } } },

@@ -41,13 +41,29 @@ function(config) {
   // A quantile of a histogram. Without changes the result is empty instead of NaN. The variable `histogram` completes the
   // name: "seconds_bucket" selects the classic histogram, "seconds" the native one, which has no label le.
   quantile(q, labels=[], window='$__rate_interval', matchers='')::
+    query.quantileOf(q, query.of('endpointlag_propagation_${histogram}', matchers), labels, window),
+
+  // The same for any series of a histogram.
+  quantileOf(q, series, labels=[], window='$__rate_interval')::
     'histogram_quantile(%s, sum %s (%s(%s[%s]))) >= 0' % [
       q,
       query.by(labels + ['le']),
       if window == '$__rate_interval' then 'rate' else 'increase',
-      query.of('endpointlag_propagation_${histogram}', matchers),
+      series,
       window,
     ],
+
+  // A quantile of the time until a change was in effect on a share of the nodes. Services have this only as a native histogram;
+  // classic buckets are of all Services together, as Service _all/_all. Prometheus has one of the two, whichever the variable
+  // `histogram` selects: without classic buckets, native ones.
+  visible(q, nodes, labels=[])::
+    local of(suffix) = query.quantileOf(
+      q,
+      'endpointlag_visible_%s{%s, namespace=~"$namespace|_all", service=~"$service|_all", nodes="%s"}' %
+      [suffix, query.daemon, nodes],
+      labels
+    );
+    '%s or %s' % [of('${histogram}'), of('seconds')],
 
   // Zero if there is a daemon, for panels in which nothing is counted. Without a daemon the result is empty.
   zero:: '0 * max(%s)' % query.own('endpointlag_build_info'),

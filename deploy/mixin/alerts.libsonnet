@@ -6,6 +6,7 @@ local duration = import 'duration.libsonnet';
   local names = $.endpointlag,
   local cluster = config.clusterLabel,
   local by(labels) = std.join(', ', labels),
+  local daemon = [cluster, 'job', 'instance'],
   local metric(name, matchers='') =
     '%s{%s}' % [name, std.join(', ', [config.selector] + (if matchers == '' then [] else [matchers]))],
 
@@ -76,25 +77,25 @@ local duration = import 'duration.libsonnet';
     for rate in config.burnRates
   ],
 
-  // The maximum over the daemons that can see. Of several replicas or shards, some may be blind.
-  local seen(name, labels=names.serviceLabels) =
+  // A gauge of the daemons that can see. Of several replicas or shards, some may be blind.
+  local sighted(name) =
     |||
-      max by (%(labels)s) (
-        %(gauge)s
-        unless on (%(daemon)s) (
-          %(synced)s == 0
-          or
-          %(age)s > %(silent)d
-        )
+      %(gauge)s
+      unless on (%(daemon)s) (
+        %(synced)s == 0
+        or
+        %(age)s > %(silent)d
       )
     ||| % {
-      labels: by(labels),
       gauge: metric(name),
-      daemon: by([cluster, 'job', 'instance']),
+      daemon: by(daemon),
       synced: metric('endpointlag_watch_synced'),
       age: metric('endpointlag_watch_age_seconds'),
       silent: duration.seconds(config.blindAfter),
     },
+  // Its maximum over these daemons.
+  local seen(name, labels=names.serviceLabels) =
+    'max by (%s) (\n%s)\n' % [by(labels), names.indented(sighted(name))],
   local pending = seen('endpointlag_oldest_pending_seconds'),
   local outOfSync = seen('endpointlag_oldest_out_of_sync_seconds'),
   local misrouted = seen('endpointlag_oldest_out_of_sync_traffic_seconds'),
@@ -206,6 +207,56 @@ local duration = import 'duration.libsonnet';
         that affects traffic has been out of sync for {{ $value | humanizeDuration }}.{{ else }}The pending changes were
         superseded.{{ end }} The EndpointSlice controller does not work.
       ||| % [inCluster, config.rateWindow],
+    }),
+  ],
+
+  local stale = [
+    alert('EndpointLagNodesStale', level.severity, 'service', {
+      // A Service without stale nodes has no series, and without agents no Service has one.
+      expr: |||
+        max by (%(labels)s) (
+          (
+        %(stale)s  )
+          > on (%(daemon)s) group_left ()
+          %(share)g * %(nodes)s
+        )
+      ||| % {
+        labels: by(names.serviceLabels),
+        stale: names.indented(names.indented(sighted('endpointlag_stale_nodes'))),
+        daemon: by(daemon),
+        share: level.share,
+        nodes: metric('endpointlag_dataplane_nodes'),
+      },
+      'for': level['for'],
+      summary: 'Nodes do not follow the EndpointSlices of a Service.',
+      description: |||
+        The kernel of {{ $value }} node(s)%s has sent connections of %s otherwise than its EndpointSlices say, for longer than the
+        objective. From there, connections go to pods that are gone, or do not go to pods that are ready.
+      ||| % [if level.share > 0 then ', more than %g %% of all,' % (100 * level.share) else '', theService],
+    })
+    for level in config.nodesStale
+  ],
+
+  local agents = [
+    alert('EndpointLagAgentsSilent', 'warning', 'overview', {
+      local connected = metric('endpointlag_agent_connected'),
+      // Without agents there is no series, and if none has ever connected, both sides are zero.
+      expr: |||
+        max by (%(cluster)s) (%(connected)s)
+        <=
+        %(share)g * max by (%(cluster)s) (max_over_time(%(connected)s[%(window)s]))
+      ||| % {
+        cluster: cluster,
+        connected: connected,
+        share: 1 - config.agentsSilent.share,
+        window: config.agentsSilent.window,
+      },
+      'for': config.agentsSilent['for'],
+      summary: 'Node agents are not connected to the daemon.',
+      description: |||
+        Only {{ $value }} node agent(s) are connected to the daemon%s. A node without a connected agent is not measured: neither its
+        delays, nor whether it is stale.
+      ||| % inCluster,
     }),
   ],
 
@@ -331,8 +382,8 @@ local duration = import 'duration.libsonnet';
   prometheusAlerts+:: {
     groups+: [
       { name: 'endpointlag-slo', rules: [joined(rule) for rule in std.flattenArrays(budget)] },
-      { name: 'endpointlag-pending', rules: [joined(rule) for rule in pendingOld + wrong + stalled] },
-      { name: 'endpointlag-daemon', rules: [joined(rule) for rule in blind + down] },
+      { name: 'endpointlag-pending', rules: [joined(rule) for rule in pendingOld + wrong + stalled + stale] },
+      { name: 'endpointlag-daemon', rules: [joined(rule) for rule in blind + agents + down] },
     ],
   },
 }

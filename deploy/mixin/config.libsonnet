@@ -80,6 +80,19 @@
       censoredWindow: '30m',
     },
 
+    // Nodes are stale for too long if, for `for`, more than `share` of them send connections of a Service otherwise than its
+    // EndpointSlices say. The daemon calls a node stale once its delay exceeds the objective. Five minutes are ten tries of
+    // kube-proxy, which repeats a failed sync after 30 s. `for` must be less than --expiry, after which a node is not counted.
+    nodesStale: [
+      { severity: 'critical', share: 0.25, 'for': '5m' },
+      { severity: 'warning', share: 0, 'for': '5m' },
+    ],
+
+    // Node agents are missing if at least `share` of those that were connected within `window` are not connected now. An update of
+    // the chart's DaemonSet disconnects a tenth of them at a time. endpointlag_agent_silent would not do: the agent of a node that
+    // was removed counts as silent for an hour, so a cluster that removes nodes all the time always has some.
+    agentsSilent: { share: 0.2, window: '1h', 'for': '10m' },
+
     // How long Prometheus may fail to scrape one of several daemons, or all, before an alert.
     downFor: '15m',
 

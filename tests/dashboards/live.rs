@@ -1,6 +1,7 @@
 //! Each query of each dashboard, sent to a real Prometheus that scraped the daemon while everything happened that it measures.
 
 use super::grafana::{self, Dashboard, Target, Values, interpolate, list, text};
+use super::nodes::Nodes;
 use anyhow::{Context, Result, bail, ensure};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -49,14 +50,18 @@ groups:
 #[tokio::test(flavor = "multi_thread")]
 async fn each_query_has_data_for_each_choice_of_variables() -> Result<()> {
     let mut plane = ControlPlane::start(Options::default()).await?;
-    let flags = ["--objective=500ms", "--namespace=media", "--namespace=shop"];
+    let mut nodes = Nodes::prepare(&plane).await?;
+    let mut setup = Setup::cluster(&plane).with(&["--objective=500ms", "--namespace=media", "--namespace=shop"]);
+    setup.flags.extend(nodes.flags());
     let shop = Objects::create(plane.admin().await?, "shop").await?;
-    let scene = Scene::prepare(&plane, "media", Setup::cluster(&plane).with(&flags)).await?;
-    scene.daemon.wait_until_ready().await?;
-    let address = scene.daemon.address();
+    let scene = Scene::prepare(&plane, "media", setup).await?;
+    let address = format!("https://{}", scene.daemon.address());
     let alerts = [ALERTS.to_owned()];
-    let alone = Prometheus::evaluating(address, "", &alerts).await?;
-    let one_of_several = Prometheus::evaluating(address, "cluster: east", &alerts).await?;
+    let alone = Prometheus::evaluating(&address, "", &alerts).await?;
+    let one_of_several = Prometheus::evaluating(&address, "cluster: east", &alerts).await?;
+
+    let services = NAMESPACES.iter().flat_map(|namespace| SERVICES.map(|service| (*namespace, service)));
+    nodes.start(&plane, &scene.daemon, services.collect()).await?;
 
     let began = now()?;
     let mut pods = Vec::new();
@@ -72,9 +77,10 @@ async fn each_query_has_data_for_each_choice_of_variables() -> Result<()> {
     }
     tokio::time::sleep(BETWEEN).await;
     for round in 0..ROUNDS {
-        // The last round comes while no slices are written, so that changes wait and miss their objective.
+        // The last round comes while no slices are written, so that changes wait and miss their objective. One node never shows it.
         if round + 1 == ROUNDS {
             plane.stop_controllers().await?;
+            nodes.stick();
         }
         for (objects, service, pod) in &mut pods {
             *pod = change(objects, service, pod, round).await?;
@@ -92,6 +98,7 @@ async fn each_query_has_data_for_each_choice_of_variables() -> Result<()> {
             failures.extend(try_all(prometheus, &dashboard, has_cluster, span).await?);
         }
     }
+    nodes.end().await?;
     ensure!(failures.is_empty(), "{} without data:\n{}", failures.len(), failures.join("\n"));
     scene.finish().await
 }

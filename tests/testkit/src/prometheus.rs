@@ -27,7 +27,8 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes `target` (`host:port`) every second, with native histograms.
+    /// Starts one that scrapes `target` every second, with native histograms. The target is `host:port`, or `https://host:port`, whose
+    /// certificate is not checked.
     ///
     /// # Errors
     /// It cannot be built or started.
@@ -57,11 +58,14 @@ impl Prometheus {
         for (number, rules) in rules.iter().enumerate() {
             fs::write(folder.path().join(format!("{number}.rules")), rules)?;
         }
+        let (scheme, target) = target.split_once("://").unwrap_or(("http", target));
         let config = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
              rule_files: ['*.rules']\n\
              scrape_configs:\n\
              - job_name: endpointlag\n  \
+               scheme: {scheme}\n  \
+               tls_config: {{insecure_skip_verify: true}}\n  \
                scrape_native_histograms: true\n  \
                always_scrape_classic_histograms: true\n  \
                static_configs: [{{targets: ['{target}'], labels: {{{labels}}}}}]\n"

@@ -365,7 +365,21 @@ pub(super) async fn probe_controller(client: &Client) -> Result<()> {
     Ok(())
 }
 
-async fn slices(client: &Client, namespace: &str, service: &str) -> Result<Vec<EndpointSlice>> {
+/// The clusterIP of a Service; `None` if there is no such Service.
+///
+/// # Errors
+/// The API server refuses to show it.
+pub async fn cluster_ip(client: &Client, namespace: &str, service: &str) -> Result<Option<String>> {
+    let api: Api<Service> = Api::namespaced(client.clone(), namespace);
+    let found = api.get_opt(service).await.with_context(|| format!("reading Service {service}"))?;
+    Ok(found.and_then(|service| service.spec).and_then(|spec| spec.cluster_ip))
+}
+
+/// The slices of a Service.
+///
+/// # Errors
+/// The API server refuses to list them.
+pub async fn slices(client: &Client, namespace: &str, service: &str) -> Result<Vec<EndpointSlice>> {
     let api: Api<EndpointSlice> = Api::namespaced(client.clone(), namespace);
     let selector = ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));
     Ok(api.list(&selector).await.with_context(|| format!("listing the slices of Service {service}"))?.items)
