@@ -67,3 +67,44 @@ impl LocalAgent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cluster::clock::Clock,
+        collector::{Told, What},
+        dataplane::{Backend, Commit, FamilyPlane, Frontend, Mode, Observation, Protocol, SetChange, When},
+    };
+    use std::{net::Ipv4Addr, time::Duration};
+
+    #[tokio::test]
+    async fn what_it_tells_arrives_with_its_time() {
+        let clock = Clock::start();
+        let (agents, mut events) = Agents::new(clock);
+        let seen = FamilyPlane { decides: Some(Mode::Nftables), behind: None };
+        let planes = Planes { families: [seen, FamilyPlane::default()], unseen: Vec::new() };
+        let node: Arc<str> = "simulated-node-01".into();
+        let mut agent = LocalAgent::connect(&agents, &node, "simulated", &planes).await.expect("there is room");
+
+        let (before, raw, after) = (clock.now(), dataplane::clock::now(), clock.now());
+        let address = Ipv4Addr::LOCALHOST.into();
+        let frontend = Frontend { address, protocol: Protocol::Tcp, port: 80 };
+        let change = SetChange { frontend, added: vec![Backend { address, port: 80 }], removed: Vec::new() };
+        let when = When::Commit(Commit { first: raw, end: raw, messages: 1, generation: 1 });
+        let event = Event::Changed(Observation { change, when });
+        agent.tell(std::slice::from_ref(&event)).await;
+        let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).collect();
+        assert!(matches!(&told[0].what, What::Started), "{told:?}");
+        assert!(matches!(&told[1].what, What::Follows(true)), "{told:?}");
+        let [_, _, last] = &*told else { panic!("{told:?}") };
+        let Told { node: of, when: Some(when), what } = &**last else { panic!("{last:?}") };
+        assert_eq!((of, what), (&node, &What::Event(event)));
+        assert!(when.earliest <= after && when.latest >= before, "{when:?} is not {before:?} to {after:?}");
+        assert!(when.error() < Duration::from_millis(5), "{when:?}");
+
+        assert_eq!((agents.summary().connected, agents.list()[0].counts.received), (1, 1));
+        drop(agent);
+        assert_eq!((agents.summary().connected, agents.summary().expected), (0, 1));
+    }
+}
