@@ -8,9 +8,10 @@
 //!          ├──────────────────▶ store ──────┤
 //!   tests ─┘                     ▲  │       └── log of events, per resource
 //!                  endpointslices│  │pods, services
-//!                               controller, garbage collector;
-//!                               nodes, which only read, if the demo asks for them
+//!                               controller, garbage collector
 //! ```
+//!
+//! The demo also asks for [`Nodes`], which read Services and slices from the store.
 
 mod api;
 mod body;
