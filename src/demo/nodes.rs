@@ -2,7 +2,7 @@
 
 use crate::{
     collector::{Agents, LocalAgent},
-    dataplane::{Event, FamilyPlane, Mode, Planes},
+    dataplane::{self, FamilyPlane, Mode, Planes, Report},
     simulator::{NodeSync, Nodes},
 };
 use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
@@ -16,8 +16,10 @@ pub(super) async fn report(mut nodes: Nodes, agents: Arc<Agents>) -> Infallible 
     let version = format!("{} (simulated)", crate::VERSION);
     let ipv4 = FamilyPlane { decides: Some(Mode::Nftables), behind: None };
     let planes = Planes { families: [ipv4, FamilyPlane::default()], unseen: Vec::new() };
-    for node in nodes.names() {
-        if let Some(agent) = LocalAgent::connect(&agents, node, &version, &planes).await {
+    for (node, sets) in nodes.kernels() {
+        let state = Report::State { at: dataplane::clock::now(), sets: sets.clone() };
+        let first = vec![state, Report::Planes(planes.clone())];
+        if let Some(agent) = LocalAgent::connect(&agents, node, &version, first).await {
             connected.insert(node.clone(), agent);
         }
     }
@@ -27,8 +29,7 @@ pub(super) async fn report(mut nodes: Nodes, agents: Arc<Agents>) -> Infallible 
         tokio::select! {
             NodeSync { node, observations } = nodes.next() => {
                 if let Some(agent) = connected.get_mut(&node) {
-                    let events: Vec<_> = observations.into_iter().map(Event::Changed).collect();
-                    agent.tell(&events).await;
+                    agent.tell(observations.into_iter().map(Report::Changed).collect()).await;
                 }
             }
             _ = due.tick() => connected.values().for_each(LocalAgent::compare),

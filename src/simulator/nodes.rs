@@ -88,9 +88,9 @@ impl Nodes {
         }
     }
 
-    /// Their names.
-    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.proxies.iter().map(Proxy::node)
+    /// Their names, and what their kernels do now.
+    pub fn kernels(&self) -> impl Iterator<Item = (&Arc<str>, &EffectiveSets)> {
+        self.proxies.iter().map(|proxy| (proxy.node(), proxy.kernel()))
     }
 
     /// The next sync. Nothing is lost if this is dropped before it completes.

@@ -61,6 +61,10 @@ impl Proxy {
         &self.node
     }
 
+    pub(super) fn kernel(&self) -> &EffectiveSets {
+        &self.kernel
+    }
+
     /// It hears of a change at this time.
     pub(super) fn hear(&mut self, at: Instant) {
         self.due.get_or_insert(at.max(self.rests_until));

@@ -87,7 +87,7 @@ async fn each_node_follows_a_change_once_and_in_its_own_time() {
     assert!(timeout(Duration::from_secs(10), nodes.next()).await.is_err(), "their kernels are right from the start");
     write(&store, &[(1, UNREADY), (2, READY)]);
     let (start, mut delays) = (Instant::now(), BTreeSet::new());
-    let mut names: BTreeSet<_> = nodes.names().cloned().collect();
+    let mut names: BTreeSet<_> = nodes.kernels().map(|(node, _)| node.clone()).collect();
     assert!(names.iter().all(|name| name.starts_with("simulated-node-")));
     assert_eq!(names.len(), NODES);
     while !names.is_empty() {
