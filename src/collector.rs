@@ -13,6 +13,7 @@
 mod agents;
 mod args;
 mod identity;
+mod local;
 mod offset;
 mod output;
 mod port;
@@ -26,13 +27,14 @@ pub use self::{
     agents::{AgentView, Agents, Counts, NodeCounts, Summary},
     args::Args,
     identity::{AccountError, ServiceAccount},
+    local::LocalAgent,
     output::Events,
     told::{Told, What},
 };
 
 use self::{identity::Identity, port::Port};
 use crate::cluster::{client::ApiClient, clock::Clock};
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{future::pending, io, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_rustls::TlsAcceptor;
 
@@ -62,9 +64,20 @@ pub struct AgentsPort {
     account: ServiceAccount,
 }
 
-/// Listens for agents.
+/// How agents reach the daemon.
+#[derive(Debug)]
+pub enum AgentSource {
+    /// Through a port.
+    Port(AgentsPort),
+    /// They are [in this process](LocalAgent).
+    Local,
+}
+
+/// Collects what agents send.
 pub struct Collector {
-    port: Port,
+    /// Where it listens for agents. `None` if all are in this process.
+    port: Option<Port>,
+    agents: Arc<Agents>,
     events: Option<Events>,
 }
 
@@ -94,12 +107,19 @@ impl Collector {
         let AgentsPort { listener, account, .. } = port;
         let (agents, events) = Agents::new(clock);
         let identity = Arc::new(Identity::new(client, account));
-        Self { port: Port { listener, tls, agents, identity }, events: Some(events) }
+        let port = Some(Port { listener, tls, agents: agents.clone(), identity });
+        Self { port, agents, events: Some(events) }
+    }
+
+    /// Only for agents in this process.
+    pub fn local(clock: Clock) -> Self {
+        let (agents, events) = Agents::new(clock);
+        Self { port: None, agents, events: Some(events) }
     }
 
     /// The agents, now and later.
     pub fn agents(&self) -> Arc<Agents> {
-        self.port.agents.clone()
+        self.agents.clone()
     }
 
     /// What the agents send. Only the first caller gets it.
@@ -107,7 +127,7 @@ impl Collector {
         self.events.take()
     }
 
-    /// Listens until it is dropped.
+    /// Works until it is dropped.
     pub async fn run(self) {
         let agents = self.agents();
         let clocks = async {
@@ -118,8 +138,14 @@ impl Collector {
                 agents.read_clocks();
             }
         };
+        let port = async {
+            match self.port {
+                Some(port) => port.serve().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
-            () = self.port.serve() => {}
+            () = port => {}
             () = clocks => {}
         }
     }

@@ -8,7 +8,7 @@ use crate::{
         readers::Readers,
         watches::{WatchEnd, Watches},
     },
-    collector::{AgentsPort, Collector, ListenError},
+    collector::{AgentSource, Agents, Collector, ListenError},
     config::Settings,
     exposition::outputs::{OutputError, Outputs, Writers},
     pipeline::{DataPlane, Ending, Pipeline, PipelineHandle, Source},
@@ -18,7 +18,7 @@ use crate::{
     signals::Hangups,
     stats::Stats,
 };
-use std::{future::pending, io, thread::JoinHandle, time::Duration};
+use std::{future::pending, io, sync::Arc, thread::JoinHandle, time::Duration};
 use tokio::task::spawn_blocking;
 
 /// How long the shutdown waits for blocked outputs, such as a pipe whose reader has stopped reading.
@@ -52,7 +52,7 @@ pub struct Daemon {
     pub handle: PipelineHandle,
     /// Client for authorization; `None` if everyone may read.
     authority: Option<ApiClient>,
-    /// Listens to agents, if that is wanted.
+    /// Collects what agents send, if that is wanted.
     collector: Option<Collector>,
     sources: Sources,
     readers: Readers,
@@ -64,7 +64,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// Starts to measure the cluster of `client`, which `readers` created. `server` will serve the results, and
-    /// `agents` take what the agents tell.
+    /// `agents` is how agents reach it, if there are any.
     ///
     /// # Errors
     /// If the file of samples or HDR histograms cannot be opened. An API server that does not answer is not an error: the watches
@@ -73,15 +73,15 @@ impl Daemon {
         settings: Settings,
         scope: ScopeSettings,
         server: Server,
-        agents: Option<AgentsPort>,
+        agents: Option<AgentSource>,
         client: ApiClient,
         readers: Readers,
         subject: String,
     ) -> Result<Self, DaemonError> {
         // A separate client: reviews must not run on the runtime that stamps, and watches must not run on the server's runtime.
         let authority = match (settings.server.auth, &agents) {
-            (Auth::None, None) => None,
-            (Auth::Kubernetes, _) | (_, Some(_)) => {
+            (Auth::None, None | Some(AgentSource::Local)) => None,
+            (Auth::Kubernetes, _) | (_, Some(AgentSource::Port(_))) => {
                 let client = client.clone();
                 // If a program issues credentials, it is called again.
                 match spawn_blocking(move || client.apart()).await {
@@ -91,8 +91,14 @@ impl Daemon {
             }
         };
         let clock = Clock::start();
-        let agents = agents.zip(server.agents_tls.clone()).zip(authority.clone());
-        let mut collector = agents.map(|((port, tls), client)| Collector::new(port, tls, client, clock));
+        let mut collector = match agents {
+            Some(AgentSource::Port(port)) => {
+                let tls = server.agents_tls.clone().zip(authority.clone());
+                tls.map(|(tls, client)| Collector::new(port, tls, client, clock))
+            }
+            Some(AgentSource::Local) => Some(Collector::local(clock)),
+            None => None,
+        };
         let authority = authority.filter(|_| settings.server.auth == Auth::Kubernetes);
         let (outputs, writers) = Outputs::start(&settings.exposition, clock)?;
 
@@ -125,6 +131,11 @@ impl Daemon {
             subject,
         };
         Ok(Self { server, handle, authority, collector, sources, readers, pipeline, writers })
+    }
+
+    /// The agents, if there can be any.
+    pub fn agents(&self) -> Option<Arc<Agents>> {
+        self.collector.as_ref().map(Collector::agents)
     }
 
     /// Serves until `shutdown` completes, then shuts down cleanly. At each SIGHUP it reopens its output files, which may have

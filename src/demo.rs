@@ -1,5 +1,6 @@
-//! `endpointlag demo`: the daemon with a simulated cluster, and a table of its measurements.
+//! `endpointlag demo`: the daemon with a simulated cluster and simulated nodes, and a table of its measurements.
 
+mod nodes;
 mod table;
 
 use self::table::Screen;
@@ -9,6 +10,7 @@ use crate::{
         client::{ApiClient, ConnectError},
         readers::Readers,
     },
+    collector::AgentSource,
     config::DemoSettings,
     daemon::{Daemon, DaemonError},
     server::Server,
@@ -16,6 +18,7 @@ use crate::{
     simulator::{LifeSettings, Simulator, SimulatorSettings},
 };
 use std::{
+    future::pending,
     io::{self, IsTerminal, Write as _},
     net::SocketAddr,
 };
@@ -37,7 +40,7 @@ pub enum DemoError {
     Output(#[source] io::Error),
 }
 
-/// Starts a simulated cluster and a daemon that measures it. Prints a table at the interval of `--every`, until a signal ends it.
+/// Starts a simulated cluster and a daemon that measures it, up to its nodes. Prints a table at the interval of `--every`, until a signal ends it.
 ///
 /// # Errors
 /// If one of them cannot start, or if the table cannot be written.
@@ -46,6 +49,8 @@ pub async fn run(settings: DemoSettings, signals: &OsSignals) -> Result<(), Demo
     let life = Some(LifeSettings::default());
     let simulated = SimulatorSettings { seed, life, ..Default::default() };
     let cluster = Simulator::start(simulated).await.map_err(DemoError::Simulator)?;
+    // Before the daemon lists the slices: so the nodes show each change that it sees.
+    let nodes = cluster.nodes(seed);
     let server = Server::bind(&settings.server).await.map_err(DaemonError::from)?;
     let readers = Readers::start().map_err(DaemonError::Thread)?;
     let config = kube::Config::new(cluster.url());
@@ -54,13 +59,20 @@ pub async fn run(settings: DemoSettings, signals: &OsSignals) -> Result<(), Demo
         settings,
         ScopeSettings::whole_cluster(),
         server,
-        None,
+        Some(AgentSource::Local),
         client,
         readers,
         "simulated cluster".to_owned(),
     )
     .await?;
 
+    let agents = daemon.agents();
+    let reporting = async move {
+        match agents {
+            Some(agents) => nodes::report(nodes, agents).await,
+            None => pending().await,
+        }
+    };
     let greeting = welcome(daemon.server.address, daemon.server.is_tls);
     let handle = daemon.handle.clone();
     let mut phase = cluster.phase();
@@ -82,6 +94,7 @@ pub async fn run(settings: DemoSettings, signals: &OsSignals) -> Result<(), Demo
     let stop = async {
         tokio::select! {
             () = signals.stopped() => {}
+            never = reporting => match never {},
             Err(error) = table => failure = Some(error),
         }
     };
@@ -105,13 +118,15 @@ fn welcome(address: SocketAddr, is_tls: bool) -> String {
     let host =
         if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() };
     format!(
-        "endpointlag {} measures a simulated cluster: its pods, Services and\n\
-         EndpointSlices are not real, and neither are the delays of its EndpointSlice\n\
-         controller. The measurement is the same as for a real cluster.\n\n  \
+        "endpointlag {} measures a simulated cluster: its pods, Services,\n\
+         EndpointSlices and nodes are not real, and neither are the delays of its\n\
+         EndpointSlice controller and of its nodes. The measurement is the same as for\n\
+         a real cluster.\n\n  \
          {scheme}://{host}/         the web page\n  \
          {scheme}://{host}/metrics  what Prometheus would scrape\n\n\
-         In this cluster Deployments roll, pods flap, and the controller is slow now and\n\
-         then, the first time after half a minute. Ctrl-C ends it.\n",
+         In this cluster Deployments roll, pods flap, and now and then a node or the\n\
+         controller is slow, the controller for the first time after half a minute.\n\
+         Ctrl-C ends it.\n",
         crate::VERSION,
     )
 }

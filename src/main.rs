@@ -5,7 +5,7 @@ use clap::Parser;
 use endpointlag::{
     agent,
     cluster::readers::Readers,
-    collector::AgentsPort,
+    collector::{AgentSource, AgentsPort},
     config::{Cli, Command, DemoArgs, NodeArgs, RunArgs, RunSettings},
     daemon::Daemon,
     dataplane::{self, KernelReader},
@@ -54,7 +54,7 @@ fn run(args: &RunArgs) -> anyhow::Result<()> {
         // Bind the port first, because `/readyz` shows what the daemon waits for.
         let server = Server::bind(&settings.server).await?;
         let agents = match collector {
-            Some(settings) => Some(AgentsPort::bind(settings).await?),
+            Some(settings) => Some(AgentSource::Port(AgentsPort::bind(settings).await?)),
             None => None,
         };
         let readers = Readers::start().context("cannot start a thread")?;

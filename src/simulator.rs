@@ -10,6 +10,8 @@
 //!                  endpointslices│  │pods, services
 //!                               controller, garbage collector
 //! ```
+//!
+//! The demo also asks for [`Nodes`], which read Services and slices from the store.
 
 mod api;
 mod body;
@@ -19,6 +21,7 @@ mod frame;
 mod garbage;
 mod life;
 pub mod messages;
+mod nodes;
 mod object;
 mod queue;
 mod sent;
@@ -27,6 +30,7 @@ mod store;
 pub use self::controller::{Controller, ControllerSettings, Delay, WriteRate};
 pub use self::fleet::{Fleet, FleetSize, Flip};
 pub use self::life::{LifeSettings, Phase};
+pub use self::nodes::{NodeSync, Nodes};
 pub use self::object::Object;
 pub use self::sent::Sent;
 pub use self::store::{Expired, Store, Stored};
@@ -154,6 +158,12 @@ impl Simulator {
     /// The present phase of the controller. Without life it is always [`Phase::Healthy`].
     pub fn phase(&self) -> watch::Receiver<Phase> {
         self.phase.clone()
+    }
+
+    /// The nodes, which follow the slices from now on, while someone asks for the [next](Nodes::next) sync.
+    pub fn nodes(&self, seed: u64) -> Nodes {
+        // Not the seed of life, as for the controller.
+        Nodes::new(self.store.clone(), seed.rotate_left(32))
     }
 
     /// Every event that a watch sends from now on, with its time. Only the last caller gets them.

@@ -90,7 +90,7 @@ impl Outbox {
     }
 
     /// The daemon does not know what the kernel does now.
-    pub(super) fn want_state(&self) {
+    pub(crate) fn want_state(&self) {
         self.state.lock().wants_state = true;
     }
 
@@ -112,7 +112,7 @@ impl Outbox {
     }
 
     /// What waits to be sent, with events up to this number of bytes; `None` if nothing.
-    pub(super) fn batch(&self, bytes: usize) -> Option<Batch> {
+    pub(crate) fn batch(&self, bytes: usize) -> Option<Batch> {
         let mut state = self.state.lock();
         state.push_state();
         let events = state.ring.send(bytes);
@@ -122,7 +122,7 @@ impl Outbox {
     }
 
     /// Events up to this one need not be sent again.
-    pub(super) fn acknowledge(&self, sequence: u64) {
+    pub(crate) fn acknowledge(&self, sequence: u64) {
         self.state.lock().ring.acknowledge(sequence);
     }
 

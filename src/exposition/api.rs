@@ -7,6 +7,7 @@ mod agents;
 mod changes;
 mod histogram;
 mod history;
+mod nodes;
 mod out_of_sync;
 mod overview;
 mod query;

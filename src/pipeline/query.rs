@@ -3,6 +3,7 @@
 use super::Pipeline;
 use crate::{
     model::Stamp,
+    programming,
     propagation::{OutOfSyncEndpoint, PendingChange, Standing, Tracker},
     stats::{ClusterView, Overview, Recent, Selection, Snapshot, Table},
 };
@@ -25,6 +26,7 @@ pub(super) enum Query {
     Table(Selection, oneshot::Sender<Now<Table>>),
     Changes(oneshot::Sender<Now<Changes>>),
     OutOfSync(oneshot::Sender<Now<Vec<OutOfSyncEndpoint>>>),
+    Nodes(oneshot::Sender<Now<programming::Standing>>),
 }
 
 /// An answer, and its time.
@@ -90,6 +92,11 @@ impl PipelineHandle {
         self.ask(Query::OutOfSync).await
     }
 
+    /// The hop to the nodes; `None` if there can be no agents, or when the process is ending.
+    pub async fn nodes(&self) -> Option<Now<programming::Standing>> {
+        self.ask(Query::Nodes).await
+    }
+
     async fn ask<T>(&self, query: impl FnOnce(oneshot::Sender<T>) -> Query) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.0.send(query(reply)).ok()?;
@@ -119,8 +126,7 @@ impl Pipeline {
                 snapshot.malformed_annotations = self.annotations.malformed();
                 snapshot.reader_stalls = self.heartbeat.stalls();
                 snapshot.reader_stalled = self.heartbeat.stalled();
-                let standing = self.data_plane.as_ref().map(|hop| hop.programming.standing(now));
-                snapshot.nodes = standing.map(|standing| self.stats.nodes(standing));
+                snapshot.nodes = self.standing_of_nodes(now).map(|standing| self.stats.nodes(standing));
                 let _ = reply.send(snapshot);
             }
             Query::Overview(reply) => {
@@ -140,12 +146,21 @@ impl Pipeline {
                 let endpoints = self.trackers.iter().flat_map(Tracker::out_of_sync_endpoints).collect();
                 let _ = reply.send(self.at(now, endpoints));
             }
+            Query::Nodes(reply) => {
+                if let Some(standing) = self.standing_of_nodes(now) {
+                    let _ = reply.send(self.at(now, standing));
+                }
+            }
         }
     }
 
     /// The current state of each scope.
     pub(super) fn standing(&self) -> Vec<Standing> {
         self.trackers.iter().map(Tracker::standing).collect()
+    }
+
+    fn standing_of_nodes(&self, now: Stamp) -> Option<programming::Standing> {
+        self.data_plane.as_ref().map(|hop| hop.programming.standing(now))
     }
 
     fn at<T>(&self, at: Stamp, value: T) -> Now<T> {

@@ -103,7 +103,15 @@ async fn in_turn(State(api): State<Arc<Api>>, request: Request, next: Next) -> R
 
 async fn overview(State(api): State<Arc<Api>>, gzip: TakesGzip) -> Answer {
     let now = api.pipeline.cluster().await.ok_or(ApiError::Ending)?;
-    compute(gzip, move || Ok(Content::new(JSON, api::overview(&now, &api.subject, &api.watches)?))).await
+    let nodes = match &api.agents {
+        Some(agents) => Some((api.pipeline.nodes().await.ok_or(ApiError::Ending)?, agents.summary())),
+        None => None,
+    };
+    compute(gzip, move || {
+        let nodes = nodes.as_ref().map(|(standing, agents)| (standing, agents));
+        Ok(Content::new(JSON, api::overview(&now, nodes, &api.subject, &api.watches)?))
+    })
+    .await
 }
 
 async fn services(State(api): State<Arc<Api>>, gzip: TakesGzip, Query(query): Query<ServicesQuery>) -> Answer {

@@ -24,7 +24,7 @@ type Asset = (&'static str, &'static str, &'static str);
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
-static ASSETS: [Asset; 13] = [
+static ASSETS: [Asset; 14] = [
     ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
     ("/page/page.js", SCRIPT, include_str!("page/page.js")),
     ("/page/address.js", SCRIPT, include_str!("page/address.js")),
@@ -33,6 +33,7 @@ static ASSETS: [Asset; 13] = [
     ("/page/history.js", SCRIPT, include_str!("page/history.js")),
     ("/page/services.js", SCRIPT, include_str!("page/services.js")),
     ("/page/service.js", SCRIPT, include_str!("page/service.js")),
+    ("/page/nodes.js", SCRIPT, include_str!("page/nodes.js")),
     ("/page/wrong.js", SCRIPT, include_str!("page/wrong.js")),
     ("/page/style.css", STYLE, include_str!("page/style.css")),
     ("/page/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),

@@ -4,8 +4,8 @@
 //! of real size needs memory only for the differences between its pods.
 
 use crate::{
-    cluster::wire::{Endpoint, Service},
-    simulator::messages::{EndpointSlice, Pod, PodCondition},
+    cluster::wire::Service,
+    simulator::messages::{Endpoint, EndpointSlice, Pod, PodCondition},
 };
 use bytes::Bytes;
 use prost::Message;
@@ -97,7 +97,11 @@ impl Embodied for EndpointSlice {
     #[allow(private_interfaces, reason = "as in the trait")]
     fn encode_with(&self, bodies: Option<&Bodies>) -> Vec<u8> {
         let Some(bodies) = bodies else { return self.encode_to_vec() };
-        let embodied = |endpoint: &Endpoint| joined(endpoint.encode_to_vec(), &bodies.endpoint);
+        // The last value of a field counts, so a body must not follow an endpoint that has a node.
+        let embodied = |endpoint: &Endpoint| match endpoint.addresses.is_empty() {
+            true => joined(endpoint.encode_to_vec(), &bodies.endpoint),
+            false => endpoint.encode_to_vec().into(),
+        };
         let parts = SliceParts {
             metadata: joined(self.metadata.encode_to_vec(), &bodies.slice),
             endpoints: self.endpoints.iter().map(embodied).collect(),
@@ -306,9 +310,13 @@ mod tests {
     #[test]
     fn slices_and_services_stay_what_they_are() {
         let mut slice = EndpointSlice { address_type: "IPv4".to_owned(), ..EndpointSlice::default() };
-        slice.endpoints.push(Endpoint::default());
+        let (addresses, node_name) = (vec!["10.244.0.1".to_owned()], Some("simulated-node-01".to_owned()));
+        slice.endpoints = vec![Endpoint::default(), Endpoint { addresses, node_name, ..Endpoint::default() }];
         slice.ports.push(Default::default());
-        assert_eq!(EndpointSlice::decode(&*slice.encode_with(Some(&REAL))), Ok(slice));
+        let mut read = EndpointSlice::decode(&*slice.encode_with(Some(&REAL))).expect("a slice");
+        let first = std::mem::take(&mut read.endpoints[0]);
+        assert!(first.addresses.len() == 1 && first.node_name.is_some(), "{first:?}");
+        assert_eq!(read, slice);
         let mut service = Service::default();
         service.spec.get_or_insert_default().cluster_ip = "10.96.0.7".to_owned();
         assert_eq!(Service::decode(&*service.encode_with(Some(&REAL))), Ok(service));

@@ -9,10 +9,10 @@ use super::{
 use crate::{
     cluster::{
         object::{CONTROLLER, MANAGED_BY_LABEL, SERVICE_NAME_LABEL},
-        wire::{Endpoint, EndpointConditions, EndpointPort, ObjectReference, OwnerReference, Service, ServicePort},
+        wire::{EndpointConditions, EndpointPort, ObjectReference, OwnerReference, Service, ServicePort},
     },
     model::Resource,
-    simulator::messages::{EndpointSlice, Pod, PodCondition, PodIp, PodStatus},
+    simulator::messages::{Endpoint, EndpointSlice, Pod, PodCondition, PodIp, PodStatus},
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -198,6 +198,9 @@ impl Fleet {
     fn endpoint(&self, service: usize, pod: usize) -> Endpoint {
         let ready = Some(self.ready[pod]);
         Endpoint {
+            // The body of an object in real size has an address and a node. Here they would use memory in each version of a slice.
+            addresses: Vec::new(),
+            node_name: None,
             conditions: Some(EndpointConditions { ready, serving: ready, terminating: Some(false) }),
             target_ref: Some(ObjectReference {
                 kind: "Pod".to_owned(),

@@ -3,7 +3,7 @@
 //!
 //! They contain only the fields that are read, with the same numbers as in [`wire`](crate::cluster::wire).
 
-use crate::cluster::wire::{Endpoint, EndpointPort, ObjectMeta, OwnerReference};
+use crate::cluster::wire::{EndpointConditions, EndpointPort, ObjectMeta, ObjectReference, OwnerReference};
 use bytes::Bytes;
 
 /// One frame of a watch in `application/vnd.kubernetes.protobuf;stream=watch`.
@@ -53,7 +53,7 @@ pub struct Pod {
     /// Name, UID, labels, deletion.
     #[prost(message, required, tag = "1")]
     pub metadata: ObjectMeta,
-    /// Only named container ports are read.
+    /// Named container ports, which the daemon reads, and the node.
     #[prost(message, optional, tag = "2")]
     pub spec: Option<PodSpec>,
     /// Phase, Ready and addresses.
@@ -67,6 +67,9 @@ pub struct PodSpec {
     /// Ordinary containers.
     #[prost(message, repeated, tag = "2")]
     pub containers: Vec<Container>,
+    /// The node; empty until the pod is scheduled.
+    #[prost(string, tag = "10")]
+    pub node_name: String,
     /// Init containers; those with restart policy `Always` are sidecars, whose ports count.
     #[prost(message, repeated, tag = "20")]
     pub init_containers: Vec<Container>,
@@ -148,6 +151,24 @@ pub struct EndpointSlice {
     /// `IPv4`, `IPv6` or `FQDN`.
     #[prost(string, tag = "4")]
     pub address_type: String,
+}
+
+/// One endpoint of a slice. The daemon reads it as two messages, [`wire::Endpoint`](crate::cluster::wire::Endpoint) and
+/// [`wire::EndpointRoute`](crate::cluster::wire::EndpointRoute).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Endpoint {
+    /// Addresses of the pod, of the slice's family.
+    #[prost(string, repeated, tag = "1")]
+    pub addresses: Vec<String>,
+    /// Whether it gets traffic.
+    #[prost(message, optional, tag = "2")]
+    pub conditions: Option<EndpointConditions>,
+    /// The endpoint's pod.
+    #[prost(message, optional, tag = "4")]
+    pub target_ref: Option<ObjectReference>,
+    /// The node of the pod.
+    #[prost(string, optional, tag = "6")]
+    pub node_name: Option<String>,
 }
 
 // === impl OwnerReference ===

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
+use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{ChildStdout, ExitStatus};
@@ -79,17 +80,20 @@ impl Demo {
         daemon::read_log(&self.log)
     }
 
-    /// Waits until its metrics satisfy `expected`.
+    /// Waits until its metrics satisfy `expected`, and returns them.
     ///
     /// # Errors
     /// They do not in time, or it does not answer.
-    pub async fn wait_for_metrics(&self, what: &str, expected: impl Fn(&Metrics) -> bool) -> Result<()> {
+    pub async fn wait_for_metrics(&self, what: &str, expected: impl Fn(&Metrics) -> bool) -> Result<Metrics> {
         let (client, started) = (Client::plain(&self.address), Instant::now());
-        while !expected(&Metrics::parse(&client.get("/metrics").await?.body)?) {
+        loop {
+            let metrics = Metrics::parse(&client.get("/metrics").await?.body)?;
+            if expected(&metrics) {
+                return Ok(metrics);
+            }
             ensure!(started.elapsed() < SOON, "not in time: {what}\n{}", self.process.log_tail(40));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Ok(())
     }
 
     /// Sends it a signal.
@@ -118,6 +122,52 @@ impl Demo {
         let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().context("a number")?;
         Ok(kilobytes << 10)
     }
+}
+
+/// Number of its nodes.
+const NODES: f64 = 12.0;
+
+#[tokio::test]
+async fn its_nodes_follow_the_changes_and_report() -> Result<()> {
+    let workspace = Workspace::create("demo-nodes")?;
+    let mut demo = Demo::start(&workspace, &[]).await?;
+    let followed = |metrics: &Metrics, changes: &[&str]| -> f64 {
+        changes.iter().map(|change| metrics.sum("endpointlag_dataplane_seconds_count", &[("change", change)])).sum()
+    };
+    let metrics = demo
+        .wait_for_metrics("changes on the nodes", |metrics| {
+            followed(metrics, &["ready"]) > 5.0 * NODES && followed(metrics, &["terminating", "removed"]) > 3.0 * NODES
+        })
+        .await?;
+    for gauge in ["endpointlag_agent_connected", "endpointlag_agent_expected", "endpointlag_dataplane_nodes"] {
+        assert_eq!(metrics.sum(gauge, &[]), NODES, "{gauge}");
+    }
+
+    // Each change that the slices showed ends at most once on each node, and has a delay where it is in effect.
+    let ended = |outcome| metrics.sum("endpointlag_dataplane_changes_total", &[("outcome", outcome)]);
+    let propagated = metrics.sum("endpointlag_changes_total", &[("outcome", "propagated")]);
+    assert_eq!(ended("in_effect"), metrics.sum("endpointlag_dataplane_seconds_count", &[]));
+    let all = metrics.sum("endpointlag_dataplane_changes_total", &[]);
+    assert!(all <= propagated * NODES, "{all} on nodes, of {propagated} changes");
+    assert_eq!(ended("withdrawn") + ended("expired"), 0.0, "no node has gone, and none takes so long");
+    assert!(ended("censored") == 0.0 || metrics.has_doubts(), "no time is unknown");
+    let mean = metrics.sum("endpointlag_dataplane_seconds_sum", &[]) / ended("in_effect");
+    assert!((0.02..5.0).contains(&mean), "a change takes {mean} s to a node");
+
+    // What a node does always has a change behind it, and the daemon knows when it was.
+    assert_eq!(metrics.sum("endpointlag_dataplane_unmatched_total", &[]), 0.0);
+    let observations = |outcome| metrics.sum("endpointlag_agent_observations_total", &[("outcome", outcome)]);
+    assert!(observations("timed") > NODES);
+    assert_eq!((observations("untimed"), observations("duplicate")), (0.0, 0.0));
+    assert!(metrics.sum("endpointlag_agent_clock_error_seconds", &[]) < 0.001);
+
+    let agents: Value = serde_json::from_str(&Client::plain(&demo.address).get("/api/v1/agents").await?.body)?;
+    let names: Vec<_> = agents["agents"].as_array().context("a list")?.iter().map(|it| it["node"].clone()).collect();
+    assert_eq!((names.len(), &names[2]), (12, &"simulated-node-03".into()));
+    assert!(agents["agents"][0]["version"].as_str().is_some_and(|it| it.ends_with("(simulated)")), "{agents:#}");
+    demo.signal(Signal::TERM)?;
+    assert!(demo.wait_for_end().await?.success());
+    Ok(())
 }
 
 /// The number of changes that it counted.

@@ -55,6 +55,41 @@ const headlineAgrees = (page, answers, window) => agrees(page, async () => {
   assert.equal(shown.Services, String(services));
 });
 
+/** The section of the nodes is the last answer: the agents, and the Services with nodes that are behind. */
+const nodesAgree = (page, answers) => agrees(page, async () => {
+  const { agents, following, pending, stale } = answers.overview.nodes;
+  const said = await page.locator("#nodes-now").textContent();
+  assert.ok(said.startsWith(`${agents.connected} of ${agents.expected} agents connected, ${agents.silent || "none"} silent.`), said);
+  assert.ok(said.includes(`followed to ${following} nodes.`), said);
+  assert.ok(said.includes(pending ? `On their way to a node: ${pending} (` : "No change is on its way"), said);
+  const shown = await page.$$eval("#nodes-stale .wrong .name", (all) => all.map((it) => it.textContent));
+  assert.deepEqual(shown, stale.map((it) => `${it.namespace}/${it.service}`));
+});
+
+/** The way of a change over the nodes, as the page writes it: each time is in the order in which it is told. */
+function wayAgrees(text, { delay_seconds: delay, nodes: { total, outcomes, error_seconds, last, ...spread } }) {
+  const known = [["half of 12 nodes", "p50_seconds"], ["99 %", "p99_seconds"], ["all", "all_seconds"]].filter(([, key]) => key in spread);
+  assert.equal(total, 12);
+  const error = Math.max(error_seconds, 1e-6);
+  const hops = text.split("; ");
+  const [slice, then] = [hops[0], hops.find((hop) => hop.startsWith("then "))];
+  const steps = then ? then.slice("then ".length).split(", ") : [];
+  same(slice.replace("EndpointSlice in ", ""), delay, "the slice");
+  assert.equal(steps.length, known.length, text);
+  known.forEach(([name, key], at) => {
+    const below = spread[key] < error;
+    assert.ok(steps[at].startsWith(`${name} ${below ? "below" : "in"} `), text);
+    same(steps[at].slice(name.length + (below ? 7 : 4)), below ? error : spread[key], name);
+  });
+  assert.equal(text.includes(`last ${last}; ± `), last !== undefined, text);
+  if (last) assert.match(last, /^simulated-node-\d\d$/);
+  if (last) same(hops.find((hop) => hop.startsWith("± ")).slice(2), error, "the error");
+  for (const [outcome, number] of Object.entries(outcomes)) {
+    const said = text.includes(`${outcome.replaceAll("_", " ")} on ${number} node`);
+    assert.equal(said, outcome !== "in_effect", text);
+  }
+}
+
 /** What is stuck comes first, the worst before the others. */
 const rank = (row) => ["out_of_sync", "late", "traffic"].indexOf(row.stuck);
 const sorted = (services, value) => services.every((row, at) => {
@@ -84,6 +119,7 @@ await withPage(base, {}, async (page, answers, faults) => {
     medians.forEach(([name, median], at) => same(legend[at + 1][1], median, name));
   });
   await historyAgrees(page, answers);
+  await nodesAgree(page, answers);
   await landmarks(page);
   await readable(page);
   await accessible(page);
@@ -152,6 +188,20 @@ await withPage(base, {}, async (page, answers, faults) => {
     assert.deepEqual(await line("#timeline"), known(answers.changes.ended));
     assert.deepEqual(await line("#pending"), known(answers.changes.pending));
   });
+  // A change that has ended on all nodes shows its way there, and no other does.
+  await agrees(page, async () => {
+    const shown = await page.$$eval("#timeline .rows .row", (all) => all.map((row) => row.querySelector(".way")?.textContent ?? null));
+    const { ended } = answers.changes;
+    assert.equal(shown.length, ended.length);
+    assert.ok(ended.some((it) => it.nodes?.outcomes.in_effect === 12), "no change has come to all nodes yet");
+    shown.forEach((text, at) => {
+      assert.equal(text !== null, Boolean(ended[at].nodes), `${text} of ${JSON.stringify(ended[at])}`);
+      if (text !== null) wayAgrees(text, ended[at]);
+    });
+    const marks = await page.locator("#timeline .share").count();
+    assert.equal(marks, ended.reduce((sum, it) => sum + Object.keys(it.nodes ?? {}).filter((key) => key.endsWith("_seconds") && key !== "error_seconds").length, 0));
+  });
+  assert.equal(await page.locator("#nodes").isVisible(), false, "the section is of the cluster");
   await historyAgrees(page, answers);
   await readable(page);
   await accessible(page);
@@ -214,9 +264,15 @@ await withPage(base, {}, async (page) => {
   });
   let wrong = false;
   const stuck = { out_of_sync: 3, oldest_out_of_sync_seconds: 720, oldest_out_of_sync_traffic_seconds: 700, stuck: "traffic" };
+  const behind = {
+    agents: { connected: 11, expected: 12, silent: 1 },
+    stale_services: 22,
+    stale: [{ namespace: "shop", service: "cart", nodes: 7, names: ["simulated-node-01", "simulated-node-02"], age_seconds: 90 }],
+  };
   await fake("**/api/v1/overview*", (overview) => {
     if (!wrong) Object.assign(overview, { late_services: 0, out_of_sync: 0, misrouted_services: 0 });
     else Object.assign(overview, stuck, { late_services: 1, misrouted_services: 1 });
+    Object.assign(overview.nodes, wrong ? behind : { stale_services: 0, stale: [] });
   });
   await fake("**/api/v1/services?*only=stuck*", (answer) => {
     const [template] = answer.services.length ? answer.services : [{ windows: {}, pending: 0, oldest_pending_seconds: null, objective_seconds: 5 }];
@@ -228,6 +284,7 @@ await withPage(base, {}, async (page) => {
   const bad = () => page.$$eval("#tiles .tile.bad dt", (all) => all.map((it) => it.textContent));
   await page.getByText("Nothing has been wrong for longer than its objective.").waitFor();
   assert.deepEqual(await bad(), []);
+  await page.getByText("No node has been behind for longer than the objective of a Service.").waitFor();
   wrong = true;
   await page.locator("#wrong-list .wrong.bad").waitFor();
   assert.deepEqual(await bad(), ["out of sync", "traffic wrong for", "pending", "oldest pending"]);
@@ -236,8 +293,19 @@ await withPage(base, {}, async (page) => {
   await page.locator("#wrong-list").getByText("and 10 more").waitFor();
   const above = await page.evaluate(() => document.getElementById("wrong").getBoundingClientRect().bottom <= document.getElementById("plot").getBoundingClientRect().top);
   assert.ok(above, "it stands above the percentiles");
+  await page.getByText("11 of 12 agents connected, 1 silent.").waitFor();
+  const stale = await page.locator("#nodes-stale .wrong").innerText();
+  assert.equal(stale.replaceAll(/\s+/g, " "), "shop/cart 7 stale nodes simulated-node-01, simulated-node-02 and 5 more, for 90.0 s");
+  await page.locator("#nodes-stale").getByText("and 21 more").waitFor();
   await readable(page);
   await accessible(page);
+  for (const size of Object.values(SIZES)) {
+    await page.setViewportSize(size);
+    // The plot is drawn anew after a moment.
+    await agrees(page, () => fits(page));
+    await accessible(page);
+  }
+  await page.setViewportSize(SIZES.desktop);
   await picture(page, "wrong");
   await page.locator("#wrong-list").getByRole("link", { name: "shop/cart" }).click();
   await page.getByRole("heading", { name: "shop/cart" }).waitFor();
@@ -255,7 +323,7 @@ for (const [name, size, scheme] of [["tablet", SIZES.tablet, "light"], ["dark", 
     await whole(page, "#services-table");
     await picture(page, name);
     await page.locator("#services-table").getByRole("link", { name: "frontend" }).click();
-    await page.locator("#timeline .row").first().waitFor();
+    await page.locator("#timeline .way").first().waitFor();
     await page.locator("#plot canvas").waitFor();
     await readable(page);
     await accessible(page);

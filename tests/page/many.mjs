@@ -15,6 +15,7 @@ for (const [name, size] of Object.entries(SIZES)) {
     await page.getByText("10,001 Services").waitFor({ timeout: TIMEOUT });
     await agrees(page, async () => {
       assert.equal((await names(page)).length, 50, "one page of rows");
+      assert.equal(await page.locator("#nodes").isVisible(), false, "there are no agents");
       assert.equal((await tiles(page)).Services, "0", "nothing is watched, all is synthetic");
       assert.equal((await tiles(page))["out of sync"], "–", "nothing is watched, so that nothing is known");
       assert.match(await page.locator("#wrong-list").textContent(), /is not known/);

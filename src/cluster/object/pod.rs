@@ -188,6 +188,7 @@ mod tests {
             spec: Some(messages::PodSpec {
                 init_containers: vec![container("setup", None), container("proxy", Some("Always"))],
                 containers: vec![container("web", None), container("", None)],
+                ..Default::default()
             }),
             status: Some(messages::PodStatus {
                 phase: "Failed".into(),

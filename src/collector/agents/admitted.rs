@@ -30,6 +30,11 @@ pub(in crate::collector) struct Admitted {
 // === impl Admitted ===
 
 impl Admitted {
+    /// The agents that it is one of.
+    pub(in crate::collector) fn agents(&self) -> &Arc<Agents> {
+        &self.agents
+    }
+
     /// The agent sent something.
     pub(in crate::collector) fn heard(&self) {
         let now = self.agents.clock.now();

@@ -1,10 +1,12 @@
 //! `/api/v1/overview`: the cluster as a whole, and the state of the watches.
 
-use super::{ByWindow, Quantiles, age, seconds, time};
+use super::{ByWindow, Quantiles, age, nodes::NodesNow, seconds, time};
 use crate::{
     cluster::health::WatchHealth,
+    collector,
     model::Stamp,
     pipeline::Now,
+    programming::Standing,
     stats::{ClusterView, Window, WindowView},
 };
 use serde::Serialize;
@@ -33,6 +35,8 @@ struct Answer<'a> {
     misrouted_services: usize,
     /// All kinds of change together.
     windows: ByWindow,
+    /// The hop to the nodes. `None` without agents.
+    nodes: Option<NodesNow<'a>>,
     watches: Vec<Watch<'a>>,
 }
 
@@ -49,11 +53,16 @@ struct Watch<'a> {
     age_seconds: f64,
 }
 
-/// The answer, as JSON.
+/// The answer, as JSON. `nodes` is what is known of the hop to the nodes, if there can be agents.
 ///
 /// # Errors
 /// None in practice: all values can be written as JSON.
-pub fn overview(now: &Now<ClusterView>, subject: &str, watches: &[Arc<WatchHealth>]) -> serde_json::Result<Vec<u8>> {
+pub fn overview(
+    now: &Now<ClusterView>,
+    nodes: Option<(&Now<Standing>, &collector::Summary)>,
+    subject: &str,
+    watches: &[Arc<WatchHealth>],
+) -> serde_json::Result<Vec<u8>> {
     let view = &now.value;
     let by_window = |window: Window| {
         let views: Vec<_> = view.delays.iter().map(|delays| delays.view(window, now.at)).collect();
@@ -83,6 +92,7 @@ pub fn overview(now: &Now<ClusterView>, subject: &str, watches: &[Arc<WatchHealt
         oldest_out_of_sync_seconds: age_of(view.out_of_sync.as_ref().and_then(|it| it.oldest)),
         oldest_out_of_sync_traffic_seconds: age_of(view.out_of_sync.as_ref().and_then(|it| it.oldest_traffic)),
         misrouted_services: view.misrouted_services,
+        nodes: nodes.map(|(standing, agents)| NodesNow::new(standing, agents)),
         windows: Window::ALL.into_iter().filter_map(by_window).collect(),
         watches: watches.collect(),
     })

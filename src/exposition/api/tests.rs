@@ -1,8 +1,10 @@
 use super::*;
 use crate::{
+    collector::Summary,
     ledger::{Cause, Change, Fault, Hop, Outcome},
     model::{SliceVersion, Uid},
     pipeline::Changes,
+    programming,
     propagation::{Ended, OutOfSyncEndpoint, PendingChange, PodRef, Report, ServiceName, Subject},
     stats::{Bounds, Measured, OutOfSync, Recent, Selection, SeriesLimits, Stats, Table},
 };
@@ -61,6 +63,11 @@ fn table(selection: &Selection) -> Now<Table> {
 fn ask_services(query: &str) -> Value {
     let query = ServicesQuery::from_str(query).expect("valid");
     serde_json::from_slice(&services(&table(&query.selection), &query).expect("JSON")).expect("JSON")
+}
+
+fn ask_overview(nodes: Option<(&Now<programming::Standing>, &Summary)>) -> Value {
+    let cluster = now(stats().cluster(&[], Stamp::new(NOW)));
+    serde_json::from_slice(&overview(&cluster, nodes, "simulated cluster", &[]).expect("JSON")).expect("JSON")
 }
 
 fn rows(answer: &Value) -> Vec<String> {
@@ -197,8 +204,7 @@ fn what_is_out_of_sync_is_said_of_each_service_and_comes_first() {
 #[test]
 fn a_service_of_which_nothing_is_known_is_not_said_to_be_in_sync() {
     assert_eq!(ask_services("by=service&service=cart")["services"][0]["out_of_sync"], Value::Null);
-    let answer = overview(&now(stats().cluster(&[], Stamp::new(NOW))), "simulated cluster", &[]).expect("JSON");
-    let answer: Value = serde_json::from_slice(&answer).expect("JSON");
+    let answer = ask_overview(None);
     assert_eq!((&answer["out_of_sync"], &answer["misrouted_services"]), (&Value::Null, &0.into()));
 }
 
@@ -290,13 +296,41 @@ fn changes_come_newest_or_slowest_first() {
 
 #[test]
 fn the_overview_merges_all_kinds_of_change() {
-    let answer = overview(&now(stats().cluster(&[], Stamp::new(NOW))), "simulated cluster", &[]).expect("JSON");
-    let answer: Value = serde_json::from_slice(&answer).expect("JSON");
+    let answer = ask_overview(None);
     assert_eq!(answer["subject"], "simulated cluster");
     assert_eq!(answer["time"], "1970-01-01T01:10:00.000000Z");
     let counts: Vec<_> = ["5m", "1h", "start"].iter().map(|window| &answer["windows"][window]["count"]).collect();
     assert_eq!(counts, [3, 3, 5]);
     assert_eq!(answer["windows"]["5m"]["max"], 2.0);
+}
+
+#[test]
+fn the_overview_tells_of_the_nodes_if_there_are_agents() {
+    assert_eq!(ask_overview(None)["nodes"], Value::Null);
+    let at = |seconds| Stamp::new(NOW - Duration::from_secs(seconds));
+    let stale = |service: &str, nodes: &[&str], seconds| programming::Stale {
+        service: name("shop", service),
+        nodes: nodes.iter().map(|node| Arc::from(*node)).collect(),
+        since: at(seconds),
+    };
+    let mut standing = programming::Standing { following: 7, ..Default::default() };
+    (standing.pending[0], standing.oldest[0]) = (2, Some(at(3)));
+    (standing.pending[3], standing.oldest[3]) = (1, Some(at(9)));
+    standing.stale = vec![stale("cart", &["b"], 9), stale("search", &["f", "e", "d", "c", "b", "a"], 60)];
+    let agents = Summary { connected: 7, expected: 9, silent: 2, ..Default::default() };
+    let answer = ask_overview(Some((&now(standing), &agents)));
+    let expected = serde_json::json!({
+        "agents": { "connected": 7, "expected": 9, "silent": 2 },
+        "following": 7,
+        "pending": 3,
+        "oldest_pending_seconds": 9.0,
+        "stale_services": 2,
+        "stale": [
+            { "namespace": "shop", "service": "search", "nodes": 6, "names": ["a", "b", "c", "d", "e"], "age_seconds": 60.0 },
+            { "namespace": "shop", "service": "cart", "nodes": 1, "names": ["b"], "age_seconds": 9.0 },
+        ],
+    });
+    assert_eq!(answer["nodes"], expected);
 }
 
 #[test]

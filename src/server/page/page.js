@@ -3,6 +3,7 @@
 import { choose, chosen, ofAll, service as serviceOfAddress } from "./address.js";
 import { ask, byId, clock, count, duration, round, showTiles } from "./dom.js";
 import { showHistory } from "./history.js";
+import { showNodes } from "./nodes.js";
 import { clear, fit, showPlot } from "./plot.js";
 import { showChanges, showKinds } from "./service.js";
 import { ServicesTable } from "./services.js";
@@ -104,6 +105,7 @@ function showTrouble(error) {
 function show(view) {
   for (const part of ["headline", "wrong", "pair"]) byId(part).hidden = view === "unknown";
   byId("services").hidden = view !== "cluster";
+  if (view !== "cluster") byId("nodes").hidden = true;
   byId("service").hidden = view !== "service";
   byId("service-heading").hidden = view === "cluster";
   byId("unknown").hidden = view !== "unknown";
@@ -134,6 +136,7 @@ function showCluster({ overview, stuck, histogram, history, services }, window) 
   const state = { ...overview, misrouted: overview.misrouted_services > 0, late: overview.late_services > 0 };
   showTiles(byId("tiles"), tiles(state, overview.windows[window], ["Services", count(overview.services)]));
   showStuck(byId("wrong-list"), stuck, overview);
+  showNodes(overview.nodes);
   showPlot(byId("plot"), histogram);
   showHistory(history);
   table.show(services, window);

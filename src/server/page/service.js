@@ -1,6 +1,7 @@
 // One Service: its numbers by kind of change, what is pending, and its last changes as a timeline.
 
 import { CHANGES, byId, clock, count, duration, element, round } from "./dom.js";
+import { shares, way } from "./nodes.js";
 
 const HEADINGS = ["Change", "Changes", "p50", "p90", "p99", "p99.9", "Max", "Missed", "Pending", "Oldest"];
 
@@ -29,7 +30,7 @@ export function showKinds(answer, window) {
 
 /** What is pending and what ended last, from an answer of /api/v1/changes. */
 export function showChanges(answer, objective) {
-  const delays = [...answer.pending.map((it) => it.age_seconds), ...answer.ended.map((it) => it.delay_seconds ?? 0)];
+  const delays = [...answer.pending.map((it) => it.age_seconds), ...answer.ended.flatMap((it) => [it.delay_seconds ?? 0, ...shares(it)])];
   const axis = new Axis(Math.max(1, ...delays));
   const pending = answer.pending.map((it) => row(it, axis, {
     time: it.started,
@@ -47,6 +48,7 @@ export function showChanges(answer, objective) {
     title: MEANINGS[it.outcome] ?? steps(it),
     tone: it.delay_seconds > objective ? "bar late" : "bar",
   }));
+  byId("spread-note").hidden = !answer.ended.some((it) => it.nodes);
   byId("timeline").replaceChildren(ended.length ? list(axis, ended, "Last changes", answer.ended_total)
     : element("p", { class: "empty" }, "None among the last changes of the cluster."));
 }
@@ -90,14 +92,30 @@ function row(it, axis, { time, seconds, text, title, tone }) {
     const bar = element("div", { class: tone });
     bar.style.width = `${axis.at(seconds) * 100}%`;
     bar.style.setProperty("--colour", `var(--change-${CHANGES.indexOf(it.change)})`);
-    track.append(bar);
+    track.append(bar, ...spread(it, axis, bar.style.getPropertyValue("--colour")));
   }
+  const told = way(it);
   return element("li", { class: "row", title },
     element("time", { datetime: time }, clock(time)),
     element("span", { class: "what" }, mark(it.change), element("span", { class: "kind" }, it.change),
       element("span", { class: "pod" }, it.pod ?? "the Service itself")),
     track,
-    element("span", { class: "delay" }, text));
+    element("span", { class: "delay" }, text),
+    ...(told ? [element("span", { class: "way" }, told)] : []));
+}
+
+/** The line that goes on from the EndpointSlice to the nodes, with a mark for each share of them. */
+function spread(it, axis, colour) {
+  const marks = shares(it);
+  if (!marks.length) return [];
+  const place = (name, from, to) => {
+    const made = element("div", { class: name });
+    made.style.left = `${axis.at(from) * 100}%`;
+    made.style.width = to === undefined ? "" : `${(axis.at(to) - axis.at(from)) * 100}%`;
+    made.style.setProperty("--colour", colour);
+    return made;
+  };
+  return [place("spread", it.delay_seconds, Math.max(...marks)), ...marks.map((at) => place("share", at))];
 }
 
 function mark(change) {

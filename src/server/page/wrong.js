@@ -44,12 +44,14 @@ export function showEndpoints(place, answer, row) {
   show(place, lines, "Endpoints that are out of sync", answer.total, nothing);
 }
 
-function line(tone, name, meaning, facts) {
+/** A line of such a list. */
+export function line(tone, name, meaning, facts) {
   return element("li", { class: `wrong ${tone}` }, element("span", { class: "name" }, name),
     element("span", { class: "meaning" }, meaning), element("span", { class: "facts" }, facts));
 }
 
-function show(place, lines, label, total, nothing) {
+/** Fills a place with lines, or says that there are none. */
+export function show(place, lines, label, total, nothing) {
   // Who is at a link with the keyboard stays there.
   const focused = place.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
   const more = total > lines.length ? [element("p", { class: "note" }, `and ${count(total - lines.length)} more`)] : [];

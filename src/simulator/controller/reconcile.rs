@@ -5,8 +5,8 @@
 //! UID is in its owner reference. Slices of an old Service with the same name are deleted, and never written again. For a Service
 //! that is being deleted no slice is created.
 //!
-//! Zones, hints and node names are missing, because the reduced messages do not have them. So a pod without a Node object keeps
-//! its endpoint here, while the real controller removes it. This controller identifies an endpoint by its pod's UID, the real one
+//! Zones and hints are missing, because the reduced messages do not have them, and there are no Node objects. So a pod whose Node is
+//! gone keeps its endpoint here, while the real controller removes it. This controller identifies an endpoint by its pod's UID, the real one
 //! by address and pod name. So a pod that comes back with the same name and address is a new endpoint here, and an update of the
 //! old one in the real controller.
 
@@ -14,9 +14,9 @@ use crate::simulator::object::{addresses, fresh_uid, is_ready, name_suffix};
 use crate::{
     cluster::{
         object::parse_address,
-        wire::{Endpoint, EndpointConditions, EndpointPort, ObjectReference, OwnerReference, Service, ServicePort},
+        wire::{EndpointConditions, EndpointPort, ObjectReference, OwnerReference, Service, ServicePort},
     },
-    simulator::messages::{EndpointSlice, Pod},
+    simulator::messages::{Endpoint, EndpointSlice, Pod},
 };
 use rand::Rng;
 use std::{
@@ -149,12 +149,15 @@ fn labels(service: &Service) -> BTreeMap<String, String> {
     labels
 }
 
-fn endpoint(pod: &Pod, service: &Service) -> Endpoint {
+fn endpoint(pod: &Pod, service: &Service, family: Family) -> Endpoint {
     let spec = service.spec.as_ref();
     let published = spec.is_some_and(|s| s.publish_not_ready_addresses);
     let serving = is_ready(pod);
     let terminating = pod.metadata.deletion_timestamp.is_some();
+    let node = pod.spec.as_ref().map(|spec| spec.node_name.clone());
     Endpoint {
+        addresses: addresses(pod).filter(|address| family.holds(*address)).map(|address| address.to_string()).collect(),
+        node_name: node.filter(|node| !node.is_empty()),
         conditions: Some(EndpointConditions {
             ready: Some(published || (serving && !terminating)),
             serving: Some(serving),
@@ -244,7 +247,7 @@ impl Packing<'_> {
         for pod in pods.iter().filter(|pod| has_endpoint(pod)) {
             let group = desired.entry(endpoint_ports(self.service, pod)).or_default();
             if addresses(pod).any(|address| self.family.holds(address)) {
-                group.insert(pod.metadata.uid.clone(), endpoint(pod, self.service));
+                group.insert(pod.metadata.uid.clone(), endpoint(pod, self.service, self.family));
             }
         }
         let mut changes = Changes::default();

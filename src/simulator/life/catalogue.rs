@@ -97,6 +97,7 @@ impl Application {
             spec: Some(ServiceSpec {
                 ports: vec![port(PORT_NAME, 80)],
                 selector: self.selector(),
+                cluster_ips: vec![cluster_ip.clone()],
                 cluster_ip,
                 kind: "ClusterIP".to_owned(),
                 publish_not_ready_addresses: self.exposure == NotReadyToo,

@@ -4,6 +4,7 @@
 //! [`Life`](super::Life) keeps the schedule.
 
 use super::catalogue::{APPLICATIONS, Application, METRICS_PORT_NAME, PORT, PORT_NAME, WorkloadKind};
+use crate::simulator::nodes::{NODES, node_name};
 use crate::simulator::object::{fresh_uid, name_suffix, set_ready};
 use crate::simulator::store::Store;
 use crate::{
@@ -16,7 +17,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// Milliseconds from a pod's creation to its address: scheduling, sandbox, network.
+/// Milliseconds from a pod's creation to its node and address: scheduling, sandbox, network.
 const TO_ADDRESS: RangeInclusive<u64> = 300..=1_500;
 /// Milliseconds from then to Ready: start-up and the first probe.
 const TO_READY: RangeInclusive<u64> = 1_000..=6_000;
@@ -56,7 +57,7 @@ enum PodState {
 /// The next step of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
-    /// It gets an address and runs.
+    /// It gets a node and an address, and runs.
     Start,
     /// It becomes Ready, for the first time or again.
     BecomeReady,
@@ -222,7 +223,7 @@ impl Workload {
                     ports: vec![container_port(PORT_NAME, PORT), container_port(METRICS_PORT_NAME, PORT + 1)],
                     restart_policy: None,
                 }],
-                init_containers: Vec::new(),
+                ..PodSpec::default()
             }),
             status: Some(PodStatus { phase: "Pending".to_owned(), ..PodStatus::default() }),
         });
@@ -231,8 +232,9 @@ impl Workload {
     }
 
     fn start(&mut self, name: &str, cluster: &mut Cluster) -> Next {
-        let address = cluster.next_address();
+        let (address, node) = cluster.next_place();
         self.write(name, cluster, |pod| {
+            pod.spec.get_or_insert_default().node_name = node;
             let status = pod.status.get_or_insert_default();
             status.phase = "Running".to_owned();
             status.pod_ips = vec![PodIp { ip: address.clone() }];
@@ -300,11 +302,11 @@ impl Cluster {
             .collect()
     }
 
-    /// The next of the 65,000 addresses of a /16, in a cycle. An address is reused long after its pod is gone.
-    fn next_address(&mut self) -> String {
+    /// The next of the 65,000 addresses of a /16, in a cycle, and the next node. An address is reused long after its pod is gone.
+    fn next_place(&mut self) -> (String, String) {
         self.addresses = (self.addresses + 1) % 0xfffe;
         let [_, _, high, low] = self.addresses.to_be_bytes();
-        format!("10.244.{high}.{low}")
+        (format!("10.244.{high}.{low}"), node_name(self.addresses as usize % NODES))
     }
 }
 

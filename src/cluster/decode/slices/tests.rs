@@ -11,10 +11,11 @@ use proptest::prelude::*;
 use prost::Message;
 
 /// An endpoint of this pod; 0 means no pod.
-fn endpoint(pod: u8, ready: bool) -> wire::Endpoint {
+fn endpoint(pod: u8, ready: bool) -> messages::Endpoint {
     let target = wire::ObjectReference { kind: "Pod".into(), name: format!("web-{pod}"), uid: format!("pod-{pod}") };
     let conditions = wire::EndpointConditions { ready: Some(ready), serving: None, terminating: None };
-    wire::Endpoint { conditions: Some(conditions), target_ref: Some(target).filter(|_| pod != 0) }
+    let target_ref = Some(target).filter(|_| pod != 0);
+    messages::Endpoint { conditions: Some(conditions), target_ref, ..Default::default() }
 }
 
 fn slice(endpoints: &[(u8, bool)], port: i32) -> messages::EndpointSlice {
