@@ -74,6 +74,7 @@ mod tests {
             Backend, Commit, EffectiveSets, Event, FamilyPlane, Frontend, Mode, Observation, Planes, Protocol,
             SetChange, When,
         },
+        model::Family,
     };
     use std::{net::Ipv4Addr, time::Duration};
 
@@ -97,7 +98,7 @@ mod tests {
         agent.tell(vec![Report::Changed(observation.clone())]).await;
         let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).collect();
         assert!(matches!(&told[0].what, What::Started), "{told:?}");
-        assert!(matches!(&told[1].what, What::Follows(true)), "{told:?}");
+        assert!(matches!(&told[1].what, What::Follows(families) if families.contains(Family::V4)), "{told:?}");
         assert!(matches!(&told[2].what, What::Event(Event::State(part)) if part.is_last), "{told:?}");
         let [_, _, _, last] = &*told else { panic!("{told:?}") };
         let Told { node: of, when: Some(when), what } = &**last else { panic!("{last:?}") };

@@ -37,9 +37,8 @@ pub fn decode_service(message: &[u8], with_routes: bool) -> Result<Service, Obje
             address => family_of_address(address).or(Some(Family::V4)).into_iter().collect(),
         };
     }
-    let has_label = |label: &&str| meta.labels.contains_key(*label);
-    let is_of_kube_proxy = with_routes && !OF_OTHERS.iter().any(|label| has_label(label));
-    let virtual_ips = if is_of_kube_proxy { read_virtual_ips(&spec) } else { None };
+    let is_of_others = OF_OTHERS.iter().any(|label| meta.labels.contains_key(*label));
+    let virtual_ips = if with_routes && !is_of_others { read_virtual_ips(&spec) } else { None };
     Ok(Service {
         uid,
         resource_version,
