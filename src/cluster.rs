@@ -24,4 +24,5 @@ pub mod watch;
 pub mod watches;
 pub mod wire;
 
-pub use self::args::{Args, ScopeSettings, WatchArgs, WatchSettings};
+pub(crate) use self::args::is_label;
+pub use self::args::{Args, ScopeSettings, TargetArgs, WatchArgs, WatchSettings};

@@ -5,6 +5,7 @@ use crate::{
     agent::{self, AgentSettings},
     cluster::{self, ScopeSettings, WatchArgs, WatchSettings, kubeconfig::Choice},
     collector::{self, CollectorSettings},
+    commands::{completions, watch},
     dataplane::{self, NodeSettings},
     exposition::{self, ExpositionSettings},
     flags::FlagErrors,
@@ -24,7 +25,8 @@ It finds the cluster as kubectl does: --kubeconfig, KUBECONFIG, ~/.kube/config, 
 It needs permission to list and watch pods, services and endpointslices.
 
   endpointlag demo                          try it without a cluster
-  endpointlag                               measure the cluster of the current context
+  endpointlag watch                         print each change of the current context's cluster
+  endpointlag                               measure that cluster as a daemon
   endpointlag --namespace shop --samples -  measure one namespace and name each pod
   curl -s localhost:10911/metrics           what Prometheus sees")]
 pub struct Cli {
@@ -45,8 +47,20 @@ pub enum Command {
     // The demo is for the user who started it, so it listens on loopback only.
     #[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:10911")))]
     Demo(DemoArgs),
+    /// Print each change of a cluster as it ends, and a summary. It needs no daemon.
+    // The log shows only what a person should act on.
+    #[command(mut_arg("log_level", |level| level.default_value("warn")), after_help = watch::EXAMPLES)]
+    Watch(watch::Args),
     /// Watch which endpoints this node's kernel uses for each Service, and print each change, or report it to a daemon. Requires CAP_NET_ADMIN.
     Node(NodeArgs),
+    /// Print a script with which a shell completes subcommands and flags.
+    #[command(after_help = "\
+To use it, put such a line into the shell's own file, or write the script where the shell looks for it:
+
+  source <(endpointlag completions bash)                                   in ~/.bashrc
+  source <(endpointlag completions zsh)                                    in ~/.zshrc
+  endpointlag completions fish > ~/.config/fish/completions/endpointlag.fish")]
+    Completions(completions::Args),
 }
 
 /// Flags of `run`.

@@ -6,14 +6,14 @@ use crate::{
         client::{ApiClient, ConnectError},
         clock::Clock,
         readers::Readers,
-        watches::{WatchEnd, Watches},
+        watches::Watches,
     },
     collector::{AgentSource, Agents, Collector, ListenError},
     config::Settings,
     exposition::outputs::{OutputError, Outputs, Writers},
-    pipeline::{DataPlane, Ending, Pipeline, PipelineHandle, Source},
+    pipeline::{DataPlane, Ending, PipelineHandle, Started},
     programming::ProgrammingSettings,
-    propagation::{Tracker, TrackerSettings},
+    propagation::TrackerSettings,
     server::{Auth, BindError, Server, Sources},
     signals::Hangups,
     stats::Stats,
@@ -102,16 +102,7 @@ impl Daemon {
         let authority = authority.filter(|_| settings.server.auth == Auth::Kubernetes);
         let (outputs, writers) = Outputs::start(&settings.exposition, clock)?;
 
-        let Watches { heartbeat, queue, ends, scopes } =
-            Watches::start(&readers, &client, &scope, settings.watch, clock);
-        let healths = ends.iter().map(|end| end.health.clone()).collect();
-        let has_agents = collector.is_some();
-        let source = |end: WatchEnd| {
-            let decoder = if has_agents { end.decoder.with_routes() } else { end.decoder };
-            Source::new(end.scope, decoder, end.health, end.signals)
-        };
-        let sources = ends.into_iter().map(source).collect();
-        let trackers = (0..scopes).map(|_| Tracker::new(settings.pipeline.tracker)).collect();
+        let watches = Watches::start(&readers, &client, &scope, settings.watch, clock);
         let stats = Stats::new(settings.pipeline.bounds, settings.pipeline.limits, clock.now());
         let TrackerSettings { objective, expiry } = settings.pipeline.tracker;
         let data_plane = collector.as_mut().and_then(|collector| {
@@ -119,11 +110,11 @@ impl Daemon {
             Some(DataPlane::new(settings, collector.agents(), collector.take_events()?))
         });
         let output = move |ending: Ending<'_>| outputs.push(ending);
-        let pipeline = Pipeline::new(clock, heartbeat, sources, trackers, stats, data_plane, output);
-        let (handle, pipeline) = pipeline.start(queue).map_err(DaemonError::Thread)?;
+        let started = Started::of(watches, clock, settings.pipeline.tracker, stats, data_plane, output);
+        let Started { handle, watches, thread: pipeline } = started.map_err(DaemonError::Thread)?;
         let sources = Sources {
             pipeline: handle.clone(),
-            watches: healths,
+            watches,
             samples: writers.samples_counts(),
             hdr_log_errors: writers.hdr_log_errors(),
             histograms: settings.exposition.histograms,

@@ -26,7 +26,8 @@
 //! ends them. [`config`] has the settings ([`flags`] parses single values), [`logging`] the log, [`errors`] prints errors with their
 //! causes, and [`signals`] handles signals. [`dataplane`] sees what a node's kernel does with Services, [`agent`] runs it on
 //! a node and reports to a daemon, and [`collector`] is the daemon's end of that. [`simulator`] is a simulated cluster with the same
-//! protocol, and [`demo`] runs the daemon with it.
+//! protocol, and [`demo`] runs the daemon with it. [`commands`] measure without a daemon, for people and pipelines: they start
+//! [`cluster`] and [`pipeline`] alone, and print.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
@@ -34,6 +35,7 @@
 pub mod agent;
 pub mod cluster;
 pub mod collector;
+pub mod commands;
 pub mod config;
 pub mod daemon;
 pub mod dataplane;

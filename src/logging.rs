@@ -52,6 +52,18 @@ impl LogFormat {
         }
     }
 
+    /// Tells the user of a command something, whatever the level of the log is.
+    pub fn say(self, text: &str) {
+        match self {
+            // If standard error cannot be written, there is no other place to report it.
+            Self::Text => _ = writeln!(io::stderr(), "{text}"),
+            Self::Json => {
+                let lines = self.subscriber(LogFilter::default().targets(), io::stderr, false);
+                tracing::subscriber::with_default(lines, || tracing::info!("{text}"));
+            }
+        }
+    }
+
     fn subscriber<W>(self, filter: Targets, writer: W, colours: bool) -> Box<dyn Subscriber + Send + Sync>
     where
         W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,

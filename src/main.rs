@@ -1,11 +1,15 @@
 //! The command line of endpointlag.
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use endpointlag::{
     agent,
     cluster::readers::Readers,
     collector::{AgentSource, AgentsPort},
+    commands::{
+        completions,
+        watch::{self, Verdict},
+    },
     config::{Cli, Command, DemoArgs, NodeArgs, RunArgs, RunSettings},
     daemon::Daemon,
     dataplane::{self, KernelReader},
@@ -16,7 +20,10 @@ use endpointlag::{
     server::Server,
     signals::OsSignals,
 };
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 /// By how much the priority of the threads that answer requests is below that of the threads that read and measure.
 const SERVER_NICENESS: i32 = 10;
@@ -25,11 +32,16 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let command = cli.command.unwrap_or(Command::Run(cli.run));
     let (format, result) = match &command {
-        Command::Run(args) => (args.log_format(), run(args)),
-        Command::Demo(args) => (args.log_format(), demo(args)),
-        Command::Node(args) => (args.log_format(), node(args)),
+        Command::Run(args) => (args.log_format(), run(args).map(succeed)),
+        Command::Demo(args) => (args.log_format(), demo(args).map(succeed)),
+        Command::Watch(args) => (args.log_format(), watch(args)),
+        Command::Node(args) => (args.log_format(), node(args).map(succeed)),
+        Command::Completions(args) => (LogFormat::Text, completions(args).map(succeed)),
     };
-    let Err(error) = result else { return ExitCode::SUCCESS };
+    let error = match result {
+        Ok(code) => return code,
+        Err(error) => error,
+    };
     match error.downcast::<FlagErrors>() {
         Ok(FlagErrors(lines)) => {
             lines.iter().for_each(|line| format.say_fatal(line));
@@ -37,7 +49,11 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             format.say_fatal(&chain(&*error));
-            ExitCode::FAILURE
+            match command {
+                // It keeps 1 for its verdict.
+                Command::Watch(_) => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -86,6 +102,21 @@ fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     block_on(async { Ok(demo::run(settings, &signals).await?) })
 }
 
+fn watch(args: &watch::Args) -> anyhow::Result<ExitCode> {
+    let settings = args.settings()?;
+    let signals = begin(args.log_format(), settings.log.clone())?;
+    block_on(async {
+        Ok(match watch::run(settings, &signals).await? {
+            Verdict::Met => ExitCode::SUCCESS,
+            Verdict::Missed => ExitCode::FAILURE,
+        })
+    })
+}
+
+fn completions(args: &completions::Args) -> anyhow::Result<()> {
+    io::stdout().write_all(&args.script(Cli::command())).context("cannot write to standard output")
+}
+
 fn node(args: &NodeArgs) -> anyhow::Result<()> {
     let (settings, agent) = args.settings()?;
     let signals = begin(args.log_format(), settings.log)?;
@@ -109,6 +140,10 @@ fn node(args: &NodeArgs) -> anyhow::Result<()> {
     })
 }
 
+fn succeed((): ()) -> ExitCode {
+    ExitCode::SUCCESS
+}
+
 /// The start of each subcommand: sets up logging, and makes sure that neither a panic nor a hanging part keeps the process
 /// alive.
 fn begin(format: LogFormat, log: LogFilter) -> anyhow::Result<OsSignals> {
@@ -118,7 +153,7 @@ fn begin(format: LogFormat, log: LogFilter) -> anyhow::Result<OsSignals> {
 }
 
 /// Runs on a runtime that does not wait at the end for a thread that is blocked by a file or a pipe.
-fn block_on(main: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on<T>(main: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = runtime()?;
     let result = runtime.block_on(main);
     runtime.shutdown_background();

@@ -8,12 +8,14 @@ mod args;
 mod data_plane;
 mod query;
 mod source;
+mod start;
 
 pub use self::{
-    args::{Args, PipelineSettings},
+    args::{Args, ObjectiveArgs, PipelineSettings},
     data_plane::DataPlane,
     query::{Changes, Now, PipelineHandle},
     source::Source,
+    start::Started,
 };
 
 use self::{annotations::Annotations, query::Queries};

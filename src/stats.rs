@@ -43,7 +43,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// How long the numbers of a Service stay after the Service is gone: a few scrapes, so that its last changes are not lost.
+/// How long a daemon keeps the numbers of a Service that is gone: a few scrapes, so that its last changes are not lost.
 pub const RETENTION: Duration = Duration::from_secs(15 * 60);
 
 /// Namespace and name under which all Services beyond the limit are counted. No object can have this name.
@@ -72,6 +72,8 @@ pub struct Overflow {
 pub struct Stats {
     bounds: Arc<Bounds>,
     limits: SeriesLimits,
+    /// How long the numbers of a Service stay after the Service is gone.
+    retention: Duration,
     services: HashMap<Arc<ServiceName>, ServiceStats>,
     /// Services counted under [`OTHER`]. They stay there until they are gone.
     overflowed: HashSet<Arc<ServiceName>>,
@@ -193,8 +195,14 @@ impl Stats {
             overflowed: HashSet::new(),
             other: Arc::new(ServiceName { namespace: OTHER.into(), name: OTHER.into() }),
             limits,
+            retention: RETENTION,
             bounds,
         }
+    }
+
+    /// The same counts, which keep the numbers of Services that are gone.
+    pub fn keeping_all(self) -> Self {
+        Self { retention: Duration::MAX, ..self }
     }
 
     /// Counts a report of the tracker. Tells the caller if a Service is the first one that is counted under [`OTHER`].
@@ -257,10 +265,10 @@ impl Stats {
         if self.has_own(service) { service.clone() } else { self.other.clone() }
     }
 
-    /// Forgets Services that have not been `measured` for [`RETENTION`], and numbers that have not changed for long.
+    /// Forgets Services that have not been `measured` for [`RETENTION`], unless it [keeps all](Self::keeping_all), and numbers that have not changed for long.
     pub fn sweep(&mut self, measured: impl Fn(&ServiceName) -> bool, now: Stamp) {
         self.overflowed.retain(|name| measured(name));
-        let (other, shares) = (self.other.clone(), !self.overflowed.is_empty());
+        let (other, shares, retention) = (self.other.clone(), !self.overflowed.is_empty(), self.retention);
         self.services.retain(|name, stats| {
             if measured(name) || (*name == other && shares) {
                 stats.alive = now;
@@ -271,7 +279,7 @@ impl Stats {
                     delays.forget(now);
                 }
             }
-            now.since(stats.alive) < RETENTION && now.since(stats.counted) < self.limits.idle
+            now.since(stats.alive) < retention && now.since(stats.counted) < self.limits.idle
         });
         for delays in self.cluster.iter_mut().chain([&mut self.reordered]) {
             delays.forget(now);

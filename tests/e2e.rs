@@ -11,6 +11,7 @@ mod e2e {
     mod shards;
     mod states;
     mod truth;
+    mod watch;
 
     use anyhow::Result;
     use testkit::controlplane::plane::{ControlPlane, Options};

@@ -6,6 +6,7 @@ mod endpoint {
     mod agents;
     mod authorization;
     mod broken;
+    mod commands;
     mod demo;
     mod ending;
     mod hosts;

@@ -34,18 +34,24 @@ fn table(metrics: &[&Metric]) -> String {
 
 #[test]
 fn every_flag_is_in_the_table_with_its_default() {
-    let mut table = String::new();
+    for subcommand in ["run", "watch"] {
+        assert_in(FLAGS_PAGE, "docs/flags.md", &flags_of(subcommand));
+    }
+}
+
+fn flags_of(subcommand: &str) -> String {
+    let mut table = "| flag | default | meaning |\n| --- | --- | --- |\n".to_owned();
     let mut command = Cli::command();
     command.build();
-    let run = command.find_subcommand("run").expect("exists");
-    for flag in run.get_arguments().filter(|flag| flag.get_env().is_some()) {
+    let subcommand = command.find_subcommand(subcommand).expect("exists");
+    for flag in subcommand.get_arguments().filter(|flag| flag.get_env().is_some()) {
         let name = flag.get_long().expect("each has one");
         let default: Vec<_> = flag.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
         let default = if default.is_empty() { "none".to_owned() } else { format!("`{}`", default.join(",")) };
         let help = flag.get_help().expect("each has one");
         writeln!(table, "| `--{name}` | {default} | {help} |").expect("text");
     }
-    assert_in(FLAGS_PAGE, "docs/flags.md", &format!("| flag | default | meaning |\n| --- | --- | --- |\n{table}\n"));
+    table + "\n"
 }
 
 #[test]
@@ -53,7 +59,9 @@ fn every_flag_has_a_variable_of_its_name() {
     let mut command = Cli::command();
     command.build();
     for subcommand in command.get_subcommands() {
-        for flag in subcommand.get_arguments().filter(|flag| !["help", "version"].contains(&flag.get_id().as_str())) {
+        let is_own =
+            |flag: &&clap::Arg| !flag.is_positional() && !["help", "version"].contains(&flag.get_id().as_str());
+        for flag in subcommand.get_arguments().filter(is_own) {
             let name = flag.get_long().expect("each has one").replace('-', "_").to_uppercase();
             let variable = flag.get_env().map(|variable| variable.to_string_lossy().into_owned());
             assert_eq!(variable, Some(format!("ENDPOINTLAG_{name}")));

@@ -8,10 +8,10 @@ use super::{
 use crate::flags::FlagErrors;
 use std::{path::PathBuf, time::Duration};
 
-/// Which cluster, and which part of it.
+/// Which cluster, and which namespaces of it.
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
-pub struct Args {
+pub struct TargetArgs {
     /// Kubeconfig file with the cluster to measure and the credentials. Default: KUBECONFIG, then ~/.kube/config, then the
     /// ServiceAccount of the pod.
     #[arg(long, value_name = "FILE", env = "ENDPOINTLAG_KUBECONFIG")]
@@ -30,6 +30,15 @@ pub struct Args {
         value_delimiter = ','
     )]
     namespaces: Vec<String>,
+}
+
+/// Which cluster, and which part of it.
+#[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
+pub struct Args {
+    /// Which cluster, and which namespaces of it.
+    #[command(flatten)]
+    target: TargetArgs,
 
     /// Namespace to exclude when the whole cluster is measured; repeat for several.
     #[arg(
@@ -79,32 +88,44 @@ pub struct WatchSettings {
     pub protocol: WatchProtocol,
 }
 
-// === impl Args ===
+// === impl TargetArgs ===
 
-impl Args {
+impl TargetArgs {
     /// Which cluster to measure.
     pub(crate) fn choice(&self) -> Choice {
         Choice { file: self.kubeconfig.clone(), context: self.context.clone() }
     }
 
-    /// Checks which part of it.
-    pub(crate) fn scope(&self, errors: &mut FlagErrors) -> Option<ScopeSettings> {
-        for (flag, names) in [("--namespace", &self.namespaces), ("--exclude-namespace", &self.excluded)] {
-            for name in names.iter().filter(|name| !is_namespace(name)) {
-                errors.add(flag, format!("{name:?} is not a valid namespace name"));
-            }
-        }
-        if !self.namespaces.is_empty() && !self.excluded.is_empty() {
-            errors.add("--exclude-namespace", "cannot be combined with --namespace".to_owned());
-        }
-        let shard: Shard = errors.parse("--shard", &self.shard, |error: ShardError| error.to_string())?;
-        if shard.is_part() && !self.namespaces.is_empty() {
-            errors.add("--shard", "cannot be combined with --namespace".to_owned());
-        }
+    /// Checks which namespaces to measure.
+    pub(crate) fn scope(&self, errors: &mut FlagErrors) -> ScopeSettings {
+        check_names("--namespace", &self.namespaces, errors);
         let mut namespaces = self.namespaces.clone();
         namespaces.sort_unstable();
         namespaces.dedup();
-        Some(ScopeSettings { namespaces, excluded: self.excluded.clone(), shard })
+        ScopeSettings { namespaces, ..ScopeSettings::whole_cluster() }
+    }
+}
+
+// === impl Args ===
+
+impl Args {
+    /// Which cluster to measure.
+    pub(crate) fn choice(&self) -> Choice {
+        self.target.choice()
+    }
+
+    /// Checks which part of it.
+    pub(crate) fn scope(&self, errors: &mut FlagErrors) -> Option<ScopeSettings> {
+        let scope = self.target.scope(errors);
+        check_names("--exclude-namespace", &self.excluded, errors);
+        if !scope.namespaces.is_empty() && !self.excluded.is_empty() {
+            errors.add("--exclude-namespace", "cannot be combined with --namespace".to_owned());
+        }
+        let shard: Shard = errors.parse("--shard", &self.shard, |error: ShardError| error.to_string())?;
+        if shard.is_part() && !scope.namespaces.is_empty() {
+            errors.add("--shard", "cannot be combined with --namespace".to_owned());
+        }
+        Some(ScopeSettings { excluded: self.excluded.clone(), shard, ..scope })
     }
 }
 
@@ -142,8 +163,14 @@ impl ScopeSettings {
     }
 }
 
-/// Whether the name is a DNS label as in RFC 1123.
-fn is_namespace(name: &str) -> bool {
+fn check_names(flag: &str, namespaces: &[String], errors: &mut FlagErrors) {
+    for name in namespaces.iter().filter(|name| !is_label(name)) {
+        errors.add(flag, format!("{name:?} is not a valid namespace name"));
+    }
+}
+
+/// Whether the name is a DNS label as in RFC 1123, as the names of namespaces and Services are.
+pub(crate) fn is_label(name: &str) -> bool {
     let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = name.as_bytes();
     (1..=63).contains(&bytes.len())

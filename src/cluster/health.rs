@@ -307,6 +307,16 @@ impl WatchHealth {
         self.failures.lock().current().map(Failure::to_string)
     }
 
+    /// Whether the present failure is that the API server denies access. Unlike other failures, it does not pass by itself.
+    pub fn is_denied(&self) -> bool {
+        self.failures.lock().current().is_some_and(Failure::is_denial)
+    }
+
+    /// Number of times that the watch had to be established again.
+    pub fn attempts_failed(&self) -> u64 {
+        Restart::ALL.into_iter().map(|reason| self.restarts(reason)).sum()
+    }
+
     /// Whether to log a failure of an object at `at`. After this call it counts as logged.
     pub fn is_due(&self, error: &str, at: Stamp) -> bool {
         self.objects.lock().is_due(error, at)

@@ -1,10 +1,11 @@
 //! The table of the demo: 80 columns wide. It is redrawn in place on a terminal, and appended to a file or a pipe.
 
 use crate::{
+    commands::text::short,
     simulator::Phase,
     stats::{Overview, Summary},
 };
-use std::{fmt::Write as _, time::Duration};
+use std::fmt::Write as _;
 
 /// Usual number of columns of a terminal.
 const COLUMNS: usize = 80;
@@ -83,23 +84,11 @@ fn shortened(name: &str, width: usize) -> String {
     name.chars().take(width - 1).chain(['…']).collect()
 }
 
-/// A duration with about three digits, in a suitable unit.
-fn short(duration: Option<Duration>) -> String {
-    match duration {
-        None => "-".to_owned(),
-        // From here on the value would be rounded up to 1000.0 ms. 1.00 s is narrower.
-        Some(duration) if duration < Duration::from_micros(999_950) => {
-            format!("{:.1} ms", duration.as_secs_f64() * 1e3)
-        }
-        Some(duration) => format!("{:.2} s", duration.as_secs_f64()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::propagation::ServiceName;
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     #[test]
     fn the_table_says_simulated_and_lines_up() {

@@ -8,7 +8,6 @@ use super::{
 use crate::{
     cluster::clock::Clock,
     ledger::{Cause, Change, Hop},
-    model::Stamp,
     pipeline::Ending,
     programming::Spread,
     propagation::{Ended, Subject},
@@ -121,6 +120,22 @@ struct Line<'a> {
     nodes: Option<NodesLine<'a>>,
 }
 
+/// Adds the line of a change, or nothing.
+///
+/// # Errors
+/// If the time cannot be formatted, because the clock is wrong by millennia.
+pub fn write_line(lines: &mut Vec<u8>, clock: Clock, ending: Ending<'_>) -> io::Result<()> {
+    let (at, line) = match ending {
+        Ending::Slice(ended) => (ended.at, Line::of_slice_hop(ended)),
+        // Its times count from the slice event.
+        Ending::DataPlane(spread) => (spread.shown, Line::of_data_plane(spread)),
+    };
+    let time = Timestamp::try_from(clock.wall(at)).map_err(io::Error::other)?;
+    serde_json::to_writer(&mut *lines, &Line { time: format!("{time:.6}"), ..line })?;
+    lines.push(b'\n');
+    Ok(())
+}
+
 // === impl Samples ===
 
 impl Samples {
@@ -194,25 +209,13 @@ impl Worker {
 
     fn add(&self, lines: &mut Vec<u8>, message: Message) {
         let written = match &message {
-            Message::Slice(ended) => self.write_line(lines, ended.at, Line::of_slice_hop(ended)),
-            // Its times count from the slice event.
-            Message::DataPlane(spread) => self.write_line(lines, spread.shown, Line::of_data_plane(spread)),
+            Message::Slice(ended) => write_line(lines, self.clock, Ending::Slice(ended)),
+            Message::DataPlane(spread) => write_line(lines, self.clock, Ending::DataPlane(spread)),
             Message::Wake => Ok(()),
         };
         if written.is_err() {
             self.counts.dropped.fetch_add(1, Relaxed);
         }
-    }
-
-    /// Adds a line, or nothing.
-    ///
-    /// # Errors
-    /// If the time cannot be formatted, because the clock is wrong by millennia.
-    fn write_line(&self, lines: &mut Vec<u8>, at: Stamp, line: Line<'_>) -> io::Result<()> {
-        let time = Timestamp::try_from(self.clock.wall(at)).map_err(io::Error::other)?;
-        serde_json::to_writer(&mut *lines, &Line { time: format!("{time:.6}"), ..line })?;
-        lines.push(b'\n');
-        Ok(())
     }
 
     /// Retries until all lines are written, but not when the process ends.

@@ -6,10 +6,10 @@ use crate::{
     stats::{Bounds, BoundsError, SeriesLimits},
 };
 
-/// When a change is late, and what is counted.
+/// When a change is late.
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
-pub struct Args {
+pub struct ObjectiveArgs {
     /// Delay within which a change should be shown, such as 5s or 500ms. A Service overrides it with the annotation
     /// endpointlag.io/objective.
     #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_OBJECTIVE", default_value = "5s")]
@@ -18,6 +18,15 @@ pub struct Args {
     /// Age at which a change expires if it is not shown.
     #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_EXPIRY", default_value = "10m")]
     expiry: String,
+}
+
+/// When a change is late, and what is counted.
+#[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
+pub struct Args {
+    /// When a change is late.
+    #[command(flatten)]
+    objective: ObjectiveArgs,
 
     /// Upper bounds of the classic histogram buckets in seconds, ascending.
     #[arg(long, value_name = "SECONDS,...", env = "ENDPOINTLAG_BUCKETS", default_value = Bounds::DEFAULT)]
@@ -43,11 +52,11 @@ pub struct PipelineSettings {
     pub limits: SeriesLimits,
 }
 
-// === impl Args ===
+// === impl ObjectiveArgs ===
 
-impl Args {
+impl ObjectiveArgs {
     /// Checks these flags.
-    pub(crate) fn settings(&self, errors: &mut FlagErrors) -> Option<PipelineSettings> {
+    pub(crate) fn settings(&self, errors: &mut FlagErrors) -> Option<TrackerSettings> {
         let objective = errors.duration("--objective", &self.objective);
         let expiry = errors.duration("--expiry", &self.expiry);
         if let (Some(objective), Some(expiry)) = (objective, expiry)
@@ -55,10 +64,20 @@ impl Args {
         {
             errors.add("--objective", format!("{} is not less than --expiry {}", self.objective, self.expiry));
         }
+        Some(TrackerSettings { objective: objective?, expiry: expiry? })
+    }
+}
+
+// === impl Args ===
+
+impl Args {
+    /// Checks these flags.
+    pub(crate) fn settings(&self, errors: &mut FlagErrors) -> Option<PipelineSettings> {
+        let tracker = self.objective.settings(errors);
         let bounds = errors.parse("--buckets", &self.buckets, |error: BoundsError| error.to_string());
         let series_idle = errors.duration("--series-idle", &self.series_idle);
         Some(PipelineSettings {
-            tracker: TrackerSettings { objective: objective?, expiry: expiry? },
+            tracker: tracker?,
             bounds: bounds?,
             limits: SeriesLimits { services: self.max_services, idle: series_idle? },
         })

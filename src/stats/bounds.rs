@@ -2,8 +2,8 @@
 
 use std::{str::FromStr, time::Duration};
 
-/// Upper bounds in seconds, ascending, without the bucket +Inf.
-#[derive(Clone, Debug, PartialEq)]
+/// Upper bounds in seconds, ascending, without the bucket +Inf. By default there are none, for readers who use the HDR cells only.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bounds {
     seconds: Box<[f64]>,
     /// The same bounds, for comparisons without rounding.

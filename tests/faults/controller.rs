@@ -5,10 +5,13 @@ use anyhow::{Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 use std::time::{Duration, Instant};
+use testkit::controlplane::objects::Objects;
 use testkit::controlplane::plane::{Controllers, Options};
 use testkit::scene::agreement::Pair;
 use testkit::scene::{Scene, Setup};
 use testkit::truth::{Change, Outcome};
+use testkit::watching::Watching;
+use testkit::workspace::Workspace;
 
 const PODS: usize = 50;
 
@@ -142,4 +145,30 @@ async fn services_edited_while_changes_are_pending() -> Result<()> {
     assert_eq!(ended("late", Change::Service, "propagated"), 1);
     assert_eq!(ended("late", Change::Ready, "propagated"), 0, "its pods did not change");
     scene.finish().await
+}
+
+/// A pipeline that watches a rollout must fail although no change has ended.
+#[tokio::test]
+async fn a_watch_of_changes_that_hang_fails() -> Result<()> {
+    let (_permit, mut plane) = start_plane(Options::default()).await?;
+    let workspace = Workspace::create("hanging")?;
+    let objects = Objects::create(plane.admin().await?, "hanging").await?;
+    objects.create_service("web", selecting("web")).await?;
+    let pod = objects.create_pod("web-0", "web").await?;
+    objects.report(&pod, false).await?;
+    objects.wait_for_endpoints("web", 1).await?;
+    plane.stop_controllers().await?;
+
+    let flags = ["--namespace=hanging", "--objective=500ms", "--for=5s"];
+    let watching = Watching::start_synced(&plane.admin_kubeconfig()?, workspace.path(), &flags).await?;
+    objects.report(&pod, true).await?;
+    let ended = watching.end().await?;
+    ensure!(ended.code == Some(1), "{ended:?}");
+    let words = [
+        "1 pending change:\n  hanging/web web-0: ready for ",
+        "1 endpoint out of sync:\n  hanging/web web-0: for ",
+        "objective missed by 1 change: 1 of hanging/web (objective 500ms)",
+    ];
+    ensure!(words.iter().all(|words| ended.printed.contains(words)), "{}", ended.printed);
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The failures of a watch, and which of them are logged.
 
 use crate::model::Stamp;
+use http::StatusCode;
 use std::{fmt, time::Duration};
 
 /// A failure that lasts is logged again after this time.
@@ -55,6 +56,11 @@ impl Failure {
     /// A failure that is the same as any other of this cause, whatever the text.
     pub fn of(cause: impl Into<String>, text: impl Into<String>) -> Self {
         Self { text: text.into(), cause: cause.into() }
+    }
+
+    /// Whether the API server denied access: the cause of such a failure is the HTTP status of the answer.
+    pub(super) fn is_denial(&self) -> bool {
+        [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].iter().any(|status| self.cause == status.as_str())
     }
 
     /// The same failure with another text.

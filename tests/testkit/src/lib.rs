@@ -2,7 +2,7 @@
 //! depend on the daemon's library, so that a test cannot agree with the daemon because both share code.
 //!
 //! - The cluster: [`controlplane`] runs a real one, and [`truth`] computes from its audit log what happened.
-//! - The daemon: [`daemon`] runs it with a cluster, [`demo`] with its own simulated one, [`mod@bench`] where its cost is measured.
+//! - The daemon: [`daemon`] runs it with a cluster, [`demo`] with its own simulated one, [`mod@bench`] where its cost is measured; [`watching`] runs `watch`.
 //! - Both: [`scene`] is a namespace with a daemon that watches it, compared with the truth.
 //! - Other programs: [`helm`], [`jsonnet`] and [`prometheus`], built by [`gobuild`], and packages of [`pypi`].
 //! - Below them: [`process`], [`http`], [`workspace`], [`progress`]; [`client`] and [`pair`] for TLS.
@@ -25,6 +25,7 @@ pub mod prometheus;
 pub mod pypi;
 pub mod scene;
 pub mod truth;
+pub mod watching;
 pub mod workspace;
 
 use std::env;
