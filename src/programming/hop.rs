@@ -203,7 +203,7 @@ impl Programming {
 
     /// The agent of a node sees its data plane for these address families from now on.
     pub fn set_follows(&mut self, node: &str, follows: Families, now: Stamp) {
-        let node = self.nodes.intern(node, self.steps.oldest());
+        let node = self.nodes.intern(node, || self.steps.oldest());
         self.nodes.set_follows(node, follows);
         self.nodes.set_silent(node, false);
         if follows.is_empty() {
@@ -214,7 +214,7 @@ impl Programming {
 
     /// A part of what the kernel of a node does now, after all that was observed. With the last part it is compared with what the slices say.
     pub fn state(&mut self, node: &str, part: &[(Frontend, Fingerprint)], is_last: bool, now: Stamp) {
-        let node = self.nodes.intern(node, self.steps.oldest());
+        let node = self.nodes.intern(node, || self.steps.oldest());
         let Some(has) = self.divergences.arrive(node, part, is_last) else { return };
         self.divergences.forget(node);
         self.nodes.set_complete(node);
@@ -258,7 +258,7 @@ impl Programming {
 
     /// The kernel of a node changed what it does. `None` as the time: it is not known.
     pub fn observed(&mut self, node: &str, change: &SetChange, when: Option<Interval>, now: Stamp) {
-        let node = self.nodes.intern(node, self.steps.oldest());
+        let node = self.nodes.intern(node, || self.steps.oldest());
         self.divergences.observed(node, change, wanted(&self.views, &self.nodes, &change.frontend, node));
         let SetChange { frontend, added, removed } = change;
         let added = added.iter().map(|backend| (backend, true));
@@ -337,14 +337,17 @@ impl Programming {
         self.settle(closed, now);
     }
 
-    /// Passes on that steps have ended on nodes.
+    /// Passes on that steps have ended on nodes. Several steps of one change may have.
     fn settle(&mut self, closed: Vec<Closed>, now: Stamp) {
-        for Closed { step, node } in closed {
-            if let Some(change) = self.steps.get(step).change {
-                self.changes.settle(change, node, &self.steps, &mut self.reports);
-                self.finish_if_over(change, now);
-            }
+        let of_changes = closed.iter().filter_map(|it| Some((self.steps.get(it.step).change?, it.node)));
+        let mut of_changes: Vec<_> = of_changes.collect();
+        of_changes.sort_unstable();
+        of_changes.dedup();
+        for (change, node) in &of_changes {
+            self.changes.settle(*change, *node, &self.steps, &mut self.reports);
         }
+        of_changes.dedup_by_key(|(change, _)| *change);
+        of_changes.into_iter().for_each(|(change, _)| self.finish_if_over(change, now));
     }
 
     fn finish_if_over(&mut self, change: usize, now: Stamp) {

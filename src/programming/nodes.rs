@@ -54,13 +54,14 @@ impl Nodes {
         self.by_name.get(name).copied()
     }
 
-    /// The node with this name. A new one gets an index that no step before `oldest_step` uses.
-    pub(super) fn intern(&mut self, name: &str, oldest_step: Option<Stamp>) -> NodeId {
+    /// The node with this name. A new one gets an index that the oldest step does not use.
+    pub(super) fn intern(&mut self, name: &str, oldest_step: impl FnOnce() -> Option<Stamp>) -> NodeId {
         if let Some(id) = self.find(name) {
             return id;
         }
         let name = self.name(name);
         let node = Node { name: name.clone(), follows: Families::NONE, is_silent: false, has_lost: false };
+        let oldest_step = oldest_step();
         let reusable = self.free.iter().position(|(_, gone)| oldest_step.is_none_or(|oldest| oldest > *gone));
         let id = match reusable {
             Some(at) => self.free.swap_remove(at).0,

@@ -200,3 +200,30 @@ fn a_state_makes_good_what_was_lost() {
     scene.pass(700_000);
     assert!(scene.outcomes().contains(&(NodeOutcome::Expired, 2)), "{:?}", scene.outcomes());
 }
+
+/// A change has several steps on each node. It ends once, also if they all end at once.
+#[test]
+fn what_ends_several_steps_at_once_ends_their_change_once() {
+    let begin = || {
+        let mut scene = Scene::with_nodes(&["a", "b"]).with_ports(&[80, 443, 8443]);
+        scene.synced(&[]);
+        scene.slice(1_000, &[endpoint("p", 7).ready()]);
+        scene.carried(Change::Ready, "p", 1_000, 1_000);
+        let frontends = scene.frontends();
+        frontends.iter().for_each(|frontend| scene.observes("a", 1_100, *frontend, true, 7));
+        scene
+    };
+    let expected = |outcome| [(NodeOutcome::InEffect, 1), (outcome, 1)];
+    let mut scene = begin();
+    scene.programming.lost("b", scene::at(2_000));
+    scene.drain();
+    assert_eq!(scene.outcomes(), expected(NodeOutcome::Censored));
+    let mut scene = begin();
+    scene.delete_service(2_000);
+    assert_eq!(scene.outcomes(), expected(NodeOutcome::Withdrawn));
+    let mut scene = begin();
+    scene.pass(700_000);
+    assert_eq!(scene.outcomes(), expected(NodeOutcome::Expired));
+    scene.pass(702_000);
+    assert_eq!(scene.programming.size(), (0, 0));
+}
