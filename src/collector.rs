@@ -128,7 +128,9 @@ impl Collector {
     }
 
     /// Works until it is dropped.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
+        // If the other end was not taken, agents must not wait for it.
+        drop(self.events.take());
         let agents = self.agents();
         let clocks = async {
             let mut due = tokio::time::interval(timeline::EVERY);

@@ -82,7 +82,7 @@
 
     // Nodes are stale for too long if, for `for`, more than `share` of them send connections of a Service otherwise than its
     // EndpointSlices say. The daemon calls a node stale once its delay exceeds the objective. Five minutes are ten tries of
-    // kube-proxy, which repeats a failed sync after 30 s. `for` must be less than --expiry, after which a node is not counted.
+    // kube-proxy, which repeats a failed sync after 30 s.
     nodesStale: [
       { severity: 'critical', share: 0.25, 'for': '5m' },
       { severity: 'warning', share: 0, 'for': '5m' },

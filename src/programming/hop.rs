@@ -230,13 +230,7 @@ impl Programming {
         for (frontend, wanted, has) in differing {
             // What it has not shown yet may explain it.
             let open = self.steps.open_of(node, &frontend);
-            let behind =
-                open.iter().filter(|step| self.steps.is_behind(**step, node)).map(|step| self.steps.get(*step));
-            let without = behind.fold(wanted, |set, step| {
-                let (_, backend) = &step.key;
-                if step.adds { set.without(backend) } else { set.with(backend) }
-            });
-            if without == has {
+            if self.steps.without(&open, node, wanted) == has {
                 on_the_way.extend(open);
             } else {
                 self.divergences.insert(frontend, node, has, now);
@@ -315,6 +309,7 @@ impl Programming {
         let old: Vec<_> =
             self.steps.iter().filter(|(_, step)| step.open > 0 && now.since(step.since) > expiry).collect();
         let mut ends = Vec::new();
+        let mut stuck = Vec::new();
         for (id, step) in old {
             for node in step.open_nodes() {
                 // A step and its opposite that the node has both not shown end together.
@@ -322,8 +317,22 @@ impl Programming {
                     ends.extend([id, opposite].map(|id| (id, node, NodeOutcome::Superseded)));
                     continue;
                 }
-                let is_certain = self.is_certain(id, node);
-                ends.push((id, node, if is_certain { NodeOutcome::Expired } else { NodeOutcome::Censored }));
+                if !self.is_certain(id, node) {
+                    ends.push((id, node, NodeOutcome::Censored));
+                    continue;
+                }
+                ends.push((id, node, NodeOutcome::Expired));
+                let (frontend, _) = step.key;
+                if let Some(wanted) = wanted(&self.views, &self.nodes, &frontend, node) {
+                    let has = self.steps.without(&self.steps.open_of(node, &frontend), node, wanted);
+                    stuck.push((frontend, node, has, step.since));
+                }
+            }
+        }
+        // The change has ended. The node is still behind.
+        for (frontend, node, has, since) in stuck {
+            if !self.divergences.contains(&frontend, node) {
+                self.divergences.insert(frontend, node, has, since);
             }
         }
         let ended = ends.into_iter();

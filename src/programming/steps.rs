@@ -8,7 +8,7 @@ use super::{
     report::NodeOutcome,
     views::ServiceId,
 };
-use crate::model::{Backend, Frontend, Interval, Seen, Stamp, Uid};
+use crate::model::{Backend, Fingerprint, Frontend, Interval, Seen, Stamp, Uid};
 use foldhash::fast::RandomState;
 use std::{
     collections::{HashMap, HashSet},
@@ -189,6 +189,15 @@ impl Steps {
         let open: Vec<_> = self.open_on(node, &self.steps[id].key).collect();
         let at = open.iter().position(|open| *open == id)?;
         open.get(at ^ 1).copied()
+    }
+
+    /// What a node has of a frontend, if it has shown all steps except these. `wanted` is what it should have.
+    pub(super) fn without(&self, open: &[StepId], node: NodeId, wanted: Fingerprint) -> Fingerprint {
+        let behind = open.iter().filter(|step| self.is_behind(**step, node)).map(|step| &self.steps[*step]);
+        behind.fold(wanted, |set, step| {
+            let (_, backend) = &step.key;
+            if step.adds { set.without(backend) } else { set.with(backend) }
+        })
     }
 
     /// Whether a node does otherwise than the slices now say because of this step, which it has not shown.

@@ -80,6 +80,12 @@ fn a_node_that_never_follows_expires_and_a_silent_one_is_censored() {
     let expected = [(NodeOutcome::InEffect, 1), (NodeOutcome::Censored, 1), (NodeOutcome::Expired, 1)];
     assert_eq!(scene.outcomes(), expected);
     assert_eq!(scene.programming.size(), (0, 0));
+    // The change has ended. The node is still behind, until it follows.
+    let stale = |scene: &Scene| scene.programming.standing(scene::at(900_000)).stale;
+    let [only] = &*stale(&scene) else { panic!("{:?}", stale(&scene)) };
+    assert_eq!((&only.nodes, only.since), (&vec![Arc::from("b")], scene::at(1_000)));
+    scene.shows("b", 910_000, true, 7);
+    assert_eq!(stale(&scene), []);
 }
 
 #[test]
