@@ -1,11 +1,13 @@
 //! Folders for what a control plane or a daemon writes: data, credentials, logs.
 
 use crate::executable;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The folder for files of tests, below `target`, so that `cargo clean` removes it. Cargo calls it
@@ -85,7 +87,8 @@ fn remove_leftovers(scratch: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A loopback port at which nothing listens.
+/// A loopback port at which nothing listens. No other caller in this process gets it: between this call and the start of the program that
+/// uses the port, another test may ask for one.
 ///
 /// It is below Linux' ephemeral range (32768 and up): a component keeps its port across a restart, and in the meantime no
 /// outgoing connection may use it.
@@ -93,8 +96,11 @@ fn remove_leftovers(scratch: &Path) -> Result<()> {
 /// # Errors
 /// All ports that were tried are in use.
 pub fn free_port() -> Result<u16> {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().map_err(|_| anyhow!("a thread that asked for a port has panicked"))?;
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     (0..100)
         .map(|_| rand::random_range(20_000..32_000))
-        .find(|&port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+        .find(|port| is_free(port) && given.insert(*port))
         .context("no free port on the loopback interface")
 }
