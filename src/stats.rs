@@ -84,7 +84,7 @@ pub struct Stats {
     missed: [Misses; Change::ALL.len()],
     reordered: Delays,
     /// The hop to the nodes.
-    nodes: NodeStats,
+    nodes: Box<NodeStats>,
 }
 
 /// The numbers of one Service.
@@ -190,7 +190,7 @@ impl Stats {
             cluster: std::array::from_fn(|_| delays()),
             missed: Default::default(),
             reordered: delays(),
-            nodes: NodeStats::new(&bounds, created),
+            nodes: Box::new(NodeStats::new(&bounds, created)),
             services: HashMap::new(),
             overflowed: HashSet::new(),
             other: Arc::new(ServiceName { namespace: OTHER.into(), name: OTHER.into() }),

@@ -107,7 +107,7 @@ impl Stats {
 
     /// The counts of the hop.
     pub fn nodes(&self, standing: Standing) -> NodesSnapshot {
-        let NodeStats { delays, outcomes, visible, services } = &self.nodes;
+        let NodeStats { delays, outcomes, visible, services } = &*self.nodes;
         let mut series = Vec::new();
         for (service, changes) in services {
             for (change, shares) in Change::ALL.into_iter().zip(changes) {
