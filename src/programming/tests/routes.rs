@@ -85,3 +85,13 @@ fn endpoints_of_an_initial_list_are_no_change() {
     assert!(scene.outcomes().is_empty());
     assert_eq!(scene.programming.size(), (0, 0));
 }
+
+/// kube-proxy also uses slices that others write, and these are not known here.
+#[test]
+fn a_service_without_a_selector_is_never_stale() {
+    let mut scene = Scene::with_nodes(&["a"]);
+    scene.service.selector.clear();
+    scene.update_service(10);
+    scene.state("a", 1_000, &[7]);
+    assert_eq!(scene.programming.standing(scene::at(60_000)).stale, []);
+}
