@@ -196,13 +196,16 @@ fn receive(mut socket: Socket, queue: &Queue) {
     while queue.is_open() {
         let received = if unread_since.is_some() { socket.receive_waiting() } else { socket.receive() };
         let at = clock::now();
-        if at.since(last) > BEAT + TOLERANCE {
+        let was_paused = at.since(last) > BEAT + TOLERANCE;
+        if was_paused {
             // The thread did not run. What it finds now may have waited in the socket all this time.
             unread_since.get_or_insert(last);
         }
         last = at;
         let item = match received {
             Ok(Received::Datagram(bytes)) => Item::Datagram(Arrival { at, unread_since }, bytes.into()),
+            // The socket may have been empty before the pause, and not after it.
+            Ok(Received::Nothing) if was_paused => continue,
             Ok(Received::Nothing) => {
                 unread_since = None;
                 continue;

@@ -15,6 +15,9 @@ const BUFFER: usize = 256 * 1024;
 /// How long the agent stays stopped after a change. This is well above the longest pause that it does not report.
 const STOPPED: Duration = Duration::from_millis(200);
 
+/// How often the agent is stopped.
+const STOPS: usize = 8;
+
 /// Number of rules that the kernel reports at once, in some hundred bytes each.
 const RULES: usize = 6000;
 
@@ -75,21 +78,24 @@ fn overruns(story: &Story) -> usize {
     story.agent.losses().iter().filter(|loss| *loss == "socket_overrun").count()
 }
 
-/// The agent is stopped while a change is written, and nothing is lost.
+/// The agent is stopped while changes are written, and nothing is lost. It is stopped at different points of its loop.
 #[tokio::test]
 async fn a_stopped_agent_times_nothing() -> Result<()> {
     let mut story = Story::begin("stopped", Mode::Nftables, &[]).await?;
     let pod = story.pod("pod").await?;
-    let present = BTreeSet::from([SocketAddr::from((pod.ipv4(), 8080))]);
-    story.agent.process.signal(Signal::STOP)?;
-    story.objects.report(&pod, true).await?;
-    story.written(&present).await?;
-    // kube-proxy may be done within the time for which the agent stands by its stamps.
-    sleep(STOPPED).await;
-    story.agent.process.signal(Signal::CONT)?;
-    story.agent.wait_for(story.target, &present).await?;
-    ensure!(story.agent.losses().iter().any(|loss| loss == "not_running"), "{:?}", story.agent.losses());
-    let changes = story.agent.changes(story.target);
-    ensure!(changes.len() == 1 && changes[0].commit.is_none(), "{changes:?}");
+    for round in 1..=STOPS {
+        let is_ready = round % 2 == 1;
+        let present: BTreeSet<_> = is_ready.then(|| SocketAddr::from((pod.ipv4(), 8080))).into_iter().collect();
+        story.agent.process.signal(Signal::STOP)?;
+        story.objects.report(&pod, is_ready).await?;
+        story.written(&present).await?;
+        // kube-proxy may be done within the time for which the agent stands by its stamps.
+        sleep(STOPPED).await;
+        story.agent.process.signal(Signal::CONT)?;
+        story.agent.wait_for(story.target, &present).await?;
+        ensure!(story.agent.losses().iter().any(|loss| loss == "not_running"), "{:?}", story.agent.losses());
+        let changes = story.agent.changes(story.target);
+        ensure!(changes.len() == round && changes.iter().all(|change| change.commit.is_none()), "{changes:?}");
+    }
     Ok(())
 }
