@@ -22,6 +22,7 @@ mod effective;
 #[cfg(test)]
 mod encode;
 mod event;
+mod fingerprints;
 mod follower;
 mod iptables;
 mod kernel;
@@ -37,7 +38,6 @@ mod reader;
 mod ring;
 mod rule;
 mod ruleset;
-mod standing;
 mod table;
 mod unseen;
 mod uplink;

@@ -2,10 +2,10 @@
 
 use super::{
     event::Event,
+    fingerprints::Fingerprints,
     messages::{Batch, EventMessage},
     observation::{Planes, Report},
     ring::{KEPT, Lost, Ring},
-    standing::Standing,
 };
 use parking_lot::Mutex;
 use prost::Message;
@@ -29,7 +29,7 @@ struct State {
     /// Whether they were sent to the daemon, on this stream.
     planes_sent: bool,
     /// What the kernel does now.
-    standing: Standing,
+    fingerprints: Fingerprints,
     /// Whether the daemon has to be told.
     wants_state: bool,
     /// What was lost when the daemon was last told.
@@ -64,7 +64,7 @@ impl Outbox {
             ring: Ring::new(bytes),
             planes: None,
             planes_sent: false,
-            standing: Standing::default(),
+            fingerprints: Fingerprints::default(),
             wants_state: false,
             lost: Lost::default(),
         };
@@ -74,7 +74,7 @@ impl Outbox {
     /// Takes a report of a reader.
     pub fn push(&self, report: Report) {
         let mut state = self.state.lock();
-        state.standing.follow(&report);
+        state.fingerprints.follow(&report);
         match report {
             // The daemon gets it in another form, if it wants it.
             Report::State { .. } => {}
@@ -158,7 +158,7 @@ impl State {
         if (!self.wants_state && lost == self.lost) || waiting > NEARLY_EMPTY {
             return;
         }
-        let Some(parts) = self.standing.parts() else { return };
+        let Some(parts) = self.fingerprints.parts() else { return };
         (self.wants_state, self.lost) = (false, lost);
         parts.into_iter().for_each(|part| self.push(&Event::State(part)));
     }

@@ -65,7 +65,7 @@ impl Programming {
             settings,
             views: Views::default(),
             nodes: Nodes::default(),
-            steps: Steps::default(),
+            steps: Steps::new(),
             changes: Changes::new(settings.expiry),
             early: Early::default(),
             divergences: Divergences::default(),
@@ -157,10 +157,8 @@ impl Programming {
             Some(node) => Followers::Only(node.and_then(|node| self.nodes.find(&node))),
         };
         let key = (frontend, backend);
-        let Some(step) = self.steps.start((key, adds), service, pod, seen, followers, &self.nodes) else {
-            self.overflowed += 1;
-            return;
-        };
+        let step = self.steps.start((key, adds), service, pod, seen, followers, &self.nodes);
+        self.overflowed += u64::from(!self.steps.get(step).is_followed);
         for early in self.early.take(&key, adds) {
             // A change that came before the step was not seen does not belong to an older step: those were asked first.
             if self.steps.open_on(early.node, &key).last() == Some(step) {
@@ -188,8 +186,11 @@ impl Programming {
         };
         let pod = carried.key.pod.as_ref().map(|pod| &pod.uid);
         let steps = service.map(|service| self.steps.claim(service, pod, change, fits)).unwrap_or_default();
-        if steps.is_empty() {
-            let (outcome, nodes) = (NodeOutcome::NotApplicable, self.nodes.following());
+        let is_followed = steps.iter().all(|step| self.steps.get(*step).is_followed);
+        if !is_followed || !steps.iter().any(|step| self.steps.get(*step).has_followers()) {
+            steps.into_iter().for_each(|step| self.steps.remove(step));
+            let outcome = if is_followed { NodeOutcome::NotApplicable } else { NodeOutcome::Censored };
+            let nodes = self.nodes.following();
             if nodes > 0 {
                 self.reports.push(Report::Nodes { change: kind, outcome, delay: None, nodes });
             }
@@ -426,6 +427,12 @@ impl Programming {
     fn is_certain(&self, step: StepId, node: NodeId) -> bool {
         let (frontend, _) = &self.steps.get(step).key;
         self.nodes.is_certain(node) && !self.divergences.contains(frontend, node)
+    }
+
+    /// Keeps this number of marks at most.
+    #[cfg(test)]
+    pub(super) fn limit(&mut self, marks: usize) {
+        self.steps = Steps::bounded(marks);
     }
 
     /// Number of changes and of steps that are kept.

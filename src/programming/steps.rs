@@ -25,7 +25,7 @@ pub(super) type Key = (Frontend, Backend);
 const ROOM: usize = 8 << 20;
 
 /// The steps that have not ended on each node, or wait for their change.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Steps {
     steps: slab::Slab<Step>,
     /// The steps of a key, the oldest first. They alternate between added and removed.
@@ -33,6 +33,8 @@ pub(super) struct Steps {
     /// Steps that no change has claimed, by pod and Service.
     unclaimed: HashMap<ServiceId, HashMap<Uid, Vec<StepId>>>,
     marks: usize,
+    /// Maximum number of marks.
+    room: usize,
 }
 
 /// One step.
@@ -46,6 +48,8 @@ pub(super) struct Step {
     pub(super) since: Stamp,
     /// Whether `since` can be used to measure.
     is_exact: bool,
+    /// Whether there was room to follow it.
+    pub(super) is_followed: bool,
     pub(super) change: Option<ChangeId>,
     /// By node. Nodes that joined later are not in it.
     pub(super) marks: Box<[Mark]>,
@@ -72,6 +76,17 @@ pub(super) enum Followers {
 // === impl Steps ===
 
 impl Steps {
+    /// No steps.
+    pub(super) fn new() -> Self {
+        Self::bounded(ROOM)
+    }
+
+    /// No steps, and room for this number of marks.
+    pub(super) fn bounded(room: usize) -> Self {
+        let (steps, chains, unclaimed) = (slab::Slab::new(), HashMap::default(), HashMap::new());
+        Self { steps, chains, unclaimed, marks: 0, room }
+    }
+
     pub(super) fn get(&self, id: StepId) -> &Step {
         &self.steps[id]
     }
@@ -85,7 +100,7 @@ impl Steps {
         self.steps.iter().map(|(_, step)| step.since).min()
     }
 
-    /// Starts a step. `None` if there is no room for it.
+    /// Starts a step. Without room for its marks it is followed to no node.
     pub(super) fn start(
         &mut self,
         (key, adds): (Key, bool),
@@ -94,19 +109,19 @@ impl Steps {
         seen: Seen,
         followers: Followers,
         nodes: &Nodes,
-    ) -> Option<StepId> {
-        if self.marks + nodes.len() > ROOM {
-            return None;
-        }
-        let mut marks = vec![Mark::ABSENT; nodes.len()].into_boxed_slice();
+    ) -> StepId {
+        let is_followed = self.marks + nodes.len() <= self.room;
+        let mut marks = vec![Mark::ABSENT; if is_followed { nodes.len() } else { 0 }].into_boxed_slice();
         let must = |id: &NodeId| match followers {
             Followers::All => true,
             Followers::Only(only) => only == Some(*id),
         };
         let mut open = 0;
         for id in nodes.iter_following(key.0.family()).filter(must) {
-            marks[id] = Mark::OPEN;
-            open += 1;
+            if let Some(mark) = marks.get_mut(id) {
+                *mark = Mark::OPEN;
+                open += 1;
+            }
         }
         self.marks += marks.len();
         let id = self.steps.insert(Step {
@@ -116,6 +131,7 @@ impl Steps {
             pod: pod.clone(),
             since: seen.at,
             is_exact: !seen.is_late(),
+            is_followed,
             change: None,
             marks,
             open,
@@ -123,10 +139,11 @@ impl Steps {
         });
         self.chains.entry(key).or_default().push(id);
         self.unclaimed.entry(service).or_default().entry(pod).or_default().push(id);
-        Some(id)
+        id
     }
 
-    /// A node's kernel has added or removed a backend. Returns the steps that this ends on the node; empty if it fits none.
+    /// A node's kernel has added or removed a backend. Returns the steps that this ends on the node, and whether it is one of them that was
+    /// observed.
     ///
     /// Without its time (`None`), the steps that it ends are censored.
     pub(super) fn observe(
@@ -302,6 +319,11 @@ impl Step {
     /// Its state on a node.
     pub(super) fn state(&self, node: NodeId) -> State {
         self.marks.get(node).map_or(State::Absent, |mark| mark.state())
+    }
+
+    /// Whether any node must follow.
+    pub(super) fn has_followers(&self) -> bool {
+        self.marks.iter().any(|mark| *mark != Mark::ABSENT)
     }
 
     /// The nodes that have not shown it.

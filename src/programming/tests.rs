@@ -17,7 +17,6 @@ fn millis(millis: u64) -> Duration {
 #[test]
 fn a_change_is_followed_to_each_node() {
     let mut scene = Scene::with_nodes(&["a", "b", "c"]);
-    scene.ready(1_000, "p");
     scene.slice(1_100, &[endpoint("p", 7).ready()]);
     scene.carried(Change::Ready, "p", 1_000, 1_100);
     for (node, at) in [("b", 1_140), ("a", 1_120), ("c", 1_400)] {

@@ -203,7 +203,10 @@ impl Views {
         };
         let difference = compare(&entry.targets, &new);
         for frontend in entry.targets.keys() {
-            self.frontends.remove(frontend);
+            // Another Service may have got the clusterIP in the meantime.
+            if self.frontends.get(frontend) == Some(&id) {
+                self.frontends.remove(frontend);
+            }
         }
         self.frontends.extend(new.keys().map(|frontend| (*frontend, id)));
         if entry.spec.is_none() && entry.slices.is_empty() {

@@ -233,3 +233,39 @@ fn what_ends_several_steps_at_once_ends_their_change_once() {
     scene.pass(702_000);
     assert_eq!(scene.programming.size(), (0, 0));
 }
+
+#[test]
+fn a_change_that_there_is_no_room_for_is_censored() {
+    let mut scene = Scene::with_nodes(&["a", "b"]).with_ports(&[80, 443]);
+    // The first of the two ports has room.
+    scene.programming.limit(2);
+    scene.slice(1_000, &[endpoint("p", 7).ready()]);
+    scene.carried(Change::Ready, "p", 1_000, 1_000);
+    scene.shows("a", 1_100, true, 7);
+    assert_eq!(scene.outcomes(), [(NodeOutcome::Censored, 2)]);
+    assert_eq!(scene.programming.standing(scene::at(2_000)).overflowed, 1);
+    assert_eq!(scene.programming.size(), (0, 0));
+}
+
+#[test]
+fn without_nodes_nothing_is_said_of_a_change() {
+    let mut scene = Scene::with_nodes(&[]);
+    scene.slice(1_000, &[endpoint("p", 7).ready()]);
+    scene.carried(Change::Ready, "p", 1_000, 1_000);
+    assert!(scene.outcomes().is_empty());
+    assert_eq!((scene.spreads().count(), scene.programming.size()), (0, (0, 0)));
+}
+
+/// Deleted and created again in a gap, with the same clusterIP. The old one is found to be gone after the new one has come.
+#[test]
+fn a_cluster_ip_may_go_to_another_service() {
+    let mut scene = Scene::with_nodes(&["a"]);
+    let old = scene.service.clone();
+    scene.service.uid = "another".into();
+    scene.update_service(1_000);
+    scene.programming.apply(0, crate::model::Seen::late(scene::at(1_100)), &crate::model::Event::ServiceDeleted(old));
+    scene.slice(2_000, &[endpoint("p", 7).ready()]);
+    scene.shows("a", 2_100, false, 9);
+    scene.pass(10_000);
+    assert_eq!(scene.programming.standing(scene::at(10_000)).unmatched, Unmatched { no_change: 1, no_service: 0 });
+}

@@ -5,7 +5,7 @@ use super::{
     scene::{Listed, at},
 };
 use crate::{ledger::Change, model::Stamp, programming::NodeOutcome};
-use proptest::{collection::vec, prelude::*};
+use proptest::{collection::vec, prelude::*, test_runner::TestCaseError};
 use std::{collections::HashSet, time::Duration};
 
 const NODES: [&str; 3] = ["a", "b", "c"];
@@ -64,6 +64,17 @@ impl World {
         PODS.iter().enumerate().map(pod).chain([endpoint("s", 9).ready()]).collect()
     }
 
+    /// All nodes follow, and tell. Then each does what the slices say.
+    fn catch_up(&mut self) -> Result<(), TestCaseError> {
+        for node in 0..NODES.len() {
+            self.step(&Step::Sync { node, after: 10 });
+            self.step(&Step::Tell { node, after: 10 });
+        }
+        let standing = self.scene.programming.standing(at(self.now + 60_000));
+        prop_assert_eq!((standing.pending, standing.stale.len()), ([0; 5], 0));
+        Ok(())
+    }
+
     /// Until everything has expired.
     fn pass_long(&mut self) {
         (0..700).for_each(|second| self.scene.pass(self.now + second * 1_000));
@@ -107,12 +118,7 @@ proptest! {
     fn every_delay_is_of_something_that_a_kernel_did(steps in vec(some_step(), 1..60)) {
         let mut world = World::new();
         steps.iter().for_each(|step| world.step(step));
-        for node in 0..NODES.len() {
-            world.step(&Step::Sync { node, after: 10 });
-            world.step(&Step::Tell { node, after: 10 });
-        }
-        let standing = world.scene.programming.standing(at(world.now + 60_000));
-        prop_assert_eq!((standing.pending, standing.stale.len()), ([0; 5], 0), "every node does what the slices say");
+        world.catch_up()?;
         world.pass_long();
         prop_assert_eq!(world.scene.programming.size(), (0, 0));
 
@@ -147,12 +153,7 @@ proptest! {
                 world.scene.drain();
             }
         }
-        for node in 0..NODES.len() {
-            world.step(&Step::Sync { node, after: 10 });
-            world.step(&Step::Tell { node, after: 10 });
-        }
-        let standing = world.scene.programming.standing(at(world.now + 60_000));
-        prop_assert_eq!((standing.pending, standing.stale.len()), ([0; 5], 0), "every node does what the slices say");
+        world.catch_up()?;
         world.pass_long();
         let outcomes = world.scene.outcomes();
         let counted: u64 = outcomes.iter().map(|(_, count)| count).sum();

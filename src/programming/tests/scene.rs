@@ -165,11 +165,6 @@ impl Scene {
         virtual_ips.addresses.iter().copied().flat_map(with).collect()
     }
 
-    /// A pod becomes ready. The hop to the nodes takes no notice.
-    pub(super) fn ready(&mut self, millis: u64, _pod: &str) {
-        self.programming.advance(at(millis));
-    }
-
     /// The slice's first contents, which all nodes have shown.
     pub(super) fn synced(&mut self, endpoints: &[Listed]) {
         let event = self.event(Family::V4, endpoints);

@@ -13,11 +13,11 @@ const PART: usize = 400;
 
 /// The fingerprints, once the kernel's state is known.
 #[derive(Debug, Default)]
-pub(super) struct Standing(Option<HashMap<Frontend, Fingerprint, RandomState>>);
+pub(super) struct Fingerprints(Option<HashMap<Frontend, Fingerprint, RandomState>>);
 
-// === impl Standing ===
+// === impl Fingerprints ===
 
-impl Standing {
+impl Fingerprints {
     /// Follows a report of a reader.
     pub(super) fn follow(&mut self, report: &Report) {
         match report {
