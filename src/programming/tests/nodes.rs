@@ -264,7 +264,6 @@ fn a_cluster_ip_may_go_to_another_service() {
     scene.service.uid = "another".into();
     scene.update_service(1_000);
     scene.programming.apply(0, crate::model::Seen::late(scene::at(1_100)), &crate::model::Event::ServiceDeleted(old));
-    scene.slice(2_000, &[endpoint("p", 7).ready()]);
     scene.shows("a", 2_100, false, 9);
     scene.pass(10_000);
     assert_eq!(scene.programming.standing(scene::at(10_000)).unmatched, Unmatched { no_change: 1, no_service: 0 });
