@@ -3,22 +3,17 @@
 //!
 //! `cargo bench --bench agents -- 1000` runs it with 1,000 agents.
 
-use bytes::Bytes;
+mod collector;
+
+use anyhow::{Context, Result, bail};
 use endpointlag::{
-    cluster::{client::ApiClient, clock::Clock},
-    collector::{AgentsPort, Collector, CollectorSettings},
     dataplane::{
         Backend, Commit, Frontend, Observation, Outbox, Protocol, Report, SetChange, Uplink, UplinkSettings, When,
     },
     model::Stamp,
 };
-use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
 use rustix::time::{ClockId, clock_gettime};
-use serde_json::{Value, json};
 use std::{
-    convert::Infallible,
     env, fs,
     net::SocketAddr,
     path::Path,
@@ -26,13 +21,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::net::TcpListener;
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer},
-};
-
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const AGENTS: usize = 5_000;
 
@@ -61,31 +49,13 @@ fn main() -> Result<()> {
         }
         [] => runtime.block_on(daemon(AGENTS)),
         [number] => runtime.block_on(daemon(number.parse()?)),
-        _ => Err("one number of agents".into()),
+        _ => bail!("one number of agents"),
     }
 }
 
 async fn daemon(number: usize) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-    fs::write(folder.path().join("ca.pem"), pair.cert.pem())?;
-    let mut tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![pair.cert.der().clone()],
-            PrivateKeyDer::Pkcs8(pair.signing_key.serialize_der().into()),
-        )?;
-    tls.alpn_protocols = vec![b"h2".to_vec()];
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let client = ApiClient::new(kube::Config::new(format!("http://{}", listener.local_addr()?).parse()?))?;
-    tokio::spawn(review(listener));
-    let settings = CollectorSettings { listen: "127.0.0.1:0".parse()?, account: "monitoring/agent".parse()? };
-    let port = AgentsPort::bind(settings).await?;
-    let address = port.address;
-    let collector = Collector::new(port, TlsAcceptor::from(Arc::new(tls)), client, Clock::start());
-    let agents = collector.agents();
-    tokio::spawn(collector.run());
+    let (address, agents) = collector::listen(folder.path()).await?;
 
     println!("| {number} agents | memory | processor |");
     println!("| --- | --- | --- |");
@@ -119,21 +89,6 @@ async fn daemon(number: usize) -> Result<()> {
     Ok(())
 }
 
-/// Answers for each token that it belongs to an agent on the node of this name.
-async fn review(listener: TcpListener) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let answer = service_fn(|request: http::Request<Incoming>| async {
-            let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-            let mut review: Value = serde_json::from_slice(&body).unwrap_or_default();
-            let extra = json!({ "authentication.kubernetes.io/node-name": [review["spec"]["token"]] });
-            let user = json!({ "username": "system:serviceaccount:monitoring:agent", "extra": extra });
-            review["status"] = json!({ "authenticated": true, "audiences": ["endpointlag"], "user": user });
-            Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::from(review.to_string()))))
-        });
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
-    }
-}
-
 async fn agents(number: usize, daemon: SocketAddr, folder: &Path) -> Result<()> {
     let mut outboxes = Vec::new();
     for index in 0..number {
@@ -142,7 +97,7 @@ async fn agents(number: usize, daemon: SocketAddr, folder: &Path) -> Result<()> 
         fs::write(&token_file, &node)?;
         let settings = UplinkSettings {
             daemon: format!("localhost:{}", daemon.port()).parse()?,
-            ca_file: Some(folder.join("ca.pem")),
+            ca_file: Some(folder.join(collector::CA_FILE)),
             token_file,
             node,
         };
@@ -173,7 +128,7 @@ fn change(generation: u32) -> Report {
 /// Resident memory of this process, in bytes.
 fn memory() -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
 }
 

@@ -18,9 +18,10 @@ use endpointlag::{
         watch::Signals,
     },
     model::{Event, Resource, Seen, Stamp},
-    pipeline::{Pipeline, Source},
+    pipeline::{Pipeline, Source, Starts},
     propagation::{Tracker, TrackerSettings},
     simulator::{Fleet, FleetSize, Store},
+    startup::StartupSettings,
     stats::{Bounds, SeriesLimits, Stats},
 };
 use gungraun::{Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
@@ -79,6 +80,15 @@ fn event(frame: &Bytes) -> Bytes {
 // === The whole way: decode, match, count ===
 
 fn whole(size: FleetSize) -> Whole {
+    whole_with(size, |_| None)
+}
+
+/// With `--pod-startup`.
+fn whole_with_starts(size: FleetSize) -> Whole {
+    whole_with(size, |clock| Some(Starts::new(StartupSettings { expiry: SETTINGS.expiry }, clock)))
+}
+
+fn whole_with(size: FleetSize, starts: impl Fn(Clock) -> Option<Starts>) -> Whole {
     let (fleet, clock) = (fleet(size), Clock::start());
     let (senders, mut queue) = EventSender::for_watches(3);
     let sources = Resource::ALL.map(|resource| {
@@ -90,7 +100,8 @@ fn whole(size: FleetSize) -> Whole {
     let stats = Stats::new(bounds, limits, clock.now());
     let heartbeat = Arc::new(Heartbeat::new(clock));
     let mut pipeline =
-        Pipeline::new(clock, heartbeat, sources.into(), vec![Tracker::new(SETTINGS)], stats, None, |_| {});
+        Pipeline::new(clock, heartbeat, sources.into(), vec![Tracker::new(SETTINGS)], stats, None, |_| {})
+            .with_startup(starts(clock));
     let mut take = |queue: &mut EventReceiver| queue.waiting().for_each(|envelope| pipeline.take(envelope));
     for (sender, resource) in senders.iter().zip(Resource::ALL) {
         sender.send(Message::Init(clock.now())).expect("open");
@@ -124,6 +135,7 @@ fn hand_over(sender: &EventSender, at: Stamp, bytes: Bytes) {
 #[bench::of_15000_pods(args = (LARGE), setup = whole)]
 #[bench::in_a_full_slice(args = (FULL), setup = whole)]
 #[bench::in_one_of_a_hundred_full_slices(args = (GIANT), setup = whole)]
+#[bench::with_starts(args = (SMALL), setup = whole_with_starts)]
 fn flip(mut whole: Whole) -> Whole {
     whole.queue.waiting().for_each(|envelope| whole.pipeline.take(envelope));
     whole

@@ -85,7 +85,9 @@ fn scrape(stats: &Stats, services: usize, histograms: Histograms) -> Scrape {
         tls: None,
         hdr_log_errors: 0,
         histograms,
+        visible_slo: false,
         agents: None,
+        advice: None,
         http: HttpCounts::default(),
     }
 }

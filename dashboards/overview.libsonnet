@@ -429,6 +429,58 @@ function(config)
         ),
       ], [14, 10]),
 
+      dashboard.section('Advice: which settings to change'),
+      dashboard.row(8, [
+        panel.timeseries(
+          'Findings',
+          |||
+            Pairs of a Service and a check that found something, by severity. Error: requests fail at each rollout or restart, or no drain gets through. Warning: the same under conditions that occur. What an annotation ignores does not count. Only with --advice (advice.enabled in the chart); empty without it.
+
+            When it rises: a workload was changed, or something new was measured. The panels to the right name the check and the Services.
+          |||,
+          'short',
+          [query.series(query.findings(['severity']), '{{severity}}')],
+          panel.whole + panel.steps + { fieldConfig+: { overrides+: [
+            panel.byName(line[0], { color: { mode: 'fixed', fixedColor: line[1] } })
+            for line in [['error', 'red'], ['warning', 'orange'], ['note', 'blue']]
+          ] } },
+        ),
+        panel.bars(
+          'Most common findings',
+          |||
+            Number of Services for which each check found something; the ten most common errors and warnings.
+
+            When one is far above the others: a template or a chart sets it for all of them. Change it there. docs/advice.md says what each check means.
+          |||,
+          'short',
+          [query.now(
+            'sort_desc(topk(10, %s))' % query.findings(['check'], ', severity=~"error|warning"'),
+            '{{check}}'
+          )],
+          panel.thresholds('orange'),
+          { fieldConfig+: { defaults+: { decimals: 0, noValue: 'none' } } },
+        ),
+        panel.bars(
+          'Services with most findings',
+          |||
+            The ten Services with the most errors and warnings. A click opens the Service.
+
+            When a Service is important and is here: the page of the daemon and its /api/v1/advice say what to set, why, and what it costs, and have the patches.
+          |||,
+          'short',
+          [query.now(
+            'sort_desc(topk(10, %s))' %
+            query.findings([config.clusterLabel, 'namespace', 'service'], ', severity=~"error|warning"'),
+            '{{namespace}}/{{service}}'
+          )],
+          panel.thresholds('orange'),
+          { fieldConfig+: { defaults+: { decimals: 0, noValue: 'none', links: [{
+            title: 'Open ${__field.labels.namespace}/${__field.labels.service}',
+            url: dashboard.serviceURL('${__field.labels.namespace}', '${__field.labels.service}'),
+          }] } } }
+        ),
+      ]),
+
       dashboard.section('Nodes: the hop from the EndpointSlices to the kernels'),
       dashboard.row(8, [
         hop(

@@ -265,6 +265,54 @@ function(config)
         ),
       ]),
 
+      dashboard.section('The start of its pods, and advice'),
+      dashboard.row(9, [
+        panel.bars(
+          'Start of a pod by phase, p90',
+          |||
+            90 of 100 pods that started in the shown time took at most this long in each phase of their first start: scheduled, initialized, images and containers started, containers ready, readiness gates, reported, listed by the slices, in effect on the nodes, and in total. The phases up to `reported` are whole seconds of other machines' clocks. Only with --pod-startup (podStartup in the chart). With classic histograms this is for all Services together.
+
+            When `containers_ready` is the longest: the application starts slowly, or its probes ask seldom; the page of the daemon says how much may be the period of the probe. When it is `started`: images are pulled. When it is `listed`: see the delays of `ready` above.
+          |||,
+          's',
+          // A phase of no whole second is a quantile within the bucket of zero, which is far below a nanosecond.
+          [query.now(
+            'round(%s, 0.001)'
+            % query.ownOrAll('0.9', 'endpointlag_pod_startup_', ['namespace', 'service'], ['phase'], '$__range'),
+            '{{phase}}'
+          )],
+          panel.thresholds('blue'),
+          { fieldConfig+: { defaults+: { noValue: 'no starts' } } },
+        ),
+        panel.timeseries(
+          'Report hop, p99',
+          |||
+            99 of 100 changes of a pod's Ready condition arrive within this time. It counts from the whole second that the node wrote, by its own clock: up to a second is rounding. All pods of the namespace; with classic histograms, all namespaces together. Only with --pod-startup.
+
+            When it is above a few seconds: the kubelets of the nodes are slow to write, or their clocks are off. `endpointlag_report_negative_total` counts clocks that are ahead.
+          |||,
+          panel.decades,
+          [query.series(query.ownOrAll('0.99', 'endpointlag_report_', ['namespace'], ['change']), '{{change}}')],
+          panel.logarithmic,
+        ),
+        panel.table(
+          'Advice',
+          |||
+            What to change in the settings of this Service and its workloads: the checks that found something, the worst first. Only with --advice (advice.enabled in the chart).
+
+            When there is an error: requests fail at each rollout or restart, or no drain gets through. The page of the daemon and its /api/v1/advice say what to set, why, what it costs, and have the patch.
+          |||,
+          [query.table(
+            'sort_desc(topk(20, max by (check, severity) (%s)))' % query.of('endpointlag_finding')
+          )],
+          [
+            { field: 'check', name: 'Check' },
+            { field: 'severity', name: 'Severity', options: { 'custom.width': 90 } },
+          ],
+          hidden=['Value'],
+        ),
+      ]),
+
       dashboard.section('On the nodes'),
       dashboard.row(8, [
         panel.timeseries(

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! [`watches`] starts all of them on the thread of [`readers`]. [`heartbeat`] checks whether that thread ran, so that its stamps are
-//! reliable.
+//! reliable. [`inventory`] and [`workload`] read what is set, through kube's typed API.
 
 mod args;
 pub mod client;
@@ -14,6 +14,7 @@ pub mod decode;
 pub mod frame;
 pub mod health;
 pub mod heartbeat;
+pub mod inventory;
 pub mod kubeconfig;
 pub mod object;
 pub mod queue;
@@ -23,6 +24,7 @@ pub mod shard;
 pub mod watch;
 pub mod watches;
 pub mod wire;
+pub mod workload;
 
 pub(crate) use self::args::is_label;
 pub use self::args::{Args, ScopeSettings, TargetArgs, WatchArgs, WatchSettings};

@@ -2,10 +2,11 @@
 //! an environment variable.
 
 use crate::{
+    adviser::{self, AdviserSettings},
     agent::{self, AgentSettings},
     cluster::{self, ScopeSettings, WatchArgs, WatchSettings, kubeconfig::Choice},
     collector::{self, CollectorSettings},
-    commands::{completions, watch},
+    commands::{advise, completions, record, replay, rollout, watch},
     dataplane::{self, NodeSettings},
     exposition::{self, ExpositionSettings},
     flags::FlagErrors,
@@ -26,6 +27,8 @@ It needs permission to list and watch pods, services and endpointslices.
 
   endpointlag demo                          try it without a cluster
   endpointlag watch                         print each change of the current context's cluster
+  endpointlag rollout deploy/NAME           follow a rollout, and say what happened to each endpoint
+  endpointlag advise                        measure for 10 minutes, and say what to set
   endpointlag                               measure that cluster as a daemon
   endpointlag --namespace shop --samples -  measure one namespace and name each pod
   curl -s localhost:10911/metrics           what Prometheus sees")]
@@ -46,11 +49,28 @@ pub enum Command {
     /// Measure a simulated cluster, to try this program without a real one.
     // The demo is for the user who started it, so it listens on loopback only.
     #[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:10911")))]
+    // It shows all that can be seen.
+    #[command(mut_arg("pod_startup", |startup| startup.default_value("true")))]
     Demo(DemoArgs),
     /// Print each change of a cluster as it ends, and a summary. It needs no daemon.
     // The log shows only what a person should act on.
     #[command(mut_arg("log_level", |level| level.default_value("warn")), after_help = watch::EXAMPLES)]
     Watch(watch::Args),
+    /// Follow one rollout, and say what happened to each endpoint, how many served, and what would have helped. It needs no daemon.
+    #[command(mut_arg("log_level", |level| level.default_value("warn")), after_help = rollout::EXAMPLES)]
+    #[command(mut_arg("namespaces", |namespace| {
+        namespace.help("Namespace of the workload. Default: that of the context")
+    }))]
+    Rollout(rollout::Args),
+    /// Say which settings of workloads and Services to change, judged by what is set and what was measured.
+    #[command(mut_arg("log_level", |level| level.default_value("warn")), after_help = advise::EXAMPLES)]
+    Advise(advise::Args),
+    /// Keep what the watches of a cluster bring in a file, for a bug report or a closer look. It needs no daemon.
+    #[command(mut_arg("log_level", |level| level.default_value("warn")), after_help = record::EXAMPLES)]
+    Record(record::Args),
+    /// Measure a recording again, without its cluster.
+    #[command(mut_arg("log_level", |level| level.default_value("warn")), after_help = replay::EXAMPLES)]
+    Replay(replay::Args),
     /// Watch which endpoints this node's kernel uses for each Service, and print each change, or report it to a daemon. Requires CAP_NET_ADMIN.
     Node(NodeArgs),
     /// Print a script with which a shell completes subcommands and flags.
@@ -78,6 +98,9 @@ pub struct RunArgs {
     /// The port of the node agents.
     #[command(flatten)]
     collector: collector::Args,
+    /// Whether it gives advice.
+    #[command(flatten)]
+    adviser: adviser::Args,
 }
 
 /// Flags of `demo`.
@@ -157,6 +180,8 @@ pub struct Settings {
     pub exposition: ExpositionSettings,
     /// How the cluster is watched.
     pub watch: WatchSettings,
+    /// How often advice is evaluated, if it is.
+    pub advice: Option<AdviserSettings>,
     /// Which lines are logged.
     pub log: LogFilter,
 }
@@ -180,7 +205,13 @@ impl RunArgs {
         let cluster = self.cluster.choice();
         let has_certificate = daemon.as_ref().is_none_or(|daemon| daemon.server.tls.is_some());
         let collector = self.collector.settings(has_certificate, &mut errors);
-        errors.or(daemon.zip(scope).map(|(daemon, scope)| RunSettings { cluster, scope, collector, daemon }))
+        let advice = self.adviser.settings(&mut errors);
+        errors.or(daemon.zip(scope).map(|(daemon, scope)| RunSettings {
+            cluster,
+            scope,
+            collector,
+            daemon: Settings { advice, ..daemon },
+        }))
     }
 }
 
@@ -242,7 +273,8 @@ impl CommonArgs {
         let exposition = self.exposition.settings(errors);
         let watch = self.watch.settings(errors);
         let log = self.logging.filter(errors);
-        Some(Settings { server: server?, pipeline: pipeline?, exposition: exposition?, watch: watch?, log: log? })
+        let (server, pipeline, exposition) = (server?, pipeline?, exposition?);
+        Some(Settings { server, pipeline, exposition, watch: watch?, advice: None, log: log? })
     }
 }
 

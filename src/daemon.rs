@@ -1,6 +1,7 @@
 //! Starts all parts of the daemon, and stops them in the right order.
 
 use crate::{
+    adviser::{Adviser, Advising, Board},
     cluster::{
         ScopeSettings,
         client::{ApiClient, ConnectError},
@@ -11,11 +12,12 @@ use crate::{
     collector::{AgentSource, Agents, Collector, ListenError},
     config::Settings,
     exposition::outputs::{OutputError, Outputs, Writers},
-    pipeline::{DataPlane, Ending, PipelineHandle, Started},
+    pipeline::{DataPlane, Ending, Followers, PipelineHandle, Started, Starts},
     programming::ProgrammingSettings,
     propagation::TrackerSettings,
     server::{Auth, BindError, Server, Sources},
     signals::Hangups,
+    startup::StartupSettings,
     stats::Stats,
 };
 use std::{future::pending, io, sync::Arc, thread::JoinHandle, time::Duration};
@@ -58,6 +60,8 @@ pub struct Daemon {
     readers: Readers,
     pipeline: JoinHandle<()>,
     writers: Writers,
+    /// Gives advice, if that is wanted.
+    advising: Option<Advising>,
 }
 
 // === impl Daemon ===
@@ -109,19 +113,32 @@ impl Daemon {
             let settings = ProgrammingSettings { objective, expiry };
             Some(DataPlane::new(settings, collector.agents(), collector.take_events()?))
         });
+        let startup = settings.pipeline.pod_startup.then(|| Starts::new(StartupSettings { expiry }, clock));
         let output = move |ending: Ending<'_>| outputs.push(ending);
-        let started = Started::of(watches, clock, settings.pipeline.tracker, stats, data_plane, output);
+        let followers = Followers { data_plane, startup, tap: None };
+        let started = Started::of(watches, clock, settings.pipeline.tracker, stats, followers, output);
         let Started { handle, watches, thread: pipeline } = started.map_err(DaemonError::Thread)?;
+        let agents = collector.as_ref().map(Collector::agents);
+        let (mut board, mut advising) = (None, None);
+        if let Some(settings) = settings.advice {
+            let (pipeline, watches, agents) = (handle.clone(), watches.clone(), agents.clone());
+            let shown = Arc::new(Board::default());
+            board = Some(shown.clone());
+            let adviser = Adviser { client, scope, settings, pipeline, watches, agents, board: shown };
+            advising = Some(adviser.start().map_err(DaemonError::Thread)?);
+        }
         let sources = Sources {
             pipeline: handle.clone(),
             watches,
             samples: writers.samples_counts(),
             hdr_log_errors: writers.hdr_log_errors(),
             histograms: settings.exposition.histograms,
-            agents: collector.as_ref().map(Collector::agents),
+            visible_slo: settings.exposition.visible_slo,
+            agents,
+            advice: board,
             subject,
         };
-        Ok(Self { server, handle, authority, collector, sources, readers, pipeline, writers })
+        Ok(Self { server, handle, authority, collector, sources, readers, pipeline, writers, advising })
     }
 
     /// The agents, if there can be any.
@@ -132,7 +149,7 @@ impl Daemon {
     /// Serves until `shutdown` completes, then shuts down cleanly. At each SIGHUP it reopens its output files, which may have
     /// been moved away, and reloads the certificate.
     pub async fn run(self, shutdown: impl Future<Output = ()>, hangups: Hangups) {
-        let Self { server, handle, authority, collector, sources, readers, pipeline, writers } = self;
+        let Self { server, handle, authority, collector, sources, readers, pipeline, writers, advising } = self;
         let reopen = async {
             let mut hangups = hangups.clone();
             loop {
@@ -153,7 +170,7 @@ impl Daemon {
         }
         tracing::info!("ending");
         // The pipeline ends when its last handle is dropped. The output threads end when the pipeline has ended.
-        drop((readers, handle));
+        drop((readers, handle, advising));
         let finish = async {
             // If it panicked, the process has already ended.
             let _ = spawn_blocking(|| pipeline.join()).await;

@@ -8,11 +8,11 @@
 //! ```
 //!
 //! kube-proxy writes a Service into the kernel in many ways, and sometimes rewrites it without a change. So no kernel message
-//! counts as a change. All rules are modelled (`table`: what leads from a frontend to its endpoints; `nftables` and `iptables`
-//! know how kube-proxy writes it), and the sets of endpoints are compared at each commit.
+//! counts as a change. All rules are modelled (`table`, in a `graph`: what leads from a frontend to its endpoints; `nftables` and
+//! `iptables` know how kube-proxy writes it), and the sets of endpoints are compared at each commit.
 //!
 //! [`Reader`] is the interface of every data plane; [`KernelReader`] is the one of kube-proxy. The model is pure:
-//! `effective`, `follower`, `iptables`, `lines`, `nftables`, `rule`, `ruleset` and `table` use no I/O and no clock.
+//! `effective`, `follower`, `graph`, `iptables`, `lines`, `nftables`, `rule`, `ruleset` and `table` use no I/O and no clock.
 //!
 //! The reports of a reader go into the [`Outbox`], and the [`Uplink`] sends them from there to a daemon.
 
@@ -24,6 +24,7 @@ mod encode;
 mod event;
 mod fingerprints;
 mod follower;
+mod graph;
 mod iptables;
 mod kernel;
 mod lines;

@@ -1,6 +1,7 @@
 //! Turns the state into output: Prometheus metrics, the JSON of the API, HDR histograms and logs, and a line of JSON for every
 //! change that ended.
 
+pub mod advice;
 mod args;
 
 pub mod api;

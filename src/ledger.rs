@@ -33,8 +33,14 @@ use std::{collections::HashMap, hash::Hash, time::Duration};
 /// Changes that are not shown behind this hop yet, by key: at most one of each kind.
 #[derive(Debug)]
 pub struct Ledger<K> {
-    hop: Hop,
     pendings: Pendings<K>,
+    judge: Judge,
+}
+
+/// What decides how a change ends, beside its own stamps.
+#[derive(Clone, Copy, Debug)]
+struct Judge {
+    hop: Hop,
     /// Age at which a change expires.
     expiry: Duration,
     /// Whether something may happen now that is seen late or not at all.
@@ -97,63 +103,48 @@ pub enum Due<K, V> {
 impl<K: Copy + Eq + Hash> Ledger<K> {
     /// A ledger for this hop, with nothing pending. Changes expire at the age of `expiry`.
     pub fn new(hop: Hop, expiry: Duration) -> Self {
-        Self { hop, pendings: Pendings::default(), expiry, blind: false }
+        Self { pendings: Pendings::default(), judge: Judge { hop, expiry, blind: false } }
     }
 
     /// Says whether something may happen unseen from now on. While the ledger is blind, no change misses its objective or
     /// expires, and a change that ends has no delay.
     pub fn set_blind(&mut self, blind: bool) {
-        self.blind = blind;
+        self.judge.blind = blind;
     }
 
     /// Starts to wait for a change to be reflected. If one of this kind is already pending, that one goes on.
     pub fn start(&mut self, key: K, start: Start) {
-        self.pendings.start(Pending::new(key, start), self.expiry);
+        self.pendings.start(Pending::new(key, start), self.judge.expiry);
     }
 
     /// The same for a change that is known only because what is behind this hop contradicts it.
     pub fn start_in_doubt(&mut self, key: K, start: Start, doubt: Doubt) {
-        self.pendings.start(Pending { doubt: Some(doubt), ..Pending::new(key, start) }, self.expiry);
+        self.pendings.start(Pending { doubt: Some(doubt), ..Pending::new(key, start) }, self.judge.expiry);
     }
 
     /// Ends the change of this kind, if it is pending, because of an event at this time.
     pub fn end<V>(&mut self, key: K, change: Change, seen: Seen, ending: Ending<V>) -> Option<Closed<K, V>> {
         let pending = self.pendings.remove(key, change)?;
-        let age = seen.at.since(pending.since);
-        let sure = !self.blind && !seen.is_late();
-        let outlived = sure && age > self.expiry;
-        let outcome = match ending {
-            _ if !pending.exact => Outcome::Censored,
-            Ending::Withdrawn if !outlived => Outcome::Withdrawn,
-            // It may have ended earlier, unseen.
-            _ if !sure => Outcome::Censored,
-            _ if outlived => Outcome::Expired { age: self.expiry },
-            Ending::Reflected { .. } => Outcome::propagated(pending.since, seen.at),
-            Ending::Superseded | Ending::Withdrawn => Outcome::Superseded,
-        };
-        let passed = pending.objective < self.expiry && age > pending.objective;
-        let missed = match outcome {
-            Outcome::Expired { .. } => Some(true),
-            Outcome::Propagated { delay, .. } => Some(delay > pending.objective),
-            _ => (sure && passed).then_some(true),
-        };
-        let expires = pending.since.plus(self.expiry);
-        let at = if matches!(outcome, Outcome::Expired { .. }) { expires } else { seen.at };
-        let is_reflected = matches!(ending, Ending::Reflected { .. });
-        let is_none = |doubt: Doubt| seen.at <= doubt.until && (!is_reflected || doubt.even_if_reflected);
-        let by = match (outcome, ending) {
-            (Outcome::Propagated { .. }, Ending::Reflected { by }) => Some((seen.at, by)),
-            _ => None,
-        };
-        let ended = Some(pending.ended(self.hop, outcome, at, by)).filter(|_| !pending.doubt.is_some_and(is_none));
-        let missed = missed.filter(|_| !pending.judged && ended.is_some());
-        Some(Closed { key, change, ended, missed, expires })
+        Some(self.judge.close(pending, seen, ending))
+    }
+
+    /// Ends those pending changes of `key` as superseded that `opposes` selects, because of an event at this time, and passes each to
+    /// `closed`. Returns the kinds that were pending.
+    pub fn supersede<V>(
+        &mut self,
+        key: K,
+        opposes: impl Fn(Change) -> bool,
+        seen: Seen,
+        mut closed: impl FnMut(Closed<K, V>),
+    ) -> ChangeSet {
+        let judge = self.judge;
+        self.pendings.remove_where(key, opposes, |pending| closed(judge.close(pending, seen, Ending::Superseded)))
     }
 
     /// Ends a change that was reflected at `shown`, before it arrived. It is never pending.
     pub fn reflected_before<V>(&self, key: K, start: Start, shown: Seen, by: Option<V>) -> Closed<K, V> {
         let Start { change, seen, objective, .. } = start;
-        let is_timed = !seen.is_late() && !shown.is_late() && !self.blind;
+        let is_timed = !seen.is_late() && !shown.is_late() && !self.judge.blind;
         let (outcome, by) = if is_timed {
             (Outcome::propagated(seen.at, shown.at), Some((shown.at, by)))
         } else {
@@ -161,14 +152,14 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
         };
         // What shows it was processed first, but its stamp may be the later one.
         let missed = outcome.delay().map(|delay| delay > objective);
-        let ended = Some(Pending::new(key, start).ended(self.hop, outcome, seen.at, by));
-        Closed { key, change, ended, missed, expires: seen.at.plus(self.expiry) }
+        let ended = Some(Pending::new(key, start).ended(self.judge.hop, outcome, seen.at, by));
+        Closed { key, change, ended, missed, expires: seen.at.plus(self.judge.expiry) }
     }
 
     /// The next change that is too old at `now`: it missed its objective, or has expired. There is none
     /// while the ledger is [blind](Self::set_blind).
     pub fn next_due<V>(&mut self, now: Stamp) -> Option<Due<K, V>> {
-        if self.blind {
+        if self.judge.blind {
             return None;
         }
         let (key, change, expired) = self.pendings.next_due(now)?;
@@ -176,10 +167,10 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
             return Some(Due::Missed(key, change));
         }
         let pending = self.pendings.remove(key, change)?;
-        let outcome = if pending.exact { Outcome::Expired { age: self.expiry } } else { Outcome::Censored };
-        let expires = pending.since.plus(self.expiry);
+        let outcome = if pending.exact { Outcome::Expired { age: self.judge.expiry } } else { Outcome::Censored };
+        let expires = pending.since.plus(self.judge.expiry);
         let missed = (pending.exact && !pending.judged).then_some(true);
-        let ended = Some(pending.ended(self.hop, outcome, expires, None));
+        let ended = Some(pending.ended(self.judge.hop, outcome, expires, None));
         Some(Due::Expired(Closed { key, change, ended, missed, expires }))
     }
 
@@ -217,6 +208,44 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
     /// Whether nothing is pending.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+// === impl Judge ===
+
+impl Judge {
+    /// The end of a change that was pending.
+    fn close<K: Copy, V>(self, pending: Pending<K>, seen: Seen, ending: Ending<V>) -> Closed<K, V> {
+        let Pending { key, change, .. } = pending;
+        let age = seen.at.since(pending.since);
+        let sure = !self.blind && !seen.is_late();
+        let outlived = sure && age > self.expiry;
+        let outcome = match ending {
+            _ if !pending.exact => Outcome::Censored,
+            Ending::Withdrawn if !outlived => Outcome::Withdrawn,
+            // It may have ended earlier, unseen.
+            _ if !sure => Outcome::Censored,
+            _ if outlived => Outcome::Expired { age: self.expiry },
+            Ending::Reflected { .. } => Outcome::propagated(pending.since, seen.at),
+            Ending::Superseded | Ending::Withdrawn => Outcome::Superseded,
+        };
+        let passed = pending.objective < self.expiry && age > pending.objective;
+        let missed = match outcome {
+            Outcome::Expired { .. } => Some(true),
+            Outcome::Propagated { delay, .. } => Some(delay > pending.objective),
+            _ => (sure && passed).then_some(true),
+        };
+        let expires = pending.since.plus(self.expiry);
+        let at = if matches!(outcome, Outcome::Expired { .. }) { expires } else { seen.at };
+        let is_reflected = matches!(ending, Ending::Reflected { .. });
+        let is_none = |doubt: Doubt| seen.at <= doubt.until && (!is_reflected || doubt.even_if_reflected);
+        let by = match (outcome, ending) {
+            (Outcome::Propagated { .. }, Ending::Reflected { by }) => Some((seen.at, by)),
+            _ => None,
+        };
+        let ended = Some(pending.ended(self.hop, outcome, at, by)).filter(|_| !pending.doubt.is_some_and(is_none));
+        let missed = missed.filter(|_| !pending.judged && ended.is_some());
+        Closed { key, change, ended, missed, expires }
     }
 }
 

@@ -20,18 +20,21 @@
 //! [`cluster`] reads the watches of the API server, stamps the data and decodes them into the [`model`]. [`propagation`] joins what
 //! pods and Services require with what the slices show. [`ledger`] keeps each change from its start to its outcome on one hop, and the
 //! endpoints that are out of sync. What one hop has carried is what the next hop [starts from](ledger::Carried): [`programming`] follows
-//! each change to the nodes, with what their agents observe. [`stats`] counts. These four and the model are pure: no I/O, no clock, no client. [`exposition`] turns the
-//! counts into output, and [`server`] serves it.
+//! each change to the nodes, with what their agents observe. [`startup`] divides the start of each pod into phases. [`rollout`] follows the
+//! pods of one workload through its Services. [`stats`] counts. [`advice`] says which settings to change, judged by what is set and what was
+//! counted. These seven and the model are pure: no I/O, no clock, no client. [`exposition`] turns the counts into output, and [`server`] serves it.
 //! [`pipeline`] owns the trackers and the counts on a separate thread, and answers queries about them. [`daemon`] starts all parts and
 //! ends them. [`config`] has the settings ([`flags`] parses single values), [`logging`] the log, [`errors`] prints errors with their
-//! causes, and [`signals`] handles signals. [`dataplane`] sees what a node's kernel does with Services, [`agent`] runs it on
+//! causes, and [`signals`] handles signals. [`adviser`] gives advice in the running daemon. [`dataplane`] sees what a node's kernel does with Services, [`agent`] runs it on
 //! a node and reports to a daemon, and [`collector`] is the daemon's end of that. [`simulator`] is a simulated cluster with the same
 //! protocol, and [`demo`] runs the daemon with it. [`commands`] measure without a daemon, for people and pipelines: they start
-//! [`cluster`] and [`pipeline`] alone, and print.
+//! [`cluster`] and [`pipeline`] alone, and print. [`recording`] keeps what reaches the trackers in a file, to measure it again.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+pub mod advice;
+pub mod adviser;
 pub mod agent;
 pub mod cluster;
 pub mod collector;
@@ -49,9 +52,12 @@ pub mod model;
 pub mod pipeline;
 pub mod programming;
 pub mod propagation;
+pub mod recording;
+pub mod rollout;
 pub mod server;
 pub mod signals;
 pub mod simulator;
+pub mod startup;
 pub mod stats;
 
 /// Version of this build.

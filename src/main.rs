@@ -6,10 +6,7 @@ use endpointlag::{
     agent,
     cluster::readers::Readers,
     collector::{AgentSource, AgentsPort},
-    commands::{
-        completions,
-        watch::{self, Verdict},
-    },
+    commands::{Verdict, advise, completions, record, replay, rollout, watch},
     config::{Cli, Command, DemoArgs, NodeArgs, RunArgs, RunSettings},
     daemon::Daemon,
     dataplane::{self, KernelReader},
@@ -35,6 +32,10 @@ fn main() -> ExitCode {
         Command::Run(args) => (args.log_format(), run(args).map(succeed)),
         Command::Demo(args) => (args.log_format(), demo(args).map(succeed)),
         Command::Watch(args) => (args.log_format(), watch(args)),
+        Command::Rollout(args) => (args.log_format(), rollout(args)),
+        Command::Advise(args) => (args.log_format(), advise(args)),
+        Command::Record(args) => (args.log_format(), record(args).map(succeed)),
+        Command::Replay(args) => (args.log_format(), replay(args)),
         Command::Node(args) => (args.log_format(), node(args).map(succeed)),
         Command::Completions(args) => (LogFormat::Text, completions(args).map(succeed)),
     };
@@ -50,8 +51,12 @@ fn main() -> ExitCode {
         Err(error) => {
             format.say_fatal(&chain(&*error));
             match command {
-                // It keeps 1 for its verdict.
-                Command::Watch(_) => ExitCode::from(2),
+                // They keep 1 for a verdict.
+                Command::Watch(_)
+                | Command::Rollout(_)
+                | Command::Advise(_)
+                | Command::Record(_)
+                | Command::Replay(_) => ExitCode::from(2),
                 _ => ExitCode::FAILURE,
             }
         }
@@ -105,12 +110,49 @@ fn demo(args: &DemoArgs) -> anyhow::Result<()> {
 fn watch(args: &watch::Args) -> anyhow::Result<ExitCode> {
     let settings = args.settings()?;
     let signals = begin(args.log_format(), settings.log.clone())?;
+    block_on(async { Ok(code_of(watch::run(settings, &signals).await?)) })
+}
+
+fn rollout(args: &rollout::Args) -> anyhow::Result<ExitCode> {
+    let settings = args.settings()?;
+    let signals = begin(args.log_format(), settings.log.clone())?;
+    block_on(async { Ok(code_of(rollout::run(settings, &signals).await?)) })
+}
+
+fn record(args: &record::Args) -> anyhow::Result<()> {
+    let settings = args.settings()?;
+    let signals = begin(args.log_format(), settings.log.clone())?;
+    block_on(async { Ok(record::run(settings, &signals).await?) })
+}
+
+fn replay(args: &replay::Args) -> anyhow::Result<ExitCode> {
+    let settings = args.settings()?;
+    let signals = begin(args.log_format(), settings.log.clone())?;
     block_on(async {
-        Ok(match watch::run(settings, &signals).await? {
-            Verdict::Met => ExitCode::SUCCESS,
-            Verdict::Missed => ExitCode::FAILURE,
+        let replaying = tokio::task::spawn_blocking(move || replay::run(&settings));
+        tokio::select! {
+            verdict = replaying => Ok(code_of(verdict??)),
+            () = signals.stopped() => anyhow::bail!("ended before the end of the recording"),
+        }
+    })
+}
+
+fn advise(args: &advise::Args) -> anyhow::Result<ExitCode> {
+    let settings = args.settings()?;
+    let signals = begin(args.log_format(), settings.log.clone())?;
+    block_on(async {
+        Ok(match advise::run(settings, &signals).await? {
+            advise::Verdict::Passed => ExitCode::SUCCESS,
+            advise::Verdict::Failed => ExitCode::FAILURE,
         })
     })
+}
+
+fn code_of(verdict: Verdict) -> ExitCode {
+    match verdict {
+        Verdict::Met => ExitCode::SUCCESS,
+        Verdict::Missed => ExitCode::FAILURE,
+    }
 }
 
 fn completions(args: &completions::Args) -> anyhow::Result<()> {

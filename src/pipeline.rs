@@ -7,18 +7,24 @@ mod annotations;
 mod args;
 mod data_plane;
 mod query;
+mod replay;
 mod source;
 mod start;
+mod startup;
+mod step;
 
 pub use self::{
     args::{Args, ObjectiveArgs, PipelineSettings},
     data_plane::DataPlane,
     query::{Changes, Now, PipelineHandle},
+    replay::{NoScope, Replay},
     source::Source,
-    start::Started,
+    start::{Followers, Started},
+    startup::{Starts, StartsView, StartupArgs},
+    step::{Step, Tap},
 };
 
-use self::{annotations::Annotations, query::Queries};
+use self::{annotations::Annotations, query::Queries, source::Takers};
 use crate::{
     cluster::{
         clock::Clock,
@@ -26,6 +32,7 @@ use crate::{
         queue::{Envelope, EventReceiver},
     },
     collector::Told,
+    ledger::Outcome,
     model::Stamp,
     programming::{self, Spread},
     propagation::{Ended, Report, Tracker},
@@ -68,7 +75,11 @@ pub struct Pipeline {
     annotations: Annotations,
     /// The hop to the nodes, if there are agents.
     data_plane: Option<DataPlane>,
+    /// The starts of pods, if they are followed.
+    startup: Option<Starts>,
     on_ended: Box<dyn FnMut(Ending<'_>) + Send>,
+    /// Gets all that reaches the trackers, if it is recorded.
+    tap: Option<Tap>,
     swept: Stamp,
 }
 
@@ -96,9 +107,17 @@ impl Pipeline {
             recent: Recent::default(),
             annotations: Annotations::default(),
             data_plane,
+            startup: None,
             on_ended,
+            tap: None,
             swept: clock.now(),
         }
+    }
+
+    /// The same pipeline, which follows the starts of pods too.
+    #[must_use]
+    pub fn with_startup(self, startup: Option<Starts>) -> Self {
+        Self { startup, ..self }
     }
 
     /// Runs on its own thread, until the last handle is gone.
@@ -147,6 +166,9 @@ impl Pipeline {
         self.take_waiting(queue);
         let now = self.clock.now();
         for (tracker, through) in heard.into_iter().enumerate() {
+            if let Some(tap) = &mut self.tap {
+                tap(Step::Through { scope: tracker, at: through });
+            }
             self.trackers[tracker].advance(through);
             self.record(tracker, now);
         }
@@ -157,6 +179,9 @@ impl Pipeline {
         if now.since(self.swept) >= SWEEP {
             self.swept = now;
             self.stats.sweep(|service| self.trackers.iter().any(|tracker| tracker.measures(service)), now);
+            if let Some(startup) = &mut self.startup {
+                startup.startup.forget(now);
+            }
         }
     }
 
@@ -184,14 +209,28 @@ impl Pipeline {
             if let Report::Ended(ended) = report {
                 (self.on_ended)(Ending::Slice(&ended));
                 let number = self.recent.push(&ended);
-                if let Some(data_plane) = &mut self.data_plane
-                    && let Some(carried) = ended.carried()
+                if let Some(startup) = &mut self.startup {
+                    startup.startup.ended(&ended, number);
+                }
+                let Some(data_plane) = &mut self.data_plane else { continue };
+                if matches!(ended.outcome, Outcome::Expired { .. }) {
+                    data_plane.programming.expired(&ended.key, ended.change);
+                }
+                if let Some(carried) = ended.carried()
+                    && data_plane.programming.carried(carried, number, now)
                 {
-                    data_plane.programming.carried(carried, number, now);
+                    self.recent.follow(number);
                 }
             }
         }
         self.record_data_plane(now);
+        self.record_starts(now);
+    }
+
+    /// Counts what became known of the starts of pods.
+    fn record_starts(&mut self, now: Stamp) {
+        let Some(startup) = &mut self.startup else { return };
+        startup.startup.reports().for_each(|report| self.stats.record_startup(&report, now));
     }
 
     /// Counts what became known of the hop to the nodes.
@@ -201,6 +240,9 @@ impl Pipeline {
             self.stats.record_nodes(&report, now);
             if let programming::Report::Spread(spread) = report {
                 (self.on_ended)(Ending::DataPlane(&spread));
+                if let Some(startup) = &mut self.startup {
+                    startup.startup.spread(&spread);
+                }
                 self.recent.spread(spread);
             }
         }
@@ -211,8 +253,14 @@ impl Pipeline {
         let now = self.clock.now();
         let Some(source) = self.sources.get_mut(envelope.watch) else { return };
         let tracker = source.tracker;
-        let programming = self.data_plane.as_mut().map(|data_plane| &mut data_plane.programming);
-        source.take(envelope.message, now, &mut self.trackers[tracker], programming, &mut self.annotations);
+        let takers = Takers {
+            tracker: &mut self.trackers[tracker],
+            programming: self.data_plane.as_mut().map(|data_plane| &mut data_plane.programming),
+            startup: self.startup.as_mut(),
+            tap: self.tap.as_mut(),
+            annotations: &mut self.annotations,
+        };
+        source.take(envelope.message, now, takers);
         self.record(tracker, now);
     }
 }

@@ -27,12 +27,15 @@
 mod changes;
 mod divergences;
 mod early;
+mod foreign;
 mod hop;
+mod known;
 mod mark;
 mod nodes;
 mod report;
 mod steps;
 mod targets;
+mod verdict;
 mod views;
 
 pub use self::{

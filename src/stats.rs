@@ -13,6 +13,7 @@ mod nodes;
 mod out_of_sync;
 mod recent;
 mod sparse_histogram;
+mod startup;
 mod table;
 mod windows;
 
@@ -22,16 +23,17 @@ pub use self::{
     minutes::Minute,
     misses::Misses,
     native::{NativeBuckets, SCHEMA, ZERO_THRESHOLD},
-    nodes::{NodesSnapshot, VisibleSeries},
+    nodes::{JudgedSeries, NodesSnapshot, VisibleSeries},
     out_of_sync::{OutOfSync, OutOfSyncServices},
     recent::{KEPT, Recent, RecentChange},
     sparse_histogram::{
         MAX_UNITS, OCTAVES, Precision, SparseHistogram, UNITS_PER_SECOND, duration, empty_histogram, octave_end, units,
     },
+    startup::{REPORTED, StartupSnapshot},
     table::{ClusterView, Measured, Row, Selection, Table},
     windows::Window,
 };
-use self::{counts::ChangeStats, nodes::NodeStats};
+use self::{counts::ChangeStats, nodes::NodeStats, startup::StartupStats};
 use crate::{
     ledger::{Backlog, Change, Outcome},
     model::Stamp,
@@ -85,6 +87,10 @@ pub struct Stats {
     reordered: Delays,
     /// The hop to the nodes.
     nodes: Box<NodeStats>,
+    /// The starts of pods, from the first of them on.
+    startup: Option<Box<StartupStats>>,
+    /// When counting started.
+    created: Stamp,
 }
 
 /// The numbers of one Service.
@@ -126,6 +132,8 @@ pub struct Snapshot {
     pub reader_stalled: Duration,
     /// The hop to the nodes, if there are agents.
     pub nodes: Option<NodesSnapshot>,
+    /// The starts of pods, if they are followed.
+    pub startup: Option<StartupSnapshot>,
 }
 
 /// The numbers of one kind of change of one Service.
@@ -191,6 +199,8 @@ impl Stats {
             missed: Default::default(),
             reordered: delays(),
             nodes: Box::new(NodeStats::new(&bounds, created)),
+            startup: None,
+            created,
             services: HashMap::new(),
             overflowed: HashSet::new(),
             other: Arc::new(ServiceName { namespace: OTHER.into(), name: OTHER.into() }),
@@ -286,7 +296,11 @@ impl Stats {
         }
         self.missed.iter_mut().for_each(|missed| missed.forget(now));
         let (services, other) = (&self.services, &self.other);
-        self.nodes.sweep(|service| services.contains_key(service) || service == other, now);
+        let has_own = |service: &Arc<ServiceName>| services.contains_key(service) || service == other;
+        self.nodes.sweep(has_own, now);
+        if let Some(startup) = &mut self.startup {
+            startup.sweep(has_own, self.limits.idle, now);
+        }
     }
 
     /// All numbers as they are now.
@@ -327,6 +341,7 @@ impl Stats {
             reader_stalls: 0,
             reader_stalled: Duration::ZERO,
             nodes: None,
+            startup: None,
         }
     }
 

@@ -1,29 +1,32 @@
 //! The agent on a node, with a real kube-proxy that writes into a real kernel: each node is a network namespace. The reference is a
 //! client that connects to a clusterIP all the time.
 
-/// The tests by topic, and the parts of a node.
+/// The tests by topic, and what they share.
 mod dataplane {
     mod accuracy;
     mod agent;
+    mod clocks;
     mod fleet;
     mod kernel;
     mod losses;
+    mod many;
     mod modes;
-    mod namespace;
-    mod node;
     mod nodes;
+    mod policies;
     mod probe;
     mod rights;
+    mod rollout;
     mod story;
 
     use anyhow::Result;
-    use testkit::controlplane::plane::{ControlPlane, Options};
+    use testkit::controlplane::plane::{ControlPlane, Controllers, Options};
     use tokio::sync::OnceCell;
 
     /// The control plane that the tests share. Each test has its own Services. The first test that needs it starts it.
     async fn shared_plane() -> Result<&'static ControlPlane> {
         static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
-        let options = Options { dual_stack: true, unaudited: true, ..Options::default() };
+        let controllers = Controllers { workloads: true, ..Controllers::default() };
+        let options = Options { dual_stack: true, unaudited: true, controllers, ..Options::default() };
         PLANE.get_or_try_init(|| ControlPlane::start(options)).await
     }
 }

@@ -4,11 +4,15 @@
 mod e2e {
     mod access;
     mod changes;
+    mod daemon;
     mod plane;
     mod process;
+    mod record;
+    mod rollout;
     mod scale;
     mod services;
     mod shards;
+    mod startup;
     mod states;
     mod truth;
     mod watch;

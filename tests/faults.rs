@@ -17,6 +17,7 @@ mod faults {
     mod identity;
     mod one_sided;
     mod reckoning;
+    mod recorded;
     mod relay;
     mod restart;
     mod rewound;

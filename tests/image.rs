@@ -5,6 +5,7 @@ mod image {
     mod build;
     mod dockerfile;
     mod elf;
+    mod krew;
     mod root;
     mod running;
 }

@@ -19,11 +19,17 @@ use endpointlag::{
     ledger::{Cause, Change, Hop, Outcome},
     propagation::{Ended, Report, ServiceName, Subject},
 };
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::{Api, api::PostParams};
+use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
+use testkit::controlplane::objects::Objects;
+use testkit::controlplane::plane::{ControlPlane, Options};
+use testkit::daemon::Daemon;
 use testkit::demo::Demo;
 use testkit::progress::say;
 use testkit::workspace::Workspace;
@@ -66,11 +72,39 @@ async fn ten_thousand_services_are_searched_sorted_and_paged() -> Result<()> {
         samples: Arc::default(),
         hdr_log_errors: Arc::default(),
         histograms: Histograms::Both,
+        visible_slo: false,
         agents: None,
+        advice: None,
         subject: "10,000 synthetic Services".to_owned(),
     };
     tokio::spawn(server.serve(sources, None, std::future::pending(), Hangups::never()));
     drive(&tools, "many.mjs", &address).await
+}
+
+/// A daemon that gives advice, with a real control plane: a Service with a workload that has no probe, and one with a warning.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_shows_advice() -> Result<()> {
+    let tools = tools().await?;
+    let plane = ControlPlane::start(Options::default()).await?;
+    let workspace = Workspace::create("page-advice")?;
+    let objects = Objects::create(plane.admin().await?, "shop").await?;
+    let deployments: Api<Deployment> = Api::namespaced(objects.client().clone(), "shop");
+    for (name, ready) in [("web", None), ("api", Some(json!({ "tcpSocket": { "port": 8080 } })))] {
+        let labels = json!({ "app": name });
+        objects.create_service(name, json!({ "selector": labels, "ports": [{ "port": 80 }] })).await?;
+        let container = json!({ "name": "main", "image": "registry.example.org/main:1", "readinessProbe": ready });
+        let deployment = json!({
+            "metadata": { "name": name },
+            "spec": {
+                "selector": { "matchLabels": labels },
+                "template": { "metadata": { "labels": labels }, "spec": { "containers": [container] } },
+            },
+        });
+        deployments.create(&PostParams::default(), &serde_json::from_value(deployment)?).await?;
+    }
+    let flags = ["--advice", "--advice-interval=1s"].map(str::to_owned);
+    let daemon = Daemon::start(&plane.admin_kubeconfig()?, workspace.path(), &flags).await?;
+    drive(&tools, "advice.mjs", daemon.address()).await
 }
 
 /// 10,000 Services in 100 namespaces. The higher its number, the slower is `service-N`, up to `N` milliseconds. One more has

@@ -2,12 +2,14 @@
 
 use clap::CommandFactory;
 use endpointlag::{
+    advice::{CHECKS, Lever},
     config::Cli,
     exposition::metrics::{METRICS, Metric, NODE_METRICS},
 };
 use std::fmt::Write;
 
 const METRICS_PAGE: &str = include_str!("../docs/metrics.md");
+const ADVICE_PAGE: &str = include_str!("../docs/advice.md");
 const FLAGS_PAGE: &str = include_str!("../docs/flags.md");
 
 /// Fails if this text is not in a page, and shows the text.
@@ -33,8 +35,22 @@ fn table(metrics: &[&Metric]) -> String {
 }
 
 #[test]
+fn every_check_is_in_the_table_of_its_lever() {
+    for lever in Lever::ALL {
+        let mut table = "| check | severity | when | why |\n| --- | --- | --- | --- |\n".to_owned();
+        for check in CHECKS.iter().filter(|check| check.lever == lever) {
+            let source = if check.source.starts_with("https://") { check.source } else { "#ignore-advice" };
+            let measured = if check.is_measured { "Measured. " } else { "" };
+            let (id, severity, rule, why) = (check.id, check.severity, check.rule, check.why);
+            writeln!(table, "| [`{id}`]({source}) | {severity} | {measured}{rule} | {why} |").expect("text");
+        }
+        assert_in(ADVICE_PAGE, "docs/advice.md", &format!("### {lever}\n\n{table}\n"));
+    }
+}
+
+#[test]
 fn every_flag_is_in_the_table_with_its_default() {
-    for subcommand in ["run", "watch"] {
+    for subcommand in ["run", "watch", "rollout", "advise", "record", "replay"] {
         assert_in(FLAGS_PAGE, "docs/flags.md", &flags_of(subcommand));
     }
 }

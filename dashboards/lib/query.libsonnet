@@ -57,13 +57,21 @@ function(config) {
   // classic buckets are of all Services together, as Service _all/_all. Prometheus has one of the two, whichever the variable
   // `histogram` selects: without classic buckets, native ones.
   visible(q, nodes, labels=[])::
-    local of(suffix) = query.quantileOf(
-      q,
-      'endpointlag_visible_%s{%s, namespace=~"$namespace|_all", service=~"$service|_all", nodes="%s"}' %
-      [suffix, query.daemon, nodes],
-      labels
-    );
+    query.ownOrAll(q, 'endpointlag_visible_', ['namespace', 'service'], labels, matchers=', nodes="%s"' % nodes),
+
+  // The same for any histogram whose owners have it only as a native one. `owner` has the labels that name the owner.
+  ownOrAll(q, metric, owner, labels=[], window='$__rate_interval', matchers='')::
+    local owners = std.join('', [', %s=~"$%s|_all"' % [label, label] for label in owner]);
+    local of(suffix) =
+      query.quantileOf(q, '%s%s{%s%s%s}' % [metric, suffix, query.daemon, owners, matchers], labels, window);
     '%s or %s' % [of('${histogram}'), of('seconds')],
+
+  // Findings of advice by these labels. Each replica has all of them, and each shard its own.
+  findings(labels, matchers='')::
+    'count %s (%s)' % [
+      query.by(labels),
+      query.each(query.of('endpointlag_finding', matchers), ['check', 'severity']),
+    ],
 
   // Zero if there is a daemon, for panels in which nothing is counted. Without a daemon the result is empty.
   zero:: '0 * max(%s)' % query.own('endpointlag_build_info'),

@@ -147,12 +147,22 @@ impl ScopeSettings {
         Self { namespaces: Vec::new(), excluded: Vec::new(), shard: Shard::WHOLE }
     }
 
+    /// One namespace.
+    pub(crate) fn namespace(name: String) -> Self {
+        Self { namespaces: vec![name], ..Self::whole_cluster() }
+    }
+
     /// What has watches and a tracker of its own: each chosen namespace, or the whole cluster as `None`.
     pub(super) fn scopes(&self) -> Vec<Option<String>> {
         if self.namespaces.is_empty() {
             return vec![None];
         }
         self.namespaces.iter().cloned().map(Some).collect()
+    }
+
+    /// Whether a namespace that the API server did not leave out belongs to this part.
+    pub(super) fn takes(&self, namespace: &str) -> bool {
+        self.shard.holds(namespace)
     }
 
     /// What has the API server leave namespaces out, if any are to be.

@@ -236,6 +236,11 @@ impl ApiClient {
         Self::new(self.config.clone())
     }
 
+    /// The same client for kube's typed API, for what is not measured.
+    pub fn typed(&self) -> kube::Client {
+        self.exchange.typed()
+    }
+
     /// The URL of the API server.
     pub fn url(&self) -> &str {
         self.exchange.url()

@@ -13,7 +13,7 @@ use crate::{
             fields::{Fields, MessageError, Value, text},
         },
     },
-    model::{Event, Resource, Seen, Stamp, Uid},
+    model::{Event, Pod, Resource, Seen, Stamp, Uid},
 };
 use bytes::{Buf, Bytes};
 use prost::Message;
@@ -80,6 +80,10 @@ pub trait Sink {
     fn event(&mut self, seen: Seen, event: Event);
     /// An object, or a part of one, that cannot be used; the watch goes on without it.
     fn malformed(&mut self, error: ObjectError);
+    /// A pod and its encoded object, before its event. For what is read only of some pods.
+    fn pod_object(&mut self, seen: Seen, pod: &Pod, object: &[u8]) {
+        let _ = (seen, pod, object);
+    }
 }
 
 /// A page of a list that is not streamed.
@@ -234,7 +238,11 @@ impl Decoder {
         match self.read(applied, object, sink) {
             Ok((version, event)) => {
                 let replayed = matches!(replay, ReplayBound::UpTo(bound) if version <= bound);
-                sink.event(if replayed { Seen::late(seen.at) } else { seen }, event);
+                let seen = if replayed { Seen::late(seen.at) } else { seen };
+                if let Event::Pod(pod) = &event {
+                    sink.pod_object(seen, pod, object);
+                }
+                sink.event(seen, event);
                 Some(version)
             }
             Err(error) => {

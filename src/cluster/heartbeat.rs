@@ -11,10 +11,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::MissedTickBehavior;
+use tokio::{sync::Notify, time::MissedTickBehavior};
 
 /// Time between two beats. Each beat costs a wake-up, which is most of the daemon's cost when nothing happens.
-const PERIOD: Duration = Duration::from_millis(20);
+pub const PERIOD: Duration = Duration::from_millis(20);
 
 /// How late a beat may be. On a busy machine a thread may wait for tens of milliseconds. A stamp with an error of this size is
 /// still useful.
@@ -31,6 +31,8 @@ const QUIET: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Heartbeat {
     clock: Clock,
+    /// Tells those who wait for a beat.
+    beaten: Notify,
     /// The last beat.
     last: AtomicU64,
     /// The last beat before which no data waited unread.
@@ -51,6 +53,7 @@ impl Heartbeat {
         let now = clock.now().as_nanos();
         Self {
             clock,
+            beaten: Notify::new(),
             last: AtomicU64::new(now),
             read_through: AtomicU64::new(now),
             stall_ended: AtomicU64::new(0),
@@ -67,7 +70,18 @@ impl Heartbeat {
         loop {
             beats.tick().await;
             self.beat(self.clock.now());
+            self.beaten.notify_waiters();
         }
+    }
+
+    /// Completes with the next beat. What is done then needs no wake-up of its own.
+    pub async fn next(&self) {
+        self.beaten.notified().await;
+    }
+
+    /// The clock of the beats.
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// Everything that was read and stamped before this time has been delivered, unless its watch says otherwise. A beat runs

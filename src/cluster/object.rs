@@ -6,11 +6,13 @@ mod meta;
 mod pod;
 mod service;
 mod slice;
+mod times;
 
 pub use self::{
     pod::decode_pod,
     service::decode_service,
     slice::{CONTROLLER, EncodedSlice, MANAGED_BY_LABEL, SERVICE_NAME_LABEL, read_endpoint},
+    times::decode_times,
 };
 
 pub(crate) use self::address::parse_address;

@@ -59,7 +59,8 @@ impl Watches {
         let mut ends = Vec::new();
         for (scope, namespace) in namespaces.into_iter().enumerate() {
             let link_health = Arc::<LinkHealth>::default();
-            let link = Arc::new(Link::new(client.clone(), settings.protocol, scopes, clock, link_health.clone()));
+            let link = Link::new(client.clone(), settings.protocol, scopes, heartbeat.clone(), link_health.clone());
+            let link = Arc::new(link);
             for (resource, queue) in Resource::ALL.into_iter().zip(&mut senders) {
                 let health = Arc::new(WatchHealth::new(resource, namespace.clone(), link_health.clone()));
                 let signals = Arc::new(Signals::default());

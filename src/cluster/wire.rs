@@ -53,6 +53,9 @@ pub struct ObjectMeta {
     /// Changes with every write.
     #[prost(string, tag = "6")]
     pub resource_version: String,
+    /// When the object was created, in whole seconds.
+    #[prost(message, optional, tag = "8")]
+    pub creation_timestamp: Option<Time>,
     /// Set when deletion is requested. Only its presence is read: its value is in the future by the grace period.
     #[prost(message, optional, tag = "9")]
     pub deletion_timestamp: Option<Time>,

@@ -46,7 +46,7 @@ async fn each_change_comes_once_with_a_time_that_holds() {
     }
     let counts = daemon.agents.summary().counts;
     assert_eq!((counts.received, counts.untimed, counts.duplicate, counts.lost_ring), (50, 0, 0, 0));
-    assert_eq!(agent.outbox.counts().waiting, 0);
+    wait_until("all are acknowledged", || agent.outbox.counts().waiting == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,8 @@ use std::{collections::VecDeque, sync::Arc};
 pub struct Told {
     /// Name of the node.
     pub node: Arc<str>,
-    /// When it happened, on the daemon's clock: for a commit the receipt of its first datagram, for a gap the whole of it. `None` if
+    /// When it happened, on the daemon's clock: for a commit the time before the receipt of its first datagram in which the kernel may have built
+    /// its messages, for a gap the whole of it. `None` if
     /// the clocks had not been compared, or did not agree: then it cannot be used for timing.
     pub when: Option<Interval>,
     /// What happened.

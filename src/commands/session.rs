@@ -10,11 +10,13 @@ use crate::{
         readers::Readers,
         watches::Watches,
     },
-    pipeline::{Ending, PipelineHandle, Started},
+    model::Stamp,
+    pipeline::{Ending, Followers, PipelineHandle, Started, Tap},
     propagation::TrackerSettings,
     stats::{Bounds, SeriesLimits, Stats},
 };
 use std::{
+    future::pending,
     io,
     sync::Arc,
     thread::JoinHandle,
@@ -111,6 +113,14 @@ impl Connection {
         Ok(Self { client, readers })
     }
 
+    /// A client for kube's typed API, with its own connections on the caller's runtime.
+    ///
+    /// # Errors
+    /// If the configuration can no longer be used.
+    pub fn typed(&self) -> Result<kube::Client, SessionError> {
+        Ok(self.client.apart()?.typed())
+    }
+
     /// The URL of the API server.
     pub fn url(&self) -> &str {
         self.client.url()
@@ -131,11 +141,24 @@ impl Session {
         clock: Clock,
         output: impl FnMut(Ending<'_>) + Send + 'static,
     ) -> Result<Self, SessionError> {
+        Self::start_tapped(connection, settings, clock, None, output)
+    }
+
+    /// The same, and `tap` gets all that reaches the trackers.
+    ///
+    /// # Errors
+    /// If the system has no threads left.
+    pub fn start_tapped(
+        connection: Connection,
+        settings: &SessionSettings,
+        clock: Clock,
+        tap: Option<Tap>,
+        output: impl FnMut(Ending<'_>) + Send + 'static,
+    ) -> Result<Self, SessionError> {
         let Connection { client, readers } = connection;
         let watches = Watches::start(&readers, &client, &settings.scope, settings.watch, clock);
-        let limits = SeriesLimits { services: usize::MAX, idle: Duration::MAX };
-        let stats = Stats::new(Bounds::default(), limits, clock.now()).keeping_all();
-        let started = Started::of(watches, clock, settings.tracker, stats, None, output);
+        let followers = Followers { tap, ..Followers::default() };
+        let started = Started::of(watches, clock, settings.tracker, stats(clock.now()), followers, output);
         let Started { handle, watches, thread } = started.map_err(SessionError::Thread)?;
         Ok(Self { handle, place: place(&settings.scope), watches, readers, thread })
     }
@@ -195,6 +218,20 @@ impl Session {
         drop((readers, handle));
         // If it panicked, the process has already ended.
         let _ = spawn_blocking(|| thread.join()).await;
+    }
+}
+
+/// Counts of all changes from this time on, also of those of Services that are gone.
+pub(super) fn stats(created: Stamp) -> Stats {
+    let limits = SeriesLimits { services: usize::MAX, idle: Duration::MAX };
+    Stats::new(Bounds::default(), limits, created).keeping_all()
+}
+
+/// Completes when a command has lasted for this time; never if it goes on until a signal comes.
+pub(super) async fn over(lasting: Option<Duration>) {
+    match lasting {
+        Some(lasting) => tokio::time::sleep(lasting).await,
+        None => pending().await,
     }
 }
 

@@ -1,6 +1,7 @@
-//! Numbers and durations, as people write them.
+//! Numbers and durations, as people write them, and whether to colour them.
 
-use std::time::Duration;
+use anstream::{AutoStream, ColorChoice};
+use std::{io, time::Duration};
 
 /// A duration with about three digits, in a suitable unit; `-` if there is none.
 pub(crate) fn short(duration: Option<Duration>) -> String {
@@ -21,10 +22,23 @@ pub(super) fn round(duration: Duration) -> String {
     humantime::format_duration(round).to_string()
 }
 
+/// Until when a command goes on.
+pub(super) fn until(lasting: Option<Duration>) -> String {
+    match lasting {
+        Some(lasting) => format!("for {}", round(lasting)),
+        None => "until Ctrl-C".to_owned(),
+    }
+}
+
 /// A number of things, such as `1 change` or `2 changes`.
 pub(super) fn counted(number: u64, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {thing}{plural}")
+}
+
+/// Whether to print colours: standard output is a terminal that has them, and `NO_COLOR` is not set.
+pub(super) fn has_colours() -> bool {
+    AutoStream::choice(&io::stdout()) != ColorChoice::Never
 }
 
 #[cfg(test)]

@@ -1,16 +1,18 @@
 //! `endpointlag watch`: prints each change as it ends, and a summary.
 
 mod args;
-mod output;
-mod rows;
-mod summary;
+mod daemon;
 
 pub use self::args::{Args, Output, Settings};
 
-use self::{output::Printer, rows::Rows, summary::Summary};
 use super::{
-    session::{Connection, Session, SessionError, place},
-    text::{counted, round},
+    daemon::{Choice, DaemonError, Source},
+    print::print,
+    printer::{self, Lines, Printer},
+    rows::Rows,
+    session::{Connection, Session, SessionError, over, place},
+    summary::{Summary, Verdict},
+    text::{counted, has_colours, round, until},
 };
 use crate::{
     cluster::clock::Clock,
@@ -19,7 +21,7 @@ use crate::{
     stats::{Selection, Table},
 };
 use std::{
-    io::{self, ErrorKind, Write as _},
+    io,
     time::{Duration, Instant},
 };
 
@@ -34,20 +36,16 @@ has not ended is in the summary, as pending.
 
   endpointlag watch -n shop checkout                   see the effect of a rollout, until Ctrl-C
   endpointlag watch -n shop --for 10m --objective 2s   fail a pipeline if endpoints lag
+  endpointlag watch --daemon none                      measure here, whether there is a daemon in the cluster or not
+
+A daemon in the cluster measures already: then its changes are shown, as it judges them, with the hop to the nodes if it has agents. It is \
+found by the labels of its chart, and reached through the API server, as kubectl port-forward does. That takes permission to list its pods, \
+and to get and create pods/portforward. Without, or with --objective or --expiry, the cluster is measured here.
 
 Exit codes:
   0  no change missed the objective, or nothing changed
   1  at least one change missed it, whether it has ended or is still pending
   2  a flag is wrong, or the changes were not all seen: no connection, no permission, no such Service";
-
-/// Whether changes met their objectives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// None missed it.
-    Met,
-    /// At least one missed it.
-    Missed,
-}
 
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +53,9 @@ pub enum WatchError {
     /// Nothing can be measured.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The daemon does not answer as expected.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
     /// A signal came before anything was measured.
     #[error("ended before all watches were synced: nothing was measured")]
     Early,
@@ -87,8 +88,39 @@ pub enum WatchError {
 pub async fn run(settings: Settings, signals: &OsSignals) -> Result<Verdict, WatchError> {
     tokio::select! {
         // Later signals are handled where there is something to summarise.
-        watch = Watch::start(&settings) => watch?.finish(&settings, signals).await,
+        watch = start(&settings) => match watch? {
+            Started::Here(watch) => watch.finish(&settings, signals).await,
+            Started::Told(told) => told.finish(&place(&settings.session.scope), signals).await,
+        },
         () = signals.stopped() => Err(WatchError::Early),
+    }
+}
+
+/// What measures.
+enum Started<'a> {
+    Here(Box<Watch>),
+    Told(Box<daemon::Told<'a>>),
+}
+
+/// Uses a daemon if there is one, and otherwise measures here.
+async fn start(settings: &Settings) -> Result<Started<'_>, WatchError> {
+    let connection = match &settings.daemon {
+        // Nothing of the cluster is needed.
+        Choice::At(..) => None,
+        _ => {
+            let connection = Connection::open(&settings.session.cluster).await?;
+            settings.log_format.say(&format!("connecting to {}", connection.url()));
+            Some(connection)
+        }
+    };
+    let cluster = connection.as_ref().map(Connection::typed).transpose()?;
+    match (Source::of(&settings.daemon, cluster.as_ref(), &settings.session.scope.namespaces).await?, connection) {
+        (Source::Daemon(daemon), _) => Ok(Started::Told(Box::new(daemon::Told::start(settings, *daemon).await?))),
+        (Source::Here(why), Some(connection)) => {
+            settings.log_format.say(&format!("measuring here: {why}"));
+            Ok(Started::Here(Box::new(Watch::start(connection, settings).await?)))
+        }
+        (Source::Here(_), None) => Err(WatchError::Ended),
     }
 }
 
@@ -105,13 +137,11 @@ struct Watch {
 
 impl Watch {
     /// Connects, and waits until all changes are seen.
-    async fn start(settings: &Settings) -> Result<Self, WatchError> {
+    async fn start(connection: Connection, settings: &Settings) -> Result<Self, WatchError> {
         let selection = Selection { service: settings.service.clone(), ..Selection::default() };
         let place = place(&settings.session.scope);
-        let connection = Connection::open(&settings.session.cluster).await?;
-        settings.log_format.say(&format!("connecting to {}", connection.url()));
         let clock = Clock::start();
-        let (queue, ended) = output::queue();
+        let (queue, ended) = printer::queue();
         let selected = selection.clone();
         let push = move |ending: Ending<'_>| {
             if let Ending::Slice(ended) = ending
@@ -126,22 +156,17 @@ impl Watch {
         settings.log_format.say(&greeting(&table, settings, &place));
         let rows = (settings.output == Output::Table).then(|| {
             let names = table.measured.iter().map(|measured| &*measured.service);
-            Rows::new(names, settings.session.scope.namespaces.len() == 1, output::has_colours())
+            Rows::new(names, settings.session.scope.namespaces.len() == 1, has_colours())
         });
-        let printer = Printer::start(ended, clock, rows);
+        let printer = Printer::start(ended, Lines::new(rows, move |at| clock.wall(at)));
         Ok(Self { session, selection, printer, place, synced: Instant::now() })
     }
 
     /// Goes on until the end, and summarises.
     async fn finish(mut self, settings: &Settings, signals: &OsSignals) -> Result<Verdict, WatchError> {
-        let over = async {
-            match settings.lasting {
-                Some(lasting) => tokio::time::sleep_until((self.synced + lasting).into()).await,
-                None => std::future::pending().await,
-            }
-        };
+        let lasting = settings.lasting.map(|lasting| lasting.saturating_sub(self.synced.elapsed()));
         tokio::select! {
-            () = over => {}
+            () = over(lasting) => {}
             () = signals.stopped() => {}
             () = self.printer.failed() => {}
         }
@@ -150,7 +175,7 @@ impl Watch {
         let seen = tokio::time::timeout(RECONNECT, session.synced()).await.unwrap_or_else(|_| session.check());
         let summary = Summary::of(&session.handle, &selection).await.ok_or(WatchError::Ended)?;
         session.end().await;
-        let dropped = printer.finish().await;
+        let printed = printer.finish(settings.log_format).await;
         let verdict = match (summary.verdict(), seen, &settings.service) {
             (Verdict::Missed, _, _) => Ok(Verdict::Missed),
             (Verdict::Met, Err(error), _) => Err(WatchError::Blind(error)),
@@ -159,15 +184,9 @@ impl Watch {
             }
             (Verdict::Met, Ok(()), _) => Ok(Verdict::Met),
         };
-        match dropped {
-            Ok(0) => {}
-            Ok(lines) => {
-                let lines = counted(lines, "line");
-                settings.log_format.say(&format!("{lines} not printed: standard output is too slow"));
-            }
-            // The reader has seen enough, as `head` does. There is nobody to read the summary.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => return verdict,
-            Err(error) => return Err(WatchError::Output(error)),
+        // If nobody reads, the exit code may still count.
+        if !printed.map_err(WatchError::Output)? {
+            return verdict;
         }
         let services = counted_services(summary.services, settings, &place);
         let mut text = format!("\nwatched {services} for {}\n{summary}", round(lasted));
@@ -175,7 +194,7 @@ impl Watch {
             text += &format!("\n{}\n", summary.verdict_line());
         }
         match settings.output {
-            Output::Table => print(text).await?,
+            Output::Table => drop(print(text).await.map_err(WatchError::Output)?),
             Output::Json => settings.log_format.say(text.trim_end()),
         }
         if verdict.is_ok() && summary.is_empty() {
@@ -192,10 +211,7 @@ async fn table(handle: &PipelineHandle, selection: &Selection) -> Result<Table, 
 
 /// What is watched from now on.
 fn greeting(table: &Table, settings: &Settings, place: &str) -> String {
-    let until = match settings.lasting {
-        Some(lasting) => format!("for {}", round(lasting)),
-        None => "until Ctrl-C".to_owned(),
-    };
+    let until = until(settings.lasting);
     let services = counted_services(table.measured.len(), settings, place);
     match &settings.service {
         Some(_) if table.measured.is_empty() => format!("watching {services} {until}: waiting for one with a selector"),
@@ -220,16 +236,4 @@ fn quiet(lasted: Duration, settings: &Settings) -> String {
     };
     let lasted = round(lasted);
     format!("nothing changed in {lasted}. To cause a change: kubectl{namespace} rollout restart deployment NAME")
-}
-
-/// Prints on a thread that may block while the reader is slow.
-async fn print(text: String) -> Result<(), WatchError> {
-    let print = move || {
-        let mut output = io::stdout().lock();
-        output.write_all(text.as_bytes()).and_then(|()| output.flush())
-    };
-    match tokio::task::spawn_blocking(print).await.unwrap_or_else(|error| Err(error.into())) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(WatchError::Output(error)),
-        _ => Ok(()),
-    }
 }

@@ -134,6 +134,8 @@ impl Follower {
             self.counts.losses[loss as usize] += 1;
             self.standing = Standing::Lost { since: at, loss };
             self.begun = None;
+            // The next dump needs the memory.
+            self.rules.forget();
         }
     }
 
@@ -202,7 +204,7 @@ impl Follower {
             Standing::Lost { since, loss } => {
                 let gap = Gap { since, until: at, loss };
                 self.reports.push_back(Report::Gap(gap));
-                let changes = before.sets().clone().become_like(self.rules.sets());
+                let changes = before.into_sets().become_like(self.rules.sets());
                 self.tell(changes, When::Gap(gap));
             }
             Standing::Following { .. } => {}

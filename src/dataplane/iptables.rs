@@ -15,6 +15,9 @@ pub(crate) const ENTRY: Entrance = Entrance { from: "PREROUTING", to: SERVICES }
 /// The chain with a rule for each frontend.
 pub(crate) const SERVICES: &str = "KUBE-SERVICES";
 
+/// The chain that only marks packets. Each `KUBE-SEP-...` has a jump there.
+pub(crate) const MASQUERADE: &str = "KUBE-MARK-MASQ";
+
 /// Whether a chain is kept. The table has other owners as well.
 pub(crate) fn is_kept(chain: &str) -> bool {
     chain.starts_with("KUBE-") || chain == ENTRY.from

@@ -30,6 +30,9 @@ use std::{
 /// How long the receiving thread waits at most before it reads the clock. From the clock it knows that it runs.
 const BEAT: Duration = Duration::from_millis(10);
 
+/// Number of datagrams that are passed to the reader together at most: some 200 KB.
+const BATCH: usize = 64;
+
 /// How much longer than that the wait may take. The error of a stamp is at most the sum of both, which is still useful.
 const TOLERANCE: Duration = Duration::from_millis(10);
 
@@ -189,12 +192,15 @@ impl Drop for KernelReader {
     }
 }
 
-/// Receives and stamps, and does nothing else: any other work would delay the next stamp.
+/// Receives and stamps, and does nothing else: any other work would delay the next stamp. What is there is passed on together: to wake the
+/// reader for each datagram of a commit costs more than to read it.
 fn receive(mut socket: Socket, queue: &Queue) {
     let mut last = clock::now();
     let mut unread_since = None;
+    let mut batch = Vec::new();
     while queue.is_open() {
-        let received = if unread_since.is_some() { socket.receive_waiting() } else { socket.receive() };
+        let may_wait = unread_since.is_none() && batch.is_empty();
+        let received = if may_wait { socket.receive() } else { socket.receive_waiting() };
         let at = clock::now();
         let was_paused = at.since(last) > BEAT + TOLERANCE;
         if was_paused {
@@ -205,9 +211,11 @@ fn receive(mut socket: Socket, queue: &Queue) {
         let item = match received {
             Ok(Received::Datagram(bytes)) => Item::Datagram(Arrival { at, unread_since }, bytes.into()),
             // The socket may have been empty before the pause, and not after it.
-            Ok(Received::Nothing) if was_paused => continue,
             Ok(Received::Nothing) => {
-                unread_since = None;
+                if !was_paused {
+                    unread_since = None;
+                }
+                queue.push(&mut batch);
                 continue;
             }
             Ok(Received::Interrupted) => continue,
@@ -219,7 +227,10 @@ fn receive(mut socket: Socket, queue: &Queue) {
             Err(error) => Item::Failed(error),
         };
         let failed = matches!(item, Item::Failed(_));
-        queue.push(item);
+        batch.push(item);
+        if failed || batch.len() >= BATCH {
+            queue.push(&mut batch);
+        }
         if failed {
             return;
         }

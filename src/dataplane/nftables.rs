@@ -20,6 +20,9 @@ pub(crate) const ENTRY: Entrance = Entrance { from: "nat-prerouting", to: "servi
 /// The map from frontends to chains.
 pub(crate) const SERVICES: &str = "service-ips";
 
+/// The chain that only marks packets.
+pub(crate) const MASQUERADE: &str = "mark-for-masquerade";
+
 /// Whether a chain of the map `service-ips` is for clusterIPs, with either traffic policy. `external-...` is for all other addresses of
 /// Services.
 pub(crate) fn is_of_cluster_ip(chain: &str) -> bool {

@@ -136,6 +136,13 @@ impl Outbox {
         self.state.lock().ring.waiting().1
     }
 
+    /// Whether there is nothing to send, now that the last batch is acknowledged.
+    pub(super) fn is_empty(&self) -> bool {
+        let state = self.state.lock();
+        let has_state = !state.wants_state && state.ring.lost() == state.lost;
+        state.ring.waiting().0 == 0 && has_state && state.planes_sent
+    }
+
     /// The stream is gone: what was in flight must be sent again.
     pub(super) fn give_up(&self) {
         let mut state = self.state.lock();

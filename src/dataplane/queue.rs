@@ -39,19 +39,24 @@ impl Queue {
         Self { limit, waiting: Mutex::default(), filled: Condvar::new() }
     }
 
-    /// Adds an item. If a datagram makes the queue too large, a loss notice replaces everything that waits: the waiting items no
+    /// Adds items, and leaves none. If a datagram makes the queue too large, a loss notice replaces everything that waits: the waiting items no
     /// longer lead up to the present.
-    pub(crate) fn push(&self, item: Item) {
-        let mut waiting = self.waiting.lock();
-        if let Item::Datagram(_, bytes) = &item {
-            waiting.bytes += bytes.len();
+    pub(crate) fn push(&self, items: &mut Vec<Item>) {
+        if items.is_empty() {
+            return;
         }
-        if waiting.bytes > self.limit {
-            waiting.items.clear();
-            waiting.bytes = 0;
-            waiting.items.push_back(Item::Lost(Loss::QueueOverflow));
-        } else {
-            waiting.items.push_back(item);
+        let mut waiting = self.waiting.lock();
+        for item in items.drain(..) {
+            if let Item::Datagram(_, bytes) = &item {
+                waiting.bytes += bytes.len();
+            }
+            if waiting.bytes > self.limit {
+                waiting.items.clear();
+                waiting.bytes = 0;
+                waiting.items.push_back(Item::Lost(Loss::QueueOverflow));
+            } else {
+                waiting.items.push_back(item);
+            }
         }
         self.filled.notify_one();
     }
@@ -100,13 +105,12 @@ mod tests {
     #[test]
     fn what_is_too_much_is_lost_and_said() {
         let queue = Queue::new(100);
-        queue.push(datagram(60));
-        queue.push(datagram(40));
+        queue.push(&mut vec![datagram(60), datagram(40)]);
         assert!(matches!(queue.pop(Instant::now()), Some(Item::Datagram(..))));
-        queue.push(datagram(61));
+        queue.push(&mut vec![datagram(61)]);
         assert!(matches!(queue.pop(Instant::now()), Some(Item::Lost(Loss::QueueOverflow))));
         assert!(queue.pop(Instant::now()).is_none());
-        queue.push(datagram(100));
+        queue.push(&mut vec![datagram(100)]);
         assert!(matches!(queue.pop(Instant::now()), Some(Item::Datagram(..))));
     }
 }

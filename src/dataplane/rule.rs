@@ -17,25 +17,23 @@ const PLACES: usize = 16;
 type Constant = ([u8; 16], usize);
 
 /// What one rule does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rule {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rule<'a> {
     /// The only frontend whose packets match, if the rule has no other condition.
     pub(crate) frontend: Option<Frontend>,
     /// Where it sends them.
-    pub(crate) action: Action,
+    pub(crate) action: Action<'a>,
 }
 
 /// Where a rule sends packets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action<'a> {
     /// Through another chain.
-    Chain(Box<str>),
-    /// Through the chains that a map of verdicts names.
-    Chains(Box<str>),
+    Chain(&'a str),
+    /// Through the chains that a map of verdicts names, or to the endpoints in a map.
+    Map(&'a str),
     /// To an endpoint.
     Backend(Backend),
-    /// To the endpoints in a map.
-    Endpoints(Box<str>),
     /// To an endpoint that could not be read.
     Unread,
 }
@@ -62,17 +60,17 @@ struct Run<'a> {
     port: Option<u16>,
     /// The rule has conditions other than a frontend's.
     asks_more: bool,
-    action: Option<Action>,
+    action: Option<Action<'a>>,
 }
 
 // === impl Rule ===
 
-impl Rule {
+impl<'a> Rule<'a> {
     /// Reads a rule's expressions; `None` if it sends packets nowhere that is relevant here.
     ///
     /// # Errors
     /// They are malformed.
-    pub(crate) fn read(family: Family, expressions: Attributes<'_>) -> Result<Option<Self>, Malformed> {
+    pub(crate) fn read(family: Family, expressions: Attributes<'a>) -> Result<Option<Self>, Malformed> {
         let mut run = Run {
             family,
             registers: [Content::Unknown; PLACES],
@@ -94,11 +92,6 @@ impl Rule {
         };
         Ok(Some(Self { frontend, action }))
     }
-
-    /// Whether it sends packets to an endpoint that could not be read.
-    pub(crate) fn is_unread(&self) -> bool {
-        self.action == Action::Unread
-    }
 }
 
 // === impl Run ===
@@ -109,7 +102,7 @@ impl<'a> Run<'a> {
             "immediate" => {
                 let [register, value] = values(data, [1, 2])?;
                 match value.map(read_data).transpose()? {
-                    Some(Data::Chain(chain)) => self.action = Some(Action::Chain(chain.into())),
+                    Some(Data::Chain(chain)) => self.action = Some(Action::Chain(chain)),
                     Some(Data::Value(value)) => self.load(register, constant(value)?)?,
                     Some(Data::Verdict) | None => {}
                 }
@@ -137,7 +130,7 @@ impl<'a> Run<'a> {
                 let set = set.ok_or(Malformed)?.text()?;
                 match register.map(Attribute::u32).transpose()? {
                     // The verdict register.
-                    Some(0) => self.action = Some(Action::Chains(set.into())),
+                    Some(0) => self.action = Some(Action::Map(set)),
                     Some(_) => self.load(register, Content::Found(set))?,
                     None => self.asks_more = true,
                 }
@@ -221,7 +214,7 @@ impl<'a> Run<'a> {
                 self.endpoint(address, port).map_or(Action::Unread, Action::Backend)
             }
             // The port follows the address in the result of the map.
-            (Content::Found(map), _) => Action::Endpoints(map.into()),
+            (Content::Found(map), _) => Action::Map(map),
             _ => Action::Unread,
         };
         self.action = Some(action);

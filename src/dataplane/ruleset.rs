@@ -14,9 +14,10 @@ use super::{
     nftables,
     observation::{FamilyPlane, Mode, SetChange},
     rule::values,
-    table::Table,
+    table::{Candidates, Table},
 };
 use crate::model::Family;
+use std::mem;
 
 /// The kernel's rules for Services.
 #[derive(Debug)]
@@ -39,6 +40,16 @@ impl Ruleset {
     /// What the kernel did after the last commit.
     pub(crate) fn sets(&self) -> &EffectiveSets {
         &self.sets
+    }
+
+    /// The same, without the rules.
+    pub(crate) fn into_sets(self) -> EffectiveSets {
+        self.sets
+    }
+
+    /// Forgets the rules, but not what the kernel did after the last commit.
+    pub(crate) fn forget(&mut self) {
+        *self = Self { sets: mem::take(&mut self.sets), ..Self::new() };
     }
 
     /// Which modes these rules belong to.
@@ -71,9 +82,9 @@ impl Ruleset {
     /// Computes how the messages since the last commit changed what the kernel does.
     pub(crate) fn commit(&mut self) -> Vec<SetChange> {
         let mut changes = Vec::new();
-        for (tables, plane) in self.tables.iter_mut().zip(&mut self.planes) {
+        for (family, (tables, plane)) in Family::ALL.into_iter().zip(self.tables.iter_mut().zip(&mut self.planes)) {
             let before = *plane;
-            let mut touched: Vec<_> = tables.iter_mut().flat_map(Table::commit).collect();
+            let candidates = tables.each_mut().map(Table::commit);
             let [nftables, iptables] = &*tables;
             let (first, second) = if nftables.entered() > iptables.entered() {
                 *plane =
@@ -86,17 +97,21 @@ impl Ruleset {
                 };
                 (iptables, nftables)
             };
-            if *plane != before {
-                touched.extend(first.frontends().chain(second.frontends()));
-            }
+            let mut touched = match candidates {
+                [Candidates::Some(some), Candidates::Some(more)] if *plane == before => [some, more].concat(),
+                _ => {
+                    let known = self.sets.iter().map(|(frontend, _)| *frontend).filter(|it| it.family() == family);
+                    known.chain(first.frontends()).chain(second.frontends()).collect()
+                }
+            };
             touched.sort_unstable();
             touched.dedup();
             for frontend in touched {
-                let endpoints = match first.endpoints(&frontend) {
-                    [] => second.endpoints(&frontend),
-                    endpoints => endpoints,
-                };
-                changes.extend(self.sets.set(frontend, endpoints));
+                let mut endpoints = first.endpoints(&frontend);
+                if endpoints.is_empty() {
+                    endpoints = second.endpoints(&frontend);
+                }
+                changes.extend(self.sets.set(frontend, &endpoints));
             }
         }
         changes

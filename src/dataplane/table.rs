@@ -1,9 +1,10 @@
-//! One table of the kernel, as far as it decides where connections of Services go, and the effective sets that result from it.
+//! One table of the kernel, as far as it decides where connections of Services go, and the endpoints that result from it.
 //!
-//! It is updated message by message. Between two commits it remembers the changed chains and sets. A commit looks at each
-//! frontend once, and computes the endpoints anew only of those that lead to a change.
+//! It is updated message by message. A commit finds the frontends from which something leads to what was changed, and only their
+//! endpoints are computed anew: in mode iptables kube-proxy writes the rules of all Services again at each sync.
 
 use super::{
+    graph::{Graph, Id, Kind, Step, is_in},
     iptables,
     netlink::{
         attributes::Malformed,
@@ -14,19 +15,14 @@ use super::{
     rule::{Action, Data, Rule, read_data, values},
 };
 use crate::model::Family;
+use foldhash::quality::FixedState;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, VecDeque},
+    hash::BuildHasher,
     mem,
 };
 
-/// Maximum depth of chains that lead to chains. kube-proxy has two steps from a Service to an endpoint.
-const DEPTH: usize = 4;
-
-/// The longest key that is read: an IPv6 address, a protocol and a port.
-const KEY: usize = 24;
-
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
-type Set<K> = HashSet<K, foldhash::fast::RandomState>;
 
 /// A table of one mode and family.
 #[derive(Debug)]
@@ -35,33 +31,21 @@ pub(crate) struct Table {
     family: Family,
     /// Its number. The newest table has the highest. `None` if the table does not exist.
     handle: Option<u64>,
-    /// Rules by number. Rules without an effect here are not kept.
-    chains: Map<Box<str>, Map<u64, Rule>>,
-    /// Elements of maps. Sets without data are not kept.
-    maps: Map<Box<str>, Map<Key, Element>>,
-    /// Number of rules that send packets to endpoints that could not be read.
-    unread: usize,
-    touched: Touched,
-    /// Whether packets enter it.
-    entered: bool,
-    /// The result of all that, as of the last commit.
+    /// Its chains and maps, without what has no effect here.
+    graph: Graph,
+    /// The rules of mode iptables that lead from a frontend to a chain, by number, ascending.
+    rules: VecDeque<(u64, Frontend, Id)>,
+    /// Whether `rules` has changed since the last commit.
+    are_rules_changed: bool,
+    /// The chain that each frontend leads to: in mode iptables, as of the last commit.
     entries: Map<Frontend, Entry>,
-}
-
-/// Key of an element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
-    bytes: [u8; KEY],
-    length: u8,
-}
-
-/// The value that a map has for a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Element {
-    /// A chain to go to.
-    Chain(Box<str>),
-    /// An endpoint.
-    Backend(Backend),
+    /// Frontends that may have another chain since the last commit.
+    rerouted: Vec<Frontend>,
+    /// Any frontend may have changed since the last commit.
+    is_all_changed: bool,
+    /// Whether packets enter it, as of the last commit.
+    entered: bool,
+    commits: u32,
 }
 
 /// The jump that leads packets to the rules for Services.
@@ -73,19 +57,21 @@ pub(crate) struct Entrance {
     pub(crate) to: &'static str,
 }
 
-/// Where a frontend led.
-#[derive(Debug)]
+/// Where a frontend leads.
+#[derive(Clone, Copy, Debug)]
 struct Entry {
-    chain: Box<str>,
-    endpoints: Box<[Backend]>,
+    chain: Id,
+    /// The commit at which a rule of mode iptables was last found for it.
+    found: u32,
 }
 
-/// Names of what changed since the last commit.
-#[derive(Debug, Default)]
-struct Touched {
-    chains: Set<Box<str>>,
-    maps: Set<Box<str>>,
-    all: bool,
+/// Frontends whose endpoints may have changed with a commit.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Candidates {
+    /// These, with repetitions.
+    Some(Vec<Frontend>),
+    /// All that the table has or had.
+    All,
 }
 
 // === impl Table ===
@@ -97,12 +83,14 @@ impl Table {
             mode,
             family,
             handle: None,
-            chains: Map::default(),
-            maps: Map::default(),
-            unread: 0,
-            touched: Touched::default(),
-            entered: false,
+            graph: Graph::default(),
+            rules: VecDeque::new(),
+            are_rules_changed: false,
             entries: Map::default(),
+            rerouted: Vec::new(),
+            is_all_changed: false,
+            entered: false,
+            commits: 0,
         }
     }
 
@@ -112,8 +100,11 @@ impl Table {
     }
 
     /// The endpoints of a frontend as of the last commit, ascending.
-    pub(crate) fn endpoints(&self, frontend: &Frontend) -> &[Backend] {
-        self.entries.get(frontend).map(|entry| &*entry.endpoints).unwrap_or_default()
+    pub(crate) fn endpoints(&self, frontend: &Frontend) -> Vec<Backend> {
+        match self.entries.get(frontend) {
+            Some(entry) if self.entered => self.graph.endpoints(entry.chain),
+            _ => Vec::new(),
+        }
     }
 
     /// All frontends as of the last commit.
@@ -123,7 +114,7 @@ impl Table {
 
     /// Number of rules that send packets to endpoints that could not be read.
     pub(crate) fn unread(&self) -> usize {
-        self.unread
+        self.graph.unread()
     }
 
     /// Applies a message of this table.
@@ -135,28 +126,27 @@ impl Table {
             kind::NEW_TABLE => {
                 let [handle] = values(message.attributes(), [4])?;
                 self.handle = Some(handle.ok_or(Malformed)?.u64()?);
-                self.touched.all = true;
+                self.is_all_changed = true;
             }
-            kind::DEL_TABLE => {
-                let entries = mem::take(&mut self.entries);
-                *self = Self { entries, ..Self::new(self.mode, self.family) };
-                self.touched.all = true;
-            }
+            kind::DEL_TABLE => *self = Self { is_all_changed: true, ..Self::new(self.mode, self.family) },
             kind::DEL_CHAIN => {
                 let [chain] = values(message.attributes(), [3])?;
                 let chain = chain.ok_or(Malformed)?.text()?;
-                if let Some(rules) = self.chains.remove(chain) {
-                    self.unread -= rules.values().filter(|rule| rule.is_unread()).count();
-                    self.touched.chain(chain);
+                if self.mode == Mode::Iptables && chain == iptables::SERVICES {
+                    self.are_rules_changed = true;
+                    mem::take(&mut self.rules).iter().for_each(|(_, _, to)| self.graph.lead_service_no_more(*to));
                 }
+                self.clear(Kind::Chain, chain);
             }
             kind::NEW_RULE | kind::DEL_RULE => self.apply_rule(message)?,
             kind::DEL_SET => {
-                let [set] = values(message.attributes(), [2])?;
-                let set = set.ok_or(Malformed)?.text()?;
-                if self.maps.remove(set).is_some() {
-                    self.touched.map(set);
+                let [map] = values(message.attributes(), [2])?;
+                let map = map.ok_or(Malformed)?.text()?;
+                if self.is_services(map) {
+                    self.is_all_changed = true;
+                    mem::take(&mut self.entries).values().for_each(|it| self.graph.lead_service_no_more(it.chain));
                 }
+                self.clear(Kind::Map, map);
             }
             kind::NEW_ELEMENTS | kind::DEL_ELEMENTS => self.apply_elements(message)?,
             _ => {}
@@ -167,228 +157,185 @@ impl Table {
     fn apply_rule(&mut self, message: &Message<'_>) -> Result<(), Malformed> {
         let [chain, handle, expressions] = values(message.attributes(), [2, 3, 4])?;
         let (chain, handle) = (chain.ok_or(Malformed)?.text()?, handle.ok_or(Malformed)?.u64()?);
-        let is_kept = match self.mode {
-            Mode::Nftables => true,
-            Mode::Iptables => iptables::is_kept(chain),
-        };
-        if !is_kept {
+        if self.mode == Mode::Iptables && !iptables::is_kept(chain) {
             return Ok(());
         }
+        self.drop_rule(chain, handle);
         let rule = match expressions {
             Some(expressions) if message.kind == kind::NEW_RULE => Rule::read(self.family, expressions.nested())?,
             _ => None,
         };
-        let is_unread = rule.as_ref().is_some_and(Rule::is_unread);
-        let before = match (self.chains.get_mut(chain), rule) {
-            (Some(rules), Some(rule)) => rules.insert(handle, rule),
-            (Some(rules), None) => match rules.remove(&handle) {
-                // It had no effect here before, and has none now.
-                None => return Ok(()),
-                before => before,
-            },
-            (None, Some(rule)) => {
-                self.chains.insert(chain.into(), Map::from_iter([(handle, rule)]));
-                None
-            }
-            (None, None) => return Ok(()),
+        let Some(rule) = rule else { return Ok(()) };
+        let step = match rule.action {
+            Action::Chain(next) if self.leads_nowhere(next) => return Ok(()),
+            Action::Chain(next) => Step::To(self.graph.place(Kind::Chain, next)),
+            Action::Map(map) => Step::To(self.graph.place(Kind::Map, map)),
+            Action::Backend(endpoint) => Step::Endpoint(endpoint),
+            Action::Unread => Step::Unread,
         };
-        self.unread += usize::from(is_unread);
-        self.unread -= usize::from(before.is_some_and(|rule| rule.is_unread()));
-        self.touched.chain(chain);
+        let is_service = match rule.action {
+            Action::Chain(next) => {
+                self.mode == Mode::Iptables && chain == iptables::SERVICES && iptables::is_of_cluster_ip(next)
+            }
+            _ => false,
+        };
+        match (step, rule.frontend) {
+            (Step::To(to), Some(frontend)) if is_service => {
+                self.graph.lead_service(to);
+                let at = self.rules.partition_point(|(known, ..)| *known < handle);
+                self.rules.insert(at, (handle, frontend, to));
+                self.are_rules_changed = true;
+            }
+            _ => {
+                let at = self.graph.place(Kind::Chain, chain);
+                self.graph.set(at, handle, step);
+            }
+        }
         Ok(())
+    }
+
+    /// The rule of this number is gone, or replaced.
+    fn drop_rule(&mut self, chain: &str, handle: u64) {
+        if self.mode == Mode::Iptables
+            && chain == iptables::SERVICES
+            && let Ok(at) = self.rules.binary_search_by_key(&handle, |(known, ..)| *known)
+            && let Some((_, _, to)) = self.rules.remove(at)
+        {
+            self.graph.lead_service_no_more(to);
+            self.are_rules_changed = true;
+        } else if let Some(at) = self.graph.find(Kind::Chain, chain) {
+            self.graph.remove(at, handle);
+        }
     }
 
     fn apply_elements(&mut self, message: &Message<'_>) -> Result<(), Malformed> {
         let [map, elements] = values(message.attributes(), [2, 3])?;
         let map = map.ok_or(Malformed)?.text()?;
         let Some(elements) = elements else { return Ok(()) };
-        let mut touched = false;
         for element in elements.nested() {
             let [key, data] = values(element?.nested(), [1, 2])?;
-            let Some(key) = key.map(read_data).transpose()?.and_then(Key::of) else { continue };
-            if message.kind == kind::DEL_ELEMENTS {
-                touched |= self.maps.get_mut(map).is_some_and(|map| map.remove(&key).is_some());
+            let Some(Data::Value(key)) = key.map(read_data).transpose()? else { continue };
+            let data = data.filter(|_| message.kind == kind::NEW_ELEMENTS).map(read_data).transpose()?;
+            if self.is_services(map) {
+                if let Some(frontend) = nftables::frontend(self.family, key) {
+                    self.apply_service(frontend, data);
+                }
                 continue;
             }
-            let Some(data) = data else { continue };
-            if let Some(element) = Element::of(self.family, read_data(data)?) {
-                match self.maps.get_mut(map) {
-                    Some(elements) => drop(elements.insert(key, element)),
-                    None => drop(self.maps.insert(map.into(), Map::from_iter([(key, element)]))),
-                }
-                touched = true;
+            let step = match data {
+                Some(Data::Chain(chain)) => Some(Step::To(self.graph.place(Kind::Chain, chain))),
+                Some(Data::Value(value)) => nftables::endpoint(self.family, value).map(Step::Endpoint),
+                Some(Data::Verdict) | None => None,
+            };
+            if let Some(step) = step {
+                let at = self.graph.place(Kind::Map, map);
+                self.graph.set(at, number(key), step);
+            } else if message.kind == kind::DEL_ELEMENTS
+                && let Some(at) = self.graph.find(Kind::Map, map)
+            {
+                self.graph.remove(at, number(key));
             }
-        }
-        if touched {
-            self.touched.map(map);
         }
         Ok(())
     }
 
-    /// Computes the result of the messages since the last commit. Returns the frontends whose endpoints may have changed.
-    pub(crate) fn commit(&mut self) -> Vec<Frontend> {
-        let touched = mem::take(&mut self.touched);
-        if touched.is_nothing() {
-            return Vec::new();
+    /// Applies an element of the map of all Services. Without a chain, the frontend leads nowhere.
+    fn apply_service(&mut self, frontend: Frontend, data: Option<Data<'_>>) {
+        let to = match data {
+            Some(Data::Chain(chain)) if nftables::is_of_cluster_ip(chain) => {
+                let to = self.graph.place(Kind::Chain, chain);
+                self.graph.lead_service(to);
+                Some(to)
+            }
+            _ => None,
+        };
+        let before = match to {
+            Some(chain) => self.entries.insert(frontend, Entry { chain, found: 0 }),
+            None => self.entries.remove(&frontend),
+        };
+        if let Some(before) = before {
+            self.graph.lead_service_no_more(before.chain);
         }
+        self.rerouted.push(frontend);
+    }
+
+    /// Computes the result of the messages since the last commit. Returns the frontends whose endpoints may have changed.
+    pub(crate) fn commit(&mut self) -> Candidates {
         let entrance = match self.mode {
             Mode::Nftables => nftables::ENTRY,
             Mode::Iptables => iptables::ENTRY,
         };
-        self.entered = self.chains.get(entrance.from).is_some_and(|rules| {
-            rules.values().any(|rule| matches!(&rule.action, Action::Chain(chain) if **chain == *entrance.to))
-        });
-        let mut before = mem::take(&mut self.entries);
-        let mut entries = Map::with_capacity_and_hasher(before.len(), Default::default());
-        let mut changed = Vec::new();
-        let found = if self.entered { self.services() } else { Map::default() };
-        for (frontend, chain) in found {
-            let old = before.remove(&frontend);
-            let entry = match old {
-                Some(old) if *old.chain == *chain && !self.leads_to(chain, &touched, DEPTH) => old,
-                old => {
-                    let endpoints = self.reached(chain);
-                    if old.is_none_or(|old| *old.endpoints != *endpoints) {
-                        changed.push(frontend);
-                    }
-                    Entry { chain: chain.into(), endpoints }
-                }
-            };
-            entries.insert(frontend, entry);
+        let [from, to] = [entrance.from, entrance.to].map(|chain| self.graph.find(Kind::Chain, chain));
+        let entered = from.zip(to).is_some_and(|(from, to)| self.graph.leads(from, to));
+        let was_entered = mem::replace(&mut self.entered, entered);
+        let is_all_changed = mem::take(&mut self.is_all_changed) || was_entered != entered;
+        if mem::take(&mut self.are_rules_changed) {
+            self.route();
         }
-        changed.extend(before.into_keys());
-        self.entries = entries;
-        changed
+        let changed = self.graph.take_changed();
+        let mut frontends = mem::take(&mut self.rerouted);
+        if is_all_changed {
+            return Candidates::All;
+        }
+        if !changed.is_empty() {
+            let leads_there = self.entries.iter().filter(|(_, entry)| is_in(&changed, entry.chain));
+            frontends.extend(leads_there.map(|(frontend, _)| *frontend));
+        }
+        Candidates::Some(frontends)
     }
 
-    /// The chain that each clusterIP's connections go to.
-    fn services(&self) -> Map<Frontend, &str> {
+    /// Finds the chain of each frontend in the rules of mode iptables. If two rules match the same packets, the first decides.
+    fn route(&mut self) {
+        self.commits = self.commits.wrapping_add(1);
+        let found = self.commits;
+        let mut count = 0;
+        for (_, frontend, chain) in &self.rules {
+            let entry = self.entries.get_mut(frontend);
+            match entry {
+                Some(entry) if entry.found == found => continue,
+                Some(entry) if entry.chain == *chain => entry.found = found,
+                _ => {
+                    self.entries.insert(*frontend, Entry { chain: *chain, found });
+                    self.rerouted.push(*frontend);
+                }
+            }
+            count += 1;
+        }
+        if count < self.entries.len() {
+            let gone = self.entries.extract_if(|_, entry| entry.found != found);
+            self.rerouted.extend(gone.map(|(frontend, _)| frontend));
+        }
+    }
+
+    fn clear(&mut self, kind: Kind, name: &str) {
+        if let Some(at) = self.graph.find(kind, name) {
+            self.graph.clear(at);
+        }
+    }
+
+    fn is_services(&self, map: &str) -> bool {
+        self.mode == Mode::Nftables && map == nftables::SERVICES
+    }
+
+    /// Whether a chain only marks packets.
+    fn leads_nowhere(&self, chain: &str) -> bool {
         match self.mode {
-            Mode::Nftables => {
-                let elements = self.maps.get(nftables::SERVICES).into_iter().flatten();
-                let services = elements.filter_map(|(key, element)| match element {
-                    Element::Chain(chain) if nftables::is_of_cluster_ip(chain) => {
-                        Some((nftables::frontend(self.family, key.bytes())?, &**chain))
-                    }
-                    _ => None,
-                });
-                services.collect()
-            }
-            Mode::Iptables => {
-                let rules = self.chains.get(iptables::SERVICES).into_iter().flatten();
-                let mut services: Vec<_> = rules
-                    .filter_map(|(handle, rule)| match &rule.action {
-                        Action::Chain(chain) if iptables::is_of_cluster_ip(chain) => {
-                            Some((rule.frontend?, *handle, &**chain))
-                        }
-                        _ => None,
-                    })
-                    .collect();
-                // If two rules match the same packets, the first decides. Numbers ascend, and the last one collected stays.
-                services.sort_unstable_by_key(|(frontend, handle, _)| (*frontend, std::cmp::Reverse(*handle)));
-                services.into_iter().map(|(frontend, _, chain)| (frontend, chain)).collect()
-            }
-        }
-    }
-
-    /// Whether a chain, or a chain or map that it leads to, was changed.
-    fn leads_to(&self, chain: &str, touched: &Touched, depth: usize) -> bool {
-        if touched.chains.contains(chain) || touched.all || depth == 0 {
-            return true;
-        }
-        self.chains.get(chain).into_iter().flat_map(Map::values).any(|rule| match &rule.action {
-            Action::Chain(next) => self.leads_to(next, touched, depth - 1),
-            Action::Endpoints(map) => touched.maps.contains(map),
-            Action::Chains(map) => {
-                touched.maps.contains(map)
-                    || self.maps.get(map).into_iter().flat_map(Map::values).any(
-                        |element| matches!(element, Element::Chain(next) if self.leads_to(next, touched, depth - 1)),
-                    )
-            }
-            Action::Backend(_) | Action::Unread => false,
-        })
-    }
-
-    /// All endpoints that a chain leads to, ascending.
-    fn reached(&self, chain: &str) -> Box<[Backend]> {
-        let mut endpoints = Vec::new();
-        self.collect(chain, &mut endpoints, DEPTH);
-        endpoints.sort_unstable();
-        endpoints.dedup();
-        endpoints.into_boxed_slice()
-    }
-
-    fn collect(&self, chain: &str, endpoints: &mut Vec<Backend>, depth: usize) {
-        if depth == 0 {
-            return;
-        }
-        for rule in self.chains.get(chain).into_iter().flat_map(Map::values) {
-            match &rule.action {
-                Action::Chain(next) => self.collect(next, endpoints, depth - 1),
-                Action::Backend(endpoint) => endpoints.push(*endpoint),
-                Action::Chains(map) => {
-                    for element in self.maps.get(map).into_iter().flat_map(Map::values) {
-                        if let Element::Chain(next) = element {
-                            self.collect(next, endpoints, depth - 1);
-                        }
-                    }
-                }
-                Action::Endpoints(map) => {
-                    let elements = self.maps.get(map).into_iter().flat_map(Map::values);
-                    endpoints.extend(elements.filter_map(|element| match element {
-                        Element::Backend(endpoint) => Some(*endpoint),
-                        Element::Chain(_) => None,
-                    }));
-                }
-                Action::Unread => {}
-            }
+            Mode::Nftables => chain == nftables::MASQUERADE,
+            Mode::Iptables => chain == iptables::MASQUERADE,
         }
     }
 }
 
-// === impl Key ===
-
-impl Key {
-    fn of(data: Data<'_>) -> Option<Self> {
-        let Data::Value(value) = data else { return None };
-        let mut bytes = [0; KEY];
-        bytes.get_mut(..value.len())?.copy_from_slice(value);
-        Some(Self { bytes, length: value.len() as u8 })
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
-    }
-}
-
-// === impl Element ===
-
-impl Element {
-    fn of(family: Family, data: Data<'_>) -> Option<Self> {
-        match data {
-            Data::Chain(chain) => Some(Self::Chain(chain.into())),
-            Data::Value(value) => nftables::endpoint(family, value).map(Self::Backend),
-            Data::Verdict => None,
+/// The key of an element as a number. Up to seven bytes, as in all maps that pick an endpoint, it is the key itself; above, a fingerprint.
+fn number(key: &[u8]) -> u64 {
+    const FINGERPRINT: u64 = 1 << 63;
+    let mut bytes = [0; 8];
+    match bytes[1..].get_mut(..key.len()) {
+        Some(place) => {
+            place.copy_from_slice(key);
+            bytes[0] = key.len() as u8;
+            u64::from_be_bytes(bytes)
         }
-    }
-}
-
-// === impl Touched ===
-
-impl Touched {
-    fn is_nothing(&self) -> bool {
-        self.chains.is_empty() && self.maps.is_empty() && !self.all
-    }
-
-    fn chain(&mut self, name: &str) {
-        if !self.chains.contains(name) {
-            self.chains.insert(name.into());
-        }
-    }
-
-    fn map(&mut self, name: &str) {
-        if !self.maps.contains(name) {
-            self.maps.insert(name.into());
-        }
+        None => FixedState::default().hash_one(key) | FINGERPRINT,
     }
 }

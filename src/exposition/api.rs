@@ -3,6 +3,7 @@
 //! Durations are numbers of seconds, times are RFC 3339 in UTC. A malformed query is an error, so that users do not get the
 //! answer to a different question.
 
+mod advice;
 mod agents;
 mod changes;
 mod histogram;
@@ -12,8 +13,10 @@ mod out_of_sync;
 mod overview;
 mod query;
 mod services;
+mod startup;
 
 pub use self::{
+    advice::{AdviceQuery, advice},
     agents::{ObservationsQuery, agents, observations},
     changes::{ChangesQuery, changes},
     histogram::{HistogramFormat, HistogramQuery, Histograms},
@@ -22,6 +25,7 @@ pub use self::{
     overview::overview,
     query::QueryError,
     services::{ServicesQuery, services},
+    startup::{StartupQuery, startup},
 };
 
 use crate::{

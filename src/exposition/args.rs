@@ -13,6 +13,11 @@ pub struct Args {
     #[arg(long, value_name = "KIND", env = "ENDPOINTLAG_HISTOGRAM", default_value = "both")]
     histogram: Histograms,
 
+    /// With agents: count for each Service how many changes were in effect on 99 % of the nodes within the objective, for an SLO on that.
+    /// Two series for each Service and kind of change.
+    #[arg(long, env = "ENDPOINTLAG_VISIBLE_SLO")]
+    visible_slo: bool,
+
     /// Write a line of JSON for each change that ended to this file, or to standard output if it is "-".
     #[arg(long, value_name = "FILE", env = "ENDPOINTLAG_SAMPLES")]
     samples: Option<String>,
@@ -32,6 +37,8 @@ pub struct Args {
 pub struct ExpositionSettings {
     /// Which histograms a scrape contains.
     pub histograms: Histograms,
+    /// Whether a scrape contains the met and missed objectives of the hop to the nodes.
+    pub visible_slo: bool,
     /// Where a line for each change is written.
     pub samples: Option<Target>,
     /// Where HDR histograms are written.
@@ -46,6 +53,7 @@ impl Args {
         let interval = errors.duration("--hdr-log-interval", &self.hdr_log_interval)?;
         Some(ExpositionSettings {
             histograms: self.histogram,
+            visible_slo: self.visible_slo,
             samples: self.samples.as_deref().map(Target::parse),
             hdr_log: self.hdr_log.clone().map(|path| hdr_log::Target { path, interval }),
         })

@@ -1,5 +1,6 @@
 //! Prometheus metrics, computed from the state at each scrape.
 
+mod advice;
 mod agents;
 mod data_plane;
 mod encode;
@@ -9,6 +10,7 @@ mod native;
 mod node;
 mod openmetrics;
 mod process;
+mod startup;
 mod table;
 
 use self::{
@@ -22,6 +24,7 @@ pub use self::{
     table::{Kind, METRICS, Metric},
 };
 use crate::{
+    adviser,
     cluster::health::{Protocol, Restart, WatchHealth},
     collector,
     ledger::{Change, Outcome},
@@ -48,10 +51,14 @@ pub struct Scrape {
     pub tls: Option<TlsCounts>,
     /// Which histograms are included.
     pub histograms: Histograms,
+    /// Whether met and missed objectives of the hop to the nodes are included.
+    pub visible_slo: bool,
     /// The counts of the HTTP endpoint.
     pub http: HttpCounts,
     /// The agents, if they are listened to.
     pub agents: Option<collector::Summary>,
+    /// What was found, if the daemon gives advice.
+    pub advice: Option<adviser::View>,
 }
 
 /// The state of the certificate of the HTTP endpoint.
@@ -105,7 +112,9 @@ impl Scrape {
         self.write_states(&mut page)?;
         self.write_watches(&mut page)?;
         self.write_data_plane(&mut page)?;
+        self.write_startup(&mut page)?;
         self.write_agents(&mut page)?;
+        self.write_advice(&mut page)?;
         self.write_daemon(&mut page)?;
         for family in process::collect() {
             page.append(&family, &Exemplars::new())?;

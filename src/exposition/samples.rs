@@ -8,6 +8,7 @@ use super::{
 use crate::{
     cluster::clock::Clock,
     ledger::{Cause, Change, Hop},
+    model::Stamp,
     pipeline::Ending,
     programming::Spread,
     propagation::{Ended, Subject},
@@ -22,7 +23,7 @@ use std::{
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// Number of lines that may wait to be written. A slow disk loses lines, but never affects the measurement.
@@ -120,17 +121,17 @@ struct Line<'a> {
     nodes: Option<NodesLine<'a>>,
 }
 
-/// Adds the line of a change, or nothing.
+/// Adds the line of a change, or nothing. `wall` gives the time of a stamp on the wall clock.
 ///
 /// # Errors
 /// If the time cannot be formatted, because the clock is wrong by millennia.
-pub fn write_line(lines: &mut Vec<u8>, clock: Clock, ending: Ending<'_>) -> io::Result<()> {
+pub fn write_line(lines: &mut Vec<u8>, wall: impl Fn(Stamp) -> SystemTime, ending: Ending<'_>) -> io::Result<()> {
     let (at, line) = match ending {
         Ending::Slice(ended) => (ended.at, Line::of_slice_hop(ended)),
         // Its times count from the slice event.
         Ending::DataPlane(spread) => (spread.shown, Line::of_data_plane(spread)),
     };
-    let time = Timestamp::try_from(clock.wall(at)).map_err(io::Error::other)?;
+    let time = Timestamp::try_from(wall(at)).map_err(io::Error::other)?;
     serde_json::to_writer(&mut *lines, &Line { time: format!("{time:.6}"), ..line })?;
     lines.push(b'\n');
     Ok(())
@@ -208,9 +209,10 @@ impl Worker {
     }
 
     fn add(&self, lines: &mut Vec<u8>, message: Message) {
+        let wall = |at| self.clock.wall(at);
         let written = match &message {
-            Message::Slice(ended) => write_line(lines, self.clock, Ending::Slice(ended)),
-            Message::DataPlane(spread) => write_line(lines, self.clock, Ending::DataPlane(spread)),
+            Message::Slice(ended) => write_line(lines, wall, Ending::Slice(ended)),
+            Message::DataPlane(spread) => write_line(lines, wall, Ending::DataPlane(spread)),
             Message::Wake => Ok(()),
         };
         if written.is_err() {

@@ -53,15 +53,26 @@ impl ChangeSet {
         self.0 & (1 << change.index()) != 0
     }
 
+    /// The kinds of both.
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The kinds in it, in their order.
     pub fn iter(self) -> impl Iterator<Item = Change> {
         Change::ALL.into_iter().filter(move |change| self.contains(*change))
     }
 }
 
+impl From<Change> for ChangeSet {
+    fn from(change: Change) -> Self {
+        Self(1 << change.index())
+    }
+}
+
 impl FromIterator<Change> for ChangeSet {
     fn from_iter<I: IntoIterator<Item = Change>>(changes: I) -> Self {
-        Self(changes.into_iter().fold(0, |bits, change| bits | 1 << change.index()))
+        changes.into_iter().map(Self::from).fold(Self::default(), Self::union)
     }
 }
 

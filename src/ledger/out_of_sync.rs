@@ -2,10 +2,7 @@
 
 use crate::model::Stamp;
 use foldhash::fast::RandomState;
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    hash::Hash,
-};
+use std::{collections::HashMap, hash::Hash};
 
 /// What is out of sync, by its key.
 #[derive(Debug)]
@@ -42,12 +39,11 @@ impl<K> Default for OutOfSync<K> {
 impl<K: Copy + Eq + Hash> OutOfSync<K> {
     /// Records whether `key` is in sync at `at`; if not, whether this affects traffic.
     pub fn set(&mut self, key: K, traffic: Option<bool>, at: Stamp) {
-        match (traffic, self.0.entry(key)) {
-            (Some(traffic), Entry::Occupied(mut fault)) => fault.get_mut().traffic = traffic,
-            (Some(traffic), Entry::Vacant(free)) => drop(free.insert(Fault { since: at, traffic })),
-            (None, Entry::Occupied(fault)) => drop(fault.remove()),
-            (None, Entry::Vacant(_)) => {}
-        }
+        let Some(traffic) = traffic else {
+            self.0.remove(&key);
+            return;
+        };
+        self.0.entry(key).or_insert(Fault { since: at, traffic }).traffic = traffic;
     }
 
     /// Everything that is out of sync, in no order.

@@ -155,6 +155,29 @@ impl<K: Copy + Eq + Hash> Pendings<K> {
         Some(self.entries.remove(slot as usize).pending)
     }
 
+    /// Stops waiting for the changes of `key` that `which` selects, and passes each to `removed`. Returns all kinds that were pending.
+    pub(super) fn remove_where(
+        &mut self,
+        key: K,
+        which: impl Fn(Change) -> bool,
+        mut removed: impl FnMut(Pending<K>),
+    ) -> ChangeSet {
+        let Place::Occupied(mut known) = self.by_key.entry(key) else { return ChangeSet::default() };
+        let (mut kinds, mut is_empty) = (ChangeSet::default(), true);
+        for (change, slot) in Change::ALL.into_iter().zip(&mut known.get_mut().0).filter(|(_, slot)| **slot != NONE) {
+            kinds = kinds.union(change.into());
+            if which(change) {
+                removed(self.entries.remove(std::mem::replace(slot, NONE) as usize).pending);
+            } else {
+                is_empty = false;
+            }
+        }
+        if is_empty {
+            known.remove();
+        }
+        kinds
+    }
+
     /// The starts of all pending changes of `key` are no longer certain.
     pub(super) fn taint(&mut self, key: K) {
         let known = self.by_key.get(&key).copied().unwrap_or(Kinds::EMPTY);

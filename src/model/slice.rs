@@ -17,6 +17,9 @@ pub struct EndpointSlice {
     pub resource_version: u64,
     /// The Service that owns it; `None` if there is none, if another controller writes it, or if its addresses are not IP addresses.
     pub owner: Option<SliceOwner>,
+    /// Name of the Service for which another writer than the controller has made it. kube-proxy uses such slices too, as far as their
+    /// addresses are IP addresses.
+    pub foreign_to: Option<Box<str>>,
     /// Ports of all its endpoints, sorted.
     pub ports: Vec<EndpointPort>,
     /// In the order in which they arrived.

@@ -1,10 +1,17 @@
 //! Flags for what is measured and counted. The parts that they configure are pure and do not know the flags.
 
+use super::StartupArgs;
 use crate::{
     flags::FlagErrors,
     propagation::TrackerSettings,
     stats::{Bounds, BoundsError, SeriesLimits},
 };
+
+/// Default of `--objective`.
+const OBJECTIVE: &str = "5s";
+
+/// Default of `--expiry`.
+const EXPIRY: &str = "10m";
 
 /// When a change is late.
 #[derive(clap::Args, Clone, Debug)]
@@ -12,11 +19,11 @@ use crate::{
 pub struct ObjectiveArgs {
     /// Delay within which a change should be shown, such as 5s or 500ms. A Service overrides it with the annotation
     /// endpointlag.io/objective.
-    #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_OBJECTIVE", default_value = "5s")]
+    #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_OBJECTIVE", default_value = OBJECTIVE)]
     objective: String,
 
     /// Age at which a change expires if it is not shown.
-    #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_EXPIRY", default_value = "10m")]
+    #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_EXPIRY", default_value = EXPIRY)]
     expiry: String,
 }
 
@@ -39,6 +46,10 @@ pub struct Args {
     /// A Service without a change for this long loses its series until its next change.
     #[arg(long, value_name = "DURATION", env = "ENDPOINTLAG_SERIES_IDLE", default_value = "24h")]
     series_idle: String,
+
+    /// Whether the starts of pods are followed.
+    #[command(flatten)]
+    startup: StartupArgs,
 }
 
 /// The checked settings.
@@ -50,11 +61,18 @@ pub struct PipelineSettings {
     pub bounds: Bounds,
     /// How many Services have their own series, and for how long.
     pub limits: SeriesLimits,
+    /// Whether the starts of pods are followed.
+    pub pod_startup: bool,
 }
 
 // === impl ObjectiveArgs ===
 
 impl ObjectiveArgs {
+    /// Whether nothing else than the defaults is asked for.
+    pub(crate) fn is_default(&self) -> bool {
+        self.objective == OBJECTIVE && self.expiry == EXPIRY
+    }
+
     /// Checks these flags.
     pub(crate) fn settings(&self, errors: &mut FlagErrors) -> Option<TrackerSettings> {
         let objective = errors.duration("--objective", &self.objective);
@@ -80,6 +98,7 @@ impl Args {
             tracker: tracker?,
             bounds: bounds?,
             limits: SeriesLimits { services: self.max_services, idle: series_idle? },
+            pod_startup: self.startup.pod_startup,
         })
     }
 }

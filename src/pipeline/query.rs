@@ -1,6 +1,6 @@
 //! The queries of the pipeline, and their sender.
 
-use super::Pipeline;
+use super::{Pipeline, StartsView};
 use crate::{
     model::Stamp,
     programming,
@@ -27,6 +27,7 @@ pub(super) enum Query {
     Changes(oneshot::Sender<Now<Changes>>),
     OutOfSync(oneshot::Sender<Now<Vec<OutOfSyncEndpoint>>>),
     Nodes(oneshot::Sender<Now<programming::Standing>>),
+    Startup(Selection, oneshot::Sender<Now<Option<StartsView>>>),
 }
 
 /// An answer, and its time.
@@ -97,6 +98,11 @@ impl PipelineHandle {
         self.ask(Query::Nodes).await
     }
 
+    /// The starts of pods of the selected Services, `None` inside if they are not followed; `None` when the process is ending.
+    pub async fn startup(&self, selection: Selection) -> Option<Now<Option<StartsView>>> {
+        self.ask(|reply| Query::Startup(selection, reply)).await
+    }
+
     async fn ask<T>(&self, query: impl FnOnce(oneshot::Sender<T>) -> Query) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.0.send(query(reply)).ok()?;
@@ -126,6 +132,8 @@ impl Pipeline {
                 snapshot.malformed_annotations = self.annotations.malformed();
                 snapshot.reader_stalls = self.heartbeat.stalls();
                 snapshot.reader_stalled = self.heartbeat.stalled();
+                let starts = self.startup.as_ref().map(|starts| starts.startup.standing());
+                snapshot.startup = starts.map(|standing| self.stats.startup_snapshot(standing));
                 snapshot.nodes = self.standing_of_nodes(now).map(|standing| self.stats.nodes(standing));
                 let _ = reply.send(snapshot);
             }
@@ -150,6 +158,14 @@ impl Pipeline {
                 if let Some(standing) = self.standing_of_nodes(now) {
                     let _ = reply.send(self.at(now, standing));
                 }
+            }
+            Query::Startup(selection, reply) => {
+                let view = self.startup.as_ref().map(|starts| StartsView {
+                    standing: starts.startup.standing(),
+                    services: self.stats.startup_table(&selection),
+                    finished: starts.startup.finished().clone(),
+                });
+                let _ = reply.send(self.at(now, view));
             }
         }
     }

@@ -1,6 +1,10 @@
 //! One watch: turns its messages into the events of its tracker.
 
-use super::annotations::Annotations;
+use super::{
+    annotations::Annotations,
+    startup::Starts,
+    step::{Step, Tap},
+};
 use crate::{
     cluster::{
         decode::{DecodeError, Decoder, Sink},
@@ -9,7 +13,7 @@ use crate::{
         queue::{Message, Progress, StreamFailure},
         watch::Signals,
     },
-    model::{Event, Seen, Stamp},
+    model::{Event, Pod, Seen, Stamp},
     programming::Programming,
     propagation::Tracker,
 };
@@ -29,12 +33,26 @@ pub struct Source {
     failure: Option<StreamFailure>,
 }
 
+/// Who gets the events of a source.
+pub(super) struct Takers<'a> {
+    pub(super) tracker: &'a mut Tracker,
+    /// The hop to the nodes, if there are agents.
+    pub(super) programming: Option<&'a mut Programming>,
+    /// The starts of pods, if they are followed.
+    pub(super) startup: Option<&'a mut Starts>,
+    /// What records them, if anything does.
+    pub(super) tap: Option<&'a mut Tap>,
+    pub(super) annotations: &'a mut Annotations,
+}
+
 /// Passes the events of one source to its tracker.
 struct Feed<'a> {
     now: Stamp,
     scope: usize,
     tracker: &'a mut Tracker,
     programming: Option<&'a mut Programming>,
+    startup: Option<&'a mut Starts>,
+    tap: Option<&'a mut Tap>,
     health: &'a WatchHealth,
     signals: &'a Signals,
     annotations: &'a mut Annotations,
@@ -48,18 +66,20 @@ impl Source {
         Self { tracker, decoder, health, signals, failure: None }
     }
 
-    /// Passes what the watch delivers to its tracker.
-    pub(super) fn take(
-        &mut self,
-        message: Message,
-        now: Stamp,
-        tracker: &mut Tracker,
-        programming: Option<&mut Programming>,
-        annotations: &mut Annotations,
-    ) {
-        let scope = self.tracker;
-        let mut feed =
-            Feed { now, scope, tracker, programming, health: &self.health, signals: &self.signals, annotations };
+    /// Passes what the watch delivers to its tracker, and to those that see it too.
+    pub(super) fn take(&mut self, message: Message, now: Stamp, takers: Takers<'_>) {
+        let Takers { tracker, programming, startup, tap, annotations } = takers;
+        let mut feed = Feed {
+            now,
+            scope: self.tracker,
+            tracker,
+            programming,
+            startup,
+            tap,
+            health: &self.health,
+            signals: &self.signals,
+            annotations,
+        };
         match message {
             Message::Lost(at) => feed.event(Seen::late(at), Event::WatchLost(self.health.resource)),
             Message::Restored(at) => feed.event(Seen::late(at), Event::WatchRestored(self.health.resource)),
@@ -114,7 +134,21 @@ impl Sink for Feed<'_> {
         if let Some(programming) = &mut self.programming {
             programming.apply(self.scope, seen, &event);
         }
-        self.tracker.apply(seen, event);
+        if let Some(tap) = &mut self.tap {
+            tap(Step::Event { scope: self.scope, seen, event: &event });
+        }
+        match &mut self.startup {
+            Some(startup) => startup.follow(self.scope, self.tracker, seen, event),
+            None => self.tracker.apply(seen, event),
+        }
+    }
+
+    fn pod_object(&mut self, seen: Seen, pod: &Pod, object: &[u8]) {
+        if let Some(startup) = &mut self.startup
+            && let Err(error) = startup.pod(self.scope, self.tracker, seen, pod, object)
+        {
+            self.malformed(error);
+        }
     }
 
     fn malformed(&mut self, error: ObjectError) {

@@ -1,6 +1,6 @@
 //! Starts a pipeline that takes what the watches of a cluster deliver.
 
-use super::{DataPlane, Ending, Pipeline, PipelineHandle, Source};
+use super::{DataPlane, Ending, Pipeline, PipelineHandle, Source, Starts, Tap};
 use crate::{
     cluster::{
         clock::Clock,
@@ -11,6 +11,17 @@ use crate::{
     stats::Stats,
 };
 use std::{io, sync::Arc, thread::JoinHandle};
+
+/// Who gets what the watches deliver, besides the trackers.
+#[derive(Default)]
+pub struct Followers {
+    /// The hop to the nodes, if there are agents.
+    pub data_plane: Option<DataPlane>,
+    /// The starts of pods, if they are followed.
+    pub startup: Option<Starts>,
+    /// What records a session.
+    pub tap: Option<Tap>,
+}
 
 /// A pipeline that runs.
 pub struct Started {
@@ -35,10 +46,11 @@ impl Started {
         clock: Clock,
         tracker: TrackerSettings,
         stats: Stats,
-        data_plane: Option<DataPlane>,
+        followers: Followers,
         output: impl FnMut(Ending<'_>) + Send + 'static,
     ) -> io::Result<Self> {
         let Watches { heartbeat, queue, ends, scopes } = watches;
+        let Followers { data_plane, startup, tap } = followers;
         let healths = ends.iter().map(|end| end.health.clone()).collect();
         let follows_nodes = data_plane.is_some();
         let source = |end: WatchEnd| {
@@ -47,7 +59,12 @@ impl Started {
         };
         let sources = ends.into_iter().map(source).collect();
         let trackers = (0..scopes).map(|_| Tracker::new(tracker)).collect();
-        let pipeline = Pipeline::new(clock, heartbeat, sources, trackers, stats, data_plane, output);
+        let pipeline =
+            Pipeline::new(clock, heartbeat, sources, trackers, stats, data_plane, output).with_startup(startup);
+        let pipeline = match tap {
+            Some(tap) => pipeline.tapped(tap),
+            None => pipeline,
+        };
         let (handle, thread) = pipeline.start(queue)?;
         Ok(Self { handle, watches: healths, thread })
     }

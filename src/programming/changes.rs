@@ -5,6 +5,7 @@ use super::{
     nodes::{NodeId, Nodes},
     report::{NodeOutcome, Report, Share, Spread},
     steps::{StepId, Steps},
+    verdict::Verdict,
 };
 use crate::{
     ledger::Carried,
@@ -41,6 +42,7 @@ pub(super) struct Change {
     error: Duration,
     /// The shares that were reported.
     shares: [Option<Duration>; Share::ALL.len()],
+    verdict: Verdict,
 }
 
 // === impl Changes ===
@@ -68,6 +70,7 @@ impl Changes {
     pub(super) fn start(
         &mut self,
         (number, carried): (u64, Carried<Subject, Arc<SliceVersion>>),
+        objective: Duration,
         claimed: Vec<StepId>,
         steps: &Steps,
         reports: &mut Vec<Report>,
@@ -75,6 +78,8 @@ impl Changes {
         let length = claimed.iter().map(|id| steps.get(*id).marks.len()).max().unwrap_or(0);
         let must = |node: &NodeId| claimed.iter().any(|id| steps.get(*id).state(*node) != State::Absent);
         let members: Vec<_> = (0..length).filter(must).collect();
+        let verdict = Verdict::new(objective, members.len());
+        let is_late = carried.shown.since(carried.began) > objective;
         let id = self.changes.insert(Change {
             number,
             carried,
@@ -84,7 +89,13 @@ impl Changes {
             in_effect: Vec::new(),
             error: Duration::ZERO,
             shares: Default::default(),
+            verdict,
         });
+        if is_late {
+            // No node can make up for it.
+            let all = self.changes[id].nodes;
+            self.judge(id, all, reports);
+        }
         members.into_iter().for_each(|node| self.settle(id, node, steps, reports));
         id
     }
@@ -98,9 +109,24 @@ impl Changes {
         change.error = change.error.max(error);
         if let Some(delay) = delay {
             change.in_effect.push((delay, node));
+            change.verdict.count(change.carried.shown.plus(delay).since(change.carried.began));
+        } else if outcome == NodeOutcome::Expired {
+            // An expiry is longer than an objective.
+            change.verdict.count(Duration::MAX);
         }
         let delay = delay.or((outcome == NodeOutcome::Expired).then_some(self.expiry));
         reports.push(Report::Nodes { change: change.carried.change, outcome, delay, nodes: 1 });
+        self.judge(id, 0, reports);
+    }
+
+    /// Reports whether a change met its objective, once that is certain. This number of nodes will not have it in effect in time, in
+    /// addition to those that are known to have been late.
+    pub(super) fn judge(&mut self, id: ChangeId, late: usize, reports: &mut Vec<Report>) {
+        let change = &mut self.changes[id];
+        if let Some(missed) = change.verdict.reach(late) {
+            let Carried { key, change, .. } = &change.carried;
+            reports.push(Report::Judged { service: key.service.clone(), change: *change, missed });
+        }
     }
 
     /// Reports the shares that are certain at `now`.
@@ -156,6 +182,11 @@ impl Change {
     /// The slice hop's end.
     pub(super) fn carried(&self) -> &Carried<Subject, Arc<SliceVersion>> {
         &self.carried
+    }
+
+    /// Whether nodes on which it is still open are late for its objective: a node that is not silent has reported what it did until then.
+    pub(super) fn is_overdue(&self, now: Stamp) -> bool {
+        self.verdict.is_open() && now.since(self.carried.began) > self.verdict.objective.saturating_add(SETTLED)
     }
 
     /// Whether it has ended on each node.

@@ -47,7 +47,7 @@ impl Divergences {
     }
 
     pub(super) fn contains(&self, frontend: &Frontend, node: NodeId) -> bool {
-        self.all.contains_key(&(*frontend, node))
+        !self.all.is_empty() && self.all.contains_key(&(*frontend, node))
     }
 
     /// A node did something. `wanted` is what it should have.

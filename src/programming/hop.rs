@@ -4,9 +4,10 @@ use super::{
     changes::Changes,
     divergences::Divergences,
     early::Early,
+    known::Known,
     mark::Mark,
     nodes::{NodeId, Nodes},
-    report::{NodeOutcome, Report, Stale, Standing, Unmatched},
+    report::{NodeOutcome, Report, Standing, Unmatched},
     steps::{Closed, Followers, Key, Step, StepId, Steps},
     targets::Target,
     views::{Difference, Move, Scope, ServiceId, Views},
@@ -16,11 +17,7 @@ use crate::{
     model::{Event, Families, Fingerprint, Frontend, Interval, Seen, SetChange, SliceVersion, Stamp},
     propagation::Subject,
 };
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 /// How long a step waits for the slice hop's change that it belongs to. The pod's event may arrive after the slice's.
 const UNCLAIMED: Duration = Duration::from_secs(10);
@@ -105,7 +102,7 @@ impl Programming {
                 self.slice(scope, seen, |views, nodes| views.endpoints_changed(change, nodes).into_iter().collect())
             }
             Event::EndpointSliceDeleted(slice) => {
-                self.slice(scope, seen, |views, _| views.slice_gone(&slice.uid).into_iter().collect());
+                self.slice(scope, seen, |views, _| views.slice_gone(&slice.uid));
             }
             Event::WatchLost(_) | Event::WatchRestored(_) | Event::Pod(_) | Event::PodDeleted(_) => {}
         }
@@ -170,8 +167,8 @@ impl Programming {
 
     // === What the slice hop has carried ===
 
-    /// Follows a change of the slice hop to the nodes. The caller knows it by a number.
-    pub fn carried(&mut self, carried: Carried<Subject, Arc<SliceVersion>>, number: u64, now: Stamp) {
+    /// Follows a change of the slice hop to the nodes. The caller knows it by a number. Returns whether a node has to follow.
+    pub fn carried(&mut self, carried: Carried<Subject, Arc<SliceVersion>>, number: u64, now: Stamp) -> bool {
         let service = self.views.owner(&carried.by.uid, &carried.key.service);
         let change = self.changes.next_id();
         let kind = carried.change;
@@ -194,10 +191,20 @@ impl Programming {
             if nodes > 0 {
                 self.reports.push(Report::Nodes { change: kind, outcome, delay: None, nodes });
             }
-            return;
+            return false;
         }
-        let change = self.changes.start((number, carried), steps, &self.steps, &mut self.reports);
+        let objective = service.map_or(self.settings.objective, |service| self.known().objective(service));
+        let change = self.changes.start((number, carried), objective, steps, &self.steps, &mut self.reports);
         self.finish_if_over(change, now);
+        true
+    }
+
+    /// A change of the slice hop has expired: no slice showed it. If nodes would have had to follow, it has missed its objective here too.
+    pub fn expired(&mut self, subject: &Subject, change: Change) {
+        if self.nodes.following() > 0 && self.views.would_follow(&subject.service, change) {
+            let service = subject.service.clone();
+            self.reports.push(Report::Judged { service, change, missed: true });
+        }
     }
 
     // === What the agents tell ===
@@ -300,7 +307,13 @@ impl Programming {
         let unclaimed: Vec<_> = unclaimed.map(|(id, _)| id).collect();
         unclaimed.into_iter().for_each(|step| self.steps.remove(step));
         let changes: Vec<_> = self.changes.iter().map(|(id, _)| id).collect();
-        changes.into_iter().for_each(|change| self.changes.tell_shares(change, now, &mut self.reports));
+        for change in changes {
+            self.changes.tell_shares(change, now, &mut self.reports);
+            if self.changes.get(change).is_overdue(now) {
+                let behind = self.known().behind(change);
+                self.changes.judge(change, behind, &mut self.reports);
+            }
+        }
         self.nodes.forget_names();
     }
 
@@ -318,7 +331,7 @@ impl Programming {
                     ends.extend([id, opposite].map(|id| (id, node, NodeOutcome::Superseded)));
                     continue;
                 }
-                if !self.is_certain(id, node) {
+                if !self.known().is_certain(id, node) {
                     ends.push((id, node, NodeOutcome::Censored));
                     continue;
                 }
@@ -376,57 +389,12 @@ impl Programming {
 
     /// The current state.
     pub fn standing(&self, now: Stamp) -> Standing {
-        let mut standing = Standing {
-            following: self.nodes.following(),
-            unmatched: self.unmatched,
-            overflowed: self.overflowed,
-            ..Standing::default()
-        };
-        let mut stale: HashMap<ServiceId, (HashSet<NodeId>, Stamp)> = HashMap::new();
-        let mut behind: HashSet<(usize, NodeId)> = HashSet::new();
-        for (id, step) in self.steps.iter().filter(|(_, step)| step.open > 0) {
-            let objective = self.views.objective(step.service).unwrap_or(self.settings.objective);
-            for node in step.open_nodes() {
-                if !self.is_certain(id, node) || !self.steps.is_behind(id, node) {
-                    continue;
-                }
-                if let Some(change) = step.change.filter(|change| behind.insert((*change, node))) {
-                    let carried = self.changes.get(change).carried();
-                    let kind = carried.change.index();
-                    standing.pending[kind] += 1;
-                    let oldest = &mut standing.oldest[kind];
-                    *oldest = Some(oldest.map_or(carried.shown, |oldest| oldest.min(carried.shown)));
-                }
-                if now.since(step.since) > objective {
-                    let (nodes, since) = stale.entry(step.service).or_insert((HashSet::new(), step.since));
-                    nodes.insert(node);
-                    *since = (*since).min(step.since);
-                }
-            }
-        }
-        for (frontend, node, first_seen) in self.divergences.iter() {
-            let Some(service) = self.views.service_of(frontend).filter(|_| self.nodes.is_certain(node)) else {
-                continue;
-            };
-            let objective = self.views.objective(service).unwrap_or(self.settings.objective);
-            if now.since(first_seen) > objective {
-                let (nodes, since) = stale.entry(service).or_insert((HashSet::new(), first_seen));
-                nodes.insert(node);
-                *since = (*since).min(first_seen);
-            }
-        }
-        let named = |(service, (nodes, since)): (ServiceId, (HashSet<NodeId>, Stamp))| {
-            let nodes = nodes.into_iter().filter_map(|node| self.nodes.name_of(node)).cloned().collect();
-            Some(Stale { service: self.views.name(service)?.clone(), nodes, since })
-        };
-        standing.stale = stale.into_iter().filter_map(named).collect();
-        standing
+        Standing { unmatched: self.unmatched, overflowed: self.overflowed, ..self.known().standing(now) }
     }
 
-    /// Whether it is certain that a node has not shown a step that is open on it.
-    fn is_certain(&self, step: StepId, node: NodeId) -> bool {
-        let (frontend, _) = &self.steps.get(step).key;
-        self.nodes.is_certain(node) && !self.divergences.contains(frontend, node)
+    fn known(&self) -> Known<'_> {
+        let Self { views, nodes, steps, changes, divergences, .. } = self;
+        Known { views, nodes, steps, changes, divergences, objective: self.settings.objective }
     }
 
     /// Keeps this number of marks at most.

@@ -61,6 +61,16 @@ pub enum Report {
         /// The time since the change itself arrived.
         delay: Duration,
     },
+    /// A change was in effect on [`Share::Most`] of the nodes within its objective, or not. Reported at most once per change, when it is
+    /// certain, and never if it is not known.
+    Judged {
+        /// The Service.
+        service: Arc<ServiceName>,
+        /// Kind of change.
+        change: Change,
+        /// Whether the objective was missed.
+        missed: bool,
+    },
     /// A change has ended on each node.
     Spread(Spread),
 }

@@ -203,6 +203,9 @@ impl Steps {
     /// The step that cancels this one out: a node that has shown neither does what the slices say. The steps of a key that a node has not
     /// shown alternate. So they cancel each other out in pairs, and at most the last one is left.
     pub(super) fn opposite(&self, id: StepId, node: NodeId) -> Option<StepId> {
+        if self.chains.get(&self.steps[id].key).is_some_and(|chain| chain.len() == 1) {
+            return None;
+        }
         let open: Vec<_> = self.open_on(node, &self.steps[id].key).collect();
         let at = open.iter().position(|open| *open == id)?;
         open.get(at ^ 1).copied()

@@ -1,6 +1,7 @@
 //! One Service, its pods, and nodes that follow.
 
 mod nodes;
+mod objectives;
 mod random;
 mod routes;
 mod scene;

@@ -1,10 +1,12 @@
 //! What the watches of Services and EndpointSlices delivered, as far as kernels are concerned.
 
 use super::{
+    foreign::Foreign,
     nodes::Nodes,
     targets::{Listed, Member, Reach, Slice, Target, targets},
 };
 use crate::{
+    ledger::Change,
     model::{
         Backend, Endpoint, EndpointSlice, EndpointsChange, EndpointsPart, Frontend, Resource, Service, ServicePort,
         Uid, VirtualIps,
@@ -31,6 +33,7 @@ pub(super) struct Views {
     lists: HashMap<(Scope, Resource), List>,
     /// Frontends of Services that exist.
     frontends: HashMap<Frontend, ServiceId>,
+    foreign: Foreign,
 }
 
 /// One Service. It is kept while the Service watch or a slice names it.
@@ -52,6 +55,8 @@ struct Spec {
     virtual_ips: Option<Box<VirtualIps>>,
     ports: Vec<ServicePort>,
     objective: Option<Duration>,
+    /// Whether kernels use pods that are not ready.
+    publishes_all: bool,
 }
 
 #[derive(Debug)]
@@ -118,7 +123,9 @@ impl Views {
                 let is_gone = |it: &SliceEntry| it.scope == scope && it.list != number;
                 let gone: Vec<_> =
                     self.slices.iter().filter(|(_, it)| is_gone(it)).map(|(uid, _)| uid.clone()).collect();
-                gone.iter().filter_map(|uid| self.slice_gone(uid)).collect()
+                let left = gone.iter().flat_map(|uid| self.slice_gone(uid)).collect();
+                let foreign = self.foreign.end_list(scope, number);
+                [left, self.named(&foreign)].concat()
             }
         }
     }
@@ -137,6 +144,7 @@ impl Views {
             virtual_ips: service.virtual_ips.clone().filter(|_| is_measured),
             ports: service.ports.clone(),
             objective: service.objective.value(),
+            publishes_all: service.publish_not_ready_addresses,
         };
         self.set_spec(id, Some(spec));
         id
@@ -152,11 +160,18 @@ impl Views {
     /// A complete slice. Returns the Services that it affects: its owner, and a previous owner.
     pub(super) fn slice_seen(&mut self, scope: Scope, slice: &EndpointSlice, nodes: &mut Nodes) -> Vec<ServiceId> {
         let known = self.slices.get(&slice.uid).map(|entry| entry.service);
-        let Some(owner) = &slice.owner else { return self.slice_gone(&slice.uid).into_iter().collect() };
-        let service = self.intern(scope, &owner.uid, &slice.namespace, &owner.service);
-        let left = known.filter(|known| *known != service).and_then(|_| self.slice_gone(&slice.uid));
-        let listed = slice.endpoints.iter().map(|endpoint| listed(endpoint, nodes)).collect();
         let list = self.lists.get(&(scope, Resource::EndpointSlices)).map_or(0, |list| list.number);
+        let Some(owner) = &slice.owner else {
+            let Some(service) = &slice.foreign_to else { return self.slice_gone(&slice.uid) };
+            let left = known.map(|_| self.slice_gone(&slice.uid)).unwrap_or_default();
+            let service = ServiceName { namespace: slice.namespace.as_str().into(), name: service.clone() };
+            let affected = self.foreign.seen(&slice.uid, service, scope, list);
+            return [left, self.named(&affected)].concat();
+        };
+        let service = self.intern(scope, &owner.uid, &slice.namespace, &owner.service);
+        let is_another = known.is_none_or(|known| known != service);
+        let left = if is_another { self.slice_gone(&slice.uid) } else { Vec::new() };
+        let listed = slice.endpoints.iter().map(|endpoint| listed(endpoint, nodes)).collect();
         let entry = SliceEntry {
             service,
             slice: Slice { family: owner.family, ports: slice.ports.clone(), listed },
@@ -166,7 +181,7 @@ impl Views {
         if self.slices.insert(slice.uid.clone(), entry).is_none() {
             self.services.entry(service).and_modify(|entry| entry.slices.push(slice.uid.clone()));
         }
-        left.into_iter().chain([service]).collect()
+        [left, vec![service]].concat()
     }
 
     /// Endpoints of a slice changed.
@@ -184,11 +199,12 @@ impl Views {
         Some(entry.service)
     }
 
-    /// A slice is gone.
-    pub(super) fn slice_gone(&mut self, uid: &Uid) -> Option<ServiceId> {
-        let entry = self.slices.remove(uid)?;
+    /// A slice is gone. Returns the Services that it affects.
+    pub(super) fn slice_gone(&mut self, uid: &Uid) -> Vec<ServiceId> {
+        let foreign = self.foreign.gone(uid);
+        let Some(entry) = self.slices.remove(uid) else { return self.named(foreign.as_slice()) };
         self.services.entry(entry.service).and_modify(|of| of.slices.retain(|slice| slice != uid));
-        Some(entry.service)
+        vec![entry.service]
     }
 
     /// Computes the targets of a Service anew, and returns how they differ from the old ones. Forgets the Service if nothing names it.
@@ -197,7 +213,10 @@ impl Views {
         let slices = entry.slices.iter().filter_map(|uid| self.slices.get(uid)).map(|entry| &entry.slice);
         let new: HashMap<_, _> = match &entry.spec {
             Some(Spec { virtual_ips: Some(virtual_ips), ports, .. }) => {
-                targets(virtual_ips, ports, slices).into_iter().collect()
+                let is_known = !self.foreign.has(&entry.name);
+                let known =
+                    |target: Target| if is_known { target } else { Target::new(Reach::Unknown, target.members) };
+                targets(virtual_ips, ports, slices).into_iter().map(|(it, target)| (it, known(target))).collect()
             }
             _ => HashMap::new(),
         };
@@ -228,6 +247,16 @@ impl Views {
         self.services.get(&id)?.spec.as_ref()?.objective
     }
 
+    /// Whether nodes would have to follow a change that no slice shows.
+    pub(super) fn would_follow(&self, service: &ServiceName, change: Change) -> bool {
+        let Some(entry) = self.by_name.get(service).and_then(|id| self.services.get(id)) else { return false };
+        let Some(spec) = entry.spec.as_ref().filter(|spec| spec.virtual_ips.is_some()) else { return false };
+        let is_unknown = entry.targets.values().any(|target| target.reach == Reach::Unknown);
+        let is_of_readiness = matches!(change, Change::Ready | Change::Unready | Change::Terminating);
+        let is_used_anyway = spec.publishes_all && is_of_readiness;
+        !is_unknown && !is_used_anyway
+    }
+
     /// The name of a Service that exists.
     pub(super) fn name(&self, id: ServiceId) -> Option<&Arc<ServiceName>> {
         self.services.get(&id).filter(|entry| entry.spec.is_some()).map(|entry| &entry.name)
@@ -251,6 +280,11 @@ impl Views {
     /// The frontends with their targets, of all measured Services.
     pub(super) fn targets(&self) -> impl Iterator<Item = (&Frontend, &Target)> {
         self.services.values().flat_map(|entry| &entry.targets)
+    }
+
+    /// The Services that have these names now.
+    fn named(&self, names: &[Arc<ServiceName>]) -> Vec<ServiceId> {
+        names.iter().filter_map(|name| self.by_name.get(name)).copied().collect()
     }
 
     fn set_spec(&mut self, id: ServiceId, spec: Option<Spec>) {

@@ -1,8 +1,8 @@
 //! The changes of the slice hop: those that are pending or were overtaken, what is out of sync, and how the changes ended.
 
 use super::{
-    key::{Key, PodId, ServiceId},
-    overtaken::{Overtaken, Written},
+    key::{Key, PairKey, PodId, ServiceId},
+    overtaken::{Answers, Overtaken, Written},
     pair::Shown,
 };
 use crate::{
@@ -16,7 +16,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 pub(super) struct Changes {
     pub(super) ledger: Ledger<Key>,
     pub(super) overtaken: Overtaken,
-    pub(super) out_of_sync: OutOfSync<(ServiceId, PodId)>,
+    pub(super) out_of_sync: OutOfSync<PairKey>,
     /// Whether every watch has listed once. Until then nothing is a change.
     is_measuring: bool,
     /// Since when each watch may miss events, by resource.
@@ -79,12 +79,17 @@ impl Changes {
     pub(super) fn set_lost(&mut self, resource: Resource, since: Option<Stamp>) {
         let lost = &mut self.lost[resource as usize];
         *lost = since.map(|since| lost.unwrap_or(since));
-        self.ledger.set_blind(self.lost.iter().any(Option::is_some));
+        self.ledger.set_blind(self.is_blind());
     }
 
     /// Whether a watch may miss events.
     pub(super) fn is_lost(&self, resource: Resource) -> bool {
         self.lost[resource as usize].is_some()
+    }
+
+    /// Whether any watch may miss events.
+    pub(super) fn is_blind(&self) -> bool {
+        self.lost.iter().any(Option::is_some)
     }
 
     /// The kinds of change that are pending for `key`.
@@ -144,30 +149,29 @@ impl Changes {
     }
 
     fn close(&mut self, closed: Closed<Key, Arc<SliceVersion>>) {
-        let Closed { key, change, ended, missed, .. } = closed;
-        if let Some(missed) = missed {
-            self.said.push(Said::Judged { service: key.service, change, missed });
-        }
-        self.said.extend(ended.map(Said::Ended));
+        say(&mut self.said, closed);
     }
 
-    /// Ends those of the `pending` changes that `opposes` selects. Returns what was overtaken, now or before, if it may still be written.
+    /// Ends the pending changes that `opposes` selects. Returns the kinds that were pending, and what was overtaken, now or before, if it
+    /// may still be written.
     pub(super) fn overtake(
         &mut self,
         key: Key,
-        pending: ChangeSet,
         opposes: impl Fn(Change) -> bool,
         seen: Seen,
-    ) -> Option<Written> {
-        let mut overtaken = self.overtaken(key, seen.at);
-        self.take_remembered(key, &opposes);
-        for change in pending.iter().filter(|change| opposes(*change)) {
-            if let Some(until) = self.end(key, change, seen, Ending::Superseded) {
-                let written = Written::new(change, until);
-                overtaken = Some(overtaken.map_or(written, |others| others.or(written)));
-            }
+    ) -> (ChangeSet, Option<Written>) {
+        let (mut overtaken, is_forgotten) = self.overtaken.oppose(key, &opposes);
+        if is_forgotten {
+            self.holds.released.extend(key.pod);
         }
-        overtaken.filter(|overtaken| overtaken.until > seen.at)
+        overtaken = overtaken.filter(|overtaken| overtaken.until > seen.at);
+        let Self { ledger, said, .. } = self;
+        let pending = ledger.supersede(key, opposes, seen, |closed| {
+            let written = Written::new(closed.change, closed.expires);
+            overtaken = Some(overtaken.map_or(written, |others| others.or(written)));
+            say(said, closed);
+        });
+        (pending, overtaken.filter(|overtaken| overtaken.until > seen.at))
     }
 
     /// What was overtaken, if it may still be written after `now`.
@@ -188,7 +192,7 @@ impl Changes {
     }
 
     /// Removes and returns the remembered changes that `which` selects.
-    pub(super) fn take_remembered(&mut self, key: Key, which: impl FnMut(Change) -> bool) -> Vec<(Change, Seen)> {
+    pub(super) fn take_remembered(&mut self, key: Key, which: impl FnMut(Change) -> bool) -> Answers {
         let (taken, is_forgotten) = self.overtaken.take(key, which);
         if is_forgotten {
             self.holds.released.extend(key.pod);
@@ -294,4 +298,13 @@ impl Changes {
     pub(super) fn take_holds(&mut self) -> Holds {
         std::mem::take(&mut self.holds)
     }
+}
+
+/// Records the end of a change.
+fn say(said: &mut Vec<Said>, closed: Closed<Key, Arc<SliceVersion>>) {
+    let Closed { key, change, ended, missed, .. } = closed;
+    if let Some(missed) = missed {
+        said.push(Said::Judged { service: key.service, change, missed });
+    }
+    said.extend(ended.map(Said::Ended));
 }

@@ -119,7 +119,7 @@ impl Edits {
     /// Checks whether the slices show the last edit. `by` is the slice event that caused the check, if there is one. If something
     /// else removes the last obstacle, the change has no delay.
     pub(super) fn check(&mut self, service: ServiceId, seen: Seen, by: Option<&Shown>, world: &mut World<'_>) {
-        let Some(edit) = &mut self.0.get_mut(service).edit else { return };
+        let Some(edit) = self.0.known_mut(service).and_then(|of| of.edit.as_mut()) else { return };
         let key = Key::of_service(service);
         let is_blocked = edit.blocker.is_some_and(|pod| edit.is_obstacle(service, pod, world));
         if !is_blocked {
@@ -147,7 +147,7 @@ impl Edits {
 
     /// The pod is no longer expected, so the last edit need not wait for it.
     pub(super) fn no_longer_await(&mut self, service: ServiceId, pod: PodId) {
-        if let Some(edit) = &mut self.0.get_mut(service).edit {
+        if let Some(edit) = self.0.known_mut(service).and_then(|of| of.edit.as_mut()) {
             edit.awaited.remove(&pod);
         }
     }

@@ -3,11 +3,11 @@
 use super::{
     changes::Changes,
     edits::{Edits, World},
-    key::{Key, PodId, ServiceId},
-    pair::{Desired, Shown},
+    key::{Key, PairKey, PodId, ServiceId},
+    pair::{Desired, Pair, Shown},
     pairs::{Pairs, Rebased},
     ports::endpoint_ports,
-    services::{is_ignored, is_measured},
+    services::{Terms, is_ignored, is_measured},
     slices::Difference,
     views::{PodStep, Views},
 };
@@ -26,6 +26,9 @@ pub(super) struct Join {
     /// Services that arrived while earlier events of the pod watch could still be outstanding. Such a late pod event may be older than the
     /// Service.
     newcomers: HashSet<ServiceId>,
+    /// Pairs of measured Services whose sides differed when they were first seen, while a watch was lost. One side may be older than the
+    /// other, so they are compared again when no watch is lost. Their pods are held.
+    uncompared: HashMap<ServiceId, HashSet<PodId>>,
 }
 
 // === impl Join ===
@@ -34,7 +37,13 @@ impl Join {
     /// An empty join. Changes expire at the age of `expiry`.
     pub(super) fn new(expiry: Duration) -> Self {
         let changes = Changes::new(expiry);
-        Self { pairs: Pairs::default(), edits: Edits::default(), changes, newcomers: HashSet::new() }
+        Self {
+            pairs: Pairs::default(),
+            edits: Edits::default(),
+            changes,
+            newcomers: HashSet::new(),
+            uncompared: HashMap::new(),
+        }
     }
 
     /// Every watch has listed once. From now on there are changes. Where the lists disagree, a change is pending.
@@ -53,6 +62,17 @@ impl Join {
     pub(super) fn advance(&mut self, now: Stamp) {
         for service in self.changes.advance(now) {
             self.edits.drop(service, &mut self.changes);
+        }
+    }
+
+    /// A watch is no longer lost. If none is, this compares what could not be compared before.
+    pub(super) fn restored(&mut self, views: &mut Views, seen: Seen) {
+        if self.changes.is_blind() {
+            return;
+        }
+        for (service, pods) in std::mem::take(&mut self.uncompared) {
+            pods.iter().for_each(|pod| self.start_unseen_change(views, service, *pod, seen));
+            self.changes.release(pods.into_iter());
         }
     }
 
@@ -85,21 +105,24 @@ impl Join {
         seen: Seen,
     ) {
         let terms = views.services.terms(service);
-        let to = views.services.expectation(service, desired, families);
+        let to = terms.expectation(desired, families);
         let is_older = seen.is_late() && self.newcomers.contains(&service);
-        if is_older {
+        let pair = if is_older {
             if self.pairs.is_as(service, pod, to) {
                 return;
             }
             self.pairs.rebase((service, pod), to, terms, seen, &mut self.changes);
-        } else if !self.pairs.move_to((service, pod), to, terms, seen, &mut self.changes) {
-            return;
-        }
+            self.pairs.get(service, pod).copied().unwrap_or_default()
+        } else {
+            let moved = self.pairs.move_to((service, pod), to, terms, seen, &mut self.changes);
+            let Some(pair) = moved else { return };
+            pair
+        };
         if to.0 == Desired::Out {
             self.edits.no_longer_await(service, pod);
         }
         self.edits.check(service, seen, None, &mut world(views, &self.pairs, &mut self.changes));
-        self.look(views, service, pod, seen.at);
+        self.look_at(views, PairKey { service, pod }, &pair, terms, seen.at);
         if is_older {
             self.start_unseen_change(views, service, pod, seen);
         }
@@ -170,6 +193,7 @@ impl Join {
         self.changes.withdraw(id, pods.into_iter(), seen);
         self.edits.drop(id, &mut self.changes);
         self.newcomers.remove(&id);
+        self.changes.release(self.uncompared.remove(&id).into_iter().flatten());
         views.membership.unselect(id);
         self.rebase_all(views, id, seen);
     }
@@ -269,6 +293,12 @@ impl Join {
         if !self.changes.is_measuring() || self.pairs.is_shown(service, pod, terms) {
             return;
         }
+        if self.changes.is_blind() {
+            if self.uncompared.entry(service).or_default().insert(pod) {
+                self.changes.hold([pod].into_iter());
+            }
+            return;
+        }
         if !self.edits.is_waiting_for(service, pod, &mut world(views, &self.pairs, &mut self.changes)) {
             self.pairs.start_unseen(service, pod, terms, seen, &mut self.changes);
         }
@@ -276,12 +306,19 @@ impl Join {
 
     /// Records whether a pair is out of sync. Must be called after each change of one of its sides.
     fn look(&mut self, views: &mut Views, service: ServiceId, pod: PodId, at: Stamp) {
+        let pair = self.pairs.get(service, pod).copied().unwrap_or_default();
+        let terms = views.services.terms(service);
+        self.look_at(views, PairKey { service, pod }, &pair, terms, at);
+    }
+
+    /// The same for the pair as it is now.
+    fn look_at(&mut self, views: &mut Views, key: PairKey, pair: &Pair, terms: Terms, at: Stamp) {
         if !self.changes.is_measuring() {
             return;
         }
-        let terms = views.services.terms(service);
-        let fault = self.pairs.fault(service, pod, terms, || views.has_other_ports(service, pod));
-        self.changes.out_of_sync.set((service, pod), fault, at);
+        let has_other_ports = || views.has_other_ports(key.service, key.pod);
+        let fault = terms.is_measured.then(|| pair.fault(terms.published, has_other_ports)).flatten();
+        self.changes.out_of_sync.set(key, fault, at);
     }
 }
 

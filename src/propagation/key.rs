@@ -1,5 +1,7 @@
 //! The subject of a change, as numbers.
 
+use std::hash::{Hash, Hasher};
+
 /// Index of a Service.
 pub(super) type ServiceId = usize;
 
@@ -8,12 +10,21 @@ pub(super) type ServiceId = usize;
 pub(super) struct PodId(u32);
 
 /// A pod in a Service, or the Service itself: the key of the slice hop's ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     /// The Service whose endpoints must change.
     pub(super) service: ServiceId,
     /// The pod; `None` for a change of the Service itself.
     pub(super) pod: Option<PodId>,
+}
+
+/// A pod in a Service: the key of what is out of sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PairKey {
+    /// The Service.
+    pub(super) service: ServiceId,
+    /// The pod.
+    pub(super) pod: PodId,
 }
 
 /// A value for each Service.
@@ -48,6 +59,24 @@ impl Key {
     }
 }
 
+// Both hash as one number: a pod that many Services select is looked up in several maps for each of them.
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(joined(self.service, self.pod.map_or(u32::MAX, |pod| pod.0)));
+    }
+}
+
+impl Hash for PairKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(joined(self.service, self.pod.0));
+    }
+}
+
+fn joined(service: ServiceId, pod: u32) -> u64 {
+    (service as u64) << 32 ^ u64::from(pod)
+}
+
 // === impl ByService ===
 
 impl<T> Default for ByService<T> {
@@ -63,11 +92,22 @@ impl<T: Default> ByService<T> {
     }
 
     /// The value of a Service; a new one if there is none.
+    #[inline]
     pub(super) fn get_mut(&mut self, service: ServiceId) -> &mut T {
         if self.0.len() <= service {
-            self.0.resize_with(service + 1, T::default);
+            self.grow(service);
         }
         &mut self.0[service]
+    }
+
+    #[cold]
+    fn grow(&mut self, service: ServiceId) {
+        self.0.resize_with(service + 1, T::default);
+    }
+
+    /// The value of a Service, if it ever had one.
+    pub(super) fn known_mut(&mut self, service: ServiceId) -> Option<&mut T> {
+        self.0.get_mut(service)
     }
 
     /// Removes and returns the value of a Service.

@@ -8,8 +8,10 @@ use super::{
     intern::Interner,
     key::{PodId, ServiceId},
 };
+use foldhash::fast::RandomState;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    hash::{Hash, Hasher},
     sync::Arc,
 };
 
@@ -19,18 +21,20 @@ type Label = (Arc<str>, Arc<str>);
 /// Index of a label set.
 pub(super) type SetId = usize;
 
-/// The selectors of all Services and the label sets of all pods.
+/// The selectors of all Services and the label sets of all pods. Names and labels are other people's strings, so the maps of these have
+/// the standard hash, which resists chosen collisions.
 #[derive(Debug, Default)]
 pub(super) struct Membership {
     strings: Interner<str>,
     sets: slab::Slab<LabelSet>,
-    by_labels: HashMap<Arc<Labels>, SetId>,
+    by_labels: HashMap<Arc<Labels>, SetId, RandomState>,
     namespaces: HashMap<Arc<str>, Namespace>,
-    selectors: HashMap<ServiceId, Selector>,
+    selectors: HashMap<ServiceId, Selector, RandomState>,
 }
 
-/// Identity of a label set. Labels are sorted by key.
-#[derive(Debug, PartialEq, Eq, Hash)]
+/// Identity of a label set. Labels are sorted by key. All strings are interned: equal ones share one allocation, so their addresses are
+/// compared and hashed.
+#[derive(Debug)]
 struct Labels {
     namespace: Arc<str>,
     labels: Box<[Label]>,
@@ -40,14 +44,14 @@ struct Labels {
 #[derive(Debug)]
 struct LabelSet {
     identity: Arc<Labels>,
-    members: HashSet<PodId>,
+    members: HashSet<PodId, RandomState>,
     /// The Services whose selector matches.
     services: Vec<ServiceId>,
 }
 
 #[derive(Debug, Default)]
 struct Namespace {
-    sets: HashSet<SetId>,
+    sets: HashSet<SetId, RandomState>,
     /// From one label of each selector to the Services that are found by it.
     index: HashMap<Label, Vec<ServiceId>>,
 }
@@ -89,7 +93,7 @@ impl Membership {
             .filter(|service| self.selectors[service].matches(&identity))
             .collect();
         services.shrink_to_fit();
-        let id = self.sets.insert(LabelSet { identity: identity.clone(), members: HashSet::new(), services });
+        let id = self.sets.insert(LabelSet { identity: identity.clone(), members: HashSet::default(), services });
         namespace.sets.insert(id);
         self.by_labels.insert(identity, id);
         id
@@ -182,6 +186,25 @@ impl Membership {
     }
 }
 
+// === impl Labels ===
+
+impl PartialEq for Labels {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.namespace, &other.namespace)
+            && self.labels.len() == other.labels.len()
+            && self.labels.iter().zip(&other.labels).all(|(one, another)| is_same(one, another))
+    }
+}
+
+impl Eq for Labels {}
+
+impl Hash for Labels {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let strings = self.labels.iter().flat_map(|(key, value)| [key, value]);
+        strings.chain([&self.namespace]).for_each(|string| Arc::as_ptr(string).cast::<u8>().hash(state));
+    }
+}
+
 // === impl Selector ===
 
 impl Selector {
@@ -191,8 +214,7 @@ impl Selector {
     }
 }
 
-/// Whether two labels are the same. Equal strings share one allocation here, so their addresses are compared: a namespace may have as
-/// many label sets as pods, and a new selector is compared with each.
+/// Whether two interned labels are the same. A namespace may have as many label sets as pods, and a new selector is compared with each.
 fn is_same((key, value): &Label, (other_key, other_value): &Label) -> bool {
     Arc::ptr_eq(key, other_key) && Arc::ptr_eq(value, other_value)
 }

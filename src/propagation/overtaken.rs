@@ -5,10 +5,11 @@
 
 use super::key::{Key, ServiceId};
 use crate::{
-    ledger::Change,
+    ledger::{Change, ChangeSet},
     model::{Seen, Stamp},
 };
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
@@ -27,15 +28,18 @@ pub(super) struct Overtaken {
 struct Memory {
     overtaken: Written,
     /// The changes that the slices showed at once. Never empty.
-    answers: Vec<(Change, Seen)>,
+    answers: Answers,
 }
+
+/// Changes that the slices showed at once, and when they arrived. Mostly one.
+pub(super) type Answers = SmallVec<[(Change, Seen); 1]>;
 
 /// Changes that were overtaken, but may still be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Written {
     /// When the last of them would have expired.
     pub(super) until: Stamp,
-    kinds: [bool; Change::ALL.len()],
+    kinds: ChangeSet,
 }
 
 // === impl Written ===
@@ -43,19 +47,12 @@ pub(super) struct Written {
 impl Written {
     /// One change of this kind.
     pub(super) fn new(change: Change, until: Stamp) -> Self {
-        let mut kinds = [false; Change::ALL.len()];
-        kinds[change.index()] = true;
-        Self { until, kinds }
+        Self { until, kinds: change.into() }
     }
 
     /// The kinds of both.
     pub(super) fn or(self, other: Self) -> Self {
-        let kinds = std::array::from_fn(|kind| self.kinds[kind] || other.kinds[kind]);
-        Self { until: self.until.max(other.until), kinds }
-    }
-
-    fn kinds(self) -> impl Iterator<Item = Change> {
-        Change::ALL.into_iter().filter(move |change| self.kinds[change.index()])
+        Self { until: self.until.max(other.until), kinds: self.kinds.union(other.kinds) }
     }
 }
 
@@ -77,7 +74,7 @@ impl Overtaken {
         let mut is_new = false;
         let memory = self.memories.entry(key).or_insert_with(|| {
             is_new = true;
-            Memory { overtaken, answers: Vec::with_capacity(1) }
+            Memory { overtaken, answers: Answers::new() }
         });
         if is_new || memory.overtaken.until != overtaken.until {
             self.deadlines.push(Reverse((overtaken.until, key)));
@@ -89,9 +86,10 @@ impl Overtaken {
 
     /// Removes and returns the answers that `which` selects. Says whether the key has no memory
     /// left.
-    pub(super) fn take(&mut self, key: Key, mut which: impl FnMut(Change) -> bool) -> (Vec<(Change, Seen)>, bool) {
-        let Some(memory) = self.memories.get_mut(&key) else { return (Vec::new(), false) };
-        let taken = memory.answers.extract_if(.., |(change, _)| which(*change)).collect();
+    pub(super) fn take(&mut self, key: Key, mut which: impl FnMut(Change) -> bool) -> (Answers, bool) {
+        let Some(memory) = self.memories.get_mut(&key) else { return (Answers::new(), false) };
+        let (taken, kept) = memory.answers.iter().copied().partition(|(change, _)| which(*change));
+        memory.answers = kept;
         let is_empty = memory.answers.is_empty();
         if is_empty {
             self.memories.remove(&key);
@@ -99,10 +97,22 @@ impl Overtaken {
         (taken, is_empty)
     }
 
+    /// Forgets the answers that `opposes` selects. Returns what was overtaken, and whether the key has no memory left.
+    pub(super) fn oppose(&mut self, key: Key, opposes: impl Fn(Change) -> bool) -> (Option<Written>, bool) {
+        let Some(memory) = self.memories.get_mut(&key) else { return (None, false) };
+        let overtaken = memory.overtaken;
+        memory.answers.retain(|(change, _)| !opposes(*change));
+        let is_empty = memory.answers.is_empty();
+        if is_empty {
+            self.memories.remove(&key);
+        }
+        (Some(overtaken), is_empty)
+    }
+
     /// The kinds of overtaken change of `key` that may still be written at `now`.
     pub(super) fn writable(&self, key: Key, now: Stamp) -> impl Iterator<Item = Change> + use<> {
         let overtaken = self.memories.get(&key).map(|memory| memory.overtaken);
-        overtaken.filter(|overtaken| now <= overtaken.until).into_iter().flat_map(Written::kinds)
+        overtaken.filter(|overtaken| now <= overtaken.until).into_iter().flat_map(|overtaken| overtaken.kinds.iter())
     }
 
     /// The keys with a memory of a Service and its pods.

@@ -136,6 +136,14 @@ impl Pair {
         [v4, v6, shows(Change::Unready), shows(Change::Terminating), shows(Change::Removed)]
     }
 
+    /// Whether what the slices show is wrong, and if so, whether this misleads connections. `has_other_ports` says whether a slice
+    /// lists the pod with ports that the Service does not have at this pod.
+    pub(super) fn fault(&self, published: bool, has_other_ports: impl FnOnce() -> bool) -> Option<bool> {
+        let differs = !self.shows(self.desired.change(), published) || self.is_listed_astray();
+        let other_ports = self.desired != Desired::Out && self.is_listed() && has_other_ports();
+        (differs || other_ports).then(|| self.is_misrouted() || other_ports && self.is_shown_ready())
+    }
+
     /// Whether any slice names the pod.
     pub(super) fn is_listed(&self) -> bool {
         self.shown.iter().any(|shown| shown.entries > 0)

@@ -56,7 +56,7 @@ impl Pairs {
         pairs.filter(|(_, pair)| pair.desired != Desired::Out).map(|(pod, pair)| (*pod, pair.expected))
     }
 
-    /// The pod watch says that a pod should be `desired` in a Service, in these families. Says whether this is new.
+    /// The pod watch says that a pod should be `desired` in a Service, in these families. Returns the pair if this is new.
     pub(super) fn move_to(
         &mut self,
         (service, pod): (ServiceId, PodId),
@@ -64,15 +64,15 @@ impl Pairs {
         terms: Terms,
         seen: Seen,
         changes: &mut Changes,
-    ) -> bool {
+    ) -> Option<Pair> {
         let of = self.0.get_mut(service);
         let pair = match of.pairs.entry(pod) {
             hash_map::Entry::Occupied(pair) => pair.into_mut(),
-            hash_map::Entry::Vacant(_) if desired == Desired::Out => return false,
+            hash_map::Entry::Vacant(_) if desired == Desired::Out => return None,
             hash_map::Entry::Vacant(free) => free.insert(Pair::default()),
         };
         if pair.desired == desired && pair.expected == expected {
-            return false;
+            return None;
         }
         let moved = pair.desired != desired;
         // A ready pod with a new address of another family becomes ready there.
@@ -81,9 +81,9 @@ impl Pairs {
         let (pair, key, change) = (*pair, Key::of_pod(service, pod), desired.change());
         let marks = if moved { of.take_marks(pod, change) } else { None };
         if changes.is_measuring() {
-            let pending = changes.pending(key);
             let opposes = |change| desired.opposes(change);
-            let overtaken = if moved { changes.overtake(key, pending, opposes, seen) } else { None };
+            let (pending, overtaken) =
+                if moved { changes.overtake(key, opposes, seen) } else { (changes.pending(key), None) };
             let start = Start { change, cause: Cause::Pod, seen, objective: terms.objective };
             let mark_of = |change| marks.as_ref().and_then(|marks| marks.get(change, expected));
             match (pending.contains(change), pair.shows(change, terms.published)) {
@@ -105,8 +105,8 @@ impl Pairs {
                 (false, false) => {}
             }
         }
-        of.drop_if_empty(pod);
-        true
+        of.drop_if_empty(pod, &pair);
+        Some(pair)
     }
 
     /// Whether the pod's side has these values.
@@ -147,7 +147,7 @@ impl Pairs {
                 changes.end(key, change, seen, Ending::Withdrawn);
             }
         }
-        of.drop_if_empty(pod);
+        of.drop_if_empty(pod, &pair);
         rebased
     }
 
@@ -175,7 +175,7 @@ impl Pairs {
             }
             let pair = *pair;
             of.settle(Key::of_pod(*service, *pod), &pair, before, terms, shown, changes);
-            of.drop_if_empty(*pod);
+            of.drop_if_empty(*pod, &pair);
         }
         touched
     }
@@ -210,21 +210,6 @@ impl Pairs {
         changes.start(Key::of_pod(service, pod), Start { change, cause: Cause::FirstSight, seen, objective });
     }
 
-    /// Whether what the slices show of a pod is wrong, and if so, whether this misleads connections. `has_other_ports`
-    /// says whether a slice lists the pod with ports that the Service does not have at this pod.
-    pub(super) fn fault(
-        &self,
-        service: ServiceId,
-        pod: PodId,
-        terms: Terms,
-        has_other_ports: impl FnOnce() -> bool,
-    ) -> Option<bool> {
-        let pair = self.get(service, pod).filter(|_| terms.is_measured)?;
-        let differs = !pair.shows(pair.desired.change(), terms.published) || pair.is_listed_astray();
-        let other_ports = pair.desired != Desired::Out && pair.is_listed() && has_other_ports();
-        (differs || other_ports).then(|| pair.is_misrouted() || other_ports && pair.is_shown_ready())
-    }
-
     /// A Service is gone.
     pub(super) fn forget(&mut self, service: ServiceId) {
         self.0.take(service);
@@ -246,8 +231,9 @@ impl OfService {
         }
     }
 
-    fn drop_if_empty(&mut self, pod: PodId) {
-        if self.pairs.get(&pod).is_some_and(Pair::is_empty) {
+    /// Removes the pair of a pod, if it is like this and need not be kept.
+    fn drop_if_empty(&mut self, pod: PodId, pair: &Pair) {
+        if pair.is_empty() {
             self.pairs.remove(&pod);
             self.marks.remove(&pod);
         }

@@ -4,7 +4,7 @@ use crate::{
     ledger::{self, Backlog, Change, Fault, Faults},
     model::{SliceVersion, Uid},
 };
-use std::{fmt, sync::Arc, time::Duration};
+use std::{cmp::Ordering, fmt, sync::Arc, time::Duration};
 
 /// A report of the tracker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +95,25 @@ pub struct Size {
     pub out_of_sync: usize,
     /// Pods and Services with an overtaken change that may still be written: at most one per Service, and one per pod and Service.
     pub overtaken: usize,
+}
+
+// === impl Report ===
+
+impl Report {
+    /// The order of the reports of one step. By time first, because a step may end changes of several times.
+    pub(super) fn compare(&self, other: &Self) -> Ordering {
+        let key = |report: &Self| match report {
+            Self::Ended(Ended { at, key: Subject { service, pod }, change, outcome, began, .. }) => {
+                let pod = pod.as_ref().map(|pod| (pod.name.clone(), pod.uid.clone()));
+                // Two changes of the same name may end at once, when a Service is created again.
+                (Some(*at), service.clone(), pod, *change, outcome.index(), outcome.delay(), Some(*began))
+            }
+            Self::Judged { service, change, missed } => {
+                (None, service.clone(), None, *change, usize::from(*missed), None, None)
+            }
+        };
+        key(self).cmp(&key(other))
+    }
 }
 
 // === impl ServiceName ===

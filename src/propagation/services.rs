@@ -38,6 +38,22 @@ pub(super) struct Terms {
     pub(super) published: bool,
     /// The delay within which a change that starts now should be reflected.
     pub(super) objective: Duration,
+    /// Its families; none if it is not measured.
+    families: Families,
+}
+
+// === impl Terms ===
+
+impl Terms {
+    /// What a pod that the Service selects should be in its endpoints, and in which families.
+    pub(super) fn expectation(&self, desired: Desired, families: Families) -> (Desired, Families) {
+        let expected = families.intersection(self.families);
+        if desired == Desired::Out || expected.is_empty() {
+            (Desired::Out, Families::NONE)
+        } else {
+            (desired, expected)
+        }
+    }
 }
 
 // === impl Services ===
@@ -128,21 +144,12 @@ impl Services {
     /// How its endpoints are measured.
     pub(super) fn terms(&self, id: ServiceId) -> Terms {
         let spec = self.spec(id);
+        let measured = spec.filter(|spec| is_measured(spec));
         Terms {
-            is_measured: spec.is_some_and(is_measured),
+            is_measured: measured.is_some(),
             published: spec.is_some_and(|spec| spec.publish_not_ready_addresses),
             objective: spec.and_then(|spec| spec.objective.value()).unwrap_or(self.objective),
-        }
-    }
-
-    /// What a pod that it selects should be in its endpoints, and in which families.
-    pub(super) fn expectation(&self, id: ServiceId, desired: Desired, families: Families) -> (Desired, Families) {
-        let wanted = self.spec(id).filter(|spec| is_measured(spec)).map_or(Families::NONE, |spec| spec.families);
-        let expected = families.intersection(wanted);
-        if desired == Desired::Out || expected.is_empty() {
-            (Desired::Out, Families::NONE)
-        } else {
-            (desired, expected)
+            families: measured.map_or(Families::NONE, |spec| spec.families),
         }
     }
 

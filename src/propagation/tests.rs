@@ -92,6 +92,7 @@ fn slice(uid: &str, endpoints: Vec<Endpoint>) -> EndpointSlice {
         name: format!("web-{uid}"),
         resource_version: 0,
         owner: Some(SliceOwner { uid: Uid::from("service"), service: "web".into(), family: Family::V4 }),
+        foreign_to: None,
         ports: if endpoints.is_empty() { Vec::new() } else { vec![port] },
         endpoints,
     }

@@ -3,8 +3,8 @@
 use super::{
     changes::{Holds, Said},
     join::Join,
-    key::ServiceId,
-    pair::Shown,
+    key::{PairKey, ServiceId},
+    pair::{Desired, Shown},
     report::{OutOfSyncEndpoint, PendingChange, Report, ServiceName, Size, Standing},
     slices::Difference,
     views::Views,
@@ -14,7 +14,7 @@ use crate::model::{EndpointSlice, EndpointsChange, Event, Pod, Resource, Seen, S
 use std::{sync::Arc, time::Duration};
 
 /// The settings of the tracker.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrackerSettings {
     /// Delay within which a change should be reflected, for Services without their own objective.
     pub objective: Duration,
@@ -33,6 +33,8 @@ pub struct Tracker {
     views: Views,
     join: Join,
     reports: Vec<Report>,
+    /// Whether the reports of one step are sorted.
+    in_order: bool,
 }
 
 // === impl Tracker ===
@@ -45,14 +47,23 @@ impl Tracker {
             views: Views::new(settings.objective),
             join: Join::new(settings.expiry),
             reports: Vec::new(),
+            in_order: false,
         }
+    }
+
+    /// The same tracker, which sorts what one step ends. Otherwise this order depends on hash values, which differ from one process
+    /// to another.
+    #[must_use]
+    pub fn in_order(self) -> Self {
+        Self { in_order: true, ..self }
     }
 
     /// Takes the next event of a watch. No time passes by this: its stamp decides about what it ends.
     pub fn apply(&mut self, seen: Seen, event: Event) {
+        let reported = self.reports.len();
         match event {
             Event::WatchLost(resource) => self.join.changes.set_lost(resource, Some(seen.at)),
-            Event::WatchRestored(resource) => self.restored(resource),
+            Event::WatchRestored(resource) => self.restored(resource, seen),
             Event::Init(resource) => self.begin_list(resource),
             Event::InitDone(resource) => self.end_list(resource, Seen::late(seen.at)),
             Event::Pod(pod) => self.pod_told(seen, &pod, true),
@@ -71,13 +82,16 @@ impl Tracker {
             }
         }
         self.tell();
+        self.sort_from(reported);
     }
 
     /// Lets time pass: changes that are too old at `now` miss their objective or expire. Everything that arrived before
     /// `now` must have been applied. While a watch is lost, no change becomes too old.
     pub fn advance(&mut self, now: Stamp) {
+        let reported = self.reports.len();
         self.join.advance(now);
         self.tell();
+        self.sort_from(reported);
     }
 
     /// What has ended or been judged since the last call, in order.
@@ -85,11 +99,12 @@ impl Tracker {
         self.reports.drain(..)
     }
 
-    fn restored(&mut self, resource: Resource) {
+    fn restored(&mut self, resource: Resource, seen: Seen) {
         self.join.changes.set_lost(resource, None);
         if resource == Resource::Pods {
             self.join.pods_caught_up();
         }
+        self.join.restored(&mut self.views, seen);
     }
 
     fn begin_list(&mut self, resource: Resource) {
@@ -195,6 +210,13 @@ impl Tracker {
         difference.left.into_iter().for_each(|(pod, _)| self.views.pods.release(pod));
     }
 
+    /// Sorts the reports of a step, of which this number came before.
+    fn sort_from(&mut self, reported: usize) {
+        if self.in_order {
+            self.reports[reported..].sort_by(Report::compare);
+        }
+    }
+
     fn drop_if_unknown(&mut self, service: ServiceId) {
         if self.views.drop_if_unknown(service) {
             self.join.forget(service);
@@ -229,13 +251,27 @@ impl Tracker {
         self.views.services.is_measured(name)
     }
 
+    /// Whether the pod watch last showed this pod as ready, with an address and not terminating; `None` if it knows no such pod.
+    pub fn is_ready(&self, pod: &Uid) -> Option<bool> {
+        let known = self.views.pods.known(self.views.pods.find(pod)?)?;
+        Some(known.desired == Desired::Ready)
+    }
+
+    /// Number of Services whose endpoints are measured and should list this pod.
+    pub fn services_of(&self, pod: &Uid) -> usize {
+        let Some(pod) = self.views.pods.find(pod) else { return 0 };
+        let Some(known) = self.views.pods.known(pod) else { return 0 };
+        let services = self.views.membership.services(known.set).iter();
+        services.filter(|service| self.views.expectation(**service, pod).0 != Desired::Out).count()
+    }
+
     /// The current state of the Services.
     pub fn standing(&self) -> Standing {
         let (views, changes) = (&self.views, &self.join.changes);
         let name = |service: ServiceId| views.services.name(service).clone();
         let measured = views.services.measured().map(|id| (name(id), views.services.terms(id).objective));
         let pending = changes.ledger.backlog(|key| key.service).into_iter();
-        let out_of_sync = changes.out_of_sync.summary(|(service, _)| service).into_iter();
+        let out_of_sync = changes.out_of_sync.summary(|pair| pair.service).into_iter();
         Standing {
             is_measuring: changes.is_measuring(),
             measured: measured.collect(),
@@ -251,7 +287,7 @@ impl Tracker {
 
     /// Each endpoint that is out of sync, in no order.
     pub fn out_of_sync_endpoints(&self) -> impl Iterator<Item = OutOfSyncEndpoint> {
-        self.join.changes.out_of_sync.iter().map(|((service, pod), fault)| OutOfSyncEndpoint {
+        self.join.changes.out_of_sync.iter().map(|(PairKey { service, pod }, fault)| OutOfSyncEndpoint {
             service: self.views.services.name(service).clone(),
             pod: self.views.pods.named(pod),
             fault,

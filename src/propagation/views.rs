@@ -123,7 +123,7 @@ impl Views {
     pub(super) fn expectation(&self, service: ServiceId, pod: PodId) -> (Desired, Families) {
         let known = self.pods.known(pod).filter(|known| self.membership.selects(service, known.set));
         let (desired, families) = known.map_or_else(Default::default, |known| (known.desired, known.families));
-        self.services.expectation(service, desired, families)
+        self.services.terms(service).expectation(desired, families)
     }
 
     /// Whether a slice lists an expected pod with other ports than the Service has at that pod.

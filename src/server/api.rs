@@ -5,11 +5,12 @@ use super::{
     sources::Sources,
 };
 use crate::{
+    adviser::Board,
     cluster::health::WatchHealth,
     collector::Agents,
     exposition::api::{
-        self, ChangesQuery, HistogramFormat, HistogramQuery, Histograms, History, HistoryQuery, ObservationsQuery,
-        OutOfSyncQuery, QueryError, ServicesQuery,
+        self, AdviceQuery, ChangesQuery, HistogramFormat, HistogramQuery, Histograms, History, HistoryQuery,
+        ObservationsQuery, OutOfSyncQuery, QueryError, ServicesQuery, StartupQuery,
     },
     pipeline::PipelineHandle,
 };
@@ -25,13 +26,15 @@ use serde::Serialize;
 use std::{str::FromStr, sync::Arc};
 use tokio::sync::Semaphore;
 
-pub(super) const PATHS: [&str; 8] = [
+pub(super) const PATHS: [&str; 10] = [
     "/api/v1/overview",
     "/api/v1/services",
     "/api/v1/out-of-sync",
     "/api/v1/histogram",
     "/api/v1/history",
     "/api/v1/changes",
+    "/api/v1/startup",
+    "/api/v1/advice",
     "/api/v1/agents",
     "/api/v1/agents/observations",
 ];
@@ -45,6 +48,7 @@ struct Api {
     pipeline: PipelineHandle,
     watches: Vec<Arc<WatchHealth>>,
     agents: Option<Arc<Agents>>,
+    board: Option<Arc<Board>>,
     /// What is measured, in a few words.
     subject: String,
     /// One answer is prepared at a time, so that many requests hold one copy of the state, and not one each.
@@ -59,7 +63,7 @@ enum ApiError {
     #[error("no Service of this name is measured, or was lately")]
     UnknownService,
     #[error(
-        "there is no such path; /api/v1/ has overview, services, out-of-sync, histogram, history, changes, agents and agents/observations"
+        "there is no such path; /api/v1/ has overview, services, out-of-sync, histogram, history, changes, startup, advice, agents and agents/observations"
     )]
     UnknownPath,
     #[error("no agents are listened to; --agents-listen does")]
@@ -77,7 +81,8 @@ type Answer = Result<Content, ApiError>;
 
 pub(super) fn router(sources: &Sources) -> Router {
     let Sources { pipeline, watches, subject, .. } = sources.clone();
-    let api = Arc::new(Api { pipeline, watches, agents: sources.agents.clone(), subject, turn: Semaphore::new(1) });
+    let (of_agents, board) = (sources.agents.clone(), sources.advice.clone());
+    let api = Arc::new(Api { pipeline, watches, agents: of_agents, board, subject, turn: Semaphore::new(1) });
     let routes = Router::new()
         .route("/overview", get(overview))
         .route("/services", get(services))
@@ -85,6 +90,8 @@ pub(super) fn router(sources: &Sources) -> Router {
         .route("/histogram", get(histogram))
         .route("/history", get(history))
         .route("/changes", get(changes))
+        .route("/startup", get(startup))
+        .route("/advice", get(advice))
         .route("/agents", get(agents))
         .route("/agents/observations", get(observations))
         .fallback(async || ApiError::UnknownPath)
@@ -154,6 +161,16 @@ async fn out_of_sync(State(api): State<Arc<Api>>, gzip: TakesGzip, Query(query):
 async fn changes(State(api): State<Arc<Api>>, gzip: TakesGzip, Query(query): Query<ChangesQuery>) -> Answer {
     let now = api.pipeline.changes().await.ok_or(ApiError::Ending)?;
     compute(gzip, move || Ok(Content::new(JSON, api::changes(&now, &query)?))).await
+}
+
+async fn startup(State(api): State<Arc<Api>>, gzip: TakesGzip, Query(query): Query<StartupQuery>) -> Answer {
+    let now = api.pipeline.startup(query.selection.clone()).await.ok_or(ApiError::Ending)?;
+    compute(gzip, move || Ok(Content::new(JSON, api::startup(&now, &query)?))).await
+}
+
+async fn advice(State(api): State<Arc<Api>>, gzip: TakesGzip, Query(query): Query<AdviceQuery>) -> Answer {
+    let view = api.board.as_ref().map(|board| board.view());
+    compute(gzip, move || Ok(Content::new(JSON, api::advice(view.as_ref(), &query)?))).await
 }
 
 async fn agents(State(api): State<Arc<Api>>, gzip: TakesGzip) -> Answer {

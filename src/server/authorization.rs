@@ -69,7 +69,7 @@ pub(super) enum Refusal {
         user: String,
         /// The request's method in lower case.
         verb: String,
-        /// The request's path.
+        /// The path for which the right is needed.
         path: String,
     },
     /// The API server could not be asked.
@@ -83,6 +83,15 @@ struct Question {
     token: TokenHash,
     verb: String,
     path: String,
+}
+
+/// The path for which the right to read `path` is needed. `/metrics` is the same for all components of Kubernetes. The others must not be
+/// paths of the API server itself: its ClusterRole `system:discovery` lets each authenticated user get `/api/*`.
+fn permission(path: &str) -> String {
+    match path {
+        "/metrics" => path.to_owned(),
+        _ => format!("/endpointlag{path}"),
+    }
 }
 
 // === impl Authorizer ===
@@ -113,7 +122,7 @@ impl Authorizer {
     ) -> Result<(), Refusal> {
         let secret = bearer(headers).ok_or(Refusal::NoToken)?;
         let question =
-            Question { token: TokenHash::of(secret), verb: method.as_str().to_lowercase(), path: path.to_owned() };
+            Question { token: TokenHash::of(secret), verb: method.as_str().to_lowercase(), path: permission(path) };
         if let Some(known) = self.known(&question, now) {
             return known;
         }

@@ -67,8 +67,10 @@ impl Scraper {
             hdr_log_errors: sources.hdr_log_errors.load(Relaxed),
             tls: tls.as_ref().map(|tls| TlsCounts { expiration: tls.expiration(), failures: tls.failures() }),
             histograms: sources.histograms,
+            visible_slo: sources.visible_slo,
             http: http_metrics.counts(),
             agents: sources.agents.as_ref().map(|agents| agents.summary()),
+            advice: sources.advice.as_ref().map(|board| board.view()),
         })
     }
 }

@@ -24,15 +24,17 @@ type Asset = (&'static str, &'static str, &'static str);
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
-static ASSETS: [Asset; 14] = [
+static ASSETS: [Asset; 16] = [
     ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
     ("/page/page.js", SCRIPT, include_str!("page/page.js")),
+    ("/page/advice.js", SCRIPT, include_str!("page/advice.js")),
     ("/page/address.js", SCRIPT, include_str!("page/address.js")),
     ("/page/dom.js", SCRIPT, include_str!("page/dom.js")),
     ("/page/plot.js", SCRIPT, include_str!("page/plot.js")),
     ("/page/history.js", SCRIPT, include_str!("page/history.js")),
     ("/page/services.js", SCRIPT, include_str!("page/services.js")),
     ("/page/service.js", SCRIPT, include_str!("page/service.js")),
+    ("/page/startup.js", SCRIPT, include_str!("page/startup.js")),
     ("/page/nodes.js", SCRIPT, include_str!("page/nodes.js")),
     ("/page/wrong.js", SCRIPT, include_str!("page/wrong.js")),
     ("/page/style.css", STYLE, include_str!("page/style.css")),

@@ -1,6 +1,7 @@
 //! The sources of the answers.
 
 use crate::{
+    adviser::Board,
     cluster::health::WatchHealth,
     collector::Agents,
     exposition::{metrics::Histograms, samples},
@@ -21,8 +22,12 @@ pub struct Sources {
     pub hdr_log_errors: Arc<AtomicU64>,
     /// Which histograms a scrape gets.
     pub histograms: Histograms,
+    /// Whether a scrape gets the met and missed objectives of the hop to the nodes.
+    pub visible_slo: bool,
     /// The agents, if the daemon listens for them.
     pub agents: Option<Arc<Agents>>,
+    /// What was found, if the daemon gives advice.
+    pub advice: Option<Arc<Board>>,
     /// What is measured, in a few words.
     pub subject: String,
 }
@@ -37,7 +42,9 @@ impl Sources {
             samples: Arc::default(),
             hdr_log_errors: Arc::default(),
             histograms: Histograms::Both,
+            visible_slo: false,
             agents: None,
+            advice: None,
             subject: "nothing".to_owned(),
         }
     }

@@ -4,12 +4,15 @@
 //! of real size needs memory only for the differences between its pods.
 
 use crate::{
-    cluster::wire::Service,
-    simulator::messages::{Endpoint, EndpointSlice, Pod, PodCondition},
+    cluster::wire::{Service, Time},
+    simulator::messages::{ContainerState, Endpoint, EndpointSlice, Pod, PodCondition, Running},
 };
 use bytes::Bytes;
 use prost::Message;
 use std::sync::LazyLock;
+
+/// When all these objects were created. No clock is read for them.
+pub(super) const CREATED: Time = Time { seconds: 1_700_000_000 };
 
 /// The parts of every object that are not read.
 #[derive(Debug)]
@@ -208,6 +211,8 @@ struct Status {
 struct ContainerStatus {
     #[prost(string, tag = "1")]
     name: String,
+    #[prost(message, optional, tag = "2")]
+    state: Option<ContainerState>,
     #[prost(bool, tag = "4")]
     ready: bool,
     #[prost(string, tag = "6")]
@@ -270,6 +275,7 @@ fn statuses() -> Vec<ContainerStatus> {
     let digest = "0123456789abcdef".repeat(4);
     let status = |name: &str| ContainerStatus {
         name: name.to_owned(),
+        state: Some(ContainerState { running: Some(Running { started_at: Some(CREATED) }) }),
         ready: true,
         image: format!("registry.example.org/platform/{name}:2026.11.3"),
         image_id: format!("registry.example.org/platform/{name}@sha256:{digest}"),
@@ -280,7 +286,11 @@ fn statuses() -> Vec<ContainerStatus> {
 
 /// The conditions other than Ready.
 fn conditions() -> Vec<PodCondition> {
-    let of = |kind: &str| PodCondition { kind: kind.to_owned(), status: "True".to_owned() };
+    let of = |kind: &str| PodCondition {
+        kind: kind.to_owned(),
+        status: "True".to_owned(),
+        last_transition_time: Some(CREATED),
+    };
     ["PodReadyToStartContainers", "Initialized", "ContainersReady", "PodScheduled"].map(of).into()
 }
 
@@ -294,7 +304,11 @@ mod tests {
         let mut pod = Pod::default();
         pod.metadata.name = "cart-1".to_owned();
         pod.status = Some(PodStatus {
-            conditions: vec![PodCondition { kind: "Ready".to_owned(), status: "False".to_owned() }],
+            conditions: vec![PodCondition {
+                kind: "Ready".to_owned(),
+                status: "False".to_owned(),
+                last_transition_time: None,
+            }],
             pod_ips: vec![PodIp { ip: "10.0.0.1".to_owned() }],
             ..PodStatus::default()
         });
@@ -303,6 +317,7 @@ mod tests {
         let mut read = Pod::decode(&*sent).expect("a pod");
         let status = read.status.as_mut().expect("a status");
         assert_eq!(status.conditions.split_off(1), conditions());
+        assert_eq!(std::mem::take(&mut status.container_statuses).len(), 2);
         read.spec = None;
         assert_eq!(read, pod);
     }

@@ -2,7 +2,7 @@
 //! and the simulated controller would be too slow.
 
 use super::{
-    body::REAL,
+    body::{CREATED, REAL},
     frame::{self, EventKind},
     store::{Store, Stored},
 };
@@ -157,6 +157,7 @@ impl Fleet {
         pod.metadata.name = pod_name(service, number);
         pod.metadata.namespace = self.namespace(service);
         pod.metadata.uid = Self::uid(number);
+        pod.metadata.creation_timestamp = Some(CREATED);
         for (key, value) in [
             ("app.kubernetes.io/name", service_name(service)),
             ("app.kubernetes.io/part-of", "platform".to_owned()),
@@ -168,9 +169,14 @@ impl Fleet {
         let ip = format!("10.{}.{}.{}", number >> 16, number >> 8 & 0xff, number & 0xff);
         pod.status = Some(PodStatus {
             phase: "Running".to_owned(),
-            conditions: vec![PodCondition { kind: "Ready".to_owned(), status: status.to_owned() }],
+            conditions: vec![PodCondition {
+                kind: "Ready".to_owned(),
+                status: status.to_owned(),
+                last_transition_time: Some(CREATED),
+            }],
             pod_ip: ip.clone(),
             pod_ips: vec![PodIp { ip }],
+            ..PodStatus::default()
         });
         pod
     }

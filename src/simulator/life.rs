@@ -1,6 +1,7 @@
 //! What happens in the demo's cluster: rolling updates, flaps, edits of Services, and a controller that is sometimes slow.
 
 mod catalogue;
+mod kubelet;
 mod workload;
 
 use self::catalogue::{APPLICATIONS, toggle_metrics_port};

@@ -3,7 +3,7 @@
 //!
 //! They contain only the fields that are read, with the same numbers as in [`wire`](crate::cluster::wire).
 
-use crate::cluster::wire::{EndpointConditions, EndpointPort, ObjectMeta, ObjectReference, OwnerReference};
+use crate::cluster::wire::{EndpointConditions, EndpointPort, ObjectMeta, ObjectReference, OwnerReference, Time};
 use bytes::Bytes;
 
 /// One frame of a watch in `application/vnd.kubernetes.protobuf;stream=watch`.
@@ -73,17 +73,48 @@ pub struct PodSpec {
     /// Init containers; those with restart policy `Always` are sidecars, whose ports count.
     #[prost(message, repeated, tag = "20")]
     pub init_containers: Vec<Container>,
+    /// Conditions that must be True too before the pod is Ready.
+    #[prost(message, repeated, tag = "28")]
+    pub readiness_gates: Vec<ReadinessGate>,
 }
 
-/// A container's ports.
+/// A condition that must be True too before the pod is Ready.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ReadinessGate {
+    /// The type of the condition.
+    #[prost(string, tag = "1")]
+    pub condition_type: String,
+}
+
+/// A container's ports and probes.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Container {
     /// Ports, named or not.
     #[prost(message, repeated, tag = "6")]
     pub ports: Vec<ContainerPort>,
+    /// When it is ready.
+    #[prost(message, optional, tag = "11")]
+    pub readiness_probe: Option<Probe>,
+    /// When it has started. The others wait for it.
+    #[prost(message, optional, tag = "22")]
+    pub startup_probe: Option<Probe>,
     /// `Always` makes an init container a sidecar.
     #[prost(string, optional, tag = "24")]
     pub restart_policy: Option<String>,
+}
+
+/// How often a probe runs.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct Probe {
+    /// It does not run before this.
+    #[prost(int32, tag = "2")]
+    pub initial_delay_seconds: i32,
+    /// The time from one to the next.
+    #[prost(int32, tag = "4")]
+    pub period_seconds: i32,
+    /// How many must succeed in a row.
+    #[prost(int32, tag = "5")]
+    pub success_threshold: i32,
 }
 
 /// A port a container declares.
@@ -112,6 +143,12 @@ pub struct PodStatus {
     /// The first address.
     #[prost(string, tag = "6")]
     pub pod_ip: String,
+    /// The ordinary containers.
+    #[prost(message, repeated, tag = "8")]
+    pub container_statuses: Vec<ContainerStatus>,
+    /// The init containers, sidecars among them.
+    #[prost(message, repeated, tag = "10")]
+    pub init_container_statuses: Vec<ContainerStatus>,
     /// All addresses, at most one for each family.
     #[prost(message, repeated, tag = "12")]
     pub pod_ips: Vec<PodIp>,
@@ -126,6 +163,36 @@ pub struct PodCondition {
     /// `True`, `False` or `Unknown`.
     #[prost(string, tag = "2")]
     pub status: String,
+    /// When the status last changed.
+    #[prost(message, optional, tag = "4")]
+    pub last_transition_time: Option<Time>,
+}
+
+/// The status of a container.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ContainerStatus {
+    /// What it does.
+    #[prost(message, optional, tag = "2")]
+    pub state: Option<ContainerState>,
+    /// How often it was started again.
+    #[prost(int32, tag = "5")]
+    pub restart_count: i32,
+}
+
+/// What a container does. Only `running` is read.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ContainerState {
+    /// It runs.
+    #[prost(message, optional, tag = "2")]
+    pub running: Option<Running>,
+}
+
+/// A container that runs.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Running {
+    /// Since when.
+    #[prost(message, optional, tag = "1")]
+    pub started_at: Option<Time>,
 }
 
 /// An address of a pod.

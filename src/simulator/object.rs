@@ -2,7 +2,10 @@
 
 use super::body::Embodied;
 use crate::{
-    cluster::{object::parse_address, wire::Service},
+    cluster::{
+        object::parse_address,
+        wire::{Service, Time},
+    },
     simulator::messages::{EndpointSlice, Pod, PodCondition},
 };
 use rand::{Rng, RngExt};
@@ -65,14 +68,23 @@ pub(super) fn is_ready(pod: &Pod) -> bool {
     conditions.unwrap_or_default().iter().find(|c| c.kind == "Ready").is_some_and(|c| c.status == "True")
 }
 
-/// Sets the pod's Ready condition.
-pub(super) fn set_ready(pod: &mut Pod, ready: bool) {
-    let status = if ready { "True" } else { "False" }.to_owned();
+/// Sets a condition of the pod. If its status changes, it changed at `now`.
+pub(super) fn set_condition(pod: &mut Pod, kind: &str, value: bool, now: Option<&Time>) {
+    let status = if value { "True" } else { "False" };
     let conditions = &mut pod.status.get_or_insert_default().conditions;
-    match conditions.iter_mut().find(|c| c.kind == "Ready") {
-        Some(condition) => condition.status = status,
-        None => conditions.push(PodCondition { kind: "Ready".to_owned(), status }),
+    let condition =
+        PodCondition { kind: kind.to_owned(), status: status.to_owned(), last_transition_time: now.cloned() };
+    match conditions.iter_mut().find(|c| c.kind == kind) {
+        Some(old) if old.status == status => {}
+        Some(old) => *old = condition,
+        None => conditions.push(condition),
     }
+}
+
+/// Sets the pod's Ready condition, without a time.
+#[cfg(test)]
+pub(super) fn set_ready(pod: &mut Pod, ready: bool) {
+    set_condition(pod, "Ready", ready, None);
 }
 
 /// The pod's valid addresses; none before it has a sandbox.
@@ -135,8 +147,11 @@ mod tests {
     fn of_several_ready_conditions_the_first_counts() {
         let ready = |statuses: &[&str]| {
             let mut pod = Pod::default();
-            let conditions =
-                statuses.iter().map(|it| PodCondition { kind: "Ready".to_owned(), status: (*it).to_owned() });
+            let conditions = statuses.iter().map(|it| PodCondition {
+                kind: "Ready".to_owned(),
+                status: (*it).to_owned(),
+                last_transition_time: None,
+            });
             pod.status.get_or_insert_default().conditions.extend(conditions);
             is_ready(&pod)
         };

@@ -22,8 +22,23 @@ pub(super) struct NodeStats {
     services: HashMap<Arc<ServiceName>, [Option<Box<VisibleStats>>; Change::ALL.len()]>,
 }
 
-/// One kind of change of one Service, by share.
-type VisibleStats = [Option<Delays>; Share::ALL.len()];
+/// One kind of change of one Service.
+#[derive(Debug)]
+struct VisibleStats {
+    /// By share.
+    shares: [Option<Delays>; Share::ALL.len()],
+    judged: Judged,
+}
+
+/// Changes that met or missed their objective on [`Share::Most`] of the nodes.
+#[derive(Clone, Copy, Debug)]
+struct Judged {
+    changes: u64,
+    /// Those that missed it.
+    missed: u64,
+    /// When counting started.
+    created: Stamp,
+}
 
 /// The counts of the hop at one moment, and its current state.
 #[derive(Clone, Debug)]
@@ -38,6 +53,23 @@ pub struct NodesSnapshot {
     pub visible: [[Buckets; Share::ALL.len()]; Change::ALL.len()],
     /// The same by Service, sorted.
     pub services: Vec<VisibleSeries>,
+    /// Met and missed objectives by Service, sorted.
+    pub judged: Vec<JudgedSeries>,
+}
+
+/// Changes of one kind of one Service that met or missed their objective on [`Share::Most`] of the nodes.
+#[derive(Clone, Debug)]
+pub struct JudgedSeries {
+    /// The Service.
+    pub service: Arc<ServiceName>,
+    /// Kind of change.
+    pub change: Change,
+    /// Changes that met or missed it.
+    pub changes: u64,
+    /// Those that missed it.
+    pub missed: u64,
+    /// When counting started.
+    pub created: Stamp,
 }
 
 /// Times until a share of the nodes had the changes of one kind of one Service in effect.
@@ -69,7 +101,7 @@ impl NodeStats {
     /// Forgets Services for which `has_own` does not hold, and old numbers.
     pub(super) fn sweep(&mut self, has_own: impl Fn(&Arc<ServiceName>) -> bool, now: Stamp) {
         self.services.retain(|service, _| has_own(service));
-        let of_services = self.services.values_mut().flatten().flatten().flat_map(|shares| shares.iter_mut().flatten());
+        let of_services = self.services.values_mut().flatten().flatten().flat_map(|it| it.shares.iter_mut().flatten());
         let of_all = self.delays.iter_mut().chain(self.visible.iter_mut().flatten());
         of_services.chain(of_all).for_each(|delays| delays.forget(now));
     }
@@ -94,24 +126,36 @@ impl Stats {
             Report::Visible { service, change, share, delay } => {
                 let (change, share) = (change.index(), *share as usize);
                 self.nodes.visible[change][share].record(*delay, now);
-                let service = self.shown_as(service);
-                let of_service = self.nodes.services.entry(service).or_default();
-                let of_change = of_service[change].get_or_insert_default();
-                let bounds = &self.bounds;
-                let new = || Delays::new(bounds.clone(), Precision::Service, now);
-                of_change[share].get_or_insert_with(new).record(*delay, now);
+                let bounds = self.bounds.clone();
+                let new = || Delays::new(bounds, Precision::Service, now);
+                self.visible_of(service, change, now).shares[share].get_or_insert_with(new).record(*delay, now);
+            }
+            Report::Judged { service, change, missed } => {
+                let judged = &mut self.visible_of(service, change.index(), now).judged;
+                judged.changes += 1;
+                judged.missed += u64::from(*missed);
             }
             Report::Spread(_) => {}
         }
     }
 
+    fn visible_of(&mut self, service: &Arc<ServiceName>, change: usize, now: Stamp) -> &mut VisibleStats {
+        let service = self.shown_as(service);
+        let of_service = self.nodes.services.entry(service).or_default();
+        let judged = Judged { changes: 0, missed: 0, created: now };
+        of_service[change].get_or_insert_with(|| Box::new(VisibleStats { shares: Default::default(), judged }))
+    }
+
     /// The counts of the hop.
     pub fn nodes(&self, standing: Standing) -> NodesSnapshot {
         let NodeStats { delays, outcomes, visible, services } = &*self.nodes;
-        let mut series = Vec::new();
+        let (mut series, mut all_judged) = (Vec::new(), Vec::new());
         for (service, changes) in services {
-            for (change, shares) in Change::ALL.into_iter().zip(changes) {
-                for (share, delays) in Share::ALL.into_iter().zip(shares.iter().flat_map(|shares| shares.iter())) {
+            for (change, it) in Change::ALL.into_iter().zip(changes) {
+                let Some(it) = it else { continue };
+                let (service, Judged { changes, missed, created }) = (service.clone(), it.judged);
+                all_judged.push(JudgedSeries { service: service.clone(), change, changes, missed, created });
+                for (share, delays) in Share::ALL.into_iter().zip(&it.shares) {
                     let Some(delays) = delays else { continue };
                     let (service, delays) = (service.clone(), delays.buckets());
                     series.push(VisibleSeries { service, change, share, delays });
@@ -121,6 +165,7 @@ impl Stats {
         series.sort_unstable_by(|one, other| {
             (&one.service, one.change, one.share as u8).cmp(&(&other.service, other.change, other.share as u8))
         });
+        all_judged.sort_unstable_by(|one, other| (&one.service, one.change).cmp(&(&other.service, other.change)));
         let buckets = |delays: &Delays| delays.buckets();
         NodesSnapshot {
             standing,
@@ -128,6 +173,7 @@ impl Stats {
             outcomes: *outcomes,
             visible: visible.each_ref().map(|shares| shares.each_ref().map(buckets)),
             services: series,
+            judged: all_judged,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Real installations, with Helm and with kubectl, and the daemon with the account that they create.
 
 use super::kubectl::Cluster;
-use super::process::{Container, Running, told_once};
+use super::process::{Container, Running, measured, told_once};
 use super::variants::VARIANTS;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
@@ -64,6 +64,19 @@ async fn a_release_measures_and_goes_without_a_trace() -> Result<()> {
         let daemon = Container::of(&deployment, 0)?.start(&account.kubeconfig).await?;
         changes(cluster, &[daemon], &[&format!("{namespace}-one")]).await?;
 
+        let who = format!("system:serviceaccount:{namespace}:measure-endpointlag");
+        let lists = ["list", "deployments.apps", "--namespace=default"];
+        ensure!(!cluster.may(&who, &lists)?, "it may list workloads without advice");
+        run(helm, cluster, &["upgrade", "measure", CHART, &in_it, &values, "--set=advice.enabled=true"])?;
+        for question in [["watch", lists[1], lists[2]], ["patch", lists[1], lists[2]], ["list", "secrets", lists[2]]] {
+            ensure!(!cluster.may(&who, &question)?, "it may {question:?}");
+        }
+        let deployment = cluster.object(&namespace, "deployment", "measure-endpointlag")?;
+        let daemon = Container::of(&deployment, 0)?.start(&account.kubeconfig).await?;
+        let left_out = daemon.left_out().await?;
+        ensure!(!left_out.iter().any(|why| why.contains("permission")), "{helm:?}: {left_out:?}");
+        drop(daemon);
+
         run(helm, cluster, &["upgrade", "measure", CHART, &in_it, &values, "--set=shards=3"])?;
         let set = cluster.object(&namespace, "statefulset", "measure-endpointlag")?;
         ensure!(set["spec"]["replicas"] == 3, "{set}");
@@ -77,7 +90,6 @@ async fn a_release_measures_and_goes_without_a_trace() -> Result<()> {
         changes(cluster, &shards, &places.iter().map(String::as_str).collect::<Vec<_>>()).await?;
 
         run(helm, cluster, &["upgrade", "measure", CHART, &in_it, &values, "--set=namespaces={default}"])?;
-        let who = format!("system:serviceaccount:{namespace}:measure-endpointlag");
         ensure!(cluster.may(&who, &["list", "pods", "--namespace=default"])?, "the Role is not enough");
         ensure!(!cluster.may(&who, &["list", "pods", "--namespace=kube-system"])?, "the ClusterRole is still there");
 
@@ -111,7 +123,8 @@ async fn the_manifests_apply_as_they_are() -> Result<()> {
         ("namespaced.yaml", "deployment", false),
     ] {
         let path = format!("deploy/kubernetes/{file}");
-        for beside in [&path, "deploy/kubernetes/rbac-auth.yaml", "deploy/kubernetes/monitoring.yaml"] {
+        let [auth, advice] = ["auth", "advice"].map(|it| format!("deploy/kubernetes/rbac-{it}.yaml"));
+        for beside in [&path, &auth, "deploy/kubernetes/monitoring.yaml"] {
             cluster.kubectl(&["apply", "-f", beside])?;
         }
         let workload = cluster.object("endpointlag", kind, "endpointlag")?;
@@ -123,10 +136,12 @@ async fn the_manifests_apply_as_they_are() -> Result<()> {
             }
         }
         ensure!(cluster.may(who, &["create", "tokenreviews.authentication.k8s.io"])?, "rbac-auth.yaml");
+        cluster.kubectl(&["apply", "-f", &advice])?;
+        ensure!(cluster.may(who, &["list", "poddisruptionbudgets.policy"])?, "rbac-advice.yaml");
         ensure!(!cluster.may(who, &["get", "/metrics"])?, "the daemon is no reader");
         // This deletes the namespace, with everything in it.
         cluster.kubectl(&["delete", "-f", &path])?;
-        cluster.kubectl(&["delete", "-f", "deploy/kubernetes/rbac-auth.yaml"])?;
+        cluster.kubectl(&["delete", "-f", &auth, "-f", &advice])?;
     }
     Ok(())
 }
@@ -156,6 +171,7 @@ async fn changes(cluster: &Cluster, daemons: &[Running], namespaces: &[&str]) ->
     for namespace in namespaces {
         let objects = Objects::create(cluster.plane.admin().await?, namespace).await?;
         objects.create_service("web", json!({ "selector": { "app": "web" }, "ports": [{ "port": 80 }] })).await?;
+        measured(daemons, namespace, "web").await?;
         let pod = objects.create_pod("web-0", "web").await?;
         objects.report(&pod, true).await?;
     }

@@ -101,6 +101,23 @@ impl Running {
         http::get(&self.address, path).await
     }
 
+    /// What its advice leaves out, once it has judged.
+    ///
+    /// # Errors
+    /// It does not judge in time.
+    pub async fn left_out(&self) -> Result<Vec<String>> {
+        let started = Instant::now();
+        loop {
+            let answer: Value = serde_json::from_str(&self.get("/api/v1/advice").await?.body)?;
+            if answer["evaluated"].is_string() {
+                let skipped = answer["skipped"].as_array().into_iter().flatten();
+                return Ok(skipped.filter_map(|it| it["why"].as_str()).map(str::to_owned).collect());
+            }
+            ensure!(started.elapsed() < SOON, "it has not judged: {answer}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// How many `ready` of a namespace it saw reflected. Censored ones count too, if it reports that the machine was too busy.
     ///
     /// # Errors
@@ -110,6 +127,24 @@ impl Running {
         let of = |outcome| [("namespace", namespace), ("change", "ready"), ("outcome", outcome)];
         let count = |outcome| metrics.sum("endpointlag_changes_total", &of(outcome));
         Ok(count("propagated") + if metrics.has_doubts() { count("censored") } else { 0.0 })
+    }
+}
+
+/// Waits until one of the daemons measures a Service. For it, earlier changes of pods are part of the Service's creation.
+///
+/// # Errors
+/// None does in time.
+pub async fn measured(daemons: &[Running], namespace: &str, service: &str) -> Result<()> {
+    let (started, labels) = (Instant::now(), [("namespace", namespace), ("service", service)]);
+    loop {
+        for daemon in daemons {
+            let metrics = Metrics::parse(&daemon.get("/metrics").await?.body)?;
+            if metrics.matching("endpointlag_objective_seconds", &labels).next().is_some() {
+                return Ok(());
+            }
+        }
+        ensure!(started.elapsed() < SOON, "{namespace}/{service} is not measured");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

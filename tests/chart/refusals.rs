@@ -4,11 +4,12 @@ use anyhow::{Result, ensure};
 use testkit::helm::{CHART, Helm};
 
 /// Flags, and the words of the message.
-const REFUSED: [(&[&str], &str); 34] = [
+const REFUSED: [(&[&str], &str); 36] = [
     // By the schema.
     (&["--set=objective=soon"], "'/objective': 'soon' does not match pattern"),
     (&["--set=expiry=0s"], "'/expiry': '0s' does not match pattern"),
     (&["--set=histogram=sparse"], "'/histogram': value must be one of 'classic', 'native', 'both', 'cluster-only'"),
+    (&["--set=advice.interval=often"], "'/advice/interval': 'often' does not match pattern"),
     (&["--set=port=70000"], "'/port': maximum: got 70,000, want 65,535"),
     (&["--set=probePort=-1"], "'/probePort': minimum"),
     (&["--set=replica=2"], "additional properties 'replica' not allowed"),
@@ -38,6 +39,7 @@ const REFUSED: [(&[&str], &str); 34] = [
         "podMonitor.authorization has to name a token",
     ),
     (&["--set=extraArgs={--listen=0.0.0.0:1}"], "extraArgs: --listen has a value of its own"),
+    (&["--set=extraArgs={--advice}"], "extraArgs: --advice has a value of its own"),
     (&["--set=agents.enabled=true"], "agents.enabled needs tls.secretName"),
     (&["--set=agents.enabled=true,tls.secretName=tls,replicas=2"], "set replicas and shards to 1"),
     (&["--set=agents.enabled=true,tls.secretName=tls,shards=2"], "set replicas and shards to 1"),

@@ -66,6 +66,19 @@ fn the_roles_are_what_is_read_and_nothing_else() -> Result<()> {
     ]);
     let review =
         json!([{ "apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"] }]);
+    let list =
+        |group: &str, resources: &[&str]| json!({ "apiGroups": [group], "resources": resources, "verbs": ["list"] });
+    let advice = [
+        list("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"]),
+        list("policy", &["poddisruptionbudgets"]),
+        list("autoscaling", &["horizontalpodautoscalers"]),
+        list("networking.k8s.io", &["ingresses"]),
+        list("gateway.networking.k8s.io", &["httproutes"]),
+        list("elbv2.k8s.aws", &["targetgroupbindings"]),
+    ];
+    // Nodes are in no namespace.
+    let advice_of_cluster = json!([&advice[..], &[list("", &["nodes"])]].concat());
+    let advice = json!(advice);
     let metrics = json!([{ "nonResourceURLs": ["/metrics"], "verbs": ["get"] }]);
     for variant in VARIANTS {
         let objects = variant.objects(Helm::Four)?;
@@ -75,6 +88,8 @@ fn the_roles_are_what_is_read_and_nothing_else() -> Result<()> {
             let place = role["metadata"]["namespace"].as_str().unwrap_or("everywhere");
             let rules = match name.strip_prefix("endpointlag") {
                 Some("") => &read,
+                Some("-advice") if place == "everywhere" => &advice_of_cluster,
+                Some("-advice") => &advice,
                 Some("-auth") => &ask,
                 Some("-metrics-reader") => &metrics,
                 Some("-agents") => &review,
@@ -87,6 +102,10 @@ fn the_roles_are_what_is_read_and_nothing_else() -> Result<()> {
         let expected: &[&str] = match variant.name {
             "namespaces" => &["endpointlag bank", "endpointlag shop"],
             "names" => &[],
+            "advice" => &["endpointlag everywhere", "endpointlag-advice everywhere"],
+            "advice-in-namespaces" => {
+                &["endpointlag bank", "endpointlag shop", "endpointlag-advice bank", "endpointlag-advice shop"]
+            }
             "agents" => &["endpointlag everywhere", "endpointlag-agents everywhere"],
             "agents-settings" => &[
                 "endpointlag shop",
@@ -173,6 +192,8 @@ fn the_kinds_of_each_variant() -> Result<()> {
             "replicas" | "pods" | "disruption-budget" => (&[("PodDisruptionBudget", 1)], &[]),
             "shards" => (&[("StatefulSet", 1), ("PodDisruptionBudget", 1), ("Service", 2)], &["Deployment"]),
             "namespaces" => (&[("Role", 2), ("RoleBinding", 2)], &["ClusterRole", "ClusterRoleBinding"]),
+            "advice" => (&[("ClusterRole", 2), ("ClusterRoleBinding", 2)], &[]),
+            "advice-in-namespaces" => (&[("Role", 4), ("RoleBinding", 4)], &["ClusterRole", "ClusterRoleBinding"]),
             "auth" => (&[("ClusterRole", 3), ("ClusterRoleBinding", 3)], &[]),
             "service-monitor" => (&[("ServiceMonitor", 1)], &[]),
             "guarded-service-monitor" => (&[("ServiceMonitor", 1), ("ClusterRole", 3), ("ClusterRoleBinding", 2)], &[]),

@@ -21,7 +21,7 @@ pub struct Variant {
 const TLS: &str = "--set=tls.secretName=endpointlag-tls";
 
 /// Each choice that makes an object, or changes one.
-pub const VARIANTS: [Variant; 19] = [
+pub const VARIANTS: [Variant; 21] = [
     Variant { name: "default", flags: &[] },
     Variant { name: "replicas", flags: &["--set=replicas=2"] },
     Variant { name: "shards", flags: &["--set=shards=3", "--set=service.type=LoadBalancer"] },
@@ -74,7 +74,7 @@ pub const VARIANTS: [Variant; 19] = [
     Variant {
         name: "daemon",
         flags: &[
-            "--set=objective=1500ms,expiry=1h30m,histogram=cluster-only,maxServices=20000,seriesIdle=2d,watchIdleTimeout=5m,watchProtocol=http1",
+            "--set=objective=1500ms,expiry=1h30m,podStartup=true,histogram=cluster-only,maxServices=20000,seriesIdle=2d,watchIdleTimeout=5m,watchProtocol=http1",
             "--set=samples=true,log.format=json,log.level=info\\,endpointlag::cluster=debug,listenAddress=::",
             "--set-json=buckets=[0.01,0.1,1,10]",
             "--set=extraArgs={--hdr-log=/data/delays.hlog,--hdr-log-interval=1m}",
@@ -92,13 +92,18 @@ pub const VARIANTS: [Variant; 19] = [
             "--set=image.digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
         ],
     },
+    Variant { name: "advice", flags: &["--set=advice.enabled=true"] },
+    Variant {
+        name: "advice-in-namespaces",
+        flags: &["--set=advice.enabled=true,advice.interval=1h,namespaces={shop,bank}"],
+    },
     Variant { name: "agents", flags: &[TLS, "--set=agents.enabled=true"] },
     Variant {
         name: "agents-settings",
         flags: &[
             TLS,
             "--set=auth.kind=kubernetes,probePort=10914,namespaces={shop},listenAddress=::,log.format=json",
-            "--set=agents.enabled=true,agents.port=20912,agents.listenAddress=::,agents.listenPort=20913",
+            "--set=agents.enabled=true,agents.visibleSlo=true,agents.port=20912,agents.listenAddress=::,agents.listenPort=20913",
             "--set=agents.caConfigMap=internal-ca,agents.priorityClassName=system-node-critical",
             "--set=agents.serviceAccount.name=node-agent,agents.serviceAccount.annotations.note=text",
             "--set=agents.podLabels.team=platform,agents.podAnnotations.note=text,agents.nodeSelector.disk=ssd",

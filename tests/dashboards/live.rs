@@ -52,6 +52,7 @@ async fn each_query_has_data_for_each_choice_of_variables() -> Result<()> {
     let mut plane = ControlPlane::start(Options::default()).await?;
     let mut nodes = Nodes::prepare(&plane).await?;
     let mut setup = Setup::cluster(&plane).with(&["--objective=500ms", "--namespace=media", "--namespace=shop"]);
+    setup = setup.with(&["--pod-startup", "--advice", "--advice-interval=1s"]);
     setup.flags.extend(nodes.flags());
     let shop = Objects::create(plane.admin().await?, "shop").await?;
     let scene = Scene::prepare(&plane, "media", setup).await?;

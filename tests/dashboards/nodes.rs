@@ -17,7 +17,7 @@ use testkit::client::Client;
 use testkit::controlplane::access::{self, ACCOUNT};
 use testkit::controlplane::objects::{self, NODE};
 use testkit::controlplane::plane::ControlPlane;
-use testkit::daemon::{Daemon, address_of};
+use testkit::daemon::Daemon;
 use testkit::pair::{Files, Pair};
 use testkit::workspace::Workspace;
 use tokio::task::JoinHandle;
@@ -78,7 +78,7 @@ impl Nodes {
 
     /// Starts the agents, and waits until the daemon is ready and follows both nodes.
     pub async fn start(&mut self, plane: &ControlPlane, daemon: &Daemon, services: Vec<Service>) -> Result<()> {
-        let listening = address_of(daemon.log_file(), "listening for agents")?.context("it says where")?;
+        let listening = daemon.address_for("listening for agents").await?;
         let port = listening.rsplit(':').next().context("a port")?;
         let mut outboxes = Vec::new();
         for (node, token) in NODES.into_iter().zip(&self.tokens) {

@@ -1,14 +1,14 @@
 //! The agent as a process, and its output.
 
-use super::node::Node;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+use testkit::node::Node;
 use testkit::process::{Output, Process};
 use tokio::time::{Instant, sleep};
 
@@ -139,9 +139,9 @@ impl Agent {
     ///
     /// # Errors
     /// The frontend does not get them in time.
-    pub async fn wait_for(&mut self, target: SocketAddrV4, endpoints: &BTreeSet<SocketAddr>) -> Result<()> {
+    pub async fn wait_for(&mut self, target: SocketAddr, endpoints: &BTreeSet<SocketAddr>) -> Result<()> {
         let what = format!("{target} with {endpoints:?}");
-        self.wait(&what, |lines| sets(lines).remove(&target.into()).unwrap_or_default() == *endpoints).await
+        self.wait(&what, |lines| sets(lines).remove(&target).unwrap_or_default() == *endpoints).await
     }
 
     /// The endpoints of all frontends.
@@ -150,10 +150,10 @@ impl Agent {
     }
 
     /// The changes of a frontend, in their order.
-    pub fn changes(&self, target: SocketAddrV4) -> Vec<Change> {
+    pub fn changes(&self, target: SocketAddr) -> Vec<Change> {
         let of_target = |line| match line {
             Line::Change(change) | Line::Censored(change) => {
-                (change.frontend.target() == Some(target.into())).then_some(change)
+                (change.frontend.target() == Some(target)).then_some(change)
             }
             _ => None,
         };

@@ -1,9 +1,8 @@
 //! Several nodes, each with a real kube-proxy and an agent, and one daemon that they report to.
 
-use super::node::{Mode, Node, Relay};
 use super::probe::{Probe, Prober, now};
 use super::shared_plane;
-use super::story::{Kind, Step, create_service, window};
+use super::story::{Kind, Step, create_service, is_on_time, window};
 use anyhow::{Context, Result, ensure};
 use endpointlag::dataplane::AUDIENCE;
 use jiff::Timestamp;
@@ -12,16 +11,19 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 use testkit::client::Client;
 use testkit::controlplane::access::{self, ACCOUNT};
 use testkit::controlplane::objects::{self, Objects, PodHandle};
 use testkit::controlplane::plane::ControlPlane;
+use testkit::daemon::Daemon;
 use testkit::daemon::metrics::Metrics;
-use testkit::daemon::samples::Spread;
-use testkit::daemon::{Daemon, address_of};
+use testkit::daemon::samples::{Outcome, Sample, Spread};
+use testkit::node::{Mode, Node, Relay};
 use testkit::pair::{Files, Pair};
 use testkit::process::{Output, Process};
+use testkit::progress::say;
 use testkit::truth::Change;
 use testkit::workspace::Workspace;
 use tokio::time::{Instant, sleep};
@@ -32,6 +34,12 @@ const TIMEOUT: Duration = Duration::from_secs(90);
 /// Time between two checks.
 const POLL: Duration = Duration::from_millis(50);
 
+/// How often something is tried again if a change is censored on the slice hop.
+const ATTEMPTS: usize = 6;
+
+/// Time in which a change that the daemon says nothing of is surely in effect.
+const UNSEEN: Duration = Duration::from_secs(5);
+
 /// Time in which the clients surely see a change.
 const SETTLE: Duration = Duration::from_millis(250);
 
@@ -39,7 +47,7 @@ const SETTLE: Duration = Duration::from_millis(250);
 pub struct Fleet {
     pub followers: Vec<Follower>,
     pub objects: Objects,
-    pub target: SocketAddrV4,
+    pub target: SocketAddr,
     plane: &'static ControlPlane,
     name: String,
     account: String,
@@ -73,7 +81,7 @@ pub struct Follower {
 struct Asked {
     step: Step,
     at: u64,
-    said: Spread,
+    said: Option<Spread>,
 }
 
 /// How far a share of the nodes is outside of what their clients saw.
@@ -84,6 +92,8 @@ pub struct Judged {
     pub off: u64,
     /// The stated error in nanoseconds.
     pub error: u64,
+    /// Whether all clients connected on time around that moment.
+    pub are_clients_on_time: bool,
 }
 
 impl Fleet {
@@ -92,10 +102,18 @@ impl Fleet {
     /// # Errors
     /// Something does not start.
     pub async fn begin(name: &str, modes: &[Mode], flags: &[&str]) -> Result<Self> {
+        Self::begin_with(name, modes, flags, json!({})).await
+    }
+
+    /// The same with `more` in the spec of the Service.
+    ///
+    /// # Errors
+    /// Something does not start.
+    pub async fn begin_with(name: &str, modes: &[Mode], flags: &[&str], more: Value) -> Result<Self> {
         let plane = shared_plane().await?;
         let admin = plane.admin().await?;
         let objects = Objects::create(admin.clone(), name).await?;
-        let target = create_service(plane, &objects, name, json!({})).await?;
+        let target = create_service(plane, &objects, name, more).await?;
         let workspace = Workspace::create(name)?;
         let (files, pair) = (Files::inside(workspace.path()), Pair::make()?);
         pair.write(&files)?;
@@ -147,7 +165,7 @@ impl Fleet {
         objects::create_node(&admin, &name).await?;
         let token = access::pod_token(&admin, &self.account, &name, &name, AUDIENCE).await?;
         let token = self.workspace.write(&format!("token-{number}"), token)?;
-        let mut node = Node::create(self.plane).await?;
+        let mut node = Node::create_as(self.plane, &name).await?;
         node.start_proxy(mode).await?;
         let relay = Relay::start(&node.namespace, self.agents)?;
         let prober = Prober::start(&node.namespace, self.target)?;
@@ -160,8 +178,16 @@ impl Fleet {
     /// # Errors
     /// It is not let in.
     pub async fn start_agent(&mut self, number: usize) -> Result<()> {
+        let command = self.followers[number].node.command();
+        self.start_agent_as(number, command).await
+    }
+
+    /// The same with a command that runs the agent.
+    ///
+    /// # Errors
+    /// It is not let in.
+    pub async fn start_agent_as(&mut self, number: usize, mut command: Command) -> Result<()> {
         let follower = &mut self.followers[number];
-        let mut command = follower.node.command();
         command.args([
             &format!("--daemon=localhost:{}", self.agents.port()),
             &format!("--daemon-ca-file={}", self.files.certificate.display()),
@@ -205,6 +231,12 @@ impl Fleet {
         self.later.push(workspace);
         self.seen = 0;
         self.follows_all().await
+    }
+
+    /// Flags with which a command asks the daemon.
+    pub fn as_daemon(&self) -> [String; 2] {
+        let port = self.daemon.address().rsplit(':').next().unwrap_or_default();
+        [format!("--daemon=https://localhost:{port}"), format!("--daemon-ca-file={}", self.files.certificate.display())]
     }
 
     /// The daemon's metrics.
@@ -255,11 +287,27 @@ impl Fleet {
         self.objects.create_pod(name, &self.name).await
     }
 
-    /// A pod becomes ready, or unready. Returns how the change spread.
+    /// Creates a pod of the Service on one of the nodes.
+    ///
+    /// # Errors
+    /// The API server refuses it.
+    pub async fn pod_on(&self, name: &str, follower: usize) -> Result<PodHandle> {
+        self.objects.create_pod_on(&self.followers[follower].name, name, &self.name).await
+    }
+
+    /// Ends the clients. Returns all connections of each, in the order of the nodes.
+    ///
+    /// # Errors
+    /// A connection could not be tried.
+    pub fn finish(self) -> Result<Vec<Vec<Probe>>> {
+        self.followers.into_iter().map(|it| it.prober.finish()).collect()
+    }
+
+    /// A pod becomes ready, or unready. Returns how the change spread; `None` if it was censored on the slice hop.
     ///
     /// # Errors
     /// The daemon does not say it in time.
-    pub async fn report(&mut self, kind: Kind, pod: &PodHandle, ready: bool, port: u16) -> Result<Spread> {
+    pub async fn report(&mut self, kind: Kind, pod: &PodHandle, ready: bool, port: u16) -> Result<Option<Spread>> {
         let address = SocketAddr::from((pod.ipv4(), port));
         let mut endpoints = self.present.clone();
         if ready {
@@ -267,22 +315,21 @@ impl Fleet {
         } else {
             endpoints.remove(&address)
         };
-        let at = now();
+        let (at, before) = (now(), self.ended()?);
         self.objects.report(pod, ready).await?;
-        let change = if ready { Change::Ready } else { Change::Unready };
-        self.expect(kind, endpoints, at, |spread| spread.change == change).await
+        self.expect(kind, endpoints, at, before, kind_of(ready)).await
     }
 
-    /// The Service sends to another port of its pods. Returns how the change spread.
+    /// The Service sends to another port of its pods. Returns how the change spread, as [`Fleet::report`] does.
     ///
     /// # Errors
     /// The daemon does not say it in time.
-    pub async fn edit(&mut self, port: u16) -> Result<Spread> {
+    pub async fn edit(&mut self, port: u16) -> Result<Option<Spread>> {
         let endpoints = self.present.iter().map(|endpoint| SocketAddr::new(endpoint.ip(), port)).collect();
-        let at = now();
+        let (at, before) = (now(), self.ended()?);
         let ports = json!([{ "port": self.target.port(), "targetPort": port }]);
         self.objects.edit_service(&self.name, json!({ "ports": ports })).await?;
-        self.expect(Kind::Edit, endpoints, at, |spread| spread.change == Change::Service).await
+        self.expect(Kind::Edit, endpoints, at, before, Change::Service).await
     }
 
     async fn expect(
@@ -290,9 +337,14 @@ impl Fleet {
         kind: Kind,
         endpoints: BTreeSet<SocketAddr>,
         at: u64,
-        is_it: impl Fn(&Spread) -> bool,
-    ) -> Result<Spread> {
-        let said = self.spread(&format!("{kind:?}"), is_it).await?;
+        before: usize,
+        change: Change,
+    ) -> Result<Option<Spread>> {
+        let said = self.spreads(&format!("{kind:?}"), &[change], before).await?.pop().flatten();
+        if said.is_none() {
+            // Until all clients have surely seen it: kube-proxy waits for a second between two syncs.
+            sleep(UNSEEN).await;
+        }
         let added = endpoints.difference(&self.present).copied().collect();
         let removed = self.present.difference(&endpoints).copied().collect();
         self.steps.push(Asked { step: Step { kind, added, removed }, at, said: said.clone() });
@@ -301,39 +353,133 @@ impl Fleet {
         Ok(said)
     }
 
-    /// The next change that ends on all nodes, which must be this one.
+    /// How many changes have ended on the slice hop.
     ///
     /// # Errors
-    /// None does in time.
-    pub async fn spread(&mut self, what: &str, is_it: impl Fn(&Spread) -> bool) -> Result<Spread> {
+    /// The daemon's samples cannot be read.
+    pub fn ended(&self) -> Result<usize> {
+        Ok(self.daemon.samples()?.len())
+    }
+
+    /// How all changes spread that this daemon has followed to the nodes.
+    ///
+    /// # Errors
+    /// The daemon's samples cannot be read.
+    pub fn all_spreads(&self) -> Result<Vec<Spread>> {
+        self.daemon.spreads()
+    }
+
+    /// The delay of a change on the slice hop, in seconds.
+    ///
+    /// # Errors
+    /// There is no such change.
+    pub fn slice_delay(&self, spread: &Spread) -> Result<f64> {
+        let samples = self.daemon.samples()?;
+        let is_it = |it: &&Sample| it.change == spread.change && it.uid == spread.uid;
+        // The spread is of the last one that has propagated: each is waited for.
+        let delays = samples.iter().filter(is_it).filter(|it| it.outcome == Outcome::Propagated);
+        Ok(delays.filter_map(Sample::delay).next_back().context("no such change")?.as_secs_f64())
+    }
+
+    /// Waits until these changes have ended on the slice hop, in this order. Before them, the number `before` had ended there. Returns
+    /// how: a change that is censored there, as happens on a busy machine, does not reach the nodes.
+    ///
+    /// # Errors
+    /// They do not end in time, or otherwise.
+    pub async fn on_slices(&self, what: &str, changes: &[Change], before: usize) -> Result<Vec<Outcome>> {
         let started = Instant::now();
         loop {
-            let all = self.daemon.spreads()?;
-            if let Some(spread) = all.get(self.seen) {
-                ensure!(is_it(spread), "{what}: another change has ended: {spread:#?}");
-                self.seen += 1;
-                return Ok(spread.clone());
+            let samples = self.daemon.samples()?;
+            let own = samples.get(before..).unwrap_or_default().iter().filter(|it| changes.contains(&it.change));
+            let own: Vec<_> = own.take(changes.len()).collect();
+            if own.len() == changes.len() {
+                let is_right = |(sample, change): (&&Sample, &Change)| {
+                    sample.change == *change && matches!(sample.outcome, Outcome::Propagated | Outcome::Censored)
+                };
+                ensure!(own.iter().zip(changes).all(is_right), "{what}: {own:#?}");
+                return Ok(own.iter().map(|sample| sample.outcome).collect());
             }
             if started.elapsed() > TIMEOUT {
-                let changes = self.api("/api/v1/changes?limit=5").await?;
-                anyhow::bail!("{what} has not ended on all nodes: {changes:#}\n{}", self.daemon.log_tail());
+                let number = own.len();
+                let log = self.daemon.log_tail();
+                anyhow::bail!("{what}: {number} of {} have ended on the slice hop: {own:#?}\n{log}", changes.len());
             }
             sleep(POLL).await;
         }
+    }
+
+    /// Waits until these changes have ended on the slice hop, in this order, and on all nodes. Before them, the number `before` had ended
+    /// on the slice hop. Returns how each spread; `None` for one that was censored on the slice hop.
+    ///
+    /// # Errors
+    /// They do not end in time, or another change does.
+    pub async fn spreads(&mut self, what: &str, changes: &[Change], before: usize) -> Result<Vec<Option<Spread>>> {
+        let outcomes = self.on_slices(what, changes, before).await?;
+        let carried = outcomes.iter().filter(|outcome| **outcome == Outcome::Propagated).count();
+        let started = Instant::now();
+        let mut spreads = loop {
+            let spreads = self.daemon.spreads()?.split_off(self.seen);
+            if spreads.len() >= carried {
+                break spreads.into_iter().take(carried).peekable();
+            }
+            if started.elapsed() > TIMEOUT {
+                let told = self.api("/api/v1/changes?limit=5").await?;
+                let log = self.daemon.log_tail();
+                anyhow::bail!("{what}: {} of {carried} have ended on all nodes: {told:#}\n{log}", spreads.len());
+            }
+            sleep(POLL).await;
+        };
+        self.seen += carried;
+        let mut found = Vec::new();
+        for (outcome, change) in outcomes.iter().zip(changes) {
+            let spread = spreads.next_if(|_| *outcome == Outcome::Propagated);
+            ensure!(spread.as_ref().is_none_or(|it| it.change == *change), "{what}: another change: {spread:#?}");
+            found.push(spread);
+        }
+        Ok(found)
+    }
+
+    /// A pod becomes ready, or unready. Returns how that spread. If it is censored on the slice hop, it is undone and done again.
+    ///
+    /// # Errors
+    /// It does not end on all nodes in time.
+    pub async fn spread(&mut self, what: &str, pod: &PodHandle, ready: bool) -> Result<Spread> {
+        for _ in 0..ATTEMPTS {
+            if let Some(spread) = self.try_spread(what, pod, ready).await? {
+                return Ok(spread);
+            }
+            self.try_spread(what, pod, !ready).await?;
+        }
+        anyhow::bail!("{what}: censored on the slice hop in each of {ATTEMPTS} attempts:\n{}", self.daemon.log_tail())
+    }
+
+    /// The same once. `None` if it is censored on the slice hop; then it is surely in effect on all nodes.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub async fn try_spread(&mut self, what: &str, pod: &PodHandle, ready: bool) -> Result<Option<Spread>> {
+        let before = self.ended()?;
+        self.objects.report(pod, ready).await?;
+        let spread = self.spreads(what, &[kind_of(ready)], before).await?.pop().flatten();
+        if spread.is_none() {
+            sleep(UNSEEN).await;
+        }
+        Ok(spread)
     }
 
     /// Compares each moment that the daemon said with what the clients on the nodes saw. Only changes that are in effect on all nodes.
     ///
     /// # Errors
     /// A client saw nothing.
-    pub fn judge(self) -> Result<Vec<Judged>> {
-        let Self { followers, steps, .. } = self;
-        let probes = followers.into_iter().map(|it| it.prober.finish()).collect::<Result<Vec<_>>>()?;
+    pub fn judge(mut self) -> Result<Vec<Judged>> {
+        let steps = std::mem::take(&mut self.steps);
+        let probes = self.finish()?;
         // Both clocks now: nothing sets the clock of this machine during the test.
         let wall_of_raw_zero = Timestamp::now().as_nanosecond() - i128::from(now());
         let mut judged = Vec::new();
         for (index, Asked { step, at, said }) in steps.iter().enumerate() {
             let until = steps.get(index + 1).map_or(u64::MAX, |next| next.at);
+            let Some(said) = said else { continue };
             let windows = probes.iter().map(|probes| seen(step, probes, *at, until)).collect::<Result<Vec<_>>>();
             let windows = windows.with_context(|| format!("{step:?}"))?;
             let shown = u64::try_from(said.shown()?.as_nanosecond() - wall_of_raw_zero)?;
@@ -342,8 +488,10 @@ impl Fleet {
             let shares = [said.nodes.p50_seconds, said.nodes.p99_seconds, said.nodes.all_seconds];
             for (needed, seconds) in needed.into_iter().zip(shares) {
                 let Some(seconds) = seconds else { continue };
-                let off = outside(&windows, needed, shown, (seconds * 1e9) as u64);
-                judged.push(Judged { kind: step.kind, off: off.saturating_sub(error), error });
+                let delay = (seconds * 1e9) as u64;
+                let off = outside(&windows, needed, shown, delay).saturating_sub(error);
+                let are_clients_on_time = probes.iter().all(|probes| is_on_time(probes, shown + delay));
+                judged.push(Judged { kind: step.kind, off, error, are_clients_on_time });
             }
         }
         Ok(judged)
@@ -354,6 +502,30 @@ impl Follower {
     fn log(&self) -> String {
         self.agent.as_ref().map(|agent| agent.log_tail(20)).unwrap_or_default()
     }
+}
+
+/// The change of a pod that becomes ready, or unready.
+fn kind_of(ready: bool) -> Change {
+    if ready { Change::Ready } else { Change::Unready }
+}
+
+/// A change was censored on the slice hop, as happens on a busy machine. It does not reach the nodes, and the test cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is censored on the slice hop")]
+pub struct Unseen(pub Change);
+
+/// Runs a test whose steps cannot be undone again and again, until none of its changes is [`Unseen`]. Each run gets a name of its own.
+///
+/// # Errors
+/// The test fails, or a change is unseen in each run.
+pub async fn until_seen(name: &str, test: impl AsyncFn(&str) -> Result<()>) -> Result<()> {
+    for attempt in 1..ATTEMPTS {
+        match test(&format!("{name}-{attempt}")).await {
+            Err(error) if error.is::<Unseen>() => say("dataplane", &format!("{name}: {error:#}, it runs again")),
+            result => return result,
+        }
+    }
+    test(&format!("{name}-{ATTEMPTS}")).await
 }
 
 /// When a client saw a change: it came into effect between these times.
@@ -388,7 +560,7 @@ async fn start_daemon(
     let flags: Vec<_> = flags.iter().cloned().chain([format!("--agents-listen={listen}")]).collect();
     let daemon = Daemon::start(kubeconfig, workspace.path(), &flags).await?;
     let client = Client::tls(daemon.address(), pair.certificate());
-    let agents = address_of(daemon.log_file(), "listening for agents")?.context("it says where")?.parse()?;
+    let agents = daemon.address_for("listening for agents").await?.parse()?;
     let started = Instant::now();
     while client.get("/readyz").await?.status != 200 {
         ensure!(started.elapsed() < TIMEOUT, "it is not ready:\n{}", daemon.log_tail());

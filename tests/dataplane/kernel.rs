@@ -1,25 +1,26 @@
 //! What the kernel's own tools show of its rules, read without any code of the agent.
 
-use super::namespace::Namespace;
-use super::node::Mode;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
+use testkit::namespace::Namespace;
+use testkit::node::Mode;
 
 /// The endpoints that a frontend over TCP leads to.
 ///
 /// # Errors
 /// A tool fails, or its output is not understood.
-pub fn endpoints(namespace: &Namespace, mode: Mode, target: SocketAddrV4) -> Result<BTreeSet<SocketAddr>> {
+pub fn endpoints(namespace: &Namespace, mode: Mode, target: SocketAddr) -> Result<BTreeSet<SocketAddr>> {
     match mode {
         Mode::Nftables => nftables(namespace, target),
         Mode::Iptables => iptables(namespace, target),
     }
 }
 
-fn nftables(namespace: &Namespace, target: SocketAddrV4) -> Result<BTreeSet<SocketAddr>> {
-    let text = namespace.run("nft", &["-j", "list", "table", "ip", "kube-proxy"])?;
+fn nftables(namespace: &Namespace, target: SocketAddr) -> Result<BTreeSet<SocketAddr>> {
+    let family = if target.is_ipv4() { "ip" } else { "ip6" };
+    let text = namespace.run("nft", &["-j", "list", "table", family, "kube-proxy"])?;
     let all: Value = serde_json::from_str(&text)?;
     let all = all["nftables"].as_array().context("objects")?;
     let services = all.iter().find(|it| it["map"]["name"] == "service-ips").context("the map service-ips")?;
@@ -69,8 +70,9 @@ fn endpoint(address: &Value, port: &Value) -> Result<SocketAddr> {
     Ok(SocketAddr::new(address, u16::try_from(port.as_u64().context("a port")?)?))
 }
 
-fn iptables(namespace: &Namespace, target: SocketAddrV4) -> Result<BTreeSet<SocketAddr>> {
-    let text = namespace.run("iptables-save", &["-t", "nat"])?;
+fn iptables(namespace: &Namespace, target: SocketAddr) -> Result<BTreeSet<SocketAddr>> {
+    let (program, length) = if target.is_ipv4() { ("iptables-save", 32) } else { ("ip6tables-save", 128) };
+    let text = namespace.run(program, &["-t", "nat"])?;
     let after = |line: &str, flag: &str| {
         let mut words = line.split(' ').skip_while(|word| *word != flag);
         words.nth(1).map(str::to_owned)
@@ -79,7 +81,7 @@ fn iptables(namespace: &Namespace, target: SocketAddrV4) -> Result<BTreeSet<Sock
         let start = format!("-A {chain} ");
         text.lines().filter(move |line| line.starts_with(&start)).map(str::to_owned).collect::<Vec<_>>()
     };
-    let (address, port) = (format!("{}/32", target.ip()), target.port().to_string());
+    let (address, port) = (format!("{}/{length}", target.ip()), target.port().to_string());
     let service = rules("KUBE-SERVICES")
         .into_iter()
         .find(|line| after(line, "-d") == Some(address.clone()) && after(line, "--dport") == Some(port.clone()));

@@ -1,12 +1,12 @@
 //! Commits that the agent missed are reported as a gap, and afterwards its state is right again.
 
-use super::node::Mode;
 use super::story::Story;
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
+use testkit::node::Mode;
 use tokio::time::sleep;
 
 /// Bytes that the kernel keeps for the agent. The kernel doubles this for its own overhead.

@@ -1,16 +1,16 @@
 //! kube-proxy changes its mode, and the agent continues.
 
 use super::agent::{Agent, Plane};
-use super::node::{Mode, Node};
 use super::probe::Prober;
 use super::story::create_service;
 use super::{kernel, shared_plane};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use testkit::controlplane::objects::Objects;
+use testkit::node::{Mode, Node};
 
 fn deciding(mode: &str, behind: Option<&str>) -> Plane {
     Plane { decides: Some(mode.to_owned()), behind: behind.map(str::to_owned) }
@@ -50,7 +50,7 @@ async fn a_change_of_mode_is_followed() -> Result<()> {
 
     // Rules of the other mode that were left behind, in a table newer than the one of kube-proxy: that table decides, as the client
     // confirms.
-    let stale = SocketAddrV4::new(Ipv4Addr::new(10, 244, 77, 7), 8080);
+    let stale = SocketAddr::from((Ipv4Addr::new(10, 244, 77, 7), 8080));
     node.namespace.run("nft", &["delete", "table", "ip", "nat"])?;
     for line in [
         "-N KUBE-SERVICES",
@@ -62,7 +62,7 @@ async fn a_change_of_mode_is_followed() -> Result<()> {
     ] {
         node.namespace.run("iptables", &[&["-t", "nat"], &*line.split(' ').collect::<Vec<_>>()].concat())?;
     }
-    agent.wait_for(target, &BTreeSet::from([stale.into()])).await?;
+    agent.wait_for(target, &BTreeSet::from([stale])).await?;
     ensure!(reached(&node, target).await? == Some(stale), "{:?}", reached(&node, target).await?);
     let (ipv4, ..) = agent.planes().context("planes")?;
     ensure!(ipv4 == deciding("iptables", Some("nftables")), "{ipv4:?}");
@@ -71,13 +71,13 @@ async fn a_change_of_mode_is_followed() -> Result<()> {
     node.namespace.run("nft", &["delete", "table", "ip", "kube-proxy"])?;
     node.start_proxy(Mode::Nftables).await?;
     agent.wait_for(target, &present).await?;
-    ensure!(reached(&node, target).await?.map(SocketAddr::V4) == present.first().copied(), "{present:?}");
+    ensure!(reached(&node, target).await? == present.first().copied(), "{present:?}");
     ensure!(agent.losses().iter().all(|loss| loss == "not_running"), "{:?}", agent.losses());
     Ok(())
 }
 
 /// The endpoint that a client reaches.
-async fn reached(node: &Node, target: SocketAddrV4) -> Result<Option<SocketAddrV4>> {
+async fn reached(node: &Node, target: SocketAddr) -> Result<Option<SocketAddr>> {
     let prober = Prober::start(&node.namespace, target)?;
     tokio::time::sleep(Duration::from_millis(100)).await;
     Ok(prober.finish()?.last().and_then(|probe| probe.reached))

@@ -1,11 +1,11 @@
 //! The capabilities that the agent needs, and its messages if they are missing or if there is nothing to see.
 
 use super::agent::Agent;
-use super::namespace::Namespace;
-use super::node::Node;
 use super::shared_plane;
 use anyhow::{Context, Result, ensure};
 use std::process::Command;
+use testkit::namespace::Namespace;
+use testkit::node::Node;
 
 /// The agent with only some of root's capabilities.
 fn with_capabilities(namespace: &Namespace, kept: &str) -> Command {

@@ -3,18 +3,18 @@
 
 use super::agent::{Agent, Commit};
 use super::kernel;
-use super::node::{Mode, Node};
-use super::probe::{Probe, Prober};
+use super::probe::{Probe, Prober, SPACING};
 use super::shared_plane;
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Service;
 use kube::Api;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::time::Duration;
 use testkit::controlplane::objects::{Objects, PodHandle};
 use testkit::controlplane::plane::ControlPlane;
+use testkit::node::{Mode, Node};
 use tokio::time::{Instant, sleep};
 
 /// Time in which the client surely sees a change, after the agent. It is longer than a connection waits for an answer.
@@ -22,6 +22,12 @@ const SETTLE: Duration = Duration::from_millis(250);
 
 /// Maximum time until kube-proxy writes a change, on a busy machine.
 const WRITTEN: Duration = Duration::from_secs(60);
+
+/// Maximum time until kube-proxy starts to write rules, on a busy machine.
+const START: Duration = Duration::from_secs(60);
+
+/// Has kube-proxy wait for a tenth of a second after each sync, not for one: more changes in less time. Its flag for mode iptables is for both.
+const QUICKLY: [&str; 1] = ["--iptables-min-sync-period=100ms"];
 
 /// Port of the Service.
 const PORT: u16 = 80;
@@ -54,7 +60,7 @@ pub struct Story {
     pub node: Node,
     pub agent: Agent,
     pub objects: Objects,
-    pub target: SocketAddrV4,
+    pub target: SocketAddr,
     name: String,
     mode: Mode,
     prober: Prober,
@@ -74,6 +80,9 @@ pub struct Judged {
     /// Time between these two connections in nanoseconds, if both exist.
     pub width: Option<i64>,
     pub messages: u32,
+    /// Whether the client connected on time while the change happened. If it did not, the machine let threads wait, and so perhaps the
+    /// agent's.
+    pub is_client_on_time: bool,
 }
 
 impl Story {
@@ -82,11 +91,19 @@ impl Story {
     /// # Errors
     /// Something does not start.
     pub async fn begin(name: &str, mode: Mode, flags: &[&str]) -> Result<Self> {
+        Self::begin_with(name, mode, flags, json!({})).await
+    }
+
+    /// The same with `more` in the spec of the Service.
+    ///
+    /// # Errors
+    /// Something does not start.
+    pub async fn begin_with(name: &str, mode: Mode, flags: &[&str], more: Value) -> Result<Self> {
         let plane = shared_plane().await?;
         let mut node = Node::create(plane).await?;
         let objects = Objects::create(plane.admin().await?, name).await?;
-        let target = create_service(plane, &objects, name, json!({})).await?;
-        node.start_proxy(mode).await?;
+        let target = create_service(plane, &objects, name, more).await?;
+        node.start_proxy_with(mode, &QUICKLY, START).await?;
         let agent = Agent::start(&node, flags).await?;
         let prober = Prober::start(&node.namespace, target)?;
         let (steps, present) = (Vec::new(), BTreeSet::new());
@@ -182,7 +199,7 @@ impl Story {
 ///
 /// # Errors
 /// The API server refuses it.
-pub async fn create_service(plane: &ControlPlane, objects: &Objects, name: &str, more: Value) -> Result<SocketAddrV4> {
+pub async fn create_service(plane: &ControlPlane, objects: &Objects, name: &str, more: Value) -> Result<SocketAddr> {
     let mut spec = json!({ "selector": { "app": name }, "ports": [{ "port": PORT, "targetPort": 8080 }] });
     if let (Some(spec), Value::Object(more)) = (spec.as_object_mut(), more) {
         spec.extend(more);
@@ -190,24 +207,24 @@ pub async fn create_service(plane: &ControlPlane, objects: &Objects, name: &str,
     objects.create_service(name, spec).await?;
     let api: Api<Service> = Api::namespaced(plane.admin().await?, objects.namespace());
     let address = api.get(name).await?.spec.and_then(|spec| spec.cluster_ip).context("a clusterIP")?;
-    Ok(SocketAddrV4::new(address.parse()?, PORT))
+    Ok(SocketAddr::new(address.parse()?, PORT))
 }
 
-/// Start of the last connection that shows the state before a step, and end of the first one that shows the state after it.
+/// Start of the last connection that shows the state before a step, and end of the next one that shows the state after it.
 pub fn window<'a>(step: &Step, probes: impl Iterator<Item = &'a Probe>) -> [Option<u64>; 2] {
     let (mut before, mut after) = (None, None);
     for probe in probes {
-        let reached = probe.reached.map(SocketAddr::V4);
-        let shows_before = match reached {
+        let shows_before = match probe.reached {
             Some(reached) => step.removed.contains(&reached),
             None => step.kind == Kind::First,
         };
-        let shows_after = match reached {
+        let shows_after = match probe.reached {
             Some(reached) => step.added.contains(&reached),
             None => step.kind == Kind::Last,
         };
         if shows_before {
-            before = Some(probe.from);
+            // An edit may come into effect in two commits. Between them, both states are seen.
+            (before, after) = (Some(probe.from), None);
         }
         if shows_after && after.is_none() {
             after = Some(probe.to);
@@ -237,5 +254,19 @@ fn judge(step: &Step, commit: Commit, probes: &[Probe], [since, until]: [u64; 2]
         first_off: off(commit.first_ns),
         width,
         messages: commit.messages,
+        is_client_on_time: is_on_time(probes, commit.first_ns),
     })
+}
+
+/// Whether a client made its connections on time around a moment: each at most a millisecond late, and itself done in a millisecond.
+pub fn is_on_time(probes: &[Probe], at: u64) -> bool {
+    const AROUND: Duration = Duration::from_millis(25);
+    const LATE: Duration = Duration::from_millis(1);
+    let around = AROUND.as_nanos() as u64;
+    let begin = probes.partition_point(|probe| probe.from + around < at);
+    let end = probes.partition_point(|probe| probe.from <= at + around);
+    let near = &probes[begin..end];
+    let within = |from: u64, to: u64, limit: Duration| Duration::from_nanos(to.saturating_sub(from)) <= limit;
+    near.iter().all(|probe| within(probe.from, probe.to, LATE))
+        && near.windows(2).all(|pair| within(pair[0].from, pair[1].from, SPACING + LATE))
 }

@@ -19,7 +19,7 @@ async fn a_role_is_enough_for_a_namespace() -> Result<()> {
     let mut scene = Scene::open(plane, objects, setup).await?;
     scene.daemon.wait_until_ready().await?;
 
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let pod = scene.objects.create_pod("web-0", "web").await?;
     scene.objects.report(&pod, true).await?;
     assert_eq!(counts(&scene.agree().await?), [1, 0, 0, 0, 1]);
@@ -34,8 +34,9 @@ async fn a_namespace_left_out() -> Result<()> {
     let setup = Setup::cluster(plane).with(&["--exclude-namespace", "left-out"]);
     let mut scene = Scene::prepare(plane, "left-in", setup).await?;
     scene.daemon.wait_until_ready().await?;
+    left_out.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     for objects in [&left_out, &scene.objects] {
-        objects.create_service("web", selecting("web")).await?;
         let pod = objects.create_pod("web-0", "web").await?;
         objects.report(&pod, true).await?;
         objects
@@ -73,7 +74,7 @@ async fn rights_that_come_late() -> Result<()> {
 
     grant_cluster_role_to(scene.objects.client(), NAMESPACE).await?;
     scene.daemon.wait_until_ready().await?;
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let pod = scene.objects.create_pod("web-0", "web").await?;
     scene.objects.report(&pod, true).await?;
     assert_eq!(counts(&scene.agree().await?), [1, 0, 0, 0, 1]);

@@ -22,15 +22,15 @@ pub fn counts(pairs: &[Pair]) -> [usize; 5] {
 async fn a_pod_through_its_life() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "life").await?;
     let objects = &scene.objects;
-    objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let pod = objects.create_pod("web-0", "web").await?;
-    scene.settle().await?;
+    scene.told().await?;
     for ready in [true, false, true] {
         scene.objects.report(&pod, ready).await?;
-        scene.settle().await?;
+        scene.told().await?;
     }
     scene.objects.terminate(&pod).await?;
-    scene.settle().await?;
+    scene.told().await?;
     scene.objects.finish(&pod).await?;
 
     assert_eq!(counts(&scene.agree().await?), [2, 1, 1, 1, 1]);
@@ -42,7 +42,7 @@ async fn a_pod_through_its_life() -> Result<()> {
 async fn a_pod_that_was_never_ready() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "never-ready").await?;
     let objects = &scene.objects;
-    objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let pod = objects.create_pod("web-0", "web").await?;
     objects.report(&pod, false).await?;
     objects
@@ -51,7 +51,7 @@ async fn a_pod_that_was_never_ready() -> Result<()> {
     assert_eq!(counts(&scene.agree().await?), [0, 0, 0, 0, 1]);
 
     scene.objects.terminate(&pod).await?;
-    scene.settle().await?;
+    scene.told().await?;
     scene.objects.finish(&pod).await?;
     assert_eq!(counts(&scene.agree().await?), [0, 0, 1, 1, 1]);
     scene.finish().await
@@ -62,7 +62,7 @@ async fn a_pod_that_was_never_ready() -> Result<()> {
 async fn a_pod_that_was_never_listed() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "never-listed").await?;
     let objects = &scene.objects;
-    objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let pod = objects.create_pod("web-0", "web").await?;
     objects.terminate(&pod).await?;
     objects.finish(&pod).await?;
@@ -75,10 +75,10 @@ async fn a_pod_that_was_never_listed() -> Result<()> {
 async fn a_pod_deleted_without_grace() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "no-grace").await?;
     let objects = &scene.objects;
-    objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let pod = objects.create_pod("web-0", "web").await?;
     objects.report(&pod, true).await?;
-    scene.settle().await?;
+    scene.told().await?;
     scene.objects.finish(&pod).await?;
     assert_eq!(counts(&scene.agree().await?), [1, 0, 1, 1, 1]);
     scene.finish().await
@@ -88,12 +88,12 @@ async fn a_pod_deleted_without_grace() -> Result<()> {
 async fn a_pod_that_ends_by_itself() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "succeeded").await?;
     let objects = &scene.objects;
-    objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let pod = objects.create_pod("web-0", "web").await?;
     objects.report(&pod, true).await?;
-    scene.settle().await?;
+    scene.told().await?;
     scene.objects.report_succeeded(&pod).await?;
-    scene.settle().await?;
+    scene.told().await?;
     // It left the slices when it ended. The later deletion of its object is no change.
     scene.objects.finish(&pod).await?;
     assert_eq!(counts(&scene.agree().await?), [1, 0, 0, 1, 1]);
@@ -104,10 +104,10 @@ async fn a_pod_that_ends_by_itself() -> Result<()> {
 async fn a_pod_that_leaves_by_its_labels_and_returns() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "relabelled").await?;
     let objects = &scene.objects;
-    objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let pod = objects.create_pod("web-0", "web").await?;
     objects.report(&pod, true).await?;
-    scene.settle().await?;
+    scene.told().await?;
     scene.objects.relabel(&pod, "quarantine").await?;
     assert_eq!(counts(&scene.agree().await?), [1, 0, 0, 1, 1]);
     scene.objects.relabel(&pod, "web").await?;
@@ -119,16 +119,15 @@ async fn a_pod_that_leaves_by_its_labels_and_returns() -> Result<()> {
 #[tokio::test]
 async fn a_pod_replaced_under_its_name() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "replaced").await?;
-    let objects = &scene.objects;
-    objects.create_service("db", selecting("db")).await?;
+    scene.create_service("db", selecting("db")).await?;
     for _ in 0..2 {
         let pod = scene.objects.create_pod("db-0", "db").await?;
         scene.objects.report(&pod, true).await?;
-        scene.settle().await?;
+        scene.told().await?;
         scene.objects.terminate(&pod).await?;
-        scene.settle().await?;
+        scene.told().await?;
         scene.objects.finish(&pod).await?;
-        scene.settle().await?;
+        scene.told().await?;
     }
     let pairs = scene.agree().await?;
     assert_eq!(counts(&pairs), [2, 0, 2, 2, 1]);
@@ -142,7 +141,7 @@ async fn a_pod_replaced_under_its_name() -> Result<()> {
 async fn a_pod_in_no_service() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "nobodys").await?;
     let objects = &scene.objects;
-    objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let pod = objects.create_pod("job-0", "job").await?;
     objects.report(&pod, true).await?;
     objects.report(&pod, false).await?;
@@ -158,13 +157,13 @@ async fn a_pod_in_several_services() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "several").await?;
     let objects = &scene.objects;
     for service in ["web", "web-canary", "web-metrics"] {
-        objects.create_service(service, selecting("web")).await?;
+        scene.create_service(service, selecting("web")).await?;
     }
     let pod = objects.create_pod("web-0", "web").await?;
     objects.report(&pod, true).await?;
-    scene.settle().await?;
+    scene.told().await?;
     scene.objects.terminate(&pod).await?;
-    scene.settle().await?;
+    scene.told().await?;
     scene.objects.finish(&pod).await?;
 
     let pairs = scene.agree().await?;

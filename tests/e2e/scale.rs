@@ -18,7 +18,7 @@ const AT_ONCE: usize = 8;
 #[tokio::test]
 async fn scaled_up_and_down_over_three_slices() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "scaled").await?;
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let objects = &scene.objects;
     let pods: Vec<_> = stream::iter(0..PODS)
         .map(async |number| {
@@ -29,7 +29,7 @@ async fn scaled_up_and_down_over_three_slices() -> Result<()> {
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
-    scene.settle().await?;
+    scene.told().await?;
     let slices = scene.objects.slices("web").await?;
     let sizes: Vec<_> = slices.iter().map(|slice| slice.endpoints.iter().flatten().count()).collect();
     assert!(sizes.len() >= 3 && sizes.iter().sum::<usize>() == PODS, "slices of {sizes:?}");
@@ -38,7 +38,7 @@ async fn scaled_up_and_down_over_three_slices() -> Result<()> {
     let leaving = || stream::iter(&pods[..LEAVING]).map(Ok);
     let objects = &scene.objects;
     leaving().try_for_each_concurrent(AT_ONCE, |pod| objects.terminate(pod)).await?;
-    scene.settle().await?;
+    scene.told().await?;
     let objects = &scene.objects;
     leaving().try_for_each_concurrent(AT_ONCE, |pod| objects.finish(pod)).await?;
     assert_eq!(counts(&scene.agree().await?), [PODS, 0, LEAVING, LEAVING, 1]);

@@ -11,14 +11,14 @@ use testkit::scene::Scene;
 async fn a_service_created_before_and_after_its_pods() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "created").await?;
     let objects = &scene.objects;
-    objects.create_service("first", selecting("web")).await?;
+    scene.create_service("first", selecting("web")).await?;
     for name in ["web-0", "web-1"] {
         let pod = objects.create_pod(name, "web").await?;
         objects.report(&pod, true).await?;
     }
-    scene.settle().await?;
+    scene.told().await?;
     // Its pods did not change when it was created: one `service` change for all of them.
-    scene.objects.create_service("second", selecting("web")).await?;
+    scene.create_service("second", selecting("web")).await?;
 
     let pairs = scene.agree().await?;
     let of = |service: &str| pairs.iter().filter(|pair| pair.record.service == service).cloned().collect::<Vec<_>>();
@@ -31,12 +31,12 @@ async fn a_service_created_before_and_after_its_pods() -> Result<()> {
 async fn an_edited_selector() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "selector").await?;
     let objects = &scene.objects;
-    objects.create_service("web", selecting("blue")).await?;
+    scene.create_service("web", selecting("blue")).await?;
     for app in ["blue", "green"] {
         let pod = objects.create_pod(&format!("{app}-0"), app).await?;
         objects.report(&pod, true).await?;
     }
-    scene.settle().await?;
+    scene.told().await?;
     scene.objects.edit_service("web", json!({ "selector": { "app": "green" } })).await?;
     // The blue pod's `ready` before, none for the green one: the edit is the change, the pods did not change.
     assert_eq!(counts(&scene.agree().await?), [1, 0, 0, 0, 2]);
@@ -47,10 +47,10 @@ async fn an_edited_selector() -> Result<()> {
 async fn edited_ports() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "ports").await?;
     let objects = &scene.objects;
-    objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let pod = objects.create_pod("web-0", "web").await?;
     objects.report(&pod, true).await?;
-    scene.settle().await?;
+    scene.told().await?;
     scene.objects.edit_service("web", json!({ "ports": [{ "port": 80, "targetPort": 9090 }] })).await?;
     assert_eq!(counts(&scene.agree().await?), [1, 0, 0, 0, 2]);
 
@@ -64,9 +64,8 @@ async fn edited_ports() -> Result<()> {
 #[tokio::test]
 async fn an_edit_that_concerns_no_endpoint() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "affinity").await?;
-    let objects = &scene.objects;
-    objects.create_service("web", selecting("web")).await?;
-    scene.settle().await?;
+    scene.create_service("web", selecting("web")).await?;
+    scene.told().await?;
     scene.objects.edit_service("web", json!({ "sessionAffinity": "ClientIP" })).await?;
     assert_eq!(counts(&scene.agree().await?), [0, 0, 0, 0, 1]);
     scene.finish().await
@@ -79,15 +78,15 @@ async fn a_service_that_publishes_unready_addresses() -> Result<()> {
     let objects = &scene.objects;
     let mut spec = selecting("db");
     spec["publishNotReadyAddresses"] = json!(true);
-    objects.create_service("db", spec).await?;
+    scene.create_service("db", spec).await?;
     let pod = objects.create_pod("db-0", "db").await?;
-    scene.settle().await?;
+    scene.told().await?;
     for ready in [true, false, true] {
         scene.objects.report(&pod, ready).await?;
-        scene.settle().await?;
+        scene.told().await?;
     }
     scene.objects.terminate(&pod).await?;
-    scene.settle().await?;
+    scene.told().await?;
     let slices = scene.objects.slices("db").await?;
     let conditions = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten()).map(|it| it.conditions.clone());
     assert!(
@@ -103,12 +102,12 @@ async fn a_service_that_publishes_unready_addresses() -> Result<()> {
 async fn a_headless_service_without_ports() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "headless").await?;
     let objects = &scene.objects;
-    objects.create_service("db", json!({ "clusterIP": "None", "selector": { "app": "db" } })).await?;
+    scene.create_service("db", json!({ "clusterIP": "None", "selector": { "app": "db" } })).await?;
     let pod = objects.create_pod("db-0", "db").await?;
     objects.report(&pod, true).await?;
-    scene.settle().await?;
+    scene.told().await?;
     scene.objects.terminate(&pod).await?;
-    scene.settle().await?;
+    scene.told().await?;
     scene.objects.finish(&pod).await?;
     assert_eq!(counts(&scene.agree().await?), [1, 0, 1, 1, 1]);
     scene.finish().await
@@ -120,7 +119,7 @@ async fn named_ports() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "named-ports").await?;
     let objects = &scene.objects;
     let spec = json!({ "selector": { "app": "web" }, "ports": [{ "port": 80, "targetPort": "http" }] });
-    objects.create_service("web", spec.clone()).await?;
+    scene.create_service("web", spec.clone()).await?;
     let old = objects.create_pod_with_ports("web-old", "web", &[("http", 8080), ("admin", 9090)]).await?;
     let new = objects.create_pod_with_ports("web-new", "web", &[("http", 8081), ("admin", 9090)]).await?;
     objects.report(&old, true).await?;
@@ -128,17 +127,17 @@ async fn named_ports() -> Result<()> {
     let slices = objects.wait_for_slices("web", |slices| slices.len() == 2).await?;
     let numbers: BTreeSet<_> = slices.iter().flat_map(|slice| slice.ports.iter().flatten()).map(|it| it.port).collect();
     assert_eq!(numbers, BTreeSet::from([Some(8080), Some(8081)]));
-    scene.settle().await?;
+    scene.told().await?;
 
     // Created after its pods: reflected with the second slice.
-    scene.objects.create_service("late", spec).await?;
-    scene.settle().await?;
+    scene.create_service("late", spec).await?;
+    scene.told().await?;
     // Both pods have the same number for the other name: they move into one slice.
     let admin = json!({ "ports": [{ "port": 80, "targetPort": "admin" }] });
     scene.objects.edit_service("web", admin).await?;
     scene.objects.wait_for_slices("web", |slices| slices.len() == 1).await?;
     scene.objects.terminate(&old).await?;
-    scene.settle().await?;
+    scene.told().await?;
     scene.objects.finish(&old).await?;
 
     let pairs = scene.agree().await?;
@@ -155,7 +154,7 @@ async fn services_without_selector() -> Result<()> {
     let objects = &scene.objects;
     objects.create_service("by-hand", json!({ "ports": [{ "port": 80 }] })).await?;
     objects.create_service("elsewhere", json!({ "type": "ExternalName", "externalName": "db.invalid" })).await?;
-    objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let pod = objects.create_pod("web-0", "web").await?;
     objects.report(&pod, true).await?;
     let pairs = scene.agree().await?;
@@ -169,11 +168,11 @@ async fn services_without_selector() -> Result<()> {
 async fn a_deleted_service() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "deleted").await?;
     let objects = &scene.objects;
-    objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let pod = objects.create_pod("web-0", "web").await?;
     objects.report(&pod, true).await?;
-    scene.settle().await?;
-    scene.objects.delete_service("web").await?;
+    scene.told().await?;
+    scene.delete_service("web").await?;
     scene.objects.wait_for_slices("web", |slices| slices.is_empty()).await?;
     scene.objects.terminate(&pod).await?;
     scene.objects.finish(&pod).await?;

@@ -46,6 +46,7 @@ async fn each_change_is_told_by_one_shard() -> Result<()> {
     let mut pods = Vec::new();
     for (objects, _) in &namespaces {
         objects.create_service("web", selecting("web")).await?;
+        is_measured(objects.namespace(), &shards).await?;
         let pod = objects.create_pod("web-0", "web").await?;
         objects.report(&pod, true).await?;
         pods.push(pod);
@@ -79,6 +80,20 @@ async fn start(plane: &ControlPlane, number: u32) -> Result<Vec<Shard>> {
         shards.push(Shard { daemon, _workspace: workspace });
     }
     Ok(shards)
+}
+
+/// Waits until one of the shards measures the Service of a namespace. For it, earlier changes of pods are part of the Service's creation.
+async fn is_measured(namespace: &str, shards: &[Shard]) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        for shard in shards {
+            if shard.daemon.is_measuring(namespace, "web").await? {
+                return shard.daemon.wait_until_measuring(namespace, "web", true).await;
+            }
+        }
+        ensure!(started.elapsed() < TIMEOUT, "no shard measures {namespace}/web");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 async fn change_back(namespaces: &[(Objects, AuditLog)], pods: &[PodHandle]) -> Result<()> {

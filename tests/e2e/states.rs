@@ -44,7 +44,7 @@ fn listed(slices: &[EndpointSlice]) -> Vec<&str> {
 #[tokio::test]
 async fn a_pod_with_two_ready_conditions() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "two-conditions").await?;
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let pod = scene.objects.create_pod("web-0", "web").await?;
     scene.objects.report_conditions(&pod, &["False", "True"]).await?;
     let slices = scene.objects.wait_for_endpoints("web", 1).await?;
@@ -67,7 +67,7 @@ async fn pods_of_a_deleted_node() -> Result<()> {
     const LATER: Duration = Duration::from_millis(1500);
     let mut scene = Scene::start(shared_plane().await?, "deleted-node").await?;
     create_node(scene.objects.client(), NODE).await?;
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let goes = scene.objects.create_pod_on(NODE, "goes", "web").await?;
     let fails = scene.objects.create_pod_on(NODE, "fails", "web").await?;
     let stays = scene.objects.create_pod("stays", "web").await?;
@@ -104,11 +104,11 @@ async fn pods_of_a_deleted_node() -> Result<()> {
 #[tokio::test]
 async fn a_pod_that_fails_and_wakes_nobody() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "failed").await?;
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let pod = scene.objects.create_pod("web-0", "web").await?;
     for ready in [true, false] {
         scene.objects.report(&pod, ready).await?;
-        scene.settle().await?;
+        scene.told().await?;
     }
     assert_eq!(counts(&scene.agree().await?), [1, 1, 0, 0, 1]);
     // If the controller sees its own write before it has recorded it, it reconciles the Service once more, a second later.
@@ -138,7 +138,7 @@ async fn a_service_held_in_deletion() -> Result<()> {
     scene.daemon.wait_until_ready().await?;
     let objects = &scene.objects;
     let spec = json!({ "selector": { "app": "web" }, "ports": [{ "port": 80, "targetPort": "http" }] });
-    objects.create_service("web", spec).await?;
+    scene.create_service("web", spec).await?;
     objects.hold_service("web").await?;
     let listed_one = objects.create_pod_with_ports("web-0", "web", &[("http", 8080)]).await?;
     objects.report(&listed_one, true).await?;
@@ -146,7 +146,7 @@ async fn a_service_held_in_deletion() -> Result<()> {
     let missed = gauge(&scene, MISSED).await?;
 
     let objects = &scene.objects;
-    objects.delete_service("web").await?;
+    scene.delete_service("web").await?;
     // Another number for the name: it would need its own slice.
     let other = objects.create_pod_with_ports("web-1", "web", &[("http", 8081)]).await?;
     objects.report(&other, true).await?;
@@ -164,17 +164,20 @@ async fn a_service_held_in_deletion() -> Result<()> {
 #[tokio::test]
 async fn a_service_made_anew() -> Result<()> {
     let mut scene = Scene::start(shared_plane().await?, "anew").await?;
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let pod = scene.objects.create_pod("web-0", "web").await?;
     scene.objects.report(&pod, true).await?;
     assert_eq!(counts(&scene.agree().await?), [1, 0, 0, 0, 1]);
     for made in 2..5 {
         scene.objects.delete_service("web").await?;
-        scene.objects.create_service("web", selecting("web")).await?;
+        scene.create_service("web", selecting("web")).await?;
         let pairs = scene.agree().await?;
         assert_eq!(counts(&pairs), [1, 0, 0, 0, made]);
         let services = pairs.iter().filter(|pair| pair.record.change == Change::Service);
-        ensure!(services.clone().all(|pair| pair.sample.delay().is_some()), "{:?}", services.collect::<Vec<_>>());
+        // A busy machine may have censored some.
+        let are_timed = services.clone().all(|pair| pair.sample.delay().is_some());
+        let doubts = scene.daemon.metrics().await?.has_doubts();
+        ensure!(are_timed || doubts, "{:?}", services.collect::<Vec<_>>());
     }
     wait_for_gauge(&scene, OUT_OF_SYNC, 0.0).await?;
     scene.finish().await

@@ -2,7 +2,7 @@
 
 use super::changes::selecting;
 use super::shared_plane;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use std::path::PathBuf;
 use testkit::controlplane::access::{account_kubeconfig, create_account, grant_role_to};
@@ -13,7 +13,7 @@ use testkit::watching::Watching;
 use testkit::workspace::Workspace;
 
 /// A namespace with the Service `web`, and a kubeconfig of an account that has only a Role there.
-async fn namespace(name: &str) -> Result<(Objects, PathBuf, Workspace)> {
+pub async fn namespace(name: &str) -> Result<(Objects, PathBuf, Workspace)> {
     let plane = shared_plane().await?;
     let objects = Objects::create(plane.admin().await?, name).await?;
     create_account(objects.client(), name).await?;
@@ -29,13 +29,12 @@ async fn namespace(name: &str) -> Result<(Objects, PathBuf, Workspace)> {
 #[tokio::test]
 async fn each_change_is_a_line_until_the_time_is_over() -> Result<()> {
     let (objects, config, workspace) = namespace("watch-lines").await?;
-    let pod = objects.create_pod("web-0", "web").await?;
     // Nothing else is late on a busy machine either.
     let flags = ["-n", "watch-lines", "--for", "8s", "--objective", "1m"];
     let watching = Watching::start_synced(&config, workspace.path(), &flags).await?;
     ensure!(watching.messages()?.contains("watching 1 Service in watch-lines for 8s\n"), "{}", watching.messages()?);
-    objects.report(&pod, true).await?;
-    watching.wait_for_line(&["web  ", "web-0", "ready", "propagated", "ms"]).await?;
+    let pod = watching.wait_for_delay(&objects, "web").await?;
+    watching.wait_for_line(&["web  ", &pod, "ready", "propagated", "ms"]).await?;
 
     let ended = watching.end().await?;
     ensure!(ended.code == Some(0), "{ended:?}");
@@ -54,33 +53,51 @@ async fn a_missed_objective_is_exit_code_1_after_ctrl_c_too() -> Result<()> {
     let (objects, config, workspace) = namespace("watch-missed").await?;
     // One of them is for another Service, whose changes do not count here.
     objects.create_service("other", selecting("web")).await?;
-    let pod = objects.create_pod("web-0", "web").await?;
     let flags = ["--namespace=watch-missed", "--objective=1ms", "web"];
-    let watching = Watching::start_synced(&config, workspace.path(), &flags).await?;
-    ensure!(watching.messages()?.contains("until Ctrl-C"), "{}", watching.messages()?);
-    objects.report(&pod, true).await?;
-    watching.wait_for_line(&["web-0", "ready"]).await?;
-    watching.signal(Signal::INT)?;
-    let ended = watching.end().await?;
-    ensure!(ended.code == Some(1), "{ended:?}");
-    ensure!(ended.printed.contains("objective missed by 1 change: 1 of watch-missed/web (objective 1ms)"), "{ended:?}");
-    ensure!(!ended.printed.contains("other"), "{}", ended.printed);
-    Ok(())
+    // Now and then the slice follows within a millisecond, which is in time. What a busy machine did not see as it happened has no delay.
+    for attempt in 0..20 {
+        let name = format!("web-{attempt}");
+        let pod = objects.create_pod(&name, "web").await?;
+        let watching = Watching::start_synced(&config, workspace.path(), &flags).await?;
+        ensure!(watching.messages()?.contains("until Ctrl-C"), "{}", watching.messages()?);
+        objects.report(&pod, true).await?;
+        watching.wait_for_line(&[&name, "ready"]).await?;
+        watching.signal(Signal::INT)?;
+        let ended = watching.end().await?;
+        ensure!(!ended.printed.contains("other"), "{}", ended.printed);
+        let line = ended.printed.lines().find(|line| line.contains(&name)).context("its line")?;
+        if line.contains("censored") {
+            continue;
+        }
+        if let [.., delay, "ms"] = line.split_whitespace().collect::<Vec<_>>()[..]
+            && delay.parse::<f64>()? <= 1.0
+            && ended.code == Some(0)
+        {
+            continue;
+        }
+        ensure!(ended.code == Some(1), "{ended:?}");
+        let verdict = "objective missed by 1 change: 1 of watch-missed/web (objective 1ms)";
+        ensure!(ended.printed.contains(verdict), "{ended:?}");
+        return Ok(());
+    }
+    anyhow::bail!("each of 20 changes took no longer than a millisecond, or was censored")
 }
 
 #[tokio::test]
 async fn lines_of_json_are_samples() -> Result<()> {
     let (objects, config, workspace) = namespace("watch-json").await?;
-    let pod = objects.create_pod("web-0", "web").await?;
-    let flags = ["--namespace=watch-json", "--output=json"];
+    let flags = ["--namespace=watch-json", "--output=json", "--objective=1m"];
     let watching = Watching::start_synced(&config, workspace.path(), &flags).await?;
-    objects.report(&pod, true).await?;
-    watching.wait_for_line(&["web-0", "propagated"]).await?;
+    let pod = watching.wait_for_delay(&objects, "web").await?;
     watching.signal(Signal::TERM)?;
     let ended = watching.end().await?;
     let samples = samples::parse(&ended.printed)?;
-    ensure!(samples.len() == 1 && samples[0].change == Change::Ready, "{samples:?}");
-    ensure!(samples[0].outcome == samples::Outcome::Propagated && samples[0].delay().is_some(), "{samples:?}");
+    let sample = samples.last().context("a sample")?;
+    ensure!(samples.iter().all(|it| it.change == Change::Ready) && sample.pod == Some(pod), "{samples:?}");
+    ensure!(sample.outcome == samples::Outcome::Propagated && sample.delay().is_some(), "{samples:?}");
+    // A busy machine may have censored those before.
+    let others = &samples[..samples.len() - 1];
+    ensure!(others.iter().all(|it| it.outcome == samples::Outcome::Censored), "{samples:?}");
     ensure!(ended.messages.contains("PROPAGATED") && ended.code == Some(0), "{ended:?}");
     Ok(())
 }

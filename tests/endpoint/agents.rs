@@ -15,7 +15,7 @@ use testkit::client::Client;
 use testkit::controlplane::access::{self, ACCOUNT};
 use testkit::controlplane::objects::NODE;
 use testkit::controlplane::plane::ControlPlane;
-use testkit::daemon::{Daemon, address_of};
+use testkit::daemon::Daemon;
 use testkit::pair::{Files, Pair};
 use testkit::workspace::Workspace;
 
@@ -44,7 +44,7 @@ impl Listening {
         flags.extend(["--agents-listen", "127.0.0.1:0", "--agents-service-account", &account].map(str::to_owned));
         let daemon = Daemon::start(&config, workspace.path(), &flags).await?;
         let client = Client::tls(daemon.address(), pair.certificate());
-        let agents = address_of(daemon.log_file(), "listening for agents")?.context("it says where")?;
+        let agents = daemon.address_for("listening for agents").await?;
         Ok(Self { daemon, client, agents, authority: files.certificate, workspace })
     }
 

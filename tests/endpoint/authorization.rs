@@ -1,11 +1,11 @@
 //! `--auth kubernetes` against a real API server.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
 use testkit::client::Client;
 use testkit::controlplane::access::{self, ACCOUNT};
 use testkit::controlplane::plane::{ControlPlane, Options};
-use testkit::daemon::{Daemon, address_of};
+use testkit::daemon::Daemon;
 use testkit::pair::{Files, Pair};
 use testkit::workspace::{Workspace, free_port};
 use tokio::sync::OnceCell;
@@ -67,6 +67,10 @@ async fn only_who_has_the_right_may_read() -> Result<()> {
     let expected = "system:serviceaccount:endpointlag:no-reader may not get /metrics\n";
     assert_eq!((answer.status, &*answer.body), (403, expected));
     assert_eq!(client.get_as(&reader, "/").await?.status, 403, "the role is for /metrics");
+    // Every account may get the API server's own paths below /api.
+    let answer = client.get_as(&stranger, "/api/v1/overview").await?;
+    let expected = "system:serviceaccount:endpointlag:no-reader may not get /endpointlag/api/v1/overview\n";
+    assert_eq!((answer.status, &*answer.body), (403, expected));
     assert_eq!(client.get_as(&reader, "/metrics").await?.status, 200);
 
     let started = Instant::now();
@@ -84,7 +88,7 @@ async fn probes_have_a_port_of_their_own() -> Result<()> {
     access::grant_reviews_to(&plane.admin().await?, ACCOUNT).await?;
     let flags = ["--probe-listen", "127.0.0.1:0"];
     let Guarded { daemon, client, _workspace } = Guarded::start(plane, ACCOUNT, &plane.server(), &flags).await?;
-    let address = address_of(daemon.log_file(), "listening for probes")?.context("it says where")?;
+    let address = daemon.address_for("listening for probes").await?;
     let probe = Client::plain(&address);
     for (path, on_its_own, beside) in [("/healthz", 200, 401), ("/metrics", 404, 401), ("/", 404, 401)] {
         let statuses = (probe.get(path).await?.status, client.get(path).await?.status);
@@ -108,6 +112,7 @@ async fn without_an_answer_nobody_gets_in() -> Result<()> {
         assert_eq!(client.get("/metrics").await?.status, 401);
         assert_eq!(client.get("/healthz").await?.status, 200);
         client.get_as(&reader, "/metrics").await?;
+        daemon.wait_for_log("cannot be asked who may read", 1).await?;
         let lines = daemon.log()?;
         let said = lines.iter().filter(|line| line.field("message").contains("cannot be asked who may read")).count();
         assert_eq!(said, 1, "once, not for each request:\n{}", daemon.log_tail());

@@ -39,7 +39,7 @@ fn shells_complete_each_subcommand() -> Result<()> {
         let output = daemon::program().args(["completions", shell]).output()?;
         let script = String::from_utf8(output.stdout)?;
         ensure!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
-        for word in ["run", "demo", "watch", "node", "completions", "objective"] {
+        for word in ["run", "demo", "watch", "record", "replay", "node", "completions", "objective"] {
             ensure!(script.contains(word), "{shell}: no {word:?} in\n{script}");
         }
     }

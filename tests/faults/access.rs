@@ -65,7 +65,7 @@ async fn changes_across(
     status: &str,
     give_back: impl AsyncFn(&Scene) -> Result<()>,
 ) -> Result<()> {
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let mut pods = Vec::new();
     for name in ["before", "meanwhile", "after"] {
         pods.push(scene.objects.create_pod(name, "web").await?);

@@ -29,7 +29,7 @@ async fn leads_over(protocol: &str) -> Result<(f64, f64)> {
     let setup = setup.with(&["--namespace", &name, "--watch-protocol", protocol]);
     let mut scene = Scene::prepare(&plane, &name, setup).await?;
     scene.daemon.wait_until_ready().await?;
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let mut pods = Vec::new();
     for number in 0..PODS {
         pods.push(scene.objects.create_pod(&format!("web-{number}"), "web").await?);

@@ -33,7 +33,7 @@ struct Blinded {
 impl Blinded {
     async fn prepare(mut scene: Scene) -> Result<Self> {
         scene.daemon.wait_until_ready().await?;
-        scene.objects.create_service("web", selecting("web")).await?;
+        scene.create_service("web", selecting("web")).await?;
         let mut pods = Vec::new();
         for name in ["web-0", "web-1"] {
             let pod = scene.objects.create_pod(name, "web").await?;

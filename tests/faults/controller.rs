@@ -65,7 +65,7 @@ async fn stopped_while_pods_turn_ready() -> Result<()> {
     let setup = Setup::cluster(&plane).with(&["--namespace", "away", "--objective", "4s"]);
     let mut scene = Scene::prepare(&plane, "away", setup).await?;
     scene.daemon.wait_until_ready().await?;
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let objects = &scene.objects;
     let pods: Vec<_> = stream::iter(0..PODS)
         .map(|number| async move { objects.create_pod(&format!("web-{number}"), "web").await })
@@ -95,7 +95,9 @@ async fn stopped_while_pods_turn_ready() -> Result<()> {
     let delays: Vec<_> =
         pairs.iter().filter(|it| it.record.change == Change::Ready).map(|it| it.sample.delay()).collect();
     assert_eq!(delays.len(), PODS);
-    assert!(delays.iter().all(|delay| delay.is_some_and(|delay| delay > OBJECTIVE)), "{delays:?}");
+    // On a busy machine the daemon may have censored some.
+    let are_all_timed = delays.iter().all(Option::is_some) || scene.daemon.metrics().await?.has_doubts();
+    assert!(are_all_timed && delays.iter().flatten().all(|delay| *delay > OBJECTIVE), "{delays:?}");
     let end = scrape(&scene).await?;
     assert_eq!((end.pending, end.oldest, end.judged, end.missed), (0.0, 0.0, all, all), "each is judged once: {end:?}");
     scene.finish().await
@@ -108,14 +110,14 @@ async fn services_edited_while_changes_are_pending() -> Result<()> {
     let mut scene = Scene::start(&plane, "edited").await?;
     let objects = &scene.objects;
     for service in ["selector", "ports", "doomed"] {
-        objects.create_service(service, selecting("blue")).await?;
+        scene.create_service(service, selecting("blue")).await?;
     }
     for (name, app) in [("blue-0", "blue"), ("green-0", "green")] {
         let pod = objects.create_pod(name, app).await?;
         objects.report(&pod, true).await?;
     }
     let pod = objects.create_pod("blue-1", "blue").await?;
-    scene.settle().await?;
+    scene.told().await?;
 
     plane.stop_controllers().await?;
     let objects = &scene.objects;

@@ -22,7 +22,7 @@ async fn api_server_killed_during_changes() -> Result<()> {
     let setup = Setup { server: relay.server(), ..Setup::cluster(&plane) };
     let mut scene = Scene::prepare(&plane, "crash", setup.with(&["--namespace", "crash"])).await?;
     scene.daemon.wait_until_ready().await?;
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let mut pods = Vec::new();
     for number in 0..BEFORE + MEANWHILE + AFTER {
         pods.push(scene.objects.create_pod(&format!("web-{number}"), "web").await?);

@@ -45,7 +45,7 @@ async fn start(plane: &ControlPlane, namespace: &str) -> Result<(Relay, Scene, V
     let setup = Setup { server: relay.server(), ..Setup::cluster(plane) };
     let scene = Scene::prepare(plane, namespace, setup.with(&["--namespace", namespace])).await?;
     scene.daemon.wait_until_ready().await?;
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let mut pods = Vec::new();
     for number in 0..PODS {
         pods.push(scene.objects.create_pod(&format!("web-{number}"), "web").await?);

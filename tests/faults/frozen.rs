@@ -20,6 +20,9 @@ const BOUND: Duration = Duration::from_millis(150);
 /// Much more than a PING may take, for a busy machine, and far less than `--watch-idle-timeout`.
 const NOTICED: Duration = Duration::from_secs(20);
 
+/// How long before the silence a connection may have proven for the last time that it delivers: two PINGs, on a busy machine.
+const BEFORE: Duration = Duration::from_secs(5);
+
 /// Ample time until a connection is trusted again.
 const DOUBT: Duration = Duration::from_secs(2);
 
@@ -32,7 +35,7 @@ async fn frozen_for_some_seconds() -> Result<()> {
     let setup = Setup { server: relay.server(), ..Setup::cluster(&plane) };
     let mut scene = Scene::prepare(&plane, "frozen", setup.with(&["--namespace", "frozen"])).await?;
     scene.daemon.wait_until_ready().await?;
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let mut pods = Vec::new();
     for number in 0..10 {
         pods.push(scene.objects.create_pod(&format!("web-{number}"), "web").await?);
@@ -77,7 +80,7 @@ async fn forgotten_for_ever() -> Result<()> {
         let shared = [("resource", resource), ("protocol", "http2")];
         ensure!(metrics.sum("endpointlag_watch_protocol", &shared) == 1.0, "{resource} has a connection of its own");
     }
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let mut pods = Vec::new();
     for name in ["before", "meanwhile", "after"] {
         pods.push(scene.objects.create_pod(name, "web").await?);
@@ -89,19 +92,21 @@ async fn forgotten_for_ever() -> Result<()> {
     relay.fall_silent();
     scene.objects.report(&pods[1], true).await?;
     let dark_until = Timestamp::now();
-    let gaps = loop {
+    let (gaps, noticed) = loop {
         let metrics = scene.daemon.metrics().await?;
         let of =
             |resource| metrics.sum("endpointlag_watch_restarts_total", &[("resource", resource), ("reason", "idle")]);
         let gap = |resource| metrics.sum("endpointlag_watch_gap_seconds_total", &[("resource", resource)]);
         let gaps = RESOURCES.map(gap);
         if RESOURCES.iter().all(|resource| of(resource) == 1.0) && gaps.iter().all(|gap| *gap > 0.0) {
-            break gaps;
+            break (gaps, silent.elapsed());
         }
         ensure!(silent.elapsed() < NOTICED, "the silence is not noticed");
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    ensure!(gaps.iter().all(|gap| (gap - gaps[0]).abs() < 0.5), "one connection, one gap: {gaps:?}");
+    // One connection, one gap: it began when nothing came any more, not much before that, and each watch was dropped only once.
+    let longest = (noticed + BEFORE).as_secs_f64();
+    ensure!(gaps.iter().all(|gap| *gap <= longest), "in {longest} s: {gaps:?}");
     scene.daemon.wait_until_ready().await?;
     let until = Timestamp::now();
     scene.objects.report(&pods[2], true).await?;
@@ -114,7 +119,7 @@ async fn forgotten_for_ever() -> Result<()> {
 async fn without_http2() -> Result<()> {
     let (_permit, plane) = start_plane(Options { without_http2: true, ..Options::default() }).await?;
     let mut scene = Scene::start(&plane, "http1").await?;
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let pod = scene.objects.create_pod("web-0", "web").await?;
     scene.objects.report(&pod, true).await?;
     scene.agree().await?;

@@ -16,7 +16,7 @@ const LIVES: usize = 4;
 async fn replaced_under_the_same_name_and_address() -> Result<()> {
     let (_permit, plane) = start_plane(Options::default()).await?;
     let mut scene = Scene::start(&plane, "identity").await?;
-    scene.objects.create_service("db", selecting("db")).await?;
+    scene.create_service("db", selecting("db")).await?;
     let mut pod = scene.objects.create_pod("db-0", "db").await?;
     scene.objects.report(&pod, true).await?;
     scene.agree().await?;

@@ -21,7 +21,7 @@ async fn changes_without(resource: &'static str, namespace: &str) -> Result<()> 
     let setup = Setup { server: gateway.server(), ..Setup::cluster(&plane) };
     let mut scene = Scene::prepare(&plane, namespace, setup.with(&["--namespace", namespace])).await?;
     scene.daemon.wait_until_ready().await?;
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let mut pods = Vec::new();
     for name in ["starts", "fails", "leaves", "last"] {
         pods.push(scene.objects.create_pod(name, "web").await?);

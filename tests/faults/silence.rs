@@ -49,7 +49,7 @@ async fn silent_connections_are_dropped() -> Result<()> {
     let setup = Setup { server: relay.server(), ..Setup::cluster(&plane) };
     let mut scene = Scene::prepare(&plane, "silence", setup.with(&["--watch-idle-timeout", "3s"])).await?;
     scene.daemon.wait_until_ready().await?;
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let [before, meanwhile, after] = ["before", "meanwhile", "after"];
     let mut pods = Vec::new();
     for name in [before, meanwhile, after] {

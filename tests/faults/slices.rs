@@ -34,7 +34,7 @@ async fn flaps_inside_a_batch() -> Result<()> {
     let (_permit, plane) = start_plane(Options { controllers, ..Options::default() }).await?;
     let mut scene = Scene::start(&plane, "batches").await?;
     let objects = &scene.objects;
-    objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let stays = objects.create_pod("stays", "web").await?;
     let ends_ready = objects.create_pod("ends-ready", "web").await?;
     let ends_unready = objects.create_pod("ends-unready", "web").await?;
@@ -75,7 +75,7 @@ async fn endpoints_move_between_small_slices() -> Result<()> {
     let controllers = Controllers { max_endpoints_per_slice: 5, ..Controllers::default() };
     let (_permit, plane) = start_plane(Options { controllers, ..Options::default() }).await?;
     let mut scene = Scene::start(&plane, "small").await?;
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let mut expected = [[0, 0]; 4];
     let mut pods = Vec::new();
     for (round, arriving) in [PODS, PODS / 2].into_iter().enumerate() {
@@ -115,8 +115,8 @@ async fn two_families() -> Result<()> {
     let mut spec = selecting("web");
     spec["ipFamilyPolicy"] = json!("RequireDualStack");
     let objects = &scene.objects;
-    objects.create_service("web", spec).await?;
-    objects.create_service("single", selecting("web")).await?;
+    scene.create_service("web", spec).await?;
+    scene.create_service("single", selecting("web")).await?;
     let both = objects.create_pod("both", "web").await?;
     let one = objects.create_pod("one", "web").await?;
     scene.settle().await?;
@@ -151,7 +151,7 @@ async fn slices_of_others() -> Result<()> {
     let (_permit, plane) = start_plane(Options::default()).await?;
     let mut scene = Scene::start(&plane, "others").await?;
     let objects = &scene.objects;
-    objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     objects.create_service("by-hand", json!({ "ports": [{ "port": 80 }] })).await?;
     let pod = objects.create_pod("web-0", "web").await?;
     scene.settle().await?;

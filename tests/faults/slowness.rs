@@ -25,7 +25,7 @@ async fn changes_seen_through(slow: Odd, namespace: &str) -> Result<(Vec<Pair>, 
     let setup = Setup { server: gateway.server(), ..Setup::cluster(&plane) };
     let mut scene = Scene::prepare(&plane, namespace, setup.with(&["--namespace", namespace])).await?;
     scene.daemon.wait_until_ready().await?;
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     scene.settle().await?;
     for number in 0..PODS {
         let pod = scene.objects.create_pod(&format!("web-{number}"), "web").await?;
@@ -73,8 +73,11 @@ async fn slow_pods_are_overtaken_by_their_slices() -> Result<()> {
     assert_eq!(pairs.len(), 1 + 3 * PODS);
     // The Service's event may be late as well: its watch has its own connection, and neither is always faster.
     let overtaken = pairs.iter().filter(|it| it.sample.delay() == Some(Duration::ZERO)).count();
-    // If the controller took longer than the detour, as with a stale cache, the slices did not come before their cause.
-    assert!(overtaken >= 2 * PODS, "{pairs:?}");
+    // If the controller took longer than the detour, as with a stale cache, the slices did not come before their cause. What a busy machine
+    // censors has no delay.
+    let timed = pairs.iter().filter(|it| it.sample.pod.is_some() && it.sample.delay().is_some()).count();
+    assert!(timed == 3 * PODS || (metrics.has_doubts() && timed >= PODS), "{timed} are timed: {pairs:?}");
+    assert!(3 * overtaken >= 2 * timed, "{overtaken} of {timed}: {pairs:?}");
     let names = ["endpointlag_reordered_total", "endpointlag_reorder_seconds_count", "endpointlag_reorder_seconds_sum"];
     let [reordered, count, sum] = names.map(|name| metrics.sum(name, &[]));
     assert_eq!((reordered, count), (overtaken as f64, overtaken as f64));

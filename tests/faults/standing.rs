@@ -10,8 +10,10 @@ mod late_write;
 
 use super::start_plane;
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use testkit::controlplane::objects::Objects;
 use testkit::controlplane::plane::{Controllers, Options};
 use testkit::daemon::Daemon;
 use testkit::daemon::metrics::Metrics;
@@ -39,12 +41,12 @@ async fn what_is_wrong_is_shown_until_it_is_right() -> Result<()> {
     scene.daemon.wait_until_ready().await?;
     let daemon = &scene.daemon;
     let (expired, ignored, anew, families, held, late) = tokio::try_join!(
-        expired::Expired::prepare(&plane),
+        expired::Expired::prepare(&plane, daemon),
         ignored::Ignored::prepare(&plane, daemon),
-        anew::Anew::prepare(&plane),
-        families::Families::prepare(&plane),
-        held::Held::prepare(&plane),
-        late_write::LateWrites::prepare(&plane),
+        anew::Anew::prepare(&plane, daemon),
+        families::Families::prepare(&plane, daemon),
+        held::Held::prepare(&plane, daemon),
+        late_write::LateWrites::prepare(&plane, daemon),
     )?;
 
     plane.stop_controllers().await?;
@@ -87,7 +89,7 @@ async fn what_is_wrong_is_shown_until_it_is_right() -> Result<()> {
         wait_for(daemon, "all is right", "", well).await?;
     }
     held.release().await?;
-    anew.check_end(daemon)?;
+    anew.check_end(daemon).await?;
     ignored.check_end(daemon)?;
     scene.finish().await
 }
@@ -164,6 +166,38 @@ impl View<'_> {
         let samples = self.daemon.samples()?.into_iter();
         let of_service = |it: &Sample| it.namespace == self.namespace && it.service == self.service;
         Ok(samples.filter(|it| of_service(it) && it.change == change).collect())
+    }
+
+    /// Checks how the last changes of a kind ended. A daemon that says that it was too busy may have censored any of them.
+    async fn check_last(&self, change: Change, expected: &[Outcome]) -> Result<()> {
+        // First the samples: what they say of doubts is counted before.
+        let told = self.told(change)?;
+        let doubts = self.daemon.metrics().await?.has_doubts();
+        let is_right = |(sample, expected): (&Sample, &Outcome)| {
+            sample.outcome == *expected || (doubts && sample.outcome == Outcome::Censored)
+        };
+        let last = told.len().checked_sub(expected.len()).and_then(|before| told.get(before..));
+        ensure!(last.is_some_and(|last| last.iter().zip(expected).all(is_right)), "not {expected:?}: {told:#?}");
+        Ok(())
+    }
+
+    /// The same of all changes of a kind.
+    async fn check_all(&self, change: Change, expected: &[Outcome]) -> Result<()> {
+        let told = self.told(change)?;
+        ensure!(told.len() == expected.len(), "not {expected:?}: {told:#?}");
+        self.check_last(change, expected).await
+    }
+
+    /// A figure of the Service.
+    async fn figure(&self, read: impl Fn(&Figures<'_>) -> f64) -> Result<f64> {
+        let metrics = self.daemon.metrics().await?;
+        Ok(read(&Figures { metrics: &metrics, view: *self }))
+    }
+
+    /// Creates a Service, and waits until the daemon measures it. For the daemon, earlier changes of pods are part of its creation.
+    async fn create(objects: &Objects, daemon: &Daemon, service: &str, spec: Value) -> Result<()> {
+        objects.create_service(service, spec).await?;
+        daemon.wait_until_measuring(objects.namespace(), service, true).await
     }
 
     /// The outcomes of a kind of change, in order.

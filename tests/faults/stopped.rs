@@ -8,8 +8,9 @@ use rustix::process::Signal;
 use std::time::Duration;
 use testkit::controlplane::objects::PodHandle;
 use testkit::controlplane::plane::Options;
-use testkit::daemon::samples::Outcome;
+use testkit::daemon::samples::{Outcome, Sample};
 use testkit::scene::Scene;
+use testkit::truth::Change;
 
 /// How long it is stopped; the controller needs some tens of milliseconds.
 const STOPPED: Duration = Duration::from_millis(1500);
@@ -21,12 +22,18 @@ const BOUND: Duration = Duration::from_millis(150);
 const DOUBT: Duration = Duration::from_secs(2);
 
 async fn with_pods(scene: &Scene, number: usize) -> Result<Vec<PodHandle>> {
-    scene.objects.create_service("web", selecting("web")).await?;
+    scene.create_service("web", selecting("web")).await?;
     let mut pods = Vec::new();
     for number in 0..number {
         pods.push(scene.objects.create_pod(&format!("web-{number}"), "web").await?);
     }
     Ok(pods)
+}
+
+/// How the changes of a kind of these pods ended.
+fn of(samples: &[Sample], pods: &[PodHandle], change: Change) -> Vec<Outcome> {
+    let is_of = |sample: &&Sample| pods.iter().any(|pod| sample.uid.as_ref() == Some(&pod.uid));
+    samples.iter().filter(is_of).filter(|sample| sample.change == change).map(|sample| sample.outcome).collect()
 }
 
 /// What happens in this time comes in one burst and would seem to take no time. What began before would seem to take as long
@@ -60,9 +67,15 @@ async fn stopped_while_pods_change() -> Result<()> {
     }
     let tally = reckon(&mut scene, Gap { from, dark_until, until, relisted: false, crashed: false }).await?;
     check_delays(&mut scene, BOUND).await?;
-    ensure!((6..=10).contains(&tally.censored), "five and one in the stop, and up to four before: {tally:?}");
-    ensure!(tally.timed >= 6 && tally.other == 0 && tally.unseen == 0, "{tally:?}");
-    let zeroes = scene.daemon.samples()?.iter().filter(|it| it.delay() == Some(Duration::ZERO)).count();
+    ensure!(tally.other == 0 && tally.unseen == 0, "{tally:?}");
+    let samples = scene.daemon.samples()?;
+    let in_the_stop = [of(&samples, &pods[..1], Change::Unready), of(&samples, &pods[5..10], Change::Ready)].concat();
+    ensure!(in_the_stop == [Outcome::Censored; 6], "five and one in the stop: {in_the_stop:?}");
+    // Of those before and after it a busy machine may censor some. The four that it interrupts may be either.
+    let outside = [of(&samples, &pods[..1], Change::Ready), of(&samples, &pods[10..], Change::Ready)].concat();
+    let timed = outside.iter().filter(|outcome| **outcome == Outcome::Propagated).count();
+    ensure!(outside.len() == 5 && timed >= 3, "{timed} are timed: {outside:?}");
+    let zeroes = samples.iter().filter(|it| it.delay() == Some(Duration::ZERO)).count();
     ensure!(zeroes == 0, "{zeroes} changes took no time");
 
     let metrics = scene.daemon.metrics().await?;
@@ -71,7 +84,8 @@ async fn stopped_while_pods_change() -> Result<()> {
     ensure!(stalled >= 0.9 * STOPPED.as_secs_f64(), "{stalled} s");
     let log = scene.daemon.log()?;
     let lines = log.iter().filter(|line| line.field("message").contains("did not run")).count();
-    ensure!(lines == 1, "{lines} lines about it");
+    // The busy machine may stop it again, and it is told once a minute.
+    ensure!((1..=2).contains(&lines), "{lines} lines about it");
     ensure!(metrics.sum("endpointlag_watch_restarts_total", &[]) == 0.0, "the connection holds all the same");
     scene.finish().await
 }
@@ -108,9 +122,8 @@ async fn stopped_most_of_the_time() -> Result<()> {
     scene.daemon.signal(Signal::CONT)?;
     tokio::time::sleep(DOUBT).await;
     check_delays(&mut scene, BOUND).await?;
-    let samples = scene.daemon.samples()?;
-    let censored = samples.iter().filter(|it| it.outcome == Outcome::Censored).count();
-    ensure!(censored == pods.len(), "{censored} of {} are censored: {samples:?}", pods.len());
+    let outcomes = of(&scene.daemon.samples()?, &pods, Change::Ready);
+    ensure!(outcomes == [Outcome::Censored; 12], "{outcomes:?}");
     scene.finish().await
 }
 
@@ -133,8 +146,8 @@ async fn stopped_for_a_moment_now_and_then() -> Result<()> {
     check_delays(&mut scene, BOUND).await?;
     // A busy machine may make some of the stops too long.
     let samples = scene.daemon.samples()?;
-    let stalls = scene.daemon.metrics().await?.sum("endpointlag_reader_stalls_total", &[]);
+    let doubts = scene.daemon.metrics().await?.has_doubts();
     let censored = samples.iter().filter(|it| it.outcome == Outcome::Censored).count();
-    ensure!(stalls > 0.0 || censored == 0, "{censored} censored without a reason");
+    ensure!(doubts || censored == 0, "{censored} censored without a reason");
     scene.finish().await
 }

@@ -54,7 +54,7 @@ async fn throttled_to_a_hundredth_of_a_cpu() -> Result<()> {
     let mut scene = Scene::start(&plane, "quota").await?;
     for service in 0..SERVICES {
         let app = format!("web-{service}");
-        scene.objects.create_service(&app, selecting(&app)).await?;
+        scene.create_service(&app, selecting(&app)).await?;
     }
     let mut pods = Vec::new();
     for number in 0..SERVICES * PODS + AFTERWARDS {

@@ -42,7 +42,7 @@ struct Manifest {
     flags: &'static [&'static str],
 }
 
-const MANIFESTS: [Manifest; 5] = [
+const MANIFESTS: [Manifest; 6] = [
     Manifest { file: "cluster.yaml", about: "# One daemon that measures the whole cluster.\n", whole: true, flags: &[] },
     Manifest {
         file: "namespaced.yaml",
@@ -67,6 +67,15 @@ const MANIFESTS: [Manifest; 5] = [
 ",
         whole: false,
         flags: &["--set=auth.kind=kubernetes,tls.secretName=any", "--show-only=templates/rbac-auth.yaml"],
+    },
+    Manifest {
+        file: "rbac-advice.yaml",
+        about: "\
+# What the daemon needs beside cluster.yaml or shards.yaml to run with --advice: to list workloads, what acts on their pods, what leads to
+# Services, and nodes.
+",
+        whole: false,
+        flags: &["--set=advice.enabled=true", "--show-only=templates/rbac-advice.yaml"],
     },
     Manifest {
         file: "monitoring.yaml",

@@ -66,6 +66,33 @@ const nodesAgree = (page, answers) => agrees(page, async () => {
   assert.deepEqual(shown, stale.map((it) => `${it.namespace}/${it.service}`));
 });
 
+/** The last starts are the last answer: each pod, the time until it was listed, and its phases with their parts of the bar. */
+const startsAgree = (page, answers) => agrees(page, async () => {
+  const shown = await page.$$eval("#startup-list li", (all) => all.map((row) => ({
+    pod: row.querySelector(".pod").textContent,
+    total: row.querySelector(".delay").textContent,
+    told: row.querySelector(".way").textContent,
+    widths: [...row.querySelectorAll(".phase")].map((part) => parseFloat(part.style.width)),
+  })));
+  const { pods, followed } = answers.startup;
+  assert.ok(followed && pods.length > 0, "no pod has started yet");
+  assert.deepEqual(shown.map((it) => it.pod), pods.map((it) => it.pod));
+  const sums = pods.map(({ phases }) => phases.reduce((all, { seconds }) => all + seconds, 0));
+  const longest = Math.max(1, ...sums);
+  pods.forEach(({ phases, outcome, total_seconds: total, probe_granularity_seconds: granularity }, at) => {
+    const it = shown[at];
+    if (outcome === "propagated" && total !== undefined) same(it.total, total, it.pod);
+    else assert.equal(it.total, outcome === "propagated" ? "–" : outcome);
+    const steps = it.told.split(", ");
+    assert.equal(steps.length, phases.length, it.told);
+    phases.forEach(({ seconds }, step) => {
+      assert.ok(Math.abs(it.widths[step] - (seconds / longest) * 100) < 0.01, `${it.pod}: the part of ${steps[step]}`);
+      same(steps[step].replace(/ \(.*/, "").match(/[\d.]+( \S+)?( \d+ \S+)?$/)[0], seconds, steps[step]);
+    });
+    assert.equal(it.told.includes("is the probe's period"), Boolean(granularity), it.told);
+  });
+});
+
 /** The way of a change over the nodes, as the page writes it: each time is in the order in which it is told. */
 function wayAgrees(text, { delay_seconds: delay, nodes: { total, outcomes, error_seconds, last, ...spread } }) {
   const known = [["half of 12 nodes", "p50_seconds"], ["99 %", "p99_seconds"], ["all", "all_seconds"]].filter(([, key]) => key in spread);
@@ -120,6 +147,7 @@ await withPage(base, {}, async (page, answers, faults) => {
   });
   await historyAgrees(page, answers);
   await nodesAgree(page, answers);
+  await startsAgree(page, answers);
   await landmarks(page);
   await readable(page);
   await accessible(page);

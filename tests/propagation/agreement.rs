@@ -13,7 +13,7 @@ use endpointlag::{
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Number of cases, unless `PROPTEST_CASES` sets another.
+/// Number of cases.
 const CASES: u32 = 1_000;
 
 /// Pending changes: their start, and whether it is known exactly.
@@ -25,9 +25,10 @@ type OutOfSync = BTreeMap<(ServiceName, Uid), (Stamp, bool)>;
 /// The same for each Service: the number, the start of the oldest, and of the oldest for which traffic goes wrong.
 type OutOfSyncServices = BTreeMap<ServiceName, (u64, Stamp, Option<Stamp>)>;
 
-fn config() -> ProptestConfig {
+/// With this number of cases, unless `PROPTEST_CASES` sets another.
+pub fn config(cases: u32) -> ProptestConfig {
     let default = ProptestConfig::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { CASES };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases };
     // The seeds of failures are in a file beside this one, and are tried first.
     let failure_persistence = Some(Box::new(FileFailurePersistence::WithSource("seeds")) as _);
     ProptestConfig { cases, failure_persistence, max_shrink_iters: 20_000, ..default }
@@ -210,7 +211,7 @@ fn agrees_with_a_fresh_one(script: &Script) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(CASES))]
 
     #[test]
     fn the_tracker_agrees_with_the_reference(script in scripts()) {

@@ -162,6 +162,7 @@ fn slice(number: usize) -> EndpointSlice {
         name: format!("slice-{number}"),
         resource_version: 1,
         owner: Some(SliceOwner { uid: service(number).uid, service: format!("service-{number}"), family: Family::V4 }),
+        foreign_to: None,
         ports: Vec::new(),
         endpoints: endpoints.collect(),
     }

@@ -4,6 +4,7 @@ mod agreement;
 mod coverage;
 mod flood;
 mod kubernetes;
+mod recorded;
 mod reference;
 mod retold;
 mod week;

@@ -82,6 +82,8 @@ pub struct Reference {
     /// What a late write may bring back, for pods and for edits.
     overtaken: BTreeMap<Pair, Memory>,
     dormant: BTreeMap<Uid, Dormant>,
+    /// Pairs whose sides differed when they were first seen, while a watch was lost. They are compared again when none is.
+    uncompared: BTreeSet<Pair>,
     /// How many changes there have been.
     pub started: u64,
     /// How many pods had another state than before, of Services that came in a gap. These are no changes.
@@ -112,6 +114,7 @@ impl Reference {
             pending: Vec::new(),
             overtaken: BTreeMap::new(),
             dormant: BTreeMap::new(),
+            uncompared: BTreeSet::new(),
             started: 0,
             found: 0,
             ends: Vec::new(),
@@ -189,6 +192,8 @@ impl Reference {
         self.history.push(moment);
         if begins {
             self.start_from_lists();
+        } else if matches!(event, Event::WatchRestored(_)) && !self.is_blind() {
+            self.compare_what_waited();
         } else if self.is_measuring() && !matches!(event, Event::WatchLost(_) | Event::WatchRestored(_)) {
             self.lose_starts(event);
             match resource {

@@ -34,6 +34,10 @@ impl Exchange {
         Self { client, url }
     }
 
+    pub(super) fn typed(&self) -> kube::Client {
+        self.client.clone()
+    }
+
     /// The URL of the API server.
     pub(super) fn url(&self) -> &str {
         &self.url

@@ -2,7 +2,10 @@
 //! delay within a second.
 
 use crate::{
-    cluster::{clock::Clock, health::LinkHealth},
+    cluster::{
+        health::LinkHealth,
+        heartbeat::{self, Heartbeat},
+    },
     model::Stamp,
 };
 use bytes::Bytes;
@@ -26,8 +29,8 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Pause between the answer to a PING and the next PING: with one scope, and with very many scopes.
-const PING_EVERY: RangeInclusive<Duration> = Duration::from_millis(25)..=Duration::from_secs(1);
+/// Pause between the answer to a PING and the next PING, which goes with a beat: with one scope, and with very many scopes.
+const PING_EVERY: RangeInclusive<Duration> = heartbeat::PERIOD..=Duration::from_secs(1);
 
 /// How long an answer may take, counted in steps. While this process does not run, only one of the steps passes.
 const PING_STEP: Duration = Duration::from_millis(200);
@@ -77,7 +80,7 @@ pub struct Lost {
 struct Teller {
     lost: watch::Sender<Option<Lost>>,
     health: Arc<LinkHealth>,
-    clock: Clock,
+    heartbeat: Arc<Heartbeat>,
 }
 
 /// Sends requests.
@@ -117,7 +120,7 @@ pub(super) async fn connect<T>(
     io: T,
     keeping: Keeping,
     health: Arc<LinkHealth>,
-    clock: Clock,
+    heartbeat: Arc<Heartbeat>,
 ) -> Result<(Requests, watch::Receiver<Option<Lost>>), h2::Error>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -129,7 +132,7 @@ where
         .handshake(io)
         .await?;
     let (lost, losses) = watch::channel(None);
-    let teller = Teller { lost, health, clock };
+    let teller = Teller { lost, health, heartbeat };
     let pings = connection.ping_pong();
     let carrier = tokio::spawn(carry(connection, teller.clone()));
     let requests = Requests { sender, teller };
@@ -150,7 +153,8 @@ async fn carry<T: AsyncRead + AsyncWrite + Unpin>(connection: Connection<T>, tel
 /// Checks periodically whether the connection delivers, until it is lost.
 async fn ping(mut pings: PingPong, every: Duration, requests: Requests, carrier: JoinHandle<()>) {
     let teller = &requests.teller;
-    let Teller { health, clock, .. } = teller;
+    let Teller { health, heartbeat, .. } = teller;
+    let clock = heartbeat.clock();
     loop {
         let sent = clock.now();
         health.ping_sent(sent);
@@ -165,7 +169,10 @@ async fn ping(mut pings: PingPong, every: Duration, requests: Requests, carrier:
         if requests.ready().await.is_err() {
             return;
         }
-        tokio::time::sleep(every).await;
+        if every > heartbeat::PERIOD {
+            tokio::time::sleep(every - heartbeat::PERIOD).await;
+        }
+        heartbeat.next().await;
     }
 }
 
@@ -187,7 +194,7 @@ impl Teller {
     fn tell(&self, cause: Loss) {
         let through = match cause {
             // Everything that had been sent arrived before the end.
-            Loss::Closed => self.clock.now(),
+            Loss::Closed => self.heartbeat.clock().now(),
             Loss::Broken | Loss::Unanswered => self.health.complete_through(),
         };
         self.lost.send_if_modified(|lost| {
@@ -266,6 +273,7 @@ impl HttpBody for Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::clock::Clock;
     use http_body_util::BodyExt;
     use tokio::io::{DuplexStream, duplex};
     use tower::Service;
@@ -274,7 +282,10 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(60);
 
     async fn connected(io: DuplexStream, health: &Arc<LinkHealth>) -> (Requests, watch::Receiver<Option<Lost>>) {
-        connect(io, Keeping::one_of(1), health.clone(), Clock::start()).await.expect("HTTP/2")
+        let heartbeat = Arc::new(Heartbeat::new(Clock::start()));
+        let beating = heartbeat.clone();
+        tokio::spawn(async move { beating.run().await });
+        connect(io, Keeping::one_of(1), health.clone(), heartbeat).await.expect("HTTP/2")
     }
 
     async fn loss(losses: &mut watch::Receiver<Option<Lost>>) -> Loss {

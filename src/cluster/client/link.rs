@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     cluster::{
-        clock::Clock,
         health::{LinkHealth, Protocol},
+        heartbeat::Heartbeat,
     },
     model::Stamp,
 };
@@ -32,7 +32,7 @@ pub struct Link {
     client: ApiClient,
     protocol: WatchProtocol,
     keeping: Keeping,
-    clock: Clock,
+    heartbeat: Arc<Heartbeat>,
     health: Arc<LinkHealth>,
     state: Mutex<LinkState>,
 }
@@ -61,15 +61,15 @@ pub enum LinkError {
 // === impl Link ===
 
 impl Link {
-    /// One of this number of links to a server.
+    /// One of this number of links to a server. Their PINGs go with the beats.
     pub fn new(
         client: ApiClient,
         protocol: WatchProtocol,
         links: usize,
-        clock: Clock,
+        heartbeat: Arc<Heartbeat>,
         health: Arc<LinkHealth>,
     ) -> Self {
-        Self { client, protocol, keeping: Keeping::one_of(links), clock, health, state: Mutex::default() }
+        Self { client, protocol, keeping: Keeping::one_of(links), heartbeat, health, state: Mutex::default() }
     }
 
     /// The current connection, or a new one if it is lost.
@@ -77,7 +77,7 @@ impl Link {
     /// # Errors
     /// If the server cannot be reached.
     pub async fn connection(&self) -> Result<Connection, RequestError> {
-        let asked = self.clock.now();
+        let asked = self.heartbeat.clock().now();
         let mut state = self.state.lock().await;
         if let Some(connection) = state.connection.as_ref().filter(|connection| connection.loss().is_none()) {
             return Ok(connection.clone());
@@ -95,7 +95,7 @@ impl Link {
             Ok(Err(error)) => Arc::new(error),
             Err(_) => Arc::new(LinkError::Late(CONNECT_TIMEOUT)),
         };
-        state.failure = Some((self.clock.now(), cause.clone()));
+        state.failure = Some((self.heartbeat.clock().now(), cause.clone()));
         Err(self.client.exchange.unreachable(cause))
     }
 
@@ -113,9 +113,9 @@ impl Link {
         if !stream.connected().is_negotiated_h2() {
             return Ok(self.fall_back(Some("no HTTP/2 is offered")));
         }
-        self.health.connected(Protocol::Http2, self.clock.now());
+        self.health.connected(Protocol::Http2, self.heartbeat.clock().now());
         let io = TokioIo::new(stream);
-        let (requests, lost) = http2::connect(io, self.keeping, self.health.clone(), self.clock).await?;
+        let (requests, lost) = http2::connect(io, self.keeping, self.health.clone(), self.heartbeat.clone()).await?;
         let client = self.client.layers.client_over(requests, &self.client.config);
         let exchange = Exchange::new(client, self.client.url().to_owned());
         Ok(Connection::new(exchange, Some(lost)))
@@ -134,7 +134,7 @@ impl Link {
                 );
             });
         }
-        self.health.connected(Protocol::Http1, self.clock.now());
+        self.health.connected(Protocol::Http1, self.heartbeat.clock().now());
         Connection::new(self.client.exchange.clone(), None)
     }
 }

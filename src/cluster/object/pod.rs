@@ -172,8 +172,13 @@ mod tests {
         let container = |name: &str, restart_policy: Option<&str>| messages::Container {
             ports: vec![messages::ContainerPort { name: name.into(), container_port: 80, protocol: "TCP".into() }],
             restart_policy: restart_policy.map(Into::into),
+            ..Default::default()
         };
-        let condition = |kind: &str, status: &str| messages::PodCondition { kind: kind.into(), status: status.into() };
+        let condition = |kind: &str, status: &str| messages::PodCondition {
+            kind: kind.into(),
+            status: status.into(),
+            ..Default::default()
+        };
         let ip = |ip: &str| messages::PodIp { ip: ip.into() };
         let pod = messages::Pod {
             metadata: wire::ObjectMeta {
@@ -195,6 +200,7 @@ mod tests {
                 conditions: vec![condition("Ready", "True"), condition("Initialized", "False")],
                 pod_ip: "10.0.0.1".into(),
                 pod_ips: vec![ip("10.0.0.1"), ip("fd00::1"), ip("nonsense")],
+                ..Default::default()
             }),
         };
         let port = |name: &str| NamedPort { name: name.into(), protocol: "TCP".into(), number: 80 };
@@ -222,8 +228,11 @@ mod tests {
             let mut pod = messages::Pod::default();
             pod.metadata.uid = "u".into();
             pod.metadata.resource_version = "1".into();
-            let conditions =
-                statuses.iter().map(|it| messages::PodCondition { kind: "Ready".into(), status: (*it).into() });
+            let conditions = statuses.iter().map(|it| messages::PodCondition {
+                kind: "Ready".into(),
+                status: (*it).into(),
+                ..Default::default()
+            });
             pod.status = Some(messages::PodStatus { conditions: conditions.collect(), ..Default::default() });
             decode_pod(&pod.encode_to_vec()).expect("whole").0.ready
         };

@@ -33,6 +33,7 @@ pub struct EncodedSlice<'a> {
     pub name: &'a str,
     namespace: &'a str,
     owner: Option<EncodedOwner<'a>>,
+    foreign_to: Option<&'a str>,
     ports: Vec<&'a [u8]>,
     /// In their order.
     pub endpoints: Vec<&'a [u8]>,
@@ -76,7 +77,9 @@ impl<'a> EncodedSlice<'a> {
             (Some(service), Some(uid), Some(family)) if managed => Some(EncodedOwner { uid, service, family }),
             _ => None,
         };
-        Ok(Self { uid, resource_version, name: meta.name, namespace: meta.namespace, owner, ports, endpoints })
+        let foreign_to = meta.label(SERVICE_NAME_LABEL).filter(|_| !managed && parse_family(address_type).is_some());
+        let (name, namespace) = (meta.name, meta.namespace);
+        Ok(Self { uid, resource_version, name, namespace, owner, foreign_to, ports, endpoints })
     }
 
     /// Whether the EndpointSlice controller writes it for a Service.
@@ -86,7 +89,7 @@ impl<'a> EncodedSlice<'a> {
 
     /// All measured data except its version and its endpoints: while this is equal, so is the rest of the slice.
     pub fn frame(&self) -> impl Hash {
-        (&self.owner, &self.ports)
+        (&self.owner, &self.foreign_to, &self.ports)
     }
 
     /// The complete slice, with its decoded endpoints.
@@ -103,14 +106,15 @@ impl<'a> EncodedSlice<'a> {
 
     /// The slice without ports and endpoints, for uses that do not need them.
     pub fn into_empty(self) -> EndpointSlice {
-        let Self { uid, resource_version, name, namespace, owner, .. } = self;
+        let Self { uid, resource_version, name, namespace, owner, foreign_to, .. } = self;
         let owner = owner.map(|EncodedOwner { uid, service, family }| SliceOwner {
             uid: Uid::from(uid),
             service: service.to_owned(),
             family,
         });
-        let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        EndpointSlice { uid, resource_version, namespace, name, owner, ports: Vec::new(), endpoints: Vec::new() }
+        let (namespace, name, foreign_to) = (namespace.to_owned(), name.to_owned(), foreign_to.map(Into::into));
+        let (ports, endpoints) = (Vec::new(), Vec::new());
+        EndpointSlice { uid, resource_version, namespace, name, owner, foreign_to, ports, endpoints }
     }
 }
 
@@ -179,13 +183,18 @@ mod tests {
             }
             let bytes = slice.encode_to_vec();
             let slice = EncodedSlice::read(&bytes).expect("whole");
-            slice.into_empty().owner
+            let slice = slice.into_empty();
+            // kube-proxy uses it all the same, if it can.
+            let is_foreign = manager != Some(CONTROLLER) && address_type != "FQDN";
+            assert_eq!(slice.foreign_to.as_deref(), is_foreign.then_some("web"));
+            slice.owner
         };
         assert!(slice(Some(CONTROLLER), "IPv4", Some("s")).is_some());
         assert_eq!(slice(Some(CONTROLLER), "IPv4", None), None);
         assert_eq!(slice(Some(CONTROLLER), "FQDN", Some("s")), None);
         assert_eq!(slice(Some("endpointslicemirroring-controller.k8s.io"), "IPv4", Some("s")), None);
         assert_eq!(slice(None, "IPv4", Some("s")), None);
+        assert_eq!(slice(None, "FQDN", None), None);
     }
 
     #[test]

@@ -39,13 +39,14 @@ async fn serve(listener: TcpListener, beginnings: &'static [&'static [u8]], aske
 fn watch_of(url: http::Uri) -> (Watch, EventReceiver, Arc<WatchHealth>) {
     let (mut senders, queue) = EventSender::for_watches(1);
     let (clock, link) = (Clock::start(), Arc::<LinkHealth>::default());
+    let heartbeat = Arc::new(Heartbeat::new(clock));
     let health = Arc::new(WatchHealth::new(Resource::Pods, None, link.clone()));
     let client = ApiClient::new(kube::Config::new(url)).expect("a client");
     let watch = Watch {
         scope: Scope { resource: Resource::Pods, namespace: None, field_selector: None },
-        link: Arc::new(Link::new(client, WatchProtocol::Auto, 1, clock, link)),
+        link: Arc::new(Link::new(client, WatchProtocol::Auto, 1, heartbeat.clone(), link)),
         clock,
-        heartbeat: Arc::new(Heartbeat::new(clock)),
+        heartbeat,
         queue: senders.remove(0),
         health: health.clone(),
         signals: Arc::default(),

@@ -1,8 +1,8 @@
 //! Flags of `watch`.
 
 use crate::{
-    cluster::{TargetArgs, WatchArgs, is_label},
-    commands::session::SessionSettings,
+    cluster::{TargetArgs, WatchArgs},
+    commands::{daemon, service::check_name, session::SessionSettings},
     flags::FlagErrors,
     logging::{self, LogFilter, LogFormat},
     pipeline::ObjectiveArgs,
@@ -25,6 +25,10 @@ pub struct Args {
     /// End after this time, such as 10m. It begins when all watches are synced. Default: until Ctrl-C.
     #[arg(long = "for", value_name = "DURATION", env = "ENDPOINTLAG_FOR")]
     lasting: Option<String>,
+
+    /// Whose figures to use.
+    #[command(flatten)]
+    daemon: daemon::Args,
 
     /// When a change is late.
     #[command(flatten)]
@@ -60,6 +64,8 @@ pub struct Settings {
     pub session: SessionSettings,
     /// Show only the Services with this name.
     pub service: Option<String>,
+    /// Whose figures to use.
+    pub daemon: daemon::Choice,
     /// How long to watch; `None` until a signal comes.
     pub lasting: Option<Duration>,
     /// How changes are printed.
@@ -84,21 +90,27 @@ impl Args {
     /// With a line for each that is wrong.
     pub fn settings(&self) -> Result<Settings, FlagErrors> {
         let mut errors = FlagErrors::default();
-        if let Some(service) = self.service.as_deref().filter(|service| !is_label(service)) {
-            let advice = match service.split_once('/') {
-                Some((namespace, name)) => format!("; write it like --namespace {namespace} {name}"),
-                None => String::new(),
-            };
-            errors.add("SERVICE", format!("{service:?} is not a valid Service name{advice}"));
-        }
+        check_name(self.service.as_deref(), &mut errors);
         let scope = self.target.scope(&mut errors);
         let lasting = self.lasting.as_deref().map(|text| errors.duration("--for", text));
         let tracker = self.objective.settings(&mut errors);
         let watch = self.watch.settings(&mut errors);
+        let daemon = self.daemon.choice(&mut errors).and_then(|choice| match choice {
+            // A daemon has judged already, by its own objective.
+            daemon::Choice::Auto { .. } if !self.objective.is_default() => {
+                Some(daemon::Choice::None("--objective or --expiry is given, and a daemon judges by its own"))
+            }
+            daemon::Choice::At(..) if !self.objective.is_default() => {
+                errors.add("--objective", "a daemon at a URL judges by its own: leave one of both out".to_owned());
+                None
+            }
+            choice => Some(choice),
+        });
         let log = self.logging.filter(&mut errors);
-        let settings = tracker.zip(watch).zip(log).map(|((tracker, watch), log)| Settings {
+        let settings = tracker.zip(watch).zip(log).zip(daemon).map(|(((tracker, watch), log), daemon)| Settings {
             session: SessionSettings { cluster: self.target.choice(), scope, watch, tracker },
             service: self.service.clone(),
+            daemon,
             lasting: lasting.flatten(),
             output: self.output,
             log,

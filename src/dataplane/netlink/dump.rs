@@ -8,11 +8,12 @@ use super::{
 use crate::dataplane::{
     clock,
     follower::Dump,
+    observation::Mode,
     rule::values,
     ruleset::{Ruleset, family, watched},
 };
 use rustix::io::Errno;
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, mem, ops::Range, time::Duration};
 
 /// How long the kernel may take for one answer. It answers during the request.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -44,13 +45,20 @@ pub enum DumpError {
 pub(crate) struct Dumper {
     socket: Socket,
     sequence: u32,
-    /// Answers of a torn dump that are valid for the next one too: the elements of anonymous maps, which never change while the map
-    /// exists. Reading 10,000 maps takes seconds, and kube-proxy may commit several times during that.
-    constants: HashMap<Constant, Vec<u8>>,
+    constants: Constants,
 }
 
-/// Identifies a map among all that ever exist: family, table, and the kernel's number for it.
-type Constant = (u8, String, u64);
+/// Answers of a torn dump that are valid for the next one too: the elements of anonymous maps, which never change while the map
+/// exists. Reading 10,000 maps takes seconds, and kube-proxy may commit several times during that.
+#[derive(Debug, Default)]
+struct Constants {
+    /// All answers, one after the other: one allocation, which is returned to the system as a whole.
+    bytes: Vec<u8>,
+    at: HashMap<Constant, Range<usize>>,
+}
+
+/// Identifies a map among all that ever exist: family, mode of the table, and the kernel's number for the map.
+type Constant = (u8, Mode, u64);
 
 /// A map whose elements must be requested.
 #[derive(Debug)]
@@ -68,7 +76,7 @@ impl Dumper {
     /// # Errors
     /// The kernel refuses it.
     pub(crate) fn open() -> Result<Self, SocketError> {
-        Ok(Self { socket: Socket::asking(ANSWER)?, sequence: 0, constants: HashMap::new() })
+        Ok(Self { socket: Socket::asking(ANSWER)?, sequence: 0, constants: Constants::default() })
     }
 
     /// Opens another socket: the rest of an old answer must not be taken for a new one.
@@ -104,13 +112,15 @@ impl Dumper {
         self.ask_for_all(generation, kind::GET_TABLE, 0, &[], |message| {
             let [name] = values(message.attributes(), [1])?;
             let name = name.ok_or(Malformed)?.text()?;
-            if watched(name).is_some() && family(message.family).is_some() {
+            if let Some(mode) = watched(name)
+                && family(message.family).is_some()
+            {
                 rules.apply(message)?;
-                tables.push((message.family, name.to_owned()));
+                tables.push((message.family, mode, name.to_owned()));
             }
             Ok(())
         })?;
-        for (family, table) in &tables {
+        for (family, mode, table) in &tables {
             let of_table = [(1, &**table)];
             self.ask_for_all(generation, kind::GET_RULE, *family, &of_table, |message| rules.apply(message))?;
             let mut maps = Vec::new();
@@ -121,7 +131,7 @@ impl Dumper {
                     let name = name.ok_or(Malformed)?.text()?.to_owned();
                     let is_constant = flags & IS_ANONYMOUS != 0 && flags & IS_CONSTANT != 0;
                     let handle = handle.filter(|_| is_constant).map(Attribute::u64).transpose()?;
-                    maps.push(Map { name, constant: handle.map(|handle| (*family, table.clone(), handle)) });
+                    maps.push(Map { name, constant: handle.map(|handle| (*family, *mode, handle)) });
                 }
                 Ok(())
             })?;
@@ -133,7 +143,7 @@ impl Dumper {
         if self.generation()? != generation {
             return Err(DumpError::Torn);
         }
-        self.constants.clear();
+        self.constants = Constants::default();
         rules.commit();
         Ok(Dump { generation, rules, at: clock::now() })
     }
@@ -150,16 +160,24 @@ impl Dumper {
         let Some(constant) = map.constant else {
             return self.ask_for_all(generation, kind::GET_ELEMENTS, family, &of_map, |message| rules.apply(message));
         };
-        if !self.constants.contains_key(&constant) {
-            let mut answer = Vec::new();
-            self.ask_for_all(generation, kind::GET_ELEMENTS, family, &of_map, |message| {
-                answer.extend_from_slice(message.whole);
-                answer.resize(answer.len().next_multiple_of(4), 0);
+        let mut constants = mem::take(&mut self.constants);
+        if !constants.at.contains_key(&constant) {
+            let begin = constants.bytes.len();
+            let asked = self.ask_for_all(generation, kind::GET_ELEMENTS, family, &of_map, |message| {
+                constants.bytes.extend_from_slice(message.whole);
+                constants.bytes.resize(constants.bytes.len().next_multiple_of(4), 0);
                 Ok(())
-            })?;
-            self.constants.insert(constant.clone(), answer);
+            });
+            if let Err(error) = asked {
+                constants.bytes.truncate(begin);
+                self.constants = constants;
+                return Err(error);
+            }
+            constants.at.insert(constant, begin..constants.bytes.len());
         }
-        for part in Parts::new(&self.constants[&constant]) {
+        self.constants = constants;
+        let Constants { bytes, at } = &self.constants;
+        for part in Parts::new(&bytes[at[&constant].clone()]) {
             if let Part::Message(message) = part? {
                 rules.apply(&message)?;
             }

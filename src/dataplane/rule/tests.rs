@@ -2,11 +2,11 @@ use super::*;
 use crate::dataplane::encode::{self, attribute, constant, expression, number, text};
 use proptest::prelude::*;
 
-fn read(family: Family, expressions: &[Vec<u8>]) -> Option<Rule> {
-    Rule::read(family, Attributes::new(&expressions.concat())).expect("a rule")
+fn read(family: Family, expressions: &[Vec<u8>]) -> Option<Rule<'static>> {
+    Rule::read(family, Attributes::new(expressions.concat().leak())).expect("a rule")
 }
 
-fn endpoint(address: impl Into<IpAddr>, port: u16) -> Action {
+fn endpoint(address: impl Into<IpAddr>, port: u16) -> Action<'static> {
     Action::Backend(Backend { address: address.into(), port })
 }
 
@@ -14,9 +14,9 @@ fn endpoint(address: impl Into<IpAddr>, port: u16) -> Action {
 fn what_kube_proxy_writes_in_mode_nftables() {
     let action = |expressions: &[Vec<u8>]| read(Family::V4, expressions).map(|rule| rule.action);
     assert_eq!(action(&encode::dnat(&[10, 244, 0, 1], 8080)), Some(endpoint([10, 244, 0, 1], 8080)));
-    assert_eq!(action(&encode::dnat_map("__map3")), Some(Action::Endpoints("__map3".into())));
-    assert_eq!(action(&encode::vmap("__map4")), Some(Action::Chains("__map4".into())));
-    assert_eq!(action(&encode::jump("services")), Some(Action::Chain("services".into())));
+    assert_eq!(action(&encode::dnat_map("__map3")), Some(Action::Map("__map3")));
+    assert_eq!(action(&encode::vmap("__map4")), Some(Action::Map("__map4")));
+    assert_eq!(action(&encode::jump("services")), Some(Action::Chain("services")));
     let mut six = [0; 16];
     six[15] = 1;
     let rule = read(Family::V6, &encode::dnat(&six, 8080)).expect("a rule");
@@ -32,7 +32,7 @@ fn what_kube_proxy_writes_in_mode_nftables() {
 fn a_frontend_is_asked_for_by_nothing_else() {
     let rule = read(Family::V4, &encode::service([10, 96, 0, 1], 17, 53, "KUBE-SVC-A")).expect("a rule");
     let frontend = Frontend { address: [10, 96, 0, 1].into(), protocol: Protocol::Udp, port: 53 };
-    assert_eq!((rule.frontend, rule.action), (Some(frontend), Action::Chain("KUBE-SVC-A".into())));
+    assert_eq!((rule.frontend, rule.action), (Some(frontend), Action::Chain("KUBE-SVC-A")));
     let more = [
         expression("payload", &[number(1, 1), number(2, 1), number(3, 12), number(4, 4)]),
         expression("cmp", &[number(1, 1), number(2, 1), constant(3, &[10, 244, 0, 0])]),
@@ -41,7 +41,7 @@ fn a_frontend_is_asked_for_by_nothing_else() {
     assert_eq!(read(Family::V4, &rule).expect("a rule").frontend, None);
 }
 
-fn target_of(revision: u32, info: &[u8]) -> Option<Rule> {
+fn target_of(revision: u32, info: &[u8]) -> Option<Rule<'static>> {
     let target = expression("target", &[text(1, "DNAT"), number(2, revision), attribute(3, info)]);
     read(Family::V4, &[target])
 }

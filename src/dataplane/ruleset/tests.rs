@@ -138,6 +138,66 @@ impl Kernel {
         }
     }
 
+    /// What packets find, computed without any code of the rules.
+    fn sets(&self) -> EffectiveSets {
+        let entrances =
+            [("nat-prerouting", "services", nftables::TABLE), ("PREROUTING", "KUBE-SERVICES", iptables::TABLE)];
+        let is_entered = |(from, to, _): &(&str, &'static str, &str)| {
+            self.rules.values().any(|(chain, does)| chain == from && *does == Does::Jump(to))
+        };
+        let entered = entrances.into_iter().filter(is_entered);
+        let mut tables: Vec<_> = entered.map(|(.., table)| (self.tables[table], table)).collect();
+        // With the same number, which the kernel does not assign twice, iptables is first.
+        tables.sort_by_key(|(handle, table)| (std::cmp::Reverse(*handle), *table == nftables::TABLE));
+        let sets = (1..4).map(|host| {
+            let reached =
+                tables.iter().map(|(_, table)| self.chain_of(table, host).map_or(vec![], |it| self.reached(it)));
+            (frontend(host), reached.into_iter().find(|found| !found.is_empty()).unwrap_or_default())
+        });
+        sets.collect()
+    }
+
+    /// The chain of a frontend's packets.
+    fn chain_of(&self, table: &str, host: u8) -> Option<&'static str> {
+        if table == nftables::TABLE {
+            return match self.elements.get(&("service-ips", frontend_key(host)))? {
+                Value::Chain(chain) => nftables::is_of_cluster_ip(chain).then_some(*chain),
+                Value::Backend(_) => None,
+            };
+        }
+        self.rules.values().find_map(|(chain, does)| match does {
+            Does::Service(it, to) if *chain == "KUBE-SERVICES" && *it == host && iptables::is_of_cluster_ip(to) => {
+                Some(*to)
+            }
+            _ => None,
+        })
+    }
+
+    fn reached(&self, from: &'static str) -> Vec<Backend> {
+        let (mut next, mut seen, mut found) = (vec![from], Vec::new(), Vec::new());
+        while let Some(place) = next.pop() {
+            if seen.contains(&place) {
+                continue;
+            }
+            seen.push(place);
+            for (_, does) in self.rules.values().filter(|(chain, _)| *chain == place) {
+                match does {
+                    // Not from the chain of all Services: a packet leaves it for its own Service only.
+                    Does::Service(_, to) if place == "KUBE-SERVICES" && iptables::is_of_cluster_ip(to) => {}
+                    Does::Jump(to) | Does::Service(_, to) | Does::Map(to) | Does::Vmap(to) => next.push(to),
+                    Does::Backend(host) => found.push(endpoint(*host)),
+                }
+            }
+            for (_, value) in self.elements.iter().filter(|((map, _), _)| *map == place) {
+                match value {
+                    Value::Backend(host) => found.push(endpoint(*host)),
+                    Value::Chain(to) => next.push(to),
+                }
+            }
+        }
+        found
+    }
+
     /// A dump of everything.
     fn dump(&self) -> Ruleset {
         let mut rules = Ruleset::new();
@@ -213,6 +273,7 @@ proptest! {
             apply(&mut rules, &kernel.write(write));
             if matches!(write, Write::Commit) {
                 let dump = kernel.dump();
+                prop_assert_eq!(dump.sets(), &kernel.sets());
                 let changes = rules.commit();
                 changes.iter().for_each(|change| told.apply(change));
                 prop_assert_eq!(rules.sets(), dump.sets());

@@ -82,7 +82,9 @@ impl Conversation {
                     FromDaemon::Acknowledged(acknowledged) => {
                         self.telling = false;
                         self.outbox.acknowledge(acknowledged.sequence);
-                        self.plan();
+                        if !self.outbox.is_empty() {
+                            self.plan();
+                        }
                     }
                     FromDaemon::Welcome(_) => return Err(UplinkError::Unexpected),
                 },

@@ -92,6 +92,9 @@ struct EndedLine<'a> {
     /// How it spread over the nodes, once it has ended on each of them. Only with agents.
     #[serde(skip_serializing_if = "Option::is_none")]
     nodes: Option<NodesLine<'a>>,
+    /// Whether it is followed to the nodes, and has not ended on each of them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    nodes_pending: bool,
 }
 
 // === impl ChangesQuery ===
@@ -145,7 +148,7 @@ impl<'a> PendingLine<'a> {
 
 impl<'a> EndedLine<'a> {
     fn new(change: &'a RecentChange, now: &Now<Changes>) -> Self {
-        let RecentChange { ended, spread } = change;
+        let RecentChange { ended, is_followed, spread } = change;
         let delay = ended.outcome.delay();
         let reordered = match ended.outcome {
             Outcome::Propagated { reordered, .. } => reordered,
@@ -160,6 +163,7 @@ impl<'a> EndedLine<'a> {
             ended: time(now, ended.at),
             slice: ended.by.as_deref().map(SliceLine::from),
             nodes: spread.as_deref().map(NodesLine::from),
+            nodes_pending: *is_followed && spread.is_none(),
         }
     }
 }

@@ -11,6 +11,9 @@ use crate::{
 use serde_json::Value;
 use std::{str::FromStr, sync::Arc, time::SystemTime};
 
+mod advice;
+mod startup;
+
 /// The moment of all answers: an hour and ten minutes after the start.
 const NOW: Duration = Duration::from_secs(4_200);
 

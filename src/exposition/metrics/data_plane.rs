@@ -4,7 +4,7 @@ use super::{ALL, Format, Histograms, Scrape, encode::Page, family::Family, table
 use crate::{
     ledger::Change,
     programming::{NodeOutcome, Share, Standing},
-    stats::NodesSnapshot,
+    stats::{JudgedSeries, NodesSnapshot},
 };
 
 // === impl Scrape ===
@@ -27,6 +27,18 @@ impl Scrape {
             }
         })?;
         self.write_visible(nodes, page)?;
+        if self.visible_slo {
+            let mut each = |metric, value: &dyn Fn(&JudgedSeries) -> u64| {
+                page.family(metric, |family: &mut Family| {
+                    for row in &nodes.judged {
+                        let labels = [&*row.service.namespace, &row.service.name, row.change.as_str()];
+                        family.count(&labels, value(row) as f64, row.created);
+                    }
+                })
+            };
+            each(&metric::VISIBLE_SLO_CHANGES, &|row| row.changes)?;
+            each(&metric::VISIBLE_SLO_MISSED, &|row| row.missed)?;
+        }
         let Standing { following, pending, oldest, stale, unmatched, overflowed } = &nodes.standing;
         let mut each = |metric, value: &dyn Fn(usize) -> f64| {
             page.family(metric, |family: &mut Family| {

@@ -148,6 +148,11 @@ metrics! {
     VISIBLE: Histogram "endpointlag_visible_seconds" ["namespace", "service", "change", "nodes"]
         "Time from the arrival of a change until it was in effect on this share of the nodes. By Service as a native histogram, and otherwise \
          for all Services together.";
+    VISIBLE_SLO_CHANGES: Counter "endpointlag_visible_slo_changes_total" ["namespace", "service", "change"]
+        "Changes that met or missed their objective on 99 % of the nodes, from the arrival of the change itself. Counted when that is certain. \
+         Only with --visible-slo.";
+    VISIBLE_SLO_MISSED: Counter "endpointlag_visible_slo_missed_total" ["namespace", "service", "change"]
+        "Changes that missed their objective on 99 % of the nodes. Only with --visible-slo.";
     STALE_NODES: Gauge "endpointlag_stale_nodes" ["namespace", "service"]
         "Nodes whose kernel has sent connections of the Service otherwise than its EndpointSlices say for longer than the objective. \
          Only Services with such nodes have a series. Silent nodes do not count.";
@@ -158,6 +163,23 @@ metrics! {
          port of no measured Service.";
     DATAPLANE_OVERFLOWED: Counter "endpointlag_dataplane_overflowed_total" []
         "Endpoints that were not followed to the nodes, because too many were under way at once.";
+    POD_STARTUP: Histogram "endpointlag_pod_startup_seconds" ["namespace", "service", "phase"]
+        "How long each phase of a pod's first start took, up to reported from whole seconds of other machines' clocks. The phases add up \
+         to total, except in_effect. By Service as a native histogram, and otherwise for all Services together. The metrics of starts \
+         are there only with --pod-startup.";
+    POD_STARTS: Counter "endpointlag_pod_starts_total" ["kind"]
+        "Pods that became Ready, by what came before. Only first_start has phases.";
+    STARTUP_IMPLAUSIBLE: Counter "endpointlag_pod_startup_implausible_total" ["phase"]
+        "Phases that would have ended before they began: the clocks of the API server, the scheduler and the node disagree. They are left out.";
+    PODS_STARTING: Gauge "endpointlag_pods_starting" []
+        "Pods that are followed: new ones, and those that were Ready before, until they are Ready and listed.";
+    STARTUP_OVERFLOWED: Counter "endpointlag_pod_startup_overflowed_total" []
+        "Pods that were not followed, because too many were followed at once.";
+    REPORT: Histogram "endpointlag_report_seconds" ["namespace", "change"]
+        "Time from the moment at which a pod's Ready condition changed until the watch delivered it. Whole-second source, other machine's \
+         clock: up to a second too long, and as wrong as the node's clock. By namespace as a native histogram, and otherwise for all together.";
+    REPORT_NEGATIVE: Counter "endpointlag_report_negative_total" []
+        "Changes of Ready that arrived before the second in which they happened, because the node's clock is ahead. They count as zero.";
     AGENT_CONNECTED: Gauge "endpointlag_agent_connected" []
         "Agents that are connected. These metrics are there only with --agents-listen.";
     AGENT_EXPECTED: Gauge "endpointlag_agent_expected" []
@@ -177,6 +199,23 @@ metrics! {
         "Times in which the kernel of a node did not tell an agent all, by reason.";
     AGENT_REFUSED: Counter "endpointlag_agent_refused_total" ["reason"]
         "Connections to the port of the agents that were refused or ended, by reason; the log says more.";
+    FINDING: Gauge "endpointlag_finding" ["namespace", "service", "check", "severity"]
+        "1 for each check of advice that found something about a Service, up to 10,000, the worst first. What is ignored by annotation has no \
+         series. What is about the whole cluster has the label _all. The metrics of advice are there only with --advice.";
+    FINDINGS: Gauge "endpointlag_findings" ["severity"]
+        "Findings of advice by severity, all of them; ignored, if an annotation ignores them.";
+    FINDINGS_OVERFLOWED: Gauge "endpointlag_findings_overflowed" []
+        "Findings that endpointlag_finding does not show, because there are more than 10,000.";
+    MISSING_RIGHTS: Gauge "endpointlag_advice_missing_rights" ["resource"]
+        "Resources that advice may not list, whose checks are left out: the number of namespaces, or 1 for the whole cluster. No series if nothing is missing.";
+    EVALUATIONS: Counter "endpointlag_advice_evaluations_total" []
+        "How often advice was evaluated.";
+    EVALUATION_FAILURES: Counter "endpointlag_advice_failures_total" []
+        "How often advice could not be evaluated; the log says why. The findings of the time before are still shown.";
+    EVALUATED: Gauge "endpointlag_advice_last_evaluation_timestamp_seconds" []
+        "When advice was last evaluated, in seconds since 1970.";
+    EVALUATION: Gauge "endpointlag_advice_evaluation_seconds" []
+        "How long the last evaluation took; most of it is reading.";
     HTTP_REQUESTS: Counter "endpointlag_http_requests_total" ["path", "code"]
         "Requests answered, by path and status; paths that do not exist count as other.";
     HTTP_DROPPED: Counter "endpointlag_http_connections_dropped_total" ["reason"]

@@ -13,6 +13,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+mod advice;
+mod startup;
+
 fn at(seconds: f64) -> Stamp {
     Stamp::new(Duration::from_secs_f64(seconds))
 }
@@ -43,6 +46,7 @@ fn scrape_of(pod: &str, uid: &str) -> Scrape {
     }
     stats.record(&Report::Judged { service: service.clone(), change, missed: true }, at(1.0));
     follow_to_nodes(&mut stats, &service);
+    let starts = startup::start_a_pod(&mut stats, &service);
     let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let mut snapshot = stats.snapshot(&[], at(9.0), wall);
     let stale = Stale { service: service.clone(), nodes: vec!["a".into(), "b".into()], since: at(3.0) };
@@ -51,6 +55,7 @@ fn scrape_of(pod: &str, uid: &str) -> Scrape {
     standing.pending[change.index()] = 2;
     standing.oldest[change.index()] = Some(at(3.0));
     snapshot.nodes = Some(stats.nodes(standing));
+    snapshot.startup = Some(stats.startup_snapshot(starts));
     snapshot.objectives.push((service.clone(), Duration::from_secs(5)));
     let in_sync = Arc::new(ServiceName { namespace: "shop".into(), name: "search".into() });
     let wrong = OutOfSync { endpoints: 3, oldest: Some(at(2.0)), oldest_traffic: Some(at(6.5)) };
@@ -75,8 +80,10 @@ fn scrape_of(pod: &str, uid: &str) -> Scrape {
         tls: Some(TlsCounts { expiration: 2_000_000_000, failures: 1 }),
         hdr_log_errors: 0,
         histograms: Histograms::Both,
+        visible_slo: true,
         http,
         agents: Some(summary_of_agents()),
+        advice: Some(advice::view()),
     }
 }
 
@@ -97,6 +104,9 @@ fn follow_to_nodes(stats: &mut Stats, service: &Arc<ServiceName>) {
     );
     let (share, delay) = (Share::Half, Duration::from_millis(320));
     stats.record_nodes(&programming::Report::Visible { service: service.clone(), change, share, delay }, at(2.0));
+    for missed in [false, true, false] {
+        stats.record_nodes(&programming::Report::Judged { service: service.clone(), change, missed }, at(2.0));
+    }
 }
 
 fn summary_of_agents() -> collector::Summary {

@@ -95,3 +95,59 @@ fn a_service_without_a_selector_is_never_stale() {
     scene.state("a", 1_000, &[7]);
     assert_eq!(scene.programming.standing(scene::at(60_000)).stale, []);
 }
+
+/// kube-proxy adds their endpoints to those of the controller's slices.
+#[test]
+fn with_slices_of_others_it_is_not_known_what_nodes_do() {
+    let mut scene = Scene::with_nodes(&["a"]);
+    scene.synced(&[endpoint("p", 7).ready()]);
+    scene.slice(1_000, &[endpoint("p", 7).ready(), endpoint("q", 8).ready()]);
+    scene.carried(Change::Ready, "q", 990, 1_000);
+    scene.foreign_slice(1_050, true);
+    assert_eq!(scene.outcomes(), [(NodeOutcome::NotApplicable, 1)]);
+    scene.slice(2_000, &[endpoint("p", 7).ready()]);
+    scene.carried(Change::Removed, "q", 1_990, 2_000);
+    assert_eq!(scene.outcomes(), [(NodeOutcome::NotApplicable, 2)]);
+    // The node has one more endpoint than the controller's slices list.
+    scene.state("a", 3_000, &[7, 9]);
+    assert_eq!(scene.programming.standing(scene::at(60_000)).stale, []);
+    scene.expired(Change::Ready);
+    assert_eq!(scene.missed(), []);
+    // It is gone, and all is as before.
+    scene.foreign_slice(61_000, false);
+    scene.slice(62_000, &[endpoint("p", 7).ready(), endpoint("q", 8).ready()]);
+    scene.carried(Change::Ready, "q", 61_990, 62_000);
+    scene.shows("a", 62_100, true, 8);
+    assert_eq!(scene.delays(), [millis(100)]);
+}
+
+/// No slice changes, so it is no change of the slice hop. The nodes follow all the same.
+#[test]
+fn an_edit_of_the_service_s_own_port_gives_no_figure_but_is_waited_for() {
+    let mut scene = Scene::with_nodes(&["a", "b"]);
+    scene.synced(&[endpoint("p", 7).ready()]);
+    if let Some(virtual_ips) = &mut scene.service.virtual_ips {
+        virtual_ips.ports = vec![81];
+    }
+    scene.update_service(5_000);
+    let (before, after) = (scene::frontend(), crate::model::Frontend { port: 81, ..scene::frontend() });
+    let backend = super::backend(&before, 7);
+    scene.observes_backend("a", 5_100, before, false, backend);
+    scene.observes_backend("a", 5_100, after, true, backend);
+    let standing = scene.programming.standing(scene::at(20_000));
+    assert_eq!(standing.stale.iter().flat_map(|it| &it.nodes).map(|it| &**it).collect::<Vec<_>>(), ["b"]);
+    scene.observes_backend("b", 20_100, before, false, backend);
+    scene.observes_backend("b", 20_100, after, true, backend);
+    scene.pass(40_000);
+    let standing = scene.programming.standing(scene::at(40_000));
+    assert_eq!((standing.stale, standing.unmatched), (Vec::new(), Unmatched::default()));
+    assert_eq!((scene.outcomes(), scene.missed(), scene.programming.size()), (vec![], vec![], (0, 0)));
+    // The next change is followed at the new port.
+    scene.slice(41_000, &[endpoint("p", 7).ready(), endpoint("q", 8).ready()]);
+    scene.carried(Change::Ready, "q", 40_990, 41_000);
+    let other = crate::model::Backend { address: super::backend(&before, 8).address, ..backend };
+    for node in ["a", "b"] {
+        scene.observes_backend(node, 41_200, after, true, other);
+    }
+    assert_eq!(scene.delays(), [millis(200), millis(200)]);
+}

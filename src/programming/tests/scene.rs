@@ -219,9 +219,20 @@ impl Scene {
             name: "web-1".into(),
             resource_version: self.version,
             owner: Some(owner),
+            foreign_to: None,
             ports: ports.collect(),
             endpoints: endpoints.iter().map(|it| it.endpoint(family)).collect(),
         })
+    }
+
+    /// Somebody else has made a slice for the Service, or has deleted it.
+    pub(super) fn foreign_slice(&mut self, millis: u64, is_there: bool) {
+        let Event::EndpointSlice(slice) = self.event(Family::V4, &[]) else { return };
+        let foreign_to = Some("web".into());
+        let slice = EndpointSlice { uid: "foreign".into(), owner: None, foreign_to, ..slice };
+        let event = if is_there { Event::EndpointSlice(slice) } else { Event::EndpointSliceDeleted(slice) };
+        self.programming.apply(0, Seen::live(at(millis)), &event);
+        self.drain();
     }
 
     /// The slice hop has carried a change of a pod.
@@ -330,6 +341,22 @@ impl Scene {
             _ => None,
         };
         self.reports.iter().filter_map(visible).collect()
+    }
+
+    /// Which changes missed their objective, in the order in which that was certain.
+    pub(super) fn missed(&self) -> Vec<(Change, bool)> {
+        let judged = |report: &Report| match report {
+            Report::Judged { change, missed, .. } => Some((*change, *missed)),
+            _ => None,
+        };
+        self.reports.iter().filter_map(judged).collect()
+    }
+
+    /// A change of a pod has expired before any slice showed it.
+    pub(super) fn expired(&mut self, change: Change) {
+        let service = Arc::new(ServiceName { namespace: "shop".into(), name: "web".into() });
+        self.programming.expired(&Subject { service, pod: None }, change);
+        self.drain();
     }
 
     /// How each change spread that has ended on each node.

@@ -181,6 +181,25 @@ fn what_disagrees_with_a_service_that_came_in_a_gap_is_pending_with_unknown_star
 }
 
 #[test]
+fn a_service_that_came_in_a_gap_is_not_compared_with_pods_from_before_it() {
+    for reselected in [false, true] {
+        // A new Service, or one that did not select these pods before.
+        let before = Service { selector: BTreeMap::from([("app".to_owned(), "api".to_owned())]), ..service() };
+        let services = reselected.then_some(before).into_iter().collect();
+        let mut scene = Scene::listed(vec![unready("turns"), pod("fails"), pod("leaves")], services, vec![]);
+        Resource::ALL.iter().for_each(|resource| scene.lost(1000, *resource));
+        let shown = vec![shown_ready("turns"), shown_unready("fails")];
+        scene.list(2000, Resource::EndpointSlices, [Event::EndpointSlice(slice("s", shown))].into_iter());
+        scene.list(2010, Resource::Services, [Event::Service(service())].into_iter());
+        scene.list(2020, Resource::Pods, [pod("turns"), unready("fails")].into_iter().map(Event::Pod));
+        Resource::ALL.iter().for_each(|resource| scene.restored(2030, *resource));
+        let of_pods: Vec<_> = scene.ended().into_iter().filter(|it| !it.starts_with("service")).collect();
+        assert_eq!(of_pods, [""; 0], "reselected: {reselected}");
+        assert_eq!((scene.pending(), scene.out_of_sync()), (vec![], vec![]));
+    }
+}
+
+#[test]
 fn a_service_is_no_newcomer_once_the_pod_watch_has_told_something_live() {
     let mut scene = Scene::listed(vec![unready("p"), pod("q")], vec![], vec![]);
     scene.list(2000, Resource::Services, [Event::Service(service())].into_iter());

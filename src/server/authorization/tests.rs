@@ -115,7 +115,9 @@ async fn who_has_the_right_gets_in_and_nobody_else() {
     let authorizer = &scene.authorizer;
     assert_eq!(authorizer.check(&Method::GET, "/metrics", &headers, now).await, Ok(()));
     let other = authorizer.check(&Method::GET, "/", &headers, now).await;
-    assert_eq!(other, Err(forbidden("ann", "get", "/")));
+    assert_eq!(other, Err(forbidden("ann", "get", "/endpointlag/")));
+    let other = authorizer.check(&Method::GET, "/api/v1/overview", &headers, now).await;
+    assert_eq!(other, Err(forbidden("ann", "get", "/endpointlag/api/v1/overview")));
     let other = authorizer.check(&Method::HEAD, "/metrics", &headers, now).await;
     assert_eq!(other, Err(forbidden("ann", "head", "/metrics")));
 }

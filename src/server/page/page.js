@@ -1,12 +1,14 @@
 // The page: asks the daemon every few seconds and shows what it says. Which view is shown is in the address.
 
 import { choose, chosen, ofAll, service as serviceOfAddress } from "./address.js";
+import { FINDINGS, showAdvice } from "./advice.js";
 import { ask, byId, clock, count, duration, round, showTiles } from "./dom.js";
 import { showHistory } from "./history.js";
 import { showNodes } from "./nodes.js";
 import { clear, fit, showPlot } from "./plot.js";
 import { showChanges, showKinds } from "./service.js";
 import { ServicesTable } from "./services.js";
+import { STARTS, showStarts } from "./startup.js";
 import { ENDPOINTS, STUCK, showEndpoints, showStuck } from "./wrong.js";
 
 /** Milliseconds between questions. */
@@ -49,18 +51,20 @@ async function refresh() {
 
 async function askCluster(window) {
   const change = byId("change").value;
-  const [overview, stuck, histogram, history, services] = await Promise.all([
+  const [overview, stuck, histogram, history, services, startup, advice] = await Promise.all([
     ask("overview"),
     ask("services", { by: "service", only: "stuck", first: "stuck", sort: "oldest_out_of_sync", window, limit: STUCK }),
     ask("histogram", { window, change }),
     ask("history", { change }),
     ask("services", { ...table.query(), window }),
+    ask("startup", { limit: STARTS }),
+    ask("advice", { limit: FINDINGS.ofAll }),
   ]);
-  return { overview, stuck, histogram, history, services };
+  return { overview, stuck, histogram, history, services, startup, advice };
 }
 
 async function askService(service, window) {
-  const [overview, whole, endpoints, kinds, changes, histogram, history] = await Promise.all([
+  const [overview, whole, endpoints, kinds, changes, histogram, history, startup, advice] = await Promise.all([
     ask("overview"),
     ask("services", { ...service, window, by: "service" }),
     ask("out-of-sync", { ...service, limit: ENDPOINTS }),
@@ -68,8 +72,10 @@ async function askService(service, window) {
     ask("changes", { ...service, limit: TIMELINE }),
     ask("histogram", { ...service, window }).catch(unknown),
     ask("history", service).catch(unknown),
+    ask("startup", { ...service, limit: STARTS }),
+    ask("advice", { ...service, limit: FINDINGS.ofOne }),
   ]);
-  return { overview, whole, endpoints, kinds, changes, histogram, history };
+  return { overview, whole, endpoints, kinds, changes, histogram, history, startup, advice };
 }
 
 /** No Service of this name is known. */
@@ -106,6 +112,7 @@ function show(view) {
   for (const part of ["headline", "wrong", "pair"]) byId(part).hidden = view === "unknown";
   byId("services").hidden = view !== "cluster";
   if (view !== "cluster") byId("nodes").hidden = true;
+  if (view === "unknown") for (const part of ["startup", "advice"]) byId(part).hidden = true;
   byId("service").hidden = view !== "service";
   byId("service-heading").hidden = view === "cluster";
   byId("unknown").hidden = view !== "unknown";
@@ -130,7 +137,7 @@ function tiles(state, quantiles, about) {
   ];
 }
 
-function showCluster({ overview, stuck, histogram, history, services }, window) {
+function showCluster({ overview, stuck, histogram, history, services, startup, advice }, window) {
   show("cluster");
   document.title = "endpointlag";
   const state = { ...overview, misrouted: overview.misrouted_services > 0, late: overview.late_services > 0 };
@@ -139,11 +146,13 @@ function showCluster({ overview, stuck, histogram, history, services }, window) 
   showNodes(overview.nodes);
   showPlot(byId("plot"), histogram);
   showHistory(history);
+  showStarts(startup, false);
+  showAdvice(advice, false);
   table.show(services, window);
   byId("back").href = ofAll(chosen());
 }
 
-function showService(service, { whole, endpoints, kinds, changes, histogram, history }, window) {
+function showService(service, { whole, endpoints, kinds, changes, histogram, history, startup, advice }, window) {
   show("service");
   const name = headline(service);
   const row = whole.services[0];
@@ -157,6 +166,8 @@ function showService(service, { whole, endpoints, kinds, changes, histogram, his
   document.title = `${name} – endpointlag`;
   showPlot(byId("plot"), histogram);
   showHistory(history);
+  showStarts(startup, true);
+  showAdvice(advice, true);
   showKinds(kinds, window);
   showChanges(changes, objective);
 }

@@ -4,18 +4,16 @@
 //! [`Life`](super::Life) keeps the schedule.
 
 use super::catalogue::{APPLICATIONS, Application, METRICS_PORT_NAME, PORT, PORT_NAME, WorkloadKind};
+use super::kubelet;
 use crate::simulator::nodes::{NODES, node_name};
-use crate::simulator::object::{fresh_uid, name_suffix, set_ready};
+use crate::simulator::object::{fresh_uid, name_suffix};
 use crate::simulator::store::Store;
 use crate::{
     cluster::wire::{ObjectMeta, Time},
     simulator::messages::{Container, ContainerPort, Pod, PodIp, PodSpec, PodStatus},
 };
 use rand::{RngExt, rngs::StdRng};
-use std::{
-    ops::RangeInclusive,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{ops::RangeInclusive, time::Duration};
 
 /// Milliseconds from a pod's creation to its node and address: scheduling, sandbox, network.
 const TO_ADDRESS: RangeInclusive<u64> = 300..=1_500;
@@ -114,7 +112,7 @@ impl Workload {
         let member = &mut self.pods[ready[cluster.rng.random_range(0..ready.len())]];
         member.state = PodState::Unready;
         let name = member.name.clone();
-        self.write(&name, cluster, |pod| set_ready(pod, false));
+        self.write(&name, cluster, |pod| kubelet::set_readiness(pod, false, &kubelet::now()));
         Some(name)
     }
 
@@ -124,7 +122,7 @@ impl Workload {
         match step {
             Step::Start => next.push(self.start(name, cluster)),
             Step::BecomeReady => self.become_ready(name, cluster),
-            Step::Stop => self.write(name, cluster, |pod| set_ready(pod, false)),
+            Step::Stop => self.write(name, cluster, |pod| kubelet::set_readiness(pod, false, &kubelet::now())),
             Step::Vanish => self.vanish(name, cluster),
         }
         if self.updating {
@@ -216,12 +214,14 @@ impl Workload {
                 namespace: self.application.namespace.to_owned(),
                 uid: fresh_uid(&mut cluster.rng),
                 labels,
+                creation_timestamp: Some(kubelet::now()),
                 ..ObjectMeta::default()
             },
             spec: Some(PodSpec {
                 containers: vec![Container {
                     ports: vec![container_port(PORT_NAME, PORT), container_port(METRICS_PORT_NAME, PORT + 1)],
-                    restart_policy: None,
+                    readiness_probe: Some(kubelet::READINESS_PROBE),
+                    ..Container::default()
                 }],
                 ..PodSpec::default()
             }),
@@ -236,10 +236,9 @@ impl Workload {
         self.write(name, cluster, |pod| {
             pod.spec.get_or_insert_default().node_name = node;
             let status = pod.status.get_or_insert_default();
-            status.phase = "Running".to_owned();
             status.pod_ips = vec![PodIp { ip: address.clone() }];
             status.pod_ip = address;
-            set_ready(pod, false);
+            kubelet::run(pod, &kubelet::now());
         });
         (Step::BecomeReady, name.to_owned(), millis(TO_READY, cluster))
     }
@@ -250,7 +249,7 @@ impl Workload {
         // successor yet, because a StatefulSet deletes only pods that are Ready.
         if let Some(member) = self.member(name).filter(|m| waits(m.state)) {
             member.state = PodState::Ready;
-            self.write(name, cluster, |pod| set_ready(pod, true));
+            self.write(name, cluster, |pod| kubelet::set_readiness(pod, true, &kubelet::now()));
         }
     }
 
@@ -258,10 +257,9 @@ impl Workload {
         if let Some(member) = self.member(name) {
             member.state = PodState::Terminating;
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let seconds = now.map_or(0, |now| now.as_secs().cast_signed());
+        let seconds = kubelet::now().seconds + GRACE_SECONDS;
         self.write(name, cluster, |pod| {
-            pod.metadata.deletion_timestamp = Some(Time { seconds: seconds + GRACE_SECONDS });
+            pod.metadata.deletion_timestamp = Some(Time { seconds });
         });
         let gone = millis(TO_GONE, cluster);
         let stopped = gone.mul_f64(cluster.rng.random_range(0.4..0.9));

@@ -2,7 +2,7 @@
 
 use super::super::selecting;
 use super::{EXPIRY, View};
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use testkit::controlplane::objects::{Objects, PodHandle};
 use testkit::controlplane::plane::ControlPlane;
 use testkit::daemon::Daemon;
@@ -17,9 +17,9 @@ pub struct Expired {
 
 impl Expired {
     /// One pod is listed as ready, one as not ready.
-    pub async fn prepare(plane: &ControlPlane) -> Result<Self> {
+    pub async fn prepare(plane: &ControlPlane, daemon: &Daemon) -> Result<Self> {
         let objects = Objects::create(plane.admin().await?, "expired").await?;
-        objects.create_service("web", selecting("web")).await?;
+        View::create(&objects, daemon, "web", selecting("web")).await?;
         let starts = objects.create_pod("starts", "web").await?;
         let fails = objects.create_pod("fails", "web").await?;
         objects.report(&starts, false).await?;
@@ -35,10 +35,8 @@ impl Expired {
         self.objects.report(&self.fails, false).await?;
         view.wait_pending(2.0, &[Change::Ready, Change::Unready]).await?;
         view.wait_standing(2.0).await?;
-        let told = view.outcomes(Change::Ready)?;
-        ensure!(told == [Outcome::Propagated, Outcome::Expired], "{told:?}");
-        let told = view.outcomes(Change::Unready)?;
-        ensure!(told == [Outcome::Expired], "{told:?}");
+        view.check_all(Change::Ready, &[Outcome::Propagated, Outcome::Expired]).await?;
+        view.check_all(Change::Unready, &[Outcome::Expired]).await?;
         let age = EXPIRY.as_secs_f64();
         view.wait("out of sync for longer than any change", |it| it.oldest() >= age && it.traffic() >= age).await
     }

@@ -1,8 +1,8 @@
 //! A Service drops an address family, and the slices of that family stay.
 
 use super::super::selecting;
-use super::{View, last};
-use anyhow::{Result, ensure};
+use super::View;
+use anyhow::Result;
 use serde_json::json;
 use testkit::controlplane::objects::Objects;
 use testkit::controlplane::plane::ControlPlane;
@@ -16,11 +16,11 @@ pub struct Families {
 
 impl Families {
     /// A pod that is listed in both families.
-    pub async fn prepare(plane: &ControlPlane) -> Result<Self> {
+    pub async fn prepare(plane: &ControlPlane, daemon: &Daemon) -> Result<Self> {
         let objects = Objects::create(plane.admin().await?, "families").await?;
         let mut spec = selecting("web");
         spec["ipFamilyPolicy"] = json!("RequireDualStack");
-        objects.create_service("web", spec).await?;
+        View::create(&objects, daemon, "web", spec).await?;
         let pod = objects.create_pod("both", "web").await?;
         objects.report_dual_stack(&pod, true).await?;
         objects.wait_for_endpoints("web", 2).await?;
@@ -34,8 +34,6 @@ impl Families {
         view.wait_pending(1.0, &[Change::Service]).await?;
         view.wait("traffic of the family that was given up", |it| it.traffic() > 0.0).await?;
         view.wait_standing(1.0).await?;
-        let told = view.told(Change::Service)?;
-        ensure!(last(&told)?.outcome == Outcome::Expired, "{told:?}");
-        Ok(())
+        view.check_last(Change::Service, &[Outcome::Expired]).await
     }
 }

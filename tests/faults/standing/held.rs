@@ -17,9 +17,9 @@ pub struct Held {
 
 impl Held {
     /// A pod that is listed as not ready. The objective is longer than the scene.
-    pub async fn prepare(plane: &ControlPlane) -> Result<Self> {
+    pub async fn prepare(plane: &ControlPlane, daemon: &Daemon) -> Result<Self> {
         let objects = Objects::create(plane.admin().await?, "held").await?;
-        objects.create_service("web", selecting("web")).await?;
+        View::create(&objects, daemon, "web", selecting("web")).await?;
         objects.annotate_service("web", json!({ "endpointlag.io/objective": "5s" })).await?;
         objects.hold_service("web").await?;
         let pod = objects.create_pod("web-0", "web").await?;

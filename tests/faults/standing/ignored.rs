@@ -29,7 +29,7 @@ impl Ignored {
     pub async fn prepare(plane: &ControlPlane, daemon: &Daemon) -> Result<Self> {
         let objects = Objects::create(plane.admin().await?, "ignored").await?;
         for service in SERVICES {
-            objects.create_service(service, selecting("web")).await?;
+            View::create(&objects, daemon, service, selecting("web")).await?;
         }
         let mut pods = Vec::new();
         for name in ["fails", "leaves", "stays"] {

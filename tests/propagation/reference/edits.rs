@@ -61,6 +61,7 @@ impl Reference {
             self.forget_reconsidered(service);
             if self.now().measured(service).is_none() {
                 self.end_where(Cause::Withdrawn, |pending| pending.owner == *service);
+                self.uncompared.retain(|(owner, _)| owner != service);
                 continue;
             }
             self.pods_reconsidered(service);
@@ -107,8 +108,16 @@ impl Reference {
             edit.forget_unexpected(self.now(), service);
             edit.waits_for(self.now(), service, pod)
         });
-        if !is_awaited {
+        if self.is_blind() || !is_awaited {
             self.start_unless_shown(service, pod);
+        }
+    }
+
+    /// Pairs whose sides differed when they were first seen, while a watch was lost, so that one side could be older than the other. Now
+    /// none is.
+    pub(super) fn compare_what_waited(&mut self) {
+        for (service, pod) in std::mem::take(&mut self.uncompared) {
+            self.start_unless_awaited(&service, &pod);
         }
     }
 
@@ -133,7 +142,7 @@ impl Reference {
     fn start_what_entered(&mut self, service: &Uid) {
         let (before, now) = (self.before().expected(service), self.now().expected(service));
         for pod in now.difference(&before) {
-            if !self.now().owes(service, pod) {
+            if self.is_blind() || !self.now().owes(service, pod) {
                 self.start_unless_shown(service, pod);
             }
         }
@@ -141,7 +150,12 @@ impl Reference {
 
     fn start_unless_shown(&mut self, service: &Uid, pod: &Uid) {
         let change = self.now().state(service, pod).change();
-        if !self.now().shows_state(service, pod) && !self.is_pending(service, pod, change) {
+        if self.now().shows_state(service, pod) {
+            return;
+        }
+        if self.is_blind() {
+            self.uncompared.insert((service.clone(), pod.clone()));
+        } else if !self.is_pending(service, pod, change) {
             self.start_unseen(service, Some(pod), change, None);
         }
     }

@@ -351,6 +351,7 @@ impl Workload {
                     service: self.service.name.clone(),
                     family: Family::V4,
                 }),
+                foreign_to: None,
                 ports: ports.clone(),
                 endpoints: endpoints.to_vec(),
             };

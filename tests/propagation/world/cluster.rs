@@ -234,6 +234,7 @@ impl Cluster {
             namespace: format!("ns-{}", service.0),
             resource_version: 0,
             owner,
+            foreign_to: None,
             ports: Vec::new(),
             endpoints,
         });

@@ -86,6 +86,7 @@ impl Controller {
                             namespace: service.namespace.clone(),
                             resource_version: 0,
                             owner,
+                            foreign_to: None,
                             ports,
                             endpoints,
                         })));

@@ -22,6 +22,12 @@ const STOP: Duration = Duration::from_secs(2);
 /// How long it may take to start and to sync its watches on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
+/// Ample time until the daemon has counted a stall in which it read something.
+const BEAT: Duration = Duration::from_millis(50);
+
+/// How long the daemon does not trust its stamps after a stall: half a second, and the extra time of a busy machine.
+const DOUBT: Duration = Duration::from_secs(1);
+
 /// Pause between two checks.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -139,6 +145,41 @@ impl Daemon {
         Metrics::parse(&page.body).context("/metrics")
     }
 
+    /// Whether it measures a Service.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn is_measuring(&self, namespace: &str, service: &str) -> Result<bool> {
+        let labels = [("namespace", namespace), ("service", service)];
+        Ok(self.metrics().await?.matching("endpointlag_objective_seconds", &labels).next().is_some())
+    }
+
+    /// Waits until it measures a Service, or does not measure it any more. What happens to pods before that is part of the Service's
+    /// creation, for the daemon.
+    ///
+    /// # Errors
+    /// It is not so in time.
+    pub async fn wait_until_measuring(&self, namespace: &str, service: &str, expected: bool) -> Result<()> {
+        let started = Instant::now();
+        while self.is_measuring(namespace, service).await? != expected {
+            ensure!(
+                started.elapsed() < START,
+                "measuring {namespace}/{service} is not {expected}:\n{}",
+                self.log_tail()
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // If the daemon read late both of the Service and of a pod, it cannot know which came first. Most stalls are over after this.
+        if expected {
+            // A stall is counted with the next beat.
+            tokio::time::sleep(BEAT).await;
+            if self.metrics().await?.has_doubts() {
+                tokio::time::sleep(DOUBT).await;
+            }
+        }
+        Ok(())
+    }
+
     /// The outcomes that it has written so far.
     ///
     /// # Errors
@@ -166,6 +207,29 @@ impl Daemon {
     /// The end of its log as text.
     pub fn log_tail(&self) -> String {
         format!("--- endpointlag\n{}", tail(&self.log, 40))
+    }
+
+    /// Waits until it has logged this number of lines with these words in their message. It may log after what the line is about can
+    /// be seen.
+    ///
+    /// # Errors
+    /// It does not in time.
+    pub async fn wait_for_log(&self, words: &str, lines: usize) -> Result<()> {
+        let started = Instant::now();
+        while self.log()?.iter().filter(|line| line.field("message").contains(words)).count() < lines {
+            ensure!(started.elapsed() < START, "not {lines} lines with {words:?}:\n{}", self.log_tail());
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// The address that it logs with this message. It does so after it has logged where it serves.
+    ///
+    /// # Errors
+    /// It does not in time.
+    pub async fn address_for(&self, message: &str) -> Result<String> {
+        self.wait_for_log(message, 1).await?;
+        address_of(&self.log, message)?.with_context(|| format!("no message {message:?}"))
     }
 
     /// Its process ID.
@@ -224,7 +288,7 @@ pub fn listening(log: &Path) -> Result<Option<String>> {
 ///
 /// # Errors
 /// The log cannot be read.
-pub fn address_of(log: &Path, message: &str) -> Result<Option<String>> {
+fn address_of(log: &Path, message: &str) -> Result<Option<String>> {
     let lines = read_log(log)?;
     let line = lines.iter().find(|line| line.field("message") == message);
     Ok(line.map(|line| line.field("address").to_owned()))

@@ -2,9 +2,10 @@
 //! depend on the daemon's library, so that a test cannot agree with the daemon because both share code.
 //!
 //! - The cluster: [`controlplane`] runs a real one, and [`truth`] computes from its audit log what happened.
-//! - The daemon: [`daemon`] runs it with a cluster, [`demo`] with its own simulated one, [`mod@bench`] where its cost is measured; [`watching`] runs `watch`.
+//! - A node: [`mod@node`] is one with a real kube-proxy, in a [`namespace`] of the kernel.
+//! - The daemon: [`daemon`] runs it with a cluster, [`demo`] with its own simulated one, [`mod@bench`] where its cost is measured; [`watching`] runs `watch`, [`running`] what ends by itself.
 //! - Both: [`scene`] is a namespace with a daemon that watches it, compared with the truth.
-//! - Other programs: [`helm`], [`jsonnet`] and [`prometheus`], built by [`gobuild`], and packages of [`pypi`].
+//! - Other programs: [`kubectl`], [`helm`], [`jsonnet`] and [`prometheus`], built by [`gobuild`], packages of [`pypi`], and [`public_charts`].
 //! - Below them: [`process`], [`http`], [`workspace`], [`progress`]; [`client`] and [`pair`] for TLS.
 
 #![deny(missing_docs)]
@@ -14,15 +15,21 @@ pub mod client;
 pub mod controlplane;
 pub mod daemon;
 pub mod demo;
+pub mod forwarding;
 pub mod gobuild;
 pub mod helm;
 pub mod http;
 pub mod jsonnet;
+pub mod kubectl;
+pub mod namespace;
+pub mod node;
 pub mod pair;
 pub mod process;
 pub mod progress;
 pub mod prometheus;
+pub mod public_charts;
 pub mod pypi;
+pub mod running;
 pub mod scene;
 pub mod truth;
 pub mod watching;

@@ -13,6 +13,7 @@ use crate::workspace::Workspace;
 use agreement::Pair;
 use anyhow::{Result, bail, ensure};
 use rustix::process::Signal;
+use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -109,6 +110,25 @@ impl Scene {
         Ok(Self { objects, daemon, audit, logs: plane.logs(), flags: setup.flags, finished: false, workspace })
     }
 
+    /// Creates a Service, and waits until the daemon measures it. What happens to pods before the daemon sees the Service is part of
+    /// the Service's creation, for the daemon; the truth knows an earlier moment, the API server's answer.
+    ///
+    /// # Errors
+    /// The API server refuses it, or the daemon does not measure it.
+    pub async fn create_service(&self, name: &str, spec: Value) -> Result<()> {
+        self.objects.create_service(name, spec).await?;
+        self.daemon.wait_until_measuring(self.objects.namespace(), name, true).await
+    }
+
+    /// Deletes a Service, and waits until the daemon does not measure it any more: later changes of pods are none of the Service then.
+    ///
+    /// # Errors
+    /// The API server refuses it, or the daemon still measures it.
+    pub async fn delete_service(&self, name: &str) -> Result<()> {
+        self.objects.delete_service(name).await?;
+        self.daemon.wait_until_measuring(self.objects.namespace(), name, false).await
+    }
+
     /// Ends the daemon and starts another one. It appends to the same samples.
     ///
     /// # Errors
@@ -154,6 +174,26 @@ impl Scene {
                 let pending: Vec<_> = pending.map(|record| format!("  {record}\n")).collect();
                 bail!("the controller has not reflected\n{}", pending.concat());
             }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Waits until no change is pending, as [`Self::settle`] does, and the daemon has an outcome for each. Until then it may still wait
+    /// for the slice of one, and see the next change of the same pod first.
+    ///
+    /// # Errors
+    /// A change is pending for too long, or the daemon lacks an outcome.
+    pub async fn told(&mut self) -> Result<Vec<Record>> {
+        let records = self.settle().await?;
+        let started = Instant::now();
+        loop {
+            let samples = self.daemon.samples()?;
+            let samples: Vec<_> = samples.into_iter().filter(|it| it.namespace == self.objects.namespace()).collect();
+            let histories = agreement::histories(&records, &samples);
+            let Some((key, _)) = histories.iter().find(|(_, (records, samples))| samples.len() < records.len()) else {
+                return Ok(records);
+            };
+            ensure!(started.elapsed() < TIMEOUT, "the daemon does not tell the end of {key:?}: {samples:?}");
             tokio::time::sleep(POLL).await;
         }
     }

@@ -11,6 +11,7 @@
 pub mod audit;
 mod cluster;
 mod history;
+pub mod serving;
 mod union;
 
 use jiff::Timestamp;

@@ -83,6 +83,28 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [list, watch]
 {{- end -}}
 
+{{/* All that advice reads in addition, in the namespaces that are measured. */}}
+{{- define "endpointlag.adviceRules" -}}
+- apiGroups: [apps]
+  resources: [daemonsets, deployments, replicasets, statefulsets]
+  verbs: [list]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [list]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [list]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [list]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [list]
+- apiGroups: [elbv2.k8s.aws]
+  resources: [targetgroupbindings]
+  verbs: [list]
+{{- end -}}
+
 {{/* How many daemons there are. */}}
 {{- define "endpointlag.daemons" -}}
 {{- max (int .Values.replicas) (int .Values.shards) -}}

@@ -166,6 +166,9 @@ spec:
 {{- if .Values.agents.enabled }}
 - --agents-listen={{ include "endpointlag.listen" (dict "address" .Values.listenAddress "port" .Values.agents.port) }}
 - --agents-service-account={{ .Release.Namespace }}/{{ include "endpointlag.agentServiceAccount" . }}
+{{- if .Values.agents.visibleSlo }}
+- --visible-slo
+{{- end }}
 {{- end }}
 {{- range .Values.namespaces }}
 - --namespace={{ . }}
@@ -175,6 +178,13 @@ spec:
 {{- end }}
 - --objective={{ .Values.objective }}
 - --expiry={{ .Values.expiry }}
+{{- if .Values.podStartup }}
+- --pod-startup
+{{- end }}
+{{- if .Values.advice.enabled }}
+- --advice
+- --advice-interval={{ .Values.advice.interval }}
+{{- end }}
 - --histogram={{ .Values.histogram }}
 {{- with .Values.buckets }}
 - --buckets={{ join "," . }}

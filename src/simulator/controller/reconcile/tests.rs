@@ -261,7 +261,7 @@ fn pods_that_disagree_on_a_named_port_share_no_slice() {
     let declaring = |pod: &mut Pod, name: &str, number: i32| {
         let container = Container {
             ports: vec![ContainerPort { name: name.to_owned(), container_port: number, protocol: "TCP".to_owned() }],
-            restart_policy: None,
+            ..Container::default()
         };
         let spec: &mut PodSpec = pod.spec.get_or_insert_default();
         spec.containers.push(container);

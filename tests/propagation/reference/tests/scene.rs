@@ -170,6 +170,7 @@ pub fn slice_in(family: Family, uid: &str, of: &Service, pods: &[Pod]) -> Event 
         name: uid.into(),
         resource_version: 1,
         owner: Some(SliceOwner { uid: of.uid.clone(), service: of.name.clone(), family }),
+        foreign_to: None,
         ports: pods.first().map(|pod| endpoint_ports(of, pod)).unwrap_or_default(),
         endpoints: pods.iter().map(|pod| pod_to_endpoint(pod, of.publish_not_ready_addresses)).collect(),
     };

@@ -1,6 +1,8 @@
 //! The objects of the tests, written as their usual writers would write them: a person's Services, a scheduler's pods, a
 //! kubelet's status reports.
 
+pub mod kubelet;
+pub mod life;
 pub mod unusual;
 
 use anyhow::{Context, Result, bail};
@@ -57,8 +59,8 @@ impl PodHandle {
         self
     }
 
-    /// Its second address in a dual-stack cluster.
-    fn ipv6(&self) -> Ipv6Addr {
+    /// Its second address in a dual-stack cluster, in fd00:10:244::/64.
+    pub fn ipv6(&self) -> Ipv6Addr {
         Ipv6Addr::from_bits(u128::from(Ipv6Addr::new(0xfd00, 0x10, 0x244, 0, 0, 0, 0, 0)) + u128::from(self.host))
     }
 }
@@ -206,15 +208,29 @@ impl Objects {
     }
 
     async fn create_pod_of(&self, name: &str, app: &str, node: &str, container: Value) -> Result<PodHandle> {
+        self.create_pod_with(name, app, node, container, json!({})).await
+    }
+
+    /// Creates a pod with `more` in its spec.
+    async fn create_pod_with(
+        &self,
+        name: &str,
+        app: &str,
+        node: &str,
+        container: Value,
+        more: Value,
+    ) -> Result<PodHandle> {
         static NEXT_HOST: AtomicU32 = AtomicU32::new(1);
-        let pod: Pod = object(json!({
-            "metadata": { "name": name, "labels": { "app": app } },
-            "spec": {
-                "nodeName": node,
-                "terminationGracePeriodSeconds": GRACE_SECONDS,
-                "containers": [container],
-            },
-        }))?;
+        let mut spec = json!({
+            "nodeName": node,
+            "terminationGracePeriodSeconds": GRACE_SECONDS,
+            "containers": [container],
+        });
+        for (key, value) in more.as_object().into_iter().flatten() {
+            spec[key] = value.clone();
+        }
+        let metadata = json!({ "name": name, "labels": { "app": app } });
+        let pod: Pod = object(json!({ "metadata": metadata, "spec": spec }))?;
         let created = self.api::<Pod>().create(&PostParams::default(), &pod).await;
         let created = self.wrote(created, || format!("creating pod {name}"))?;
         Ok(PodHandle {

@@ -17,6 +17,9 @@ use std::time::Duration;
 /// How many lines of each component's log a failed test shows.
 const TAIL: usize = 20;
 
+/// The controllers that make and replace pods.
+const OF_WORKLOADS: &str = ",deployment-controller,replicaset-controller,statefulset-controller,daemonset-controller";
+
 /// What can differ between control planes.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -41,11 +44,13 @@ pub struct Controllers {
     pub max_endpoints_per_slice: u32,
     /// `--kube-api-qps`; bursts may be twice as fast. The default of 20 makes the controller the slowest part by far.
     pub api_qps: u32,
+    /// Whether Deployments, StatefulSets and DaemonSets make pods. Most tests make their own.
+    pub workloads: bool,
 }
 
 impl Default for Controllers {
     fn default() -> Self {
-        Self { batch_period: Duration::ZERO, max_endpoints_per_slice: 100, api_qps: 500 }
+        Self { batch_period: Duration::ZERO, max_endpoints_per_slice: 100, api_qps: 500, workloads: false }
     }
 }
 
@@ -288,9 +293,11 @@ impl ControlPlane {
             "--leader-elect=false".to_owned(),
             "--secure-port=0".to_owned(),
             // The garbage collector removes a deleted Service's slices, the namespace controller a namespace's objects.
-            "--controllers=endpointslice-controller,endpointslice-mirroring-controller,\
-             garbage-collector-controller,namespace-controller"
-                .to_owned(),
+            format!(
+                "--controllers=endpointslice-controller,endpointslice-mirroring-controller,\
+                 garbage-collector-controller,namespace-controller{}",
+                if options.workloads { OF_WORKLOADS } else { "" }
+            ),
             format!("--kube-api-qps={}", options.api_qps),
             format!("--kube-api-burst={}", options.api_qps.saturating_mul(2)),
             format!("--endpointslice-updates-batch-period={}ms", options.batch_period.as_millis()),

@@ -1,0 +1,101 @@
+//! The liveness probe: whether there is one, and whether it waits for the start.
+
+use super::{Finding, case::Case, checks, finding::Findings, words::start_times};
+use crate::model::spec::{Container, Handler, HttpGet, Probe};
+use serde_json::{Value, json};
+
+/// The least number of pods whose start-up is taken for how the workload starts.
+pub(super) const ENOUGH_PODS: u32 = 3;
+
+pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
+    for container in case.serving() {
+        match &container.liveness {
+            None => findings.add(missing(case, container)),
+            Some(probe) if container.startup.is_none() => eager(case, container, probe, findings),
+            Some(_) => {}
+        }
+    }
+}
+
+fn missing(case: &Case<'_>, container: &Container) -> Finding {
+    Finding::new(checks::LIVENESS_MISSING, case.target_in(container), "no livenessProbe")
+        .advice(
+            "Nothing, if the process ends by itself when it cannot go on. Otherwise a probe that asks only \
+             whether it still runs.",
+        )
+        .cost("A liveness probe that is wrong restarts pods that work.")
+}
+
+fn eager(case: &Case<'_>, container: &Container, probe: &Probe, findings: &mut Findings) {
+    let Some(startup) = case.backing.startup.filter(|startup| startup.pods >= ENOUGH_PODS) else { return };
+    // A pod is Ready no earlier than its readiness probe asks, however early the application is up.
+    let by_readiness = container.readiness.as_ref().map_or(0, |it| it.initial_delay.saturating_add(it.period));
+    let own = startup.longest.saturating_sub(by_readiness);
+    let allowed = probe.first_effect();
+    let wanted = own.saturating_mul(3).div_ceil(2);
+    if allowed >= wanted {
+        return;
+    }
+    let without = match by_readiness {
+        0 => String::new(),
+        seconds => format!(
+            ", where {own} s is the longest start-up without the {seconds} s (initialDelaySeconds + periodSeconds) that \
+             the readiness probe can add"
+        ),
+    };
+    let period = probe.period.max(1);
+    let failures = startup.longest.saturating_mul(2).div_ceil(period).max(1);
+    let (delay, patience) = (probe.initial_delay, probe.patience());
+    let started = json!({ "periodSeconds": period, "timeoutSeconds": probe.timeout, "failureThreshold": failures });
+    let finding = Finding::new(
+        checks::LIVENESS_EAGER,
+        case.target_in(container),
+        format!("livenessProbe: first after {delay} s, gives up after {patience} s more; no startupProbe"),
+    )
+    .measured(start_times(&startup))
+    .rule(format!("{allowed} s until the first restart, and 1.5 x {own} s = {wanted} s are wanted{without}"))
+    .advice(format!("A startupProbe that asks the same, every {period} s, failureThreshold: {failures}."))
+    .cost("A container that hangs while it starts is restarted later.")
+    .figure(failures)
+    .patch(
+        case.patch(case.patch_container(container, json!({ "startupProbe": with_handler(started, &probe.handler) }))),
+    );
+    findings.add(finding);
+}
+
+/// Adds what is asked, as in a manifest.
+fn with_handler(mut probe: Value, handler: &Handler) -> Value {
+    let (key, value) = match handler {
+        Handler::Http(http) => ("httpGet", http_get(http)),
+        Handler::Tcp { port, host } => ("tcpSocket", with_host(json!({ "port": port_value(port) }), host)),
+        Handler::Grpc { port, service } if service.is_empty() => ("grpc", json!({ "port": port_value(port) })),
+        Handler::Grpc { port, service } => ("grpc", json!({ "port": port_value(port), "service": service })),
+        Handler::Exec { command } => ("exec", json!({ "command": command })),
+    };
+    probe[key] = value;
+    probe
+}
+
+/// All of the request: a server of HTTPS answers HTTP with an error, and one that needs a header answers without it with another.
+fn http_get(HttpGet { path, port, is_https, host, headers }: &HttpGet) -> Value {
+    let mut request = with_host(json!({ "path": path, "port": port_value(port) }), host);
+    if *is_https {
+        request["scheme"] = json!("HTTPS");
+    }
+    if !headers.is_empty() {
+        request["httpHeaders"] = headers.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+    }
+    request
+}
+
+fn with_host(mut asked: Value, host: &Option<String>) -> Value {
+    if let Some(host) = host {
+        asked["host"] = json!(host);
+    }
+    asked
+}
+
+/// A number where the port is one, because names must not be numbers.
+fn port_value(port: &str) -> Value {
+    port.parse::<u16>().map_or_else(|_| json!(port), |number| json!(number))
+}

@@ -1,0 +1,218 @@
+//! minReadySeconds, the strategy of rollouts, and PodDisruptionBudgets.
+
+use super::*;
+use serde_json::json;
+
+fn budget(limit: Limit) -> impl FnOnce(&mut Scene) {
+    |scene| {
+        scene.backing.budgets =
+            Some(vec![Budget { name: "web".to_owned(), limit, lets_unhealthy_go: true, pods: Some(3) }])
+    }
+}
+
+fn rolling(max_unavailable: Amount, max_surge: Amount) -> Strategy {
+    Strategy::RollingUpdate { max_unavailable, max_surge }
+}
+
+#[test]
+fn min_ready_seconds_below_the_measured_visibility() {
+    let set = |seconds, slices: u64| {
+        Scene::with(|scene| {
+            scene.backing.workload.min_ready_seconds = seconds;
+            scene.sample(Change::Ready).max = millis(slices);
+        })
+    };
+    let finding = set(0, 3_000).finding();
+    assert_eq!((finding.check.id, finding.severity), ("min-ready-seconds-too-short", Severity::Warning));
+    // (3 s + 1 s for the nodes) and a quarter.
+    assert!(finding.advice.starts_with("minReadySeconds: 5."), "{}", finding.advice);
+    assert!(finding.check.why.contains("PodDisruptionBudgets ignore it"));
+    assert_eq!(set(3, 3_000).found(), [""; 0]);
+    assert_eq!(set(0, 300).finding().severity, Severity::Note);
+    let nodes = Scene::with(|scene| scene.nodes(Change::Ready, 100, millis(9_000)));
+    assert_eq!(nodes.found(), ["min-ready-seconds-too-short", "node-hop-dominates"]);
+    let few = Scene::with(|scene| {
+        scene.backing.workload.min_ready_seconds = 0;
+        scene.sample(Change::Ready).count = 28;
+    });
+    assert_eq!(few.found(), [""; 0]);
+}
+
+#[test]
+fn recreate_leaves_no_endpoint() {
+    let recreate = |obstacles: &[Obstacle]| {
+        Scene::with(|scene| {
+            scene.backing.workload.strategy = Strategy::Recreate;
+            scene.backing.workload.template.obstacles = obstacles.to_vec();
+        })
+        .finding()
+    };
+    assert_eq!((recreate(&[]).check.id, recreate(&[]).severity), ("rollout-recreate", Severity::Warning));
+    for obstacle in [Obstacle::Claim, Obstacle::HostPath, Obstacle::HostPort, Obstacle::AntiAffinity] {
+        // Often that is why, so there is no patch.
+        let finding = recreate(&[obstacle]);
+        assert!(finding.severity == Severity::Note && finding.patch.is_none(), "{finding:?}");
+    }
+}
+
+/// With no pod that may be missing and no room for another one a rollout would never end.
+#[test]
+fn no_surge_is_advised_where_another_pod_may_not_run() {
+    let with = |replicas, max_unavailable, obstacles: &[Obstacle]| {
+        Scene::with(|scene| {
+            scene.backing.workload.strategy = rolling(Amount::Number(max_unavailable), Amount::Number(0));
+            scene.backing.workload.template.obstacles = obstacles.to_vec();
+            scene.backing.workload.replicas = replicas;
+            if let Some(Some(autoscaler)) = &mut scene.backing.autoscaler {
+                autoscaler.minimum = replicas;
+            }
+        })
+    };
+    let of = |advice: crate::advice::Advice| {
+        let found = advice.findings.into_iter().find(|finding| finding.check.id == "rollout-without-endpoints");
+        let finding = found.expect("found");
+        (finding.severity, finding.patch.map(|patch| patch.spec.tree()["strategy"]["rollingUpdate"].clone()))
+    };
+    let surge = json!({ "maxUnavailable": 0, "maxSurge": 1 });
+    assert_eq!(of(with(1, 1, &[]).advice()), (Severity::Error, Some(surge)));
+    assert_eq!(of(with(1, 1, &[Obstacle::Claim]).advice()), (Severity::Note, None));
+    // One of several can be stopped first.
+    assert_eq!(of(with(3, 3, &[Obstacle::HostPort]).advice()), (Severity::Error, Some(json!({ "maxUnavailable": 1 }))));
+}
+
+#[test]
+fn max_unavailable_that_allows_no_endpoint() {
+    let with = |max_unavailable, minimum| {
+        Scene::with(|scene| {
+            scene.backing.workload.strategy = rolling(max_unavailable, Amount::Number(1));
+            if let Some(Some(autoscaler)) = &mut scene.backing.autoscaler {
+                autoscaler.minimum = minimum;
+            }
+        })
+    };
+    assert_eq!(with(Amount::Number(3), 3).finding().check.id, "rollout-without-endpoints");
+    assert_eq!(with(Amount::Percent(99), 3).found(), [""; 0]);
+    // With the autoscaler's minimum, not with the replicas there are.
+    let finding = with(Amount::Number(2), 2).finding();
+    assert_eq!(finding.rule, "with 2 pods, 2 may be missing at once");
+    assert_eq!(with(Amount::Percent(50), 2).found(), [""; 0]);
+}
+
+#[test]
+fn a_rollout_without_surge_and_with_a_slow_start() {
+    let with = |surge, median| {
+        Scene::with(|scene| {
+            scene.backing.workload.strategy = rolling(Amount::Number(1), surge);
+            scene.backing.startup = Some(StartTimes { pods: 3, median, longest: median, source: StartSource::Status });
+        })
+    };
+    assert_eq!(with(Amount::Number(0), 10).finding().check.id, "rollout-without-surge");
+    assert_eq!(with(Amount::Number(0), 9).found(), [""; 0]);
+    assert_eq!(with(Amount::Percent(1), 10).found(), [""; 0]);
+    let mut bound = with(Amount::Number(0), 10);
+    bound.backing.workload.template.obstacles = vec![Obstacle::HostPort];
+    let finding = bound.finding();
+    assert!(finding.severity == Severity::Note && finding.patch.is_none(), "{finding:?}");
+}
+
+#[test]
+fn no_budget() {
+    let none = |scene: &mut Scene| scene.backing.budgets = Some(Vec::new());
+    let finding = Scene::with(none).finding();
+    assert_eq!((finding.check.id, finding.severity), ("pod-disruption-budget-missing", Severity::Warning));
+    // May not be read.
+    assert_eq!(Scene::with(|scene| scene.backing.budgets = None).found(), [""; 0]);
+    let daemon_set = Scene::with(|scene| {
+        none(scene);
+        scene.backing.workload.kind = WorkloadKind::DaemonSet;
+    });
+    assert_eq!(daemon_set.found(), [""; 0]);
+}
+
+#[test]
+fn a_budget_that_blocks_every_eviction() {
+    let found = |limit| Scene::with(budget(limit)).found();
+    assert_eq!(found(Limit::MaxUnavailable(Amount::Percent(0))), ["pod-disruption-budget-blocks"]);
+    assert_eq!(found(Limit::MinAvailable(Amount::Percent(100))), ["pod-disruption-budget-blocks"]);
+    // The autoscaler may go down to three pods.
+    let finding = Scene::with(|scene| {
+        scene.backing.workload.replicas = 9;
+        budget(Limit::MinAvailable(Amount::Number(3)))(scene);
+    })
+    .finding();
+    assert_eq!(finding.rule, "with 3 pods, the minimum of autoscaler web, no pod may be evicted");
+    assert_eq!(finding.target.kind, "PodDisruptionBudget");
+    assert_eq!(found(Limit::MinAvailable(Amount::Number(2))), [""; 0]);
+}
+
+/// A budget counts the pods of all workloads that it selects together.
+#[test]
+fn a_budget_of_several_workloads() {
+    let canary = |limit, pods| {
+        Scene::with(|scene| {
+            scene.backing.workload.replicas = 1;
+            scene.backing.workload.ignored = Some("autoscaling=a canary".to_owned());
+            scene.backing.autoscaler = Some(None);
+            scene.backing.budgets = Some(vec![Budget { name: "web".to_owned(), limit, lets_unhealthy_go: true, pods }]);
+        })
+        .advice()
+        .findings
+        .into_iter()
+        .find(|finding| finding.check == checks::BUDGET_BLOCKS)
+    };
+    let least = |number| Limit::MinAvailable(Amount::Number(number));
+    assert_eq!(canary(least(2), Some(4)), None);
+    let blocks = canary(least(4), Some(4)).expect("blocks");
+    assert_eq!(blocks.rule, "with 4 pods of all workloads that it selects, no pod may be evicted");
+    assert!(blocks.patch.is_some());
+    // Some of its pods belong to another owner, of which nobody knows how many it wants.
+    assert_eq!(canary(least(2), None), None);
+    let never = canary(Limit::MaxUnavailable(Amount::Number(0)), None).expect("blocks");
+    assert_eq!(never.rule, "whatever the number of pods, no pod may be evicted");
+}
+
+#[test]
+fn a_budget_without_a_limit_lets_no_pod_go() {
+    let finding = Scene::with(budget(Limit::Unset)).finding();
+    assert_eq!(finding.check.id, "pod-disruption-budget-blocks");
+    assert_eq!(finding.set, "neither minAvailable nor maxUnavailable");
+    assert_eq!(finding.patch.expect("has one").spec.tree(), serde_json::json!({ "maxUnavailable": 1 }));
+}
+
+/// For a single pod it may be meant so.
+#[test]
+fn a_budget_that_protects_a_single_pod_is_not_patched() {
+    let finding = Scene::with(|scene| {
+        scene.backing.workload.replicas = 1;
+        scene.backing.workload.kind = WorkloadKind::StatefulSet;
+        scene.backing.autoscaler = None;
+        budget(Limit::MaxUnavailable(Amount::Number(0)))(scene);
+        scene.backing.budgets.iter_mut().flatten().for_each(|budget| budget.pods = Some(1));
+    })
+    .finding();
+    assert_eq!((finding.check.id, finding.patch), ("pod-disruption-budget-blocks", None));
+    assert_eq!(finding.rule, "with 1 pod, no pod may be evicted");
+    assert!(finding.advice.contains("maxUnavailable: 1 now") && finding.advice.contains("Or leave it"));
+}
+
+#[test]
+fn a_budget_that_keeps_pods_that_crash() {
+    let finding = Scene::with(|scene| {
+        let limit = Limit::MaxUnavailable(Amount::Number(1));
+        scene.backing.budgets =
+            Some(vec![Budget { name: "web".to_owned(), limit, lets_unhealthy_go: false, pods: Some(3) }]);
+    })
+    .finding();
+    assert_eq!((finding.check.id, finding.severity), ("pod-disruption-budget-keeps-unhealthy", Severity::Note));
+}
+
+#[test]
+fn two_budgets_for_the_same_pods() {
+    let finding = Scene::with(|scene| {
+        let budgets = scene.backing.budgets.as_mut().expect("can be read");
+        budgets.push(Budget { name: "other".to_owned(), ..budgets[0].clone() });
+    })
+    .finding();
+    assert_eq!((finding.check.id, finding.severity), ("pod-disruption-budgets-overlap", Severity::Error));
+    assert_eq!(finding.set, "PodDisruptionBudgets web, other");
+}

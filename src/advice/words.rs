@@ -1,0 +1,43 @@
+//! Figures as people write them.
+
+use crate::model::spec::{StartSource, StartTimes};
+use std::time::Duration;
+
+/// A measured duration, such as `230 ms` or `4.2 s`.
+pub(super) fn delay(duration: Duration) -> String {
+    match duration {
+        short if short < Duration::from_micros(999_500) => format!("{:.0} ms", short.as_secs_f64() * 1e3),
+        long => format!("{:.1} s", long.as_secs_f64()),
+    }
+}
+
+/// How long was measured, such as `10 min`.
+pub(super) fn window(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ ..120 => format!("{seconds} s"),
+        seconds @ ..7_200 => format!("{} min", seconds / 60),
+        seconds @ ..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// A number of things, such as `1 pod` or `2 pods`.
+pub(super) fn counted(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
+/// How long pods took to start.
+pub(super) fn start_times(StartTimes { pods, median, longest, source }: &StartTimes) -> String {
+    let source = match source {
+        StartSource::Status => "",
+        StartSource::Phases => ", as the daemon has followed them",
+    };
+    format!("start-up of {pods} pods: half within {median} s, the longest {longest} s (whole seconds{source})")
+}
+
+/// Whole seconds, rounded up.
+pub(super) fn ceil(duration: Duration) -> u32 {
+    let whole = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    u32::try_from(whole).unwrap_or(u32::MAX)
+}
