@@ -20,7 +20,11 @@ mod dataplane {
 
     use anyhow::Result;
     use testkit::controlplane::plane::{ControlPlane, Controllers, Options};
-    use tokio::sync::OnceCell;
+    use tokio::sync::{OnceCell, RwLock};
+
+    /// Nodes of different tests are nodes of one cluster, on one machine: what one test does, all of them have to do. A test that writes rules for a
+    /// thousand endpoints holds this for itself, and the others share it.
+    static MACHINE: RwLock<()> = RwLock::const_new(());
 
     /// The control plane that the tests share. Each test has its own Services. The first test that needs it starts it.
     async fn shared_plane() -> Result<&'static ControlPlane> {

@@ -10,7 +10,8 @@
 //! direction. So the difference is known to half of the round trip. Both clocks are CLOCK_MONOTONIC_RAW: they are neither set nor
 //! slewed, and drift apart evenly. The clock stops if a machine is suspended or a virtual machine is paused; then comparisons from
 //! before and after contradict each other. So a stamp is converted only if it lies between comparisons that agree. A stop that is
-//! shorter than their error cannot be seen.
+//! shorter than their error is not noticed. Before it one difference holds, after it another, and a stamp from between two comparisons
+//! may be of either time. So what is told includes what both of them say.
 
 use crate::model::{Interval, Stamp};
 use std::{collections::VecDeque, time::Duration};
@@ -87,17 +88,21 @@ impl Offset {
         if agrees { Verdict::Agrees } else { Verdict::Stepped }
     }
 
-    /// When the node's clock showed `stamp`, on the daemon's clock. Of the last comparisons, the one with the smallest error at
-    /// that time decides: the one with the shortest round trip, unless it is too old.
+    /// When the node's clock showed `stamp`, on the daemon's clock. Of the last comparisons before it, and of those after it, the one
+    /// with the smallest error at that time decides: the one with the shortest round trip, unless it is too old.
     ///
     /// `None` if the stamp does not lie between comparisons that agree.
     pub(super) fn convert(&self, stamp: Stamp) -> Option<Interval> {
-        let last = self.comparisons.back()?;
-        if stamp < self.since || stamp > last.replied {
+        if stamp < self.since {
             return None;
         }
-        let at = |comparison: &Comparison| comparison.at(stamp);
-        let (least, most) = self.comparisons.iter().map(at).min_by_key(|(least, most)| most - least)?;
+        let best = |of: &dyn Fn(&&Comparison) -> bool| {
+            self.comparisons.iter().filter(of).map(|it| it.at(stamp)).min_by_key(|(least, most)| most - least)
+        };
+        let after = best(&|it| it.replied >= stamp)?;
+        // After a long time without acknowledgement all that were before it may be dropped.
+        let before = best(&|it| it.received <= stamp).unwrap_or(after);
+        let (least, most) = (before.0.min(after.0), before.1.max(after.1));
         let shifted = |by: i128| {
             let nanos = (i128::from(stamp.as_nanos()) + by).clamp(0, i128::from(u64::MAX));
             // Clamped to these bounds.
@@ -106,9 +111,22 @@ impl Offset {
         Some(Interval { earliest: shifted(least), latest: shifted(most) })
     }
 
+    /// Whether the last comparison is much less exact than an earlier one, so that another one is worth its round trip.
+    pub(super) fn is_rough(&self) -> bool {
+        let Some(last) = self.comparisons.back() else { return false };
+        let width = |comparison: &Comparison| {
+            let (least, most) = comparison.at(last.received);
+            most - least
+        };
+        self.comparisons.iter().any(|earlier| width(last) > 2 * width(earlier))
+    }
+
     /// The maximum error of the difference, as of the last comparison. `None` if there was none.
     pub(super) fn error(&self) -> Option<Duration> {
-        self.convert(self.comparisons.back()?.received).map(Interval::error)
+        let last = self.comparisons.back()?;
+        let widths = self.comparisons.iter().map(|it| it.at(last.received)).map(|(least, most)| most - least);
+        let error = widths.min()? / 2;
+        Some(Duration::from_nanos(u64::try_from(error).unwrap_or(u64::MAX)))
     }
 }
 
@@ -251,6 +269,45 @@ mod tests {
             prop_assert_eq!(offset.convert(clocks.node(time - stop - stop / 2)), None);
         }
 
+        /// Either clock stands still, for any time, between two comparisons: that is noticed, or within the error that is stated.
+        #[test]
+        fn a_stop_is_noticed_or_within_the_bounds(
+            clocks in some_clocks(),
+            probes in vec((1_000_000u64..30 * SECOND, (10_000u64..50_000_000, 0u64..10_000_000, 10_000u64..50_000_000)), 2..=KEPT),
+            stop in 0u64..200_000_000,
+            (index, into, share) in (any::<prop::sample::Index>(), 0.0f64..1.0, 0.0f64..1.0),
+            of_node in any::<bool>(),
+        ) {
+            let stopped = match of_node {
+                true => Clocks { node: clocks.node - stop, ..clocks },
+                false => Clocks { daemon: clocks.daemon - stop, ..clocks },
+            };
+            let at_stop = 1 + index.index(probes.len() - 1);
+            let mut offset = Offset::default();
+            let (mut time, mut event) = (0, None);
+            for (number, (pause, ways)) in probes.iter().enumerate() {
+                let now = if number < at_stop { &clocks } else { &stopped };
+                if number == at_stop {
+                    // Somewhere in the pause: the clock stands still from then on, and then it goes on.
+                    let begins = time + (*pause as f64 * into) as u64;
+                    let when = time + (*pause as f64 * share) as u64;
+                    event = Some(match when <= begins {
+                        true => (clocks.node(when), clocks.daemon(when)),
+                        false => (stopped.node(when + stop), stopped.daemon(when + stop)),
+                    });
+                    time += stop;
+                }
+                time += pause;
+                offset.compare(now.exchange(time, *ways));
+                time += ways.0 + ways.1 + ways.2;
+            }
+            let (stamp, truth) = event.expect("one of the pauses");
+            if let Some(told) = offset.convert(stamp) {
+                let rounding = Duration::from_nanos(2);
+                prop_assert!(told.earliest <= truth.plus(rounding) && truth <= told.latest.plus(rounding), "{told:?} {truth:?}");
+            }
+        }
+
         /// No values from an agent do any damage.
         #[test]
         fn nonsense_does_no_harm(stamps in vec(any::<[u64; 4]>(), 1..20), asked in any::<u64>()) {
@@ -280,6 +337,20 @@ mod tests {
             offset.compare(CLOCKS.exchange(seconds * SECOND, (900_000, 0, 100_000)));
         }
         assert_eq!(offset.error(), Some(Duration::from_micros(500)));
+    }
+
+    #[test]
+    fn a_comparison_that_took_long_is_worth_another_one() {
+        let mut offset = Offset::default();
+        assert!(!offset.is_rough());
+        offset.compare(CLOCKS.exchange(0, (100_000, 0, 100_000)));
+        assert!(!offset.is_rough());
+        offset.compare(CLOCKS.exchange(SECOND, (150_000, 0, 150_000)));
+        assert!(!offset.is_rough());
+        offset.compare(CLOCKS.exchange(2 * SECOND, (900_000, 0, 100_000)));
+        assert!(offset.is_rough());
+        offset.compare(CLOCKS.exchange(3 * SECOND, (100_000, 0, 100_000)));
+        assert!(!offset.is_rough());
     }
 
     #[test]

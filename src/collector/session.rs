@@ -24,6 +24,9 @@ use tonic::{Status, Streaming};
 /// Number of clock comparisons before the first event.
 const GREETINGS: usize = 4;
 
+/// How often the clocks are compared once more before a batch is taken, while the comparison is much less exact than earlier ones.
+const REPEATS: usize = 3;
+
 /// Time between clock comparisons while the agent sends nothing, plus or minus a fifth.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 
@@ -127,6 +130,7 @@ impl Session {
         let trusted_until = Instant::now() + around(TRUSTED, 0.1);
         let mut next_probe = Instant::now() + around(PROBE_EVERY, 0.2);
         let mut told: Option<Batch> = None;
+        let mut repeats = 0;
         loop {
             match self.next(replaced, Some(next_probe)).await? {
                 Next::Message(FromAgent::Batch(batch)) => {
@@ -140,7 +144,11 @@ impl Session {
                 Next::Message(FromAgent::Reply(reply)) => {
                     self.compare(admitted, reply)?;
                     next_probe = Instant::now() + around(PROBE_EVERY, 0.2);
-                    if let Some(batch) = told.take() {
+                    if told.is_some() && repeats < REPEATS && admitted.is_rough() {
+                        repeats += 1;
+                        self.probe()?;
+                    } else if let Some(batch) = told.take() {
+                        repeats = 0;
                         let room = self.agents.room(Admitted::events_of(&batch)).await;
                         let mut room = room.ok_or(Refusal::Malformed("too many events in one batch"))?;
                         let Some(sequence) = admitted.take(batch, &mut room) else { return Ok(Farewell::Replaced) };

@@ -15,8 +15,8 @@ use testkit::watching::Watching;
 /// More pods than the least number of samples.
 const PODS: usize = 32;
 
-/// How often they change, so that enough of it is seen.
-const ROUNDS: usize = 4;
+/// How often they change at most, so that enough of it is seen.
+const ROUNDS: usize = 8;
 
 /// What is found in the workload below once enough was measured.
 const NEEDED: [&str; 3] = ["pre-stop-missing", "min-ready-seconds-too-short", "readiness-probe-slow-detection"];

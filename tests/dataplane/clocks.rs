@@ -16,15 +16,17 @@ use testkit::daemon::metrics::Metrics;
 use testkit::executable;
 use testkit::namespace::run;
 use testkit::node::{Mode, PORTS};
+use testkit::progress::say;
 use testkit::workspace::Workspace;
 
 /// How often the pod becomes ready and unready.
 const ROUNDS: usize = 6;
 
-/// How far a moment may be outside of what the clients saw, beyond the stated error, on a busy machine. A clock is off by much more.
-const TOLERANCE: Duration = Duration::from_millis(80);
+/// How far a moment may be outside of what the clients saw, beyond the stated error, on a busy machine. A clock is off by at least twice that.
+const TOLERANCE: Duration = Duration::from_millis(200);
 
 const SECOND: i64 = 1_000_000_000;
+const LITTLE: i64 = 2 * TOLERANCE.as_nanos() as i64;
 
 /// Adds the number in the file `$CLOCK_STEP` to what CLOCK_MONOTONIC_RAW shows, in nanoseconds.
 const LIBRARY: &str = r#"
@@ -89,8 +91,9 @@ impl Step {
 
 /// Nothing may be wrong by what the clocks differ.
 fn are_true(judged: &[Judged]) -> Result<()> {
-    let worst = judged.iter().map(|it| it.off).max().context("no change has a time")?;
-    ensure!(Duration::from_nanos(worst) < TOLERANCE, "{:?} off", Duration::from_nanos(worst));
+    let worst = judged.iter().max_by_key(|it| it.off).context("no change has a time")?;
+    say("dataplane", &format!("clocks: {} shares, the worst {worst:?}", judged.len()));
+    ensure!(Duration::from_nanos(worst.off) < TOLERANCE, "{worst:?}");
     let error = judged.iter().map(|it| it.error).max().unwrap_or_default();
     ensure!(Duration::from_nanos(error) < TOLERANCE, "an error of {:?} is stated", Duration::from_nanos(error));
     Ok(())
@@ -127,7 +130,7 @@ async fn a_clock_that_is_stepped_gives_no_wrong_figure() -> Result<()> {
     fleet.start_agent_as(1, command).await?;
     let pod = fleet.pod("pod").await?;
     let mut steps = 0.0;
-    for (round, nanos) in [-SECOND, 0, -SECOND / 10, SECOND, 0, SECOND / 10].into_iter().enumerate() {
+    for (round, nanos) in [-SECOND, 0, -LITTLE, SECOND, 0, LITTLE].into_iter().enumerate() {
         // In every other round kube-proxy has probably written the change when the clock is stepped, and the agent has not told it yet. Then
         // the clock is stepped forward, as by a suspension.
         let stepping = if round % 2 == 0 {

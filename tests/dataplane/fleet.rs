@@ -1,8 +1,8 @@
 //! Several nodes, each with a real kube-proxy and an agent, and one daemon that they report to.
 
 use super::probe::{Probe, Prober, now};
-use super::shared_plane;
 use super::story::{Kind, Step, create_service, is_on_time, window};
+use super::{MACHINE, shared_plane};
 use anyhow::{Context, Result, ensure};
 use endpointlag::dataplane::AUDIENCE;
 use jiff::Timestamp;
@@ -26,6 +26,7 @@ use testkit::process::{Output, Process};
 use testkit::progress::say;
 use testkit::truth::Change;
 use testkit::workspace::Workspace;
+use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 use tokio::time::{Instant, sleep};
 
 /// Maximum time until something is seen, on a busy machine.
@@ -65,6 +66,13 @@ pub struct Fleet {
     present: BTreeSet<SocketAddr>,
     /// Lines of the daemon that belong to earlier changes.
     seen: usize,
+    _machine: Machine,
+}
+
+/// Whether other tests run at the same time.
+enum Machine {
+    Shared(#[expect(dead_code, reason = "it is held")] RwLockReadGuard<'static, ()>),
+    Alone(#[expect(dead_code, reason = "it is held")] RwLockWriteGuard<'static, ()>),
 }
 
 /// A node with its agent and a client.
@@ -90,6 +98,8 @@ pub struct Judged {
     pub kind: Kind,
     /// In nanoseconds, without the error that the daemon stated.
     pub off: u64,
+    /// Whether it is before what they saw, not after it.
+    pub is_early: bool,
     /// The stated error in nanoseconds.
     pub error: u64,
     /// Whether all clients connected on time around that moment.
@@ -105,11 +115,23 @@ impl Fleet {
         Self::begin_with(name, modes, flags, json!({})).await
     }
 
+    /// The same while no other test runs.
+    ///
+    /// # Errors
+    /// Something does not start.
+    pub async fn begin_alone(name: &str, modes: &[Mode], flags: &[&str]) -> Result<Self> {
+        Self::begin_on(Machine::Alone(MACHINE.write().await), name, modes, flags, json!({})).await
+    }
+
     /// The same with `more` in the spec of the Service.
     ///
     /// # Errors
     /// Something does not start.
     pub async fn begin_with(name: &str, modes: &[Mode], flags: &[&str], more: Value) -> Result<Self> {
+        Self::begin_on(Machine::Shared(MACHINE.read().await), name, modes, flags, more).await
+    }
+
+    async fn begin_on(machine: Machine, name: &str, modes: &[Mode], flags: &[&str], more: Value) -> Result<Self> {
         let plane = shared_plane().await?;
         let admin = plane.admin().await?;
         let objects = Objects::create(admin.clone(), name).await?;
@@ -147,6 +169,7 @@ impl Fleet {
             steps: Vec::new(),
             present: BTreeSet::new(),
             seen: 0,
+            _machine: machine,
         };
         for mode in modes {
             fleet.join(*mode).await?;
@@ -489,9 +512,10 @@ impl Fleet {
             for (needed, seconds) in needed.into_iter().zip(shares) {
                 let Some(seconds) = seconds else { continue };
                 let delay = (seconds * 1e9) as u64;
-                let off = outside(&windows, needed, shown, delay).saturating_sub(error);
+                let [early, late] = outside(&windows, needed, shown, delay);
+                let off = early.max(late).saturating_sub(error);
                 let are_clients_on_time = probes.iter().all(|probes| is_on_time(probes, shown + delay));
-                judged.push(Judged { kind: step.kind, off, error, are_clients_on_time });
+                judged.push(Judged { kind: step.kind, off, is_early: early > late, error, are_clients_on_time });
             }
         }
         Ok(judged)
@@ -536,8 +560,8 @@ fn seen(step: &Step, probes: &[Probe], at: u64, until: u64) -> Result<[u64; 2]> 
     Ok([before.unwrap_or(at), after.unwrap_or(u64::MAX)])
 }
 
-/// How far the moment at which this many nodes had the change in effect is outside of what their clients saw.
-fn outside(windows: &[[u64; 2]], needed: usize, shown: u64, delay: u64) -> u64 {
+/// How far the moment at which this many nodes had the change in effect is before what their clients saw, and after it.
+fn outside(windows: &[[u64; 2]], needed: usize, shown: u64, delay: u64) -> [u64; 2] {
     let nth = |side: usize| {
         let mut all: Vec<_> = windows.iter().map(|window| window[side]).collect();
         all.sort_unstable();
@@ -547,7 +571,7 @@ fn outside(windows: &[[u64; 2]], needed: usize, shown: u64, delay: u64) -> u64 {
     let moment = shown + delay;
     // A node that followed before the daemon had read the slice has no delay.
     let late = if delay == 0 { 0 } else { moment.saturating_sub(latest) };
-    late.max(earliest.saturating_sub(moment))
+    [earliest.saturating_sub(moment), late]
 }
 
 async fn start_daemon(

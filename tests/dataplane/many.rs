@@ -67,7 +67,7 @@ async fn the_stated_error_covers_a_thousand_endpoints(mode: Mode) -> Result<()> 
 /// Adds and removes a thousand endpoints. Returns for each time whether they were added, whether the stated error covers what the client saw,
 /// and the worst times.
 async fn changes_and_their_errors(name: &str, mode: Mode) -> Result<Vec<(bool, bool, String)>> {
-    let mut fleet = Fleet::begin(&format!("thousand-{name}"), &[mode], &["--expiry=5m"]).await?;
+    let mut fleet = Fleet::begin_alone(&format!("thousand-{name}"), &[mode], &["--expiry=5m"]).await?;
     let first = fleet.pod("first").await?;
     fleet.spread("first", &first, true).await?;
     let of = &fleet;

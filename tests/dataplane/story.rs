@@ -4,7 +4,7 @@
 use super::agent::{Agent, Commit};
 use super::kernel;
 use super::probe::{Probe, Prober, SPACING};
-use super::shared_plane;
+use super::{MACHINE, shared_plane};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Service;
 use kube::Api;
@@ -15,6 +15,7 @@ use std::time::Duration;
 use testkit::controlplane::objects::{Objects, PodHandle};
 use testkit::controlplane::plane::ControlPlane;
 use testkit::node::{Mode, Node};
+use tokio::sync::RwLockReadGuard;
 use tokio::time::{Instant, sleep};
 
 /// Time in which the client surely sees a change, after the agent. It is longer than a connection waits for an answer.
@@ -66,6 +67,7 @@ pub struct Story {
     prober: Prober,
     steps: Vec<Step>,
     present: BTreeSet<SocketAddr>,
+    _machine: RwLockReadGuard<'static, ()>,
 }
 
 /// The difference between the agent's time of a change and what the client saw.
@@ -99,6 +101,7 @@ impl Story {
     /// # Errors
     /// Something does not start.
     pub async fn begin_with(name: &str, mode: Mode, flags: &[&str], more: Value) -> Result<Self> {
+        let machine = MACHINE.read().await;
         let plane = shared_plane().await?;
         let mut node = Node::create(plane).await?;
         let objects = Objects::create(plane.admin().await?, name).await?;
@@ -107,7 +110,18 @@ impl Story {
         let agent = Agent::start(&node, flags).await?;
         let prober = Prober::start(&node.namespace, target)?;
         let (steps, present) = (Vec::new(), BTreeSet::new());
-        Ok(Self { node, agent, objects, target, name: name.to_owned(), mode, prober, steps, present })
+        Ok(Self {
+            node,
+            agent,
+            objects,
+            target,
+            name: name.to_owned(),
+            mode,
+            prober,
+            steps,
+            present,
+            _machine: machine,
+        })
     }
 
     /// Creates a pod of the Service that is not ready yet.

@@ -67,6 +67,11 @@ impl Admitted {
         }
     }
 
+    /// Whether another comparison of the clocks would probably be more exact than the last one.
+    pub(in crate::collector) fn is_rough(&self) -> bool {
+        self.with_node(|node, _| node.offset.is_rough()).unwrap_or_default()
+    }
+
     /// The number of events that a batch can become: each one, what may be missing before it, and the data planes.
     pub(in crate::collector) fn events_of(batch: &Batch) -> usize {
         2 * batch.events.len() + 1
