@@ -14,6 +14,7 @@ mod dataplane {
     mod nodes;
     mod policies;
     mod probe;
+    mod protocols;
     mod rights;
     mod rollout;
     mod story;

@@ -136,6 +136,7 @@ impl Agents {
                 known
             }
         };
+        known.come_back(now);
         let elsewhere = hello.acknowledged.saturating_sub(known.taken);
         if elsewhere > 0 {
             known.taken = hello.acknowledged;
@@ -190,7 +191,7 @@ impl Agents {
         }
     }
 
-    /// The nodes of silent agents, and those of agents that are gone.
+    /// The nodes of silent agents, and those that have left.
     pub fn absent(&self) -> (HashSet<Arc<str>>, HashSet<Arc<str>>) {
         let now = self.clock.now();
         let state = self.state.lock();
@@ -198,7 +199,7 @@ impl Agents {
             let chosen = state.nodes.iter().filter(|(_, node)| is(node, now));
             chosen.map(|(name, _)| name.clone()).collect()
         };
-        (those(Node::is_silent), those(Node::is_gone))
+        (those(Node::is_silent), those(Node::has_left))
     }
 
     /// Each agent, ordered by node.

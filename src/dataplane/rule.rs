@@ -147,7 +147,7 @@ impl<'a> Run<'a> {
                 let [name, info] = values(data, [1, 3])?;
                 match name.ok_or(Malformed)?.text()? {
                     "comment" => {}
-                    name @ ("tcp" | "udp") => match info.and_then(|info| matched_port(name, info.value)) {
+                    name @ ("tcp" | "udp" | "sctp") => match info.and_then(|info| matched_port(name, info.value)) {
                         Some(port) => self.port = Some(port),
                         None => self.asks_more = true,
                     },
@@ -296,10 +296,17 @@ fn constant<'a>(value: &[u8]) -> Result<Content<'a>, Malformed> {
     Ok(Content::Constant((bytes, value.len())))
 }
 
-/// The only destination port that the iptables match for TCP or UDP accepts, if it has no other condition: `struct xt_tcp` and
-/// `struct xt_udp` of the kernel.
+/// The only destination port that the iptables match for TCP, UDP or SCTP accepts, if it has no other condition: `struct xt_tcp`,
+/// `struct xt_udp` and `struct xt_sctp_info` of the kernel.
 fn matched_port(name: &str, info: &[u8]) -> Option<u16> {
     let port = |at: usize| info.get(at..)?.first_chunk().copied().map(u16::from_ne_bytes);
+    if name == "sctp" {
+        // The destination ports come first. Behind the list of chunks: which conditions there are, and which of them are inverted.
+        const DESTINATION_PORTS: u32 = 2;
+        let flags = |at: usize| info.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes);
+        let asks_more = flags(284)? != DESTINATION_PORTS || flags(288)? != 0 || port(0)? != port(2)?;
+        return if asks_more { None } else { port(0) };
+    }
     let rest = if name == "tcp" { info.get(8..12)? } else { info.get(8..9)? };
     let asks_more = port(0)? != 0 || port(2)? != u16::MAX || port(4)? != port(6)? || rest.iter().any(|byte| *byte != 0);
     if asks_more { None } else { port(4) }

@@ -5,7 +5,7 @@ use super::{
     nodes::{NodeId, Nodes},
     report::{NodeOutcome, Report, Share, Spread},
     steps::{StepId, Steps},
-    verdict::Verdict,
+    verdict::{Open, Verdict},
 };
 use crate::{
     ledger::Carried,
@@ -78,8 +78,9 @@ impl Changes {
         let length = claimed.iter().map(|id| steps.get(*id).marks.len()).max().unwrap_or(0);
         let must = |node: &NodeId| claimed.iter().any(|id| steps.get(*id).state(*node) != State::Absent);
         let members: Vec<_> = (0..length).filter(must).collect();
-        let verdict = Verdict::new(objective, members.len());
+        // No node can make up for a late slice.
         let is_late = carried.shown.since(carried.began) > objective;
+        let verdict = Verdict::new(objective, members.len(), is_late);
         let id = self.changes.insert(Change {
             number,
             carried,
@@ -91,11 +92,6 @@ impl Changes {
             shares: Default::default(),
             verdict,
         });
-        if is_late {
-            // No node can make up for it.
-            let all = self.changes[id].nodes;
-            self.judge(id, all, reports);
-        }
         members.into_iter().for_each(|node| self.settle(id, node, steps, reports));
         id
     }
@@ -107,25 +103,22 @@ impl Changes {
         change.outcomes[outcome as usize] += 1;
         let error = change.steps.iter().map(|id| steps.get(*id).error).max().unwrap_or_default();
         change.error = change.error.max(error);
-        if let Some(delay) = delay {
-            change.in_effect.push((delay, node));
-            change.verdict.count(change.carried.shown.plus(delay).since(change.carried.began));
-        } else if outcome == NodeOutcome::Expired {
-            // An expiry is longer than an objective.
-            change.verdict.count(Duration::MAX);
+        change.in_effect.extend(delay.map(|delay| (delay, node)));
+        let age = delay.map(|delay| change.carried.shown.plus(delay).since(change.carried.began));
+        // An expiry is longer than an objective.
+        change.verdict.count(age.or((outcome == NodeOutcome::Expired).then_some(Duration::MAX)));
+        if change.verdict.is_met() {
+            reports.push(change.judged(false));
         }
         let delay = delay.or((outcome == NodeOutcome::Expired).then_some(self.expiry));
         reports.push(Report::Nodes { change: change.carried.change, outcome, delay, nodes: 1 });
-        self.judge(id, 0, reports);
     }
 
-    /// Reports whether a change met its objective, once that is certain. This number of nodes will not have it in effect in time, in
-    /// addition to those that are known to have been late.
-    pub(super) fn judge(&mut self, id: ChangeId, late: usize, reports: &mut Vec<Report>) {
+    /// Reports that a change missed its objective, once that is certain. This is known of the nodes on which it has not ended.
+    pub(super) fn miss(&mut self, id: ChangeId, open: Open, reports: &mut Vec<Report>) {
         let change = &mut self.changes[id];
-        if let Some(missed) = change.verdict.reach(late) {
-            let Carried { key, change, .. } = &change.carried;
-            reports.push(Report::Judged { service: key.service.clone(), change: *change, missed });
+        if change.verdict.is_missed(open) {
+            reports.push(change.judged(true));
         }
     }
 
@@ -148,13 +141,27 @@ impl Changes {
             change.shares[share as usize] = Some(*delay);
             let service = change.carried.key.service.clone();
             let delay = since.since(change.carried.began);
-            reports.push(Report::Visible { service, change: change.carried.change, share, delay });
+            reports.push(Report::Visible { service, change: change.carried.change, share, delay, is_expired: false });
         }
+    }
+
+    /// Reports the shares of a change that has ended on each node which cannot have had it in effect before it expired, whatever is not
+    /// known of single nodes.
+    fn tell_expired_shares(&mut self, id: ChangeId, reports: &mut Vec<Report>) {
+        let Change { carried, nodes, outcomes, .. } = &self.changes[id];
+        let others = nodes - outcomes[NodeOutcome::Expired as usize] as usize;
+        let delay = carried.shown.plus(self.expiry).since(carried.began);
+        reports.extend(Share::ALL.into_iter().filter(|share| share.of(*nodes) > others).map(|share| {
+            let service = carried.key.service.clone();
+            Report::Visible { service, change: carried.change, share, delay, is_expired: true }
+        }));
     }
 
     /// Ends a change that has ended on each node. Returns its steps.
     pub(super) fn finish(&mut self, id: ChangeId, now: Stamp, nodes: &Nodes, reports: &mut Vec<Report>) -> Vec<StepId> {
         self.tell_shares(id, now, reports);
+        self.tell_expired_shares(id, reports);
+        self.miss(id, Open::default(), reports);
         let Change { number, carried, steps, outcomes, in_effect, error, shares, .. } = self.changes.remove(id);
         let last = in_effect.last().and_then(|(_, node)| nodes.name_of(*node)).cloned();
         let Carried { key: subject, change, cause, began, shown, by } = carried;
@@ -184,9 +191,20 @@ impl Change {
         &self.carried
     }
 
+    /// Whether a node was late for its objective, or all are.
+    pub(super) fn has_late(&self) -> bool {
+        self.verdict.is_open() && self.verdict.has_late()
+    }
+
     /// Whether nodes on which it is still open are late for its objective: a node that is not silent has reported what it did until then.
     pub(super) fn is_overdue(&self, now: Stamp) -> bool {
         self.verdict.is_open() && now.since(self.carried.began) > self.verdict.objective.saturating_add(SETTLED)
+    }
+
+    /// The report that it met its objective, or missed it.
+    fn judged(&self, missed: bool) -> Report {
+        let Carried { key, change, .. } = &self.carried;
+        Report::Judged { service: key.service.clone(), change: *change, missed }
     }
 
     /// Whether it has ended on each node.

@@ -7,7 +7,7 @@ use super::{
     known::Known,
     mark::Mark,
     nodes::{NodeId, Nodes},
-    report::{NodeOutcome, Report, Standing, Unmatched},
+    report::{NodeOutcome, Report, Share, Standing, Unmatched},
     steps::{Closed, Followers, Key, Step, StepId, Steps},
     targets::Target,
     views::{Difference, Move, Scope, ServiceId, Views},
@@ -201,7 +201,16 @@ impl Programming {
 
     /// A change of the slice hop has expired: no slice showed it. If nodes would have had to follow, it has missed its objective here too.
     pub fn expired(&mut self, subject: &Subject, change: Change) {
-        if self.nodes.following() > 0 && self.views.would_follow(&subject.service, change) {
+        let nodes = self.nodes.following();
+        if nodes == 0 || !self.views.would_follow(&subject.service, change) {
+            return;
+        }
+        let delay = self.settings.expiry;
+        self.reports.extend(Share::ALL.map(|share| {
+            let service = subject.service.clone();
+            Report::Visible { service, change, share, delay, is_expired: true }
+        }));
+        if self.nodes.certain() >= Share::Most.of(nodes as usize) {
             let service = subject.service.clone();
             self.reports.push(Report::Judged { service, change, missed: true });
         }
@@ -309,9 +318,10 @@ impl Programming {
         let changes: Vec<_> = self.changes.iter().map(|(id, _)| id).collect();
         for change in changes {
             self.changes.tell_shares(change, now, &mut self.reports);
-            if self.changes.get(change).is_overdue(now) {
-                let behind = self.known().behind(change);
-                self.changes.judge(change, behind, &mut self.reports);
+            let is_overdue = self.changes.get(change).is_overdue(now);
+            if is_overdue || self.changes.get(change).has_late() {
+                let open = self.known().open(change, is_overdue);
+                self.changes.miss(change, open, &mut self.reports);
             }
         }
         self.nodes.forget_names();

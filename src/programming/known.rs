@@ -6,6 +6,7 @@ use super::{
     nodes::{NodeId, Nodes},
     report::{Stale, Standing},
     steps::{StepId, Steps},
+    verdict::Open,
     views::{ServiceId, Views},
 };
 use crate::model::Stamp;
@@ -80,14 +81,20 @@ impl Known<'_> {
         standing
     }
 
-    /// Number of nodes that certainly have not shown a change, and do not do what the slices say.
-    pub(super) fn behind(&self, change: usize) -> usize {
-        let mut behind: HashSet<NodeId> = HashSet::new();
+    /// What is known of the nodes on which a change is open. If it is overdue, those are late that certainly have not shown it, and do not
+    /// do what the slices say.
+    pub(super) fn open(&self, change: usize, is_overdue: bool) -> Open {
+        let (mut late, mut unknown): (HashSet<NodeId>, HashSet<NodeId>) = Default::default();
         for step in &self.changes.get(change).steps {
-            let open = self.steps.get(*step).open_nodes();
-            behind.extend(open.filter(|node| self.is_certain(*step, *node) && self.steps.is_behind(*step, *node)));
+            for node in self.steps.get(*step).open_nodes() {
+                if !self.is_certain(*step, node) {
+                    unknown.insert(node);
+                } else if is_overdue && self.steps.is_behind(*step, node) {
+                    late.insert(node);
+                }
+            }
         }
-        behind.len()
+        Open { late: late.difference(&unknown).count(), unknown: unknown.len() }
     }
 
     /// Whether it is certain that a node has not shown a step that is open on it.

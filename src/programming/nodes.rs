@@ -132,6 +132,11 @@ impl Nodes {
         self.following
     }
 
+    /// Number of nodes that take part in new steps, are heard, and have lost nothing.
+    pub(super) fn certain(&self) -> usize {
+        self.slots.iter().flatten().filter(|node| !node.follows.is_empty() && !node.is_silent && !node.has_lost).count()
+    }
+
     /// One more than the highest index.
     pub(super) fn len(&self) -> usize {
         self.slots.len()

@@ -50,7 +50,7 @@ pub enum Report {
         /// Number of nodes.
         nodes: u64,
     },
-    /// A share of the nodes had a change in effect.
+    /// A share of the nodes had a change in effect, or certainly had not before the change expired.
     Visible {
         /// The Service.
         service: Arc<ServiceName>,
@@ -58,11 +58,13 @@ pub enum Report {
         change: Change,
         /// The share.
         share: Share,
-        /// The time since the change itself arrived.
+        /// The time since the change itself arrived. For an expired change, its age.
         delay: Duration,
+        /// Whether it expired first.
+        is_expired: bool,
     },
     /// A change was in effect on [`Share::Most`] of the nodes within its objective, or not. Reported at most once per change, when it is
-    /// certain, and never if it is not known.
+    /// certain, and never if so little is known of the nodes that it could not be certain in both cases.
     Judged {
         /// The Service.
         service: Arc<ServiceName>,

@@ -32,6 +32,33 @@ fn a_change_is_followed_to_each_node() {
     assert_eq!(scene.programming.size(), (0, 0));
 }
 
+/// What is slowest must not be missing from the times of a share.
+#[test]
+fn shares_that_are_never_reached_expire() {
+    let mut scene = Scene::with_nodes(&["a", "b", "c", "d"]);
+    scene.slice(1_100, &[endpoint("p", 7).ready()]);
+    scene.carried(Change::Ready, "p", 1_000, 1_100);
+    // Of the third nothing is known. The fourth shows nothing.
+    ["a", "b"].into_iter().for_each(|node| scene.shows(node, 1_200, true, 7));
+    scene.programming.lost("c", scene::at(2_000));
+    scene.pass(601_200);
+    assert_eq!(scene.visible(), [(Share::Half, millis(200))]);
+    assert_eq!(scene.expired_shares(), [(Share::Most, millis(600_100)), (Share::All, millis(600_100))]);
+    scene.expired(Change::Removed);
+    assert_eq!(scene.expired_shares()[2..], Share::ALL.map(|share| (share, millis(600_000))), "no slice showed it");
+}
+
+#[test]
+fn shares_of_nodes_that_are_not_known_do_not_expire() {
+    let mut scene = Scene::with_nodes(&["a", "b"]);
+    scene.slice(1_100, &[endpoint("p", 7).ready()]);
+    scene.carried(Change::Ready, "p", 1_000, 1_100);
+    scene.shows("a", 1_200, true, 7);
+    scene.programming.lost("b", scene::at(2_000));
+    scene.pass(601_200);
+    assert_eq!(scene.expired_shares(), []);
+}
+
 #[test]
 fn a_removal_is_followed_too() {
     let mut scene = Scene::with_nodes(&["a"]);

@@ -164,34 +164,33 @@ impl Follower {
             }
         };
         let own = self.ended.iter().filter(|ended| ended.began >= begin && ended.key.service == service.name);
+        let hop = |pod: &PodRef, change, delay, is_pending| HopDelay {
+            pod: pod.clone(),
+            change,
+            leg: Leg::Slices,
+            delay,
+            is_pending,
+            missed: delay > service.objective,
+        };
         let mut delays = Vec::new();
         let mut censored = 0;
         for ended in own {
             let Some(pod) = &ended.key.pod else { continue };
             match ended.outcome {
-                Outcome::Propagated { delay, .. } | Outcome::Expired { age: delay } => delays.push(HopDelay {
-                    pod: pod.clone(),
-                    change: ended.change,
-                    leg: Leg::Slices,
-                    delay,
-                    is_pending: matches!(ended.outcome, Outcome::Expired { .. }),
-                    missed: delay > service.objective,
-                }),
+                Outcome::Propagated { delay, .. } => delays.push(hop(pod, ended.change, delay, false)),
+                Outcome::Expired { age } => delays.push(hop(pod, ended.change, age, true)),
                 Outcome::Censored => censored += 1,
-                Outcome::Superseded | Outcome::Withdrawn => {}
+                Outcome::Superseded => {
+                    // Its opposite came first. Until then no slice had shown it.
+                    let hop = hop(pod, ended.change, ended.at.since(ended.began), true);
+                    delays.extend(Some(hop).filter(|hop| hop.missed));
+                }
+                Outcome::Withdrawn => {}
             }
         }
         for pending in pending.iter().filter(|it| self.is_of_rollout(it) && it.key.service == service.name) {
             let Some(pod) = &pending.key.pod else { continue };
-            let delay = end.since(pending.since);
-            delays.push(HopDelay {
-                pod: pod.clone(),
-                change: pending.change,
-                leg: Leg::Slices,
-                delay,
-                is_pending: true,
-                missed: delay > service.objective,
-            });
+            delays.push(hop(pod, pending.change, end.since(pending.since), true));
         }
         ServiceReport {
             service: service.name.clone(),

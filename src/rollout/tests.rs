@@ -6,7 +6,7 @@ mod scene;
 use self::scene::{NAME, Scene, at, uid};
 use super::{Leg, Moment, Spreading};
 use crate::{
-    ledger::{Cause, Change, Doubt, Pending},
+    ledger::{Cause, Change, Doubt, Outcome, Pending},
     model::{Event, Resource, Seen},
     propagation::{PodRef, Subject},
 };
@@ -181,6 +181,22 @@ fn delays_are_those_of_the_tracker_and_a_pending_change_is_as_old_as_it_is() {
     assert_eq!(report.missed(), 2);
     let (service, slowest) = report.slowest().expect("some");
     assert_eq!((&*service.service.name, slowest.delay, slowest.leg), (NAME, ms(7_000), Leg::Slices));
+}
+
+/// The controller stood still, and the pod turned unready before a slice had listed it.
+#[test]
+fn a_change_that_no_slice_showed_until_its_opposite_came_has_missed_the_objective() {
+    let mut scene = surging();
+    scene.ended(Change::Ready, 2, 200, 20_000, Outcome::Superseded).ended(
+        Change::Ready,
+        3,
+        200,
+        100,
+        Outcome::Superseded,
+    );
+    let report = scene.follower.report(at(30_000), &[]);
+    let delays: Vec<_> = report.services[0].delays.iter().map(|hop| (hop.delay, hop.is_pending, hop.missed)).collect();
+    assert_eq!((delays, report.missed()), (vec![(ms(20_000), true, true)], 1));
 }
 
 /// Slices of two families: only both list a pod, and a pod is not listed any more when neither does.

@@ -123,12 +123,13 @@ impl Stats {
                     (_, None) => {}
                 }
             }
-            Report::Visible { service, change, share, delay } => {
+            Report::Visible { service, change, share, delay, is_expired } => {
                 let (change, share) = (change.index(), *share as usize);
-                self.nodes.visible[change][share].record(*delay, now);
                 let bounds = self.bounds.clone();
                 let new = || Delays::new(bounds, Precision::Service, now);
-                self.visible_of(service, change, now).shares[share].get_or_insert_with(new).record(*delay, now);
+                let record = if *is_expired { Delays::record_expired } else { Delays::record };
+                record(&mut self.nodes.visible[change][share], *delay, now);
+                record(self.visible_of(service, change, now).shares[share].get_or_insert_with(new), *delay, now);
             }
             Report::Judged { service, change, missed } => {
                 let judged = &mut self.visible_of(service, change.index(), now).judged;

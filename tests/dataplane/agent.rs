@@ -76,7 +76,11 @@ pub struct Agent {
 
 impl Frontend {
     fn target(&self) -> Option<SocketAddr> {
-        (self.protocol == "TCP").then(|| SocketAddr::new(self.address, self.port))
+        self.target_over("TCP")
+    }
+
+    fn target_over(&self, protocol: &str) -> Option<SocketAddr> {
+        (self.protocol == protocol).then(|| SocketAddr::new(self.address, self.port))
     }
 }
 
@@ -141,12 +145,26 @@ impl Agent {
     /// The frontend does not get them in time.
     pub async fn wait_for(&mut self, target: SocketAddr, endpoints: &BTreeSet<SocketAddr>) -> Result<()> {
         let what = format!("{target} with {endpoints:?}");
-        self.wait(&what, |lines| sets(lines).remove(&target).unwrap_or_default() == *endpoints).await
+        self.wait(&what, |lines| sets(lines, "TCP").remove(&target).unwrap_or_default() == *endpoints).await
+    }
+
+    /// The same over another protocol.
+    ///
+    /// # Errors
+    /// The frontend does not get them in time.
+    pub async fn wait_over(
+        &mut self,
+        protocol: &str,
+        target: SocketAddr,
+        endpoints: &BTreeSet<SocketAddr>,
+    ) -> Result<()> {
+        let what = format!("{target} over {protocol} with {endpoints:?}");
+        self.wait(&what, |lines| sets(lines, protocol).remove(&target).unwrap_or_default() == *endpoints).await
     }
 
     /// The endpoints of all frontends.
     pub fn sets(&self) -> Sets {
-        sets(&self.lines())
+        sets(&self.lines(), "TCP")
     }
 
     /// The changes of a frontend, in their order.
@@ -178,20 +196,21 @@ impl Agent {
     }
 }
 
-/// The sets that result from all lines.
-fn sets(lines: &[Line]) -> Sets {
+/// The sets that result from all lines, of frontends over a protocol.
+fn sets(lines: &[Line], protocol: &str) -> Sets {
     let mut sets = Sets::new();
     for line in lines {
         let (frontend, added, removed) = match line {
             Line::State { frontends } => {
-                let frontends = frontends.iter().filter_map(|it| Some((it.frontend.target()?, it.endpoints.clone())));
+                let of_protocol = |it: &State| Some((it.frontend.target_over(protocol)?, it.endpoints.clone()));
+                let frontends = frontends.iter().filter_map(of_protocol);
                 sets = frontends.collect();
                 continue;
             }
             Line::Change(change) | Line::Censored(change) => (&change.frontend, &change.added, &change.removed),
             Line::Gap { .. } | Line::Planes { .. } => continue,
         };
-        let Some(target) = frontend.target() else { continue };
+        let Some(target) = frontend.target_over(protocol) else { continue };
         let set = sets.entry(target).or_default();
         for endpoint in removed {
             assert!(set.remove(endpoint), "{endpoint} is removed from {target}, and was not there: {set:?}");

@@ -92,8 +92,10 @@ impl Step {
 /// Nothing may be wrong by what the clocks differ.
 fn are_true(judged: &[Judged]) -> Result<()> {
     let worst = judged.iter().max_by_key(|it| it.off).context("no change has a time")?;
-    say("dataplane", &format!("clocks: {} shares, the worst {worst:?}", judged.len()));
-    ensure!(Duration::from_nanos(worst.off) < TOLERANCE, "{worst:?}");
+    let off = Duration::from_nanos(worst.off);
+    let side = if worst.is_early { "too early" } else { "too late" };
+    say("dataplane", &format!("clocks: {} times, the worst {off:?} {side}: {:?}", judged.len(), worst.kind));
+    ensure!(off < TOLERANCE, "{off:?} {side}: {:?}", worst.kind);
     let error = judged.iter().map(|it| it.error).max().unwrap_or_default();
     ensure!(Duration::from_nanos(error) < TOLERANCE, "an error of {:?} is stated", Duration::from_nanos(error));
     Ok(())

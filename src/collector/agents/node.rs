@@ -12,7 +12,10 @@ use tokio::sync::oneshot;
 /// An agent that has sent nothing for this time is silent. Its stream ends earlier if it does not answer a probe.
 const SILENT: Duration = Duration::from_secs(30);
 
-/// An agent that sent nothing for this time is gone, with its node.
+/// The node of an agent that sent nothing for this time has left: new changes do not wait for it.
+const LEFT: Duration = Duration::from_secs(600);
+
+/// An agent that sent nothing for this time is gone: it is not expected back.
 const GONE: Duration = Duration::from_secs(3600);
 
 /// How long before its first datagram a commit took effect, at most, for each of its messages. The kernel builds all of them before it sends the
@@ -74,6 +77,15 @@ impl Node {
         now.since(self.heard) >= SILENT && !self.is_gone(now)
     }
 
+    pub(super) fn has_left(&self, now: Stamp) -> bool {
+        self.stream.is_none() && now.since(self.heard) >= LEFT
+    }
+
+    /// Its agent connects again. What a node did until it left was forgotten then.
+    pub(super) fn come_back(&mut self, now: Stamp) {
+        self.has_state &= !self.has_left(now);
+    }
+
     pub(super) fn is_gone(&self, now: Stamp) -> bool {
         self.stream.is_none() && now.since(self.heard) >= GONE
     }
@@ -104,6 +116,20 @@ mod tests {
         collector::offset::Exchange,
         dataplane::{Commit, Frontend, Observation, Protocol, SetChange},
     };
+
+    #[test]
+    fn a_node_whose_agent_stays_away_leaves_and_has_to_show_its_state_when_it_is_back() {
+        let at = |seconds: u64| Stamp::new(Duration::from_secs(seconds));
+        let hello = Hello { node: "n".into(), version: "v".into(), epoch: 1, acknowledged: 0 };
+        let mut node = Node::starting(&hello, NodeCounts::default(), at(100));
+        node.has_state = true;
+        assert!(node.is_silent(at(699)) && !node.has_left(at(699)));
+        node.come_back(at(699));
+        assert!(node.has_state);
+        assert!(node.is_silent(at(700)) && node.has_left(at(700)) && !node.is_gone(at(700)), "it is still expected");
+        node.come_back(at(700));
+        assert!(!node.has_state);
+    }
 
     #[test]
     fn a_commit_of_many_messages_took_effect_before_the_first_came() {

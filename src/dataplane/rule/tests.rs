@@ -78,6 +78,23 @@ fn a_port_that_an_extension_matches() {
     }
 }
 
+#[test]
+fn a_port_that_the_extension_for_sctp_matches() {
+    let mut sctp = [0u8; 292];
+    for at in [0, 2] {
+        sctp[at..at + 2].copy_from_slice(&80u16.to_ne_bytes());
+    }
+    sctp[284..288].copy_from_slice(&2u32.to_ne_bytes());
+    assert_eq!(matched_port("sctp", &sctp), Some(80));
+    // A range, a condition of the source or of chunks, and an inverted one.
+    for (changed, by) in [(2, 1), (284, 1), (284, 4), (288, 2)] {
+        let mut other = sctp;
+        other[changed] ^= by;
+        assert_eq!(matched_port("sctp", &other), None, "{changed}");
+    }
+    assert_eq!(matched_port("sctp", &sctp[..291]), None, "cut off");
+}
+
 proptest! {
     #[test]
     fn any_bytes_can_be_read(bytes: Vec<u8>) {

@@ -103,7 +103,10 @@ fn follow_to_nodes(stats: &mut Stats, service: &Arc<ServiceName>) {
         at(2.0),
     );
     let (share, delay) = (Share::Half, Duration::from_millis(320));
-    stats.record_nodes(&programming::Report::Visible { service: service.clone(), change, share, delay }, at(2.0));
+    stats.record_nodes(
+        &programming::Report::Visible { service: service.clone(), change, share, delay, is_expired: false },
+        at(2.0),
+    );
     for missed in [false, true, false] {
         stats.record_nodes(&programming::Report::Judged { service: service.clone(), change, missed }, at(2.0));
     }

@@ -337,10 +337,19 @@ impl Scene {
 
     pub(super) fn visible(&self) -> Vec<(Share, Duration)> {
         let visible = |report: &Report| match report {
-            Report::Visible { share, delay, .. } => Some((*share, *delay)),
+            Report::Visible { share, delay, is_expired: false, .. } => Some((*share, *delay)),
             _ => None,
         };
         self.reports.iter().filter_map(visible).collect()
+    }
+
+    /// The shares that had not had a change in effect before it expired, and its age.
+    pub(super) fn expired_shares(&self) -> Vec<(Share, Duration)> {
+        let expired = |report: &Report| match report {
+            Report::Visible { share, delay, is_expired: true, .. } => Some((*share, *delay)),
+            _ => None,
+        };
+        self.reports.iter().filter_map(expired).collect()
     }
 
     /// Which changes missed their objective, in the order in which that was certain.

@@ -143,6 +143,11 @@ impl Scene {
 
     pub fn propagated(&mut self, change: Change, pod: u8, began: u64, delay: u64) -> &mut Self {
         let outcome = Outcome::Propagated { delay: Duration::from_millis(delay), reordered: None };
+        self.ended(change, pod, began, delay, outcome)
+    }
+
+    /// A change that had begun at `began` has ended after `age`.
+    pub fn ended(&mut self, change: Change, pod: u8, began: u64, age: u64, outcome: Outcome) -> &mut Self {
         let pod = PodRef { name: format!("web-{pod}").into(), uid: uid(pod) };
         self.follower.ended(&Ended {
             hop: Hop::Slice,
@@ -151,7 +156,7 @@ impl Scene {
             cause: Cause::Pod,
             began: at(began),
             outcome,
-            at: at(began + delay),
+            at: at(began + age),
             shown: None,
             by: None,
         });
