@@ -146,8 +146,8 @@ metrics! {
     DATAPLANE_OLDEST_PENDING: Gauge "endpointlag_dataplane_oldest_pending_seconds" ["change"]
         "Age of the oldest change that a node does not show yet, since the EndpointSlice; zero if there is none.";
     VISIBLE: Histogram "endpointlag_visible_seconds" ["namespace", "service", "change", "nodes"]
-        "Time from the arrival of a change until it was in effect on this share of the nodes. By Service as a native histogram, and otherwise \
-         for all Services together.";
+        "Time from the arrival of a change until it was in effect on this share of the nodes. Expired changes are only in the bucket +Inf. By \
+         Service as a native histogram, and otherwise for all Services together.";
     VISIBLE_SLO_CHANGES: Counter "endpointlag_visible_slo_changes_total" ["namespace", "service", "change"]
         "Changes that met or missed their objective on 99 % of the nodes, from the arrival of the change itself. Counted when that is certain. \
          Only with --visible-slo.";
