@@ -152,9 +152,10 @@ fn ready_of(slices: &[EndpointSlice]) -> usize {
 /// Start of the last connection before the change, and end of the first one after it, of those between two moments. With the thousand, one
 /// connection of a thousand reaches the other endpoint.
 fn window(probes: &[Probe], many: &HashSet<SocketAddr>, adds: bool, [from, until]: [u64; 2]) -> Option<[u64; 2]> {
-    let is_of_many = |probe: &Probe| probe.reached.is_some_and(|reached| many.contains(&reached));
+    let is_of_many = |probe: &&Probe| probe.reached().is_some_and(|reached| many.contains(&reached));
     let begin = probes.partition_point(|probe| probe.from <= from);
     let near = &probes[begin..probes.partition_point(|probe| probe.from < until)];
+    let near: Vec<_> = near.iter().filter(|probe| probe.reached().is_some()).collect();
     let after = if adds { near.iter().position(is_of_many)? } else { near.iter().rposition(is_of_many)? + 1 };
     Some([near.get(after.checked_sub(1)?)?.from, near.get(after)?.to])
 }

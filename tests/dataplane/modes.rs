@@ -80,5 +80,5 @@ async fn a_change_of_mode_is_followed() -> Result<()> {
 async fn reached(node: &Node, target: SocketAddr) -> Result<Option<SocketAddr>> {
     let prober = Prober::start(&node.namespace, target)?;
     tokio::time::sleep(Duration::from_millis(100)).await;
-    Ok(prober.finish()?.last().and_then(|probe| probe.reached))
+    Ok(prober.finish()?.last().and_then(|probe| probe.reached()))
 }

@@ -49,7 +49,7 @@ async fn ended(fleet: &Fleet, change: Change, shown: f64, not_applicable: f64) -
 /// How often a client reached a pod between two moments.
 fn reached(probes: &[Probe], pod: &PodHandle, from: u64, to: u64) -> usize {
     let address = SocketAddr::from((pod.ipv4(), PORTS[0]));
-    probes.iter().filter(|it| it.from > from && it.to < to && it.reached == Some(address)).count()
+    probes.iter().filter(|it| it.from > from && it.to < to && it.reached() == Some(address)).count()
 }
 
 #[tokio::test]

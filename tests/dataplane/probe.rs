@@ -17,16 +17,44 @@ use testkit::namespace::Namespace;
 /// Time between two connections.
 pub const SPACING: Duration = Duration::from_millis(2);
 
-/// How long a connection waits for an answer. After that it counts as unanswered.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long a connection waits for an answer. A shorter time would take an endpoint that a busy machine lets wait for no endpoint.
+const PATIENCE: Duration = Duration::from_millis(800);
+
+/// The kernel sends the first packet again after a second. What answers then says nothing of the time of the first one.
+const AGAIN: Duration = Duration::from_millis(950);
+
+/// A connection is looked at each time while it is younger than this, and then one time in [`OLD_EVERY`].
+const YOUNG: Duration = Duration::from_millis(20);
+const OLD_EVERY: usize = 16;
 
 /// One connection. The kernel decided between the two stamps where it goes. Stamps are nanoseconds of CLOCK_MONOTONIC_RAW.
 #[derive(Clone, Copy, Debug)]
 pub struct Probe {
     pub from: u64,
     pub to: u64,
+    /// What answered.
+    pub answer: Answer,
+}
+
+/// The answer to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// An endpoint.
+    Endpoint(SocketAddr),
+    /// Nothing, or the kernel: there is no endpoint. The kernel says so only if the client does not wait in `connect` any more.
+    NoEndpoint,
+    /// It is not known: the client did not run when the answer was due.
+    Unknown,
+}
+
+impl Probe {
     /// Which endpoint answered.
-    pub reached: Option<SocketAddr>,
+    pub fn reached(&self) -> Option<SocketAddr> {
+        match self.answer {
+            Answer::Endpoint(endpoint) => Some(endpoint),
+            Answer::NoEndpoint | Answer::Unknown => None,
+        }
+    }
 }
 
 /// A client that runs until it is asked for its results.
@@ -68,7 +96,7 @@ impl Drop for Prober {
 fn probe(target: SocketAddr, stop: &AtomicBool) -> Result<Vec<Probe>> {
     let mut probes = Vec::new();
     let mut waiting: VecDeque<(usize, Instant, OwnedFd)> = VecDeque::new();
-    let mut next = Instant::now();
+    let (mut next, mut round) = (Instant::now(), 0);
     while !stop.load(Ordering::Relaxed) || !waiting.is_empty() {
         if !stop.load(Ordering::Relaxed) {
             let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
@@ -79,26 +107,39 @@ fn probe(target: SocketAddr, stop: &AtomicBool) -> Result<Vec<Probe>> {
             let from = now();
             let started = connect(&fd, &target);
             let to = now();
-            match started {
-                Ok(()) | Err(Errno::INPROGRESS) => waiting.push_back((probes.len(), Instant::now(), fd)),
-                Err(Errno::CONNREFUSED | Errno::ACCESS | Errno::PERM | Errno::NETUNREACH | Errno::HOSTUNREACH) => {}
+            let answer = match started {
+                Ok(()) | Err(Errno::INPROGRESS) => {
+                    waiting.push_back((probes.len(), Instant::now(), fd));
+                    Answer::Unknown
+                }
+                Err(error) if is_refused(error) => Answer::NoEndpoint,
                 Err(error) => return Err(error).context("connecting"),
-            }
-            probes.push(Probe { from, to, reached: None });
+            };
+            probes.push(Probe { from, to, answer });
         }
+        round += 1;
         waiting.retain(|(index, since, fd)| {
-            let mut answer = [0; 18];
-            match recv(fd, &mut answer[..], RecvFlags::empty()) {
+            let waited = since.elapsed();
+            if waited > YOUNG && (round + index) % OLD_EVERY != 0 {
+                return true;
+            }
+            let mut bytes = [0; 18];
+            let answer = match recv(fd, &mut bytes[..], RecvFlags::empty()) {
                 Ok((_, 18)) => {
-                    let [ip @ .., high, low] = answer;
+                    let [ip @ .., high, low] = bytes;
                     let (ip, port) = (Ipv6Addr::from(ip).to_canonical(), u16::from_be_bytes([high, low]));
-                    probes[*index].reached = Some(SocketAddr::new(ip, port));
-                    false
+                    Answer::Endpoint(SocketAddr::new(ip, port))
                 }
                 // Before the connection is established, the error is NOTCONN.
-                Err(Errno::AGAIN | Errno::NOTCONN) => since.elapsed() < PATIENCE,
-                _ => false,
+                Err(Errno::AGAIN | Errno::NOTCONN) if waited < PATIENCE => return true,
+                Err(Errno::AGAIN | Errno::NOTCONN) => Answer::NoEndpoint,
+                Err(error) if is_refused(error) => Answer::NoEndpoint,
+                _ => Answer::Unknown,
+            };
+            if since.elapsed() < AGAIN {
+                probes[*index].answer = answer;
             }
+            false
         });
         next += SPACING;
         match next.checked_duration_since(Instant::now()) {
@@ -108,6 +149,11 @@ fn probe(target: SocketAddr, stop: &AtomicBool) -> Result<Vec<Probe>> {
         }
     }
     Ok(probes)
+}
+
+/// Whether the kernel says so that there is no endpoint.
+fn is_refused(error: Errno) -> bool {
+    matches!(error, Errno::CONNREFUSED | Errno::ACCESS | Errno::PERM | Errno::NETUNREACH | Errno::HOSTUNREACH)
 }
 
 /// An address and port that no connection used before. If a connection got no answer, the kernel remembers its target for two

@@ -3,7 +3,7 @@
 
 use super::agent::{Agent, Commit};
 use super::kernel;
-use super::probe::{Probe, Prober, SPACING};
+use super::probe::{Answer, Probe, Prober, SPACING};
 use super::{MACHINE, shared_plane};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Service;
@@ -228,13 +228,10 @@ pub async fn create_service(plane: &ControlPlane, objects: &Objects, name: &str,
 pub fn window<'a>(step: &Step, probes: impl Iterator<Item = &'a Probe>) -> [Option<u64>; 2] {
     let (mut before, mut after) = (None, None);
     for probe in probes {
-        let shows_before = match probe.reached {
-            Some(reached) => step.removed.contains(&reached),
-            None => step.kind == Kind::First,
-        };
-        let shows_after = match probe.reached {
-            Some(reached) => step.added.contains(&reached),
-            None => step.kind == Kind::Last,
+        let (shows_before, shows_after) = match probe.answer {
+            Answer::Endpoint(reached) => (step.removed.contains(&reached), step.added.contains(&reached)),
+            Answer::NoEndpoint => (step.kind == Kind::First, step.kind == Kind::Last),
+            Answer::Unknown => (false, false),
         };
         if shows_before {
             // An edit may come into effect in two commits. Between them, both states are seen.
