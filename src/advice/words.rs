@@ -3,6 +3,10 @@
 use crate::model::spec::{StartSource, StartTimes};
 use std::time::Duration;
 
+/// Why there is no patch where a second pod would run beside the only one.
+pub(super) const ONLY_OWNER: &str =
+    "There is no patch: only who knows the application can say whether two may run at once.";
+
 /// A measured duration, such as `230 ms` or `4.2 s`.
 pub(super) fn delay(duration: Duration) -> String {
     match duration {

@@ -47,7 +47,11 @@ fn recreate_leaves_no_endpoint() {
         })
         .finding()
     };
-    assert_eq!((recreate(&[]).check.id, recreate(&[]).severity), ("rollout-recreate", Severity::Warning));
+    let finding = recreate(&[]);
+    assert_eq!((finding.check.id, finding.severity), ("rollout-recreate", Severity::Warning));
+    // Whether old and new may run together, only the application's owner knows.
+    assert_eq!(finding.patch, None);
+    assert!(finding.advice.contains("only who knows the application"), "{}", finding.advice);
     for obstacle in [Obstacle::Claim, Obstacle::HostPath, Obstacle::HostPort, Obstacle::AntiAffinity] {
         // Often that is why, so there is no patch.
         let finding = recreate(&[obstacle]);
@@ -74,7 +78,12 @@ fn no_surge_is_advised_where_another_pod_may_not_run() {
         (finding.severity, finding.patch.map(|patch| patch.spec.tree()["strategy"]["rollingUpdate"].clone()))
     };
     let surge = json!({ "maxUnavailable": 0, "maxSurge": 1 });
+    assert_eq!(of(with(3, 3, &[]).advice()), (Severity::Error, Some(surge.clone())));
+    // The autoscaler lets several run.
     assert_eq!(of(with(1, 1, &[]).advice()), (Severity::Error, Some(surge)));
+    let mut single = with(1, 1, &[]);
+    single.backing.autoscaler = Some(None);
+    assert_eq!(of(single.advice()), (Severity::Error, None));
     assert_eq!(of(with(1, 1, &[Obstacle::Claim]).advice()), (Severity::Note, None));
     // One of several can be stopped first.
     assert_eq!(of(with(3, 3, &[Obstacle::HostPort]).advice()), (Severity::Error, Some(json!({ "maxUnavailable": 1 }))));
@@ -109,6 +118,13 @@ fn a_rollout_without_surge_and_with_a_slow_start() {
     assert_eq!(with(Amount::Number(0), 10).finding().check.id, "rollout-without-surge");
     assert_eq!(with(Amount::Number(0), 9).found(), [""; 0]);
     assert_eq!(with(Amount::Percent(1), 10).found(), [""; 0]);
+    assert!(with(Amount::Number(0), 10).finding().patch.is_some());
+    let mut single = with(Amount::Number(0), 10);
+    single.backing.workload.replicas = 1;
+    single.backing.autoscaler = Some(None);
+    let advice = single.advice();
+    let finding = advice.findings.iter().find(|it| it.check == checks::ROLLOUT_NO_SURGE).expect("found");
+    assert_eq!(finding.patch, None, "never more than one runs");
     let mut bound = with(Amount::Number(0), 10);
     bound.backing.workload.template.obstacles = vec![Obstacle::HostPort];
     let finding = bound.finding();
