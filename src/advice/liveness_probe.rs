@@ -44,13 +44,14 @@ fn eager(case: &Case<'_>, container: &Container, probe: &Probe, findings: &mut F
         ),
     };
     let period = probe.period.max(1);
-    let failures = startup.longest.saturating_mul(2).div_ceil(period).max(1);
-    let (delay, patience) = (probe.initial_delay, probe.patience());
+    // The first failure comes at once, and each further one a period later.
+    let failures = startup.longest.saturating_mul(2).div_ceil(period).saturating_add(1);
+    let (delay, given_up) = (probe.initial_delay, probe.failures);
     let started = json!({ "periodSeconds": period, "timeoutSeconds": probe.timeout, "failureThreshold": failures });
     let finding = Finding::new(
         checks::LIVENESS_EAGER,
         case.target_in(container),
-        format!("livenessProbe: first after {delay} s, gives up after {patience} s more; no startupProbe"),
+        format!("livenessProbe: first after {delay} s, every {period} s, {given_up} failures; no startupProbe"),
     )
     .measured(start_times(&startup))
     .rule(format!("{allowed} s until the first restart, and 1.5 x {own} s = {wanted} s are wanted{without}"))

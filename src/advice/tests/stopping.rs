@@ -121,13 +121,13 @@ fn liveness_probes() {
         })
     };
     // The readiness probe, every 3 s, adds up to 3 s.
-    let slow = StartTimes { pods: 3, median: 9, longest: 24, source: StartSource::Status };
+    let slow = StartTimes { pods: 3, median: 9, longest: 17, source: StartSource::Status };
     let finding = eager(slow, false).finding();
     assert_eq!((finding.check.id, finding.severity), ("liveness-probe-eager", Severity::Error));
-    assert!(finding.rule.starts_with("30 s until the first restart, and 1.5 x 21 s = 32 s"), "{}", finding.rule);
+    assert!(finding.rule.starts_with("20 s until the first restart, and 1.5 x 14 s = 21 s"), "{}", finding.rule);
     assert_eq!(eager(slow, true).found(), [""; 0]);
-    assert!(finding.rule.contains("21 s is the longest start-up without the 3 s"), "{}", finding.rule);
-    assert_eq!(eager(StartTimes { longest: 23, ..slow }, false).found(), [""; 0]);
+    assert!(finding.rule.contains("14 s is the longest start-up without the 3 s"), "{}", finding.rule);
+    assert_eq!(eager(StartTimes { longest: 16, ..slow }, false).found(), [""; 0]);
     assert_eq!(eager(StartTimes { pods: 2, ..slow }, false).found(), [""; 0]);
 }
 
@@ -144,9 +144,9 @@ fn what_the_readiness_probe_itself_waits_is_no_start_up() {
     };
     assert_eq!(with(25, 10, 27), [""; 0]);
     assert_eq!(with(25, 10, 35), [""; 0]);
-    // Up to 1.5 x 10 s fit into the 15 s.
-    assert_eq!(with(25, 10, 45), [""; 0]);
-    assert_eq!(with(25, 10, 46), ["liveness-probe-eager"]);
+    // Up to 1.5 x 6 s fit into the 10 s.
+    assert_eq!(with(25, 10, 41), [""; 0]);
+    assert_eq!(with(25, 10, 42), ["liveness-probe-eager"]);
     assert_eq!(with(0, 10, 21), ["liveness-probe-eager"]);
 }
 
