@@ -74,7 +74,9 @@ impl Subject {
     pub fn with_starts(mut self, name: &ServiceName, starts: &Starts) -> Self {
         for backing in &mut self.backings {
             let seen = starts.of_workload(name, &backing.workload);
-            backing.startup = seen.filter(|seen| seen.pods >= liveness_probe::ENOUGH_PODS).or(backing.startup);
+            if let Some(seen) = seen.filter(|seen| seen.ready.pods >= liveness_probe::ENOUGH_PODS) {
+                (backing.startup, backing.containers_ready) = (Some(seen.ready), Some(seen.containers_ready));
+            }
         }
         self
     }

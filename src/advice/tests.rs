@@ -91,6 +91,7 @@ impl Scene {
             budgets: Some(vec![Budget { name: "web".to_owned(), limit, lets_unhealthy_go: true, pods: Some(3) }]),
             autoscaler: Some(Some(Autoscaler { name: "web".to_owned(), target, minimum: 3, maximum: 9 })),
             startup: Some(StartTimes { pods: 3, median: 4, longest: 6, source: StartSource::Status }),
+            containers_ready: Some(StartTimes { pods: 3, median: 4, longest: 6, source: StartSource::Status }),
             is_name_taken: false,
         };
         let service = ServiceSpec {

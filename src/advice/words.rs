@@ -31,13 +31,23 @@ pub(super) fn counted(number: u64, thing: &str) -> String {
     format!("{number} {thing}{plural}")
 }
 
-/// How long pods took to start.
-pub(super) fn start_times(StartTimes { pods, median, longest, source }: &StartTimes) -> String {
+/// How long pods took until they were Ready.
+pub(super) fn start_times(times: &StartTimes) -> String {
+    took("start-up", times)
+}
+
+/// How long they took until all their containers were ready.
+pub(super) fn containers_ready(times: &StartTimes) -> String {
+    took("start-up until all containers were ready", times)
+}
+
+fn took(what: &str, StartTimes { pods, median, longest, source }: &StartTimes) -> String {
     let source = match source {
-        StartSource::Status => "",
+        // The status has only the last time at which a pod turned ready.
+        StartSource::Status => "; at most, as the pods' status tells it",
         StartSource::Phases => ", as the daemon has followed them",
     };
-    format!("start-up of {pods} pods: half within {median} s, the longest {longest} s (whole seconds{source})")
+    format!("{what} of {pods} pods: half within {median} s, the longest {longest} s (whole seconds{source})")
 }
 
 /// Whole seconds, rounded up.

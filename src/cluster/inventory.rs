@@ -15,6 +15,7 @@ mod list;
 mod pods;
 mod reach;
 mod services;
+mod starts;
 mod template;
 mod workloads;
 
@@ -27,9 +28,10 @@ use self::{
     pods::{Owner, Owners, PodFacts, PodObject, ReplicaSets},
     reach::{Counted, Owned, Reach},
     services::Paths,
+    starts::Starts,
 };
 use super::ScopeSettings;
-use crate::model::spec::{Backing, Beyond, Place, ServiceSpec, StartTimes, Workload, WorkloadKind};
+use crate::model::spec::{Backing, Beyond, Place, ServiceSpec, Workload, WorkloadKind};
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
     core::v1::{Node, Pod, Service},
@@ -66,8 +68,8 @@ pub struct Set {
     pub unread: Vec<(String, String)>,
 }
 
-/// How long pods took to start, in whole seconds, by their namespace and who makes them again.
-type Starts<'a> = HashMap<(&'a str, &'a Owner), Vec<u32>>;
+/// The starts of pods, by their namespace and who makes them again.
+type StartsOf<'a> = HashMap<(&'a str, &'a Owner), Starts>;
 
 /// Zones by the names of their nodes.
 type Zones = HashMap<String, Arc<str>>;
@@ -109,13 +111,13 @@ impl Inventory {
         let number = zones.as_ref().map(|zones| zones.values().collect::<BTreeSet<_>>().len());
 
         let resolved = owners.resolve(replica_sets.as_ref());
-        let mut starts = Starts::new();
+        let mut starts = StartsOf::new();
         let mut owned = Owned::new();
         let mut owning: Vec<BTreeSet<&Owner>> = vec![BTreeSet::new(); sets.len()];
         let zones = zones.unwrap_or_default();
         for pod in &pods {
             let (namespace, owner) = &resolved[pod.owner];
-            starts.entry((*namespace, owner)).or_default().extend(pod.start_seconds);
+            starts.entry((*namespace, owner)).or_default().add(pod.start);
             owned.entry((*namespace, owner)).or_default().services.extend(&pod.services);
             for at in &pod.services {
                 sets[*at].add(pod, &zones);
@@ -186,14 +188,15 @@ impl Set {
     }
 }
 
-fn backing(workload: Workload, guards: &Guards, reach: &Reach, starts: &Starts<'_>) -> Backing {
+fn backing(workload: Workload, guards: &Guards, reach: &Reach, starts: &StartsOf<'_>) -> Backing {
     let owner = Owner::of(&workload);
     let name = (workload.namespace.clone(), workload.name.clone());
     let took = starts.get(&(workload.namespace.as_str(), &owner));
     Backing {
         budgets: guards.budgets(&workload, reach),
         autoscaler: guards.autoscaler(&workload),
-        startup: took.and_then(|took| StartTimes::of(took.clone())),
+        startup: took.and_then(Starts::ready),
+        containers_ready: took.and_then(Starts::containers_ready),
         is_name_taken: reach.is_shared(&name) || guards.has_budget(&name),
         workload,
     }

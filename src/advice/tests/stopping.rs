@@ -117,7 +117,7 @@ fn liveness_probes() {
         Scene::with(|scene| {
             scene.container().liveness = Some(probe(http("/live"), 10, 3));
             scene.container().startup = has_startup_probe.then(|| probe(http("/live"), 1, 60));
-            scene.backing.startup = Some(startup);
+            scene.backing.containers_ready = Some(startup);
         })
     };
     // The readiness probe, every 3 s, adds up to 3 s.
@@ -131,6 +131,71 @@ fn liveness_probes() {
     assert_eq!(eager(StartTimes { pods: 2, ..slow }, false).found(), [""; 0]);
 }
 
+/// A load balancer that sets a readiness gate late.
+#[test]
+fn what_readiness_gates_wait_is_no_start_up_of_a_container() {
+    let scene = Scene::with(|scene| {
+        scene.container().liveness = Some(probe(http("/live"), 10, 3));
+        let times = |longest| StartTimes { pods: 3, median: longest, longest, source: StartSource::Status };
+        (scene.backing.startup, scene.backing.containers_ready) = (Some(times(50)), Some(times(5)));
+    });
+    assert_eq!(scene.found(), [""; 0]);
+}
+
+#[test]
+fn where_it_may_not_be_the_container_there_is_a_note_without_a_patch() {
+    let with = |longest, change: fn(&mut Scene)| {
+        Scene::with(|scene| {
+            scene.container().liveness = Some(probe(http("/live"), 10, 3));
+            scene.backing.containers_ready =
+                Some(StartTimes { pods: 3, median: 9, longest, source: StartSource::Status });
+            change(scene);
+        })
+        .finding()
+    };
+    let other = |change: fn(&mut Container)| {
+        let mut other = Container { name: "log".to_owned(), ..Container::default() };
+        change(&mut other);
+        other
+    };
+    let error = with(34, |_| ());
+    assert_eq!((error.check.id, error.severity), ("liveness-probe-eager", Severity::Error));
+    let without_probe: fn(&mut Scene) = |scene| {
+        let log = Container { name: "log".to_owned(), ..Container::default() };
+        scene.backing.workload.template.containers.push(log);
+    };
+    assert_eq!(with(34, without_probe).severity, Severity::Error);
+    for (place, container) in [
+        ("containers", other(|it| it.readiness = Some(probe(http("/"), 1, 1)))),
+        ("containers", other(|it| it.startup = Some(probe(http("/"), 1, 1)))),
+        ("sidecars", other(|it| it.readiness = Some(probe(http("/"), 1, 1)))),
+    ] {
+        let mut scene = Scene::with(|scene| {
+            scene.container().liveness = Some(probe(http("/live"), 10, 3));
+            scene.backing.containers_ready =
+                Some(StartTimes { pods: 3, median: 9, longest: 34, source: StartSource::Status });
+        });
+        let template = &mut scene.backing.workload.template;
+        if place == "sidecars" { &mut template.sidecars } else { &mut template.containers }.push(container);
+        let note = scene.finding();
+        assert_eq!((note.severity, &note.patch), (Severity::Note, &None), "{place}");
+        assert!(note.advice.starts_with("Nothing, if it was container log that took so long"), "{}", note.advice);
+    }
+    // A sidecar that has started before the containers is no part of their time.
+    let started_before = with(34, |scene| {
+        let startup = Some(probe(http("/"), 1, 1));
+        let sidecar = Container { name: "log".to_owned(), startup, ..Container::default() };
+        scene.backing.workload.template.sidecars.push(sidecar);
+    });
+    assert_eq!(started_before.severity, Severity::Error);
+    let injected = with(34, |scene| scene.service.beyond = vec![Beyond::Mesh("istio-proxy".to_owned())]);
+    assert_eq!((injected.severity, injected.patch), (Severity::Note, None));
+    // 31 s after its start at the latest the probe would have restarted it.
+    let longer = with(35, |_| ());
+    assert_eq!((longer.severity, longer.patch), (Severity::Note, None));
+    assert!(longer.advice.contains("after 31 s of failures they would have been restarted"), "{}", longer.advice);
+}
+
 /// An application that is up in two seconds, whose readiness probe asks late.
 #[test]
 fn what_the_readiness_probe_itself_waits_is_no_start_up() {
@@ -138,7 +203,8 @@ fn what_the_readiness_probe_itself_waits_is_no_start_up() {
         Scene::with(|scene| {
             scene.container().readiness = Some(Probe { initial_delay, ..probe(http("/ready"), period, 1) });
             scene.container().liveness = Some(probe(http("/live"), 5, 3));
-            scene.backing.startup = Some(StartTimes { pods: 3, median: 9, longest, source: StartSource::Status });
+            scene.backing.containers_ready =
+                Some(StartTimes { pods: 3, median: 9, longest, source: StartSource::Status });
         })
         .found()
     };

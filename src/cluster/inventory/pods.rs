@@ -3,6 +3,7 @@
 use super::{
     guards::Guards,
     index::{Index, Labels},
+    starts::Start,
 };
 use crate::model::spec::{MESH_PROXIES, Workload};
 use k8s_openapi::{
@@ -16,9 +17,6 @@ use std::{
     fmt,
     sync::Arc,
 };
-
-/// A start that seems to have taken longer, in seconds, is more likely a pod that was unready in between.
-const LONGEST_START: i64 = 900;
 
 /// The label with which a Deployment marks the pods of a ReplicaSet, which has its value at the end of its name.
 const HASH: &str = "pod-template-hash";
@@ -90,8 +88,8 @@ pub(super) struct PodFacts {
     pub(super) node: Option<Arc<str>>,
     /// Whether it is ready, and not being deleted.
     pub(super) is_ready: bool,
-    /// From the start of its last container until it was ready, in whole seconds, if it has not restarted.
-    pub(super) start_seconds: Option<u32>,
+    /// Its start, if it has not restarted.
+    pub(super) start: Option<Start>,
     /// Its proxy of a mesh.
     pub(super) proxy: Option<&'static str>,
 }
@@ -235,7 +233,7 @@ impl Owners {
             owner,
             node: spec.and_then(|spec| spec.node_name.as_deref()).map(|node| self.node(node)),
             is_ready: metadata.deletion_timestamp.is_none() && status.is_some_and(Status::is_ready),
-            start_seconds: status.and_then(Status::start_seconds),
+            start: status.and_then(Status::start),
             proxy,
         })
     }
@@ -278,16 +276,16 @@ impl Owners {
 // === impl Status ===
 
 impl Status {
-    fn ready(&self) -> Option<&PodCondition> {
-        self.conditions.iter().flatten().find(|condition| condition.type_ == "Ready" && condition.status == "True")
+    /// This condition, if it is true.
+    fn condition(&self, name: &str) -> Option<&PodCondition> {
+        self.conditions.iter().flatten().find(|condition| condition.type_ == name && condition.status == "True")
     }
 
     fn is_ready(&self) -> bool {
-        self.ready().is_some()
+        self.condition("Ready").is_some()
     }
 
-    /// Whole seconds, as the kubelet writes them.
-    fn start_seconds(&self) -> Option<u32> {
+    fn start(&self) -> Option<Start> {
         let containers = self.container_statuses.as_deref().filter(|containers| !containers.is_empty())?;
         if containers.iter().any(|container| container.restart_count > 0) {
             return None;
@@ -295,9 +293,9 @@ impl Status {
         let started =
             containers.iter().map(|container| Some(container.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0));
         let started = started.collect::<Option<Vec<_>>>()?.into_iter().max()?;
-        let ready = self.ready()?.last_transition_time.as_ref()?.0;
-        let seconds = ready.as_second() - started.as_second();
-        (0..=LONGEST_START).contains(&seconds).then_some(u32::try_from(seconds).unwrap_or(0))
+        let since = |name| Some(self.condition(name)?.last_transition_time.as_ref()?.0.as_second());
+        let (containers_ready, ready) = (since("ContainersReady"), since("Ready"));
+        Some(Start { began: started.as_second(), containers_ready, ready })
     }
 }
 
@@ -320,6 +318,7 @@ mod tests {
                 "phase": "Running",
                 "conditions": [
                     { "type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:07Z" },
+                    { "type": "ContainersReady", "status": "True", "lastTransitionTime": "2026-01-01T00:00:05Z" },
                 ],
                 "containerStatuses": [
                     { "name": "web", "restartCount": 0, "state": { "running": { "startedAt": "2026-01-01T00:00:03Z" } } },
@@ -347,7 +346,11 @@ mod tests {
         let mut owners = Owners::default();
         let facts = facts(&mut owners, pod("web-0", owner("StatefulSet", "web"))).expect("selected");
         assert_eq!((&*facts.services, facts.node.as_deref(), facts.is_ready), (&[7][..], Some("a"), true));
-        assert_eq!((facts.start_seconds, facts.proxy), (Some(4), Some("istio-proxy")));
+        let start = facts.start.expect("it has not restarted");
+        let after = |end: Option<i64>| end.map(|end| end - start.began);
+        // The readiness gates took two seconds.
+        assert_eq!((after(start.containers_ready), after(start.ready)), (Some(2), Some(4)));
+        assert_eq!(facts.proxy, Some("istio-proxy"));
         assert_eq!(owners.resolve(None), [("shop", named("StatefulSet", "web"))]);
     }
 
@@ -367,7 +370,7 @@ mod tests {
         assert!(!facts(&mut owners, terminating).expect("selected").is_ready);
         let new = json!({ "metadata": { "namespace": "shop", "labels": { "app": "web" } }, "spec": {}, "status": {} });
         let new = facts(&mut owners, new).expect("selected");
-        assert_eq!((new.is_ready, new.node, new.start_seconds), (false, None, None));
+        assert_eq!((new.is_ready, new.node, new.start), (false, None, None));
     }
 
     /// Pods share their owners and nodes.

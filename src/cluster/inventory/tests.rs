@@ -45,7 +45,10 @@ impl Server {
             let ready = if is_ready { "True" } else { "False" };
             let second = format!("2026-01-01T00:00:0{}Z", 3 + number);
             let status = json!({
-                "conditions": [{ "type": "Ready", "status": ready, "lastTransitionTime": second }],
+                "conditions": [
+                    { "type": "Ready", "status": ready, "lastTransitionTime": second },
+                    { "type": "ContainersReady", "status": "True", "lastTransitionTime": "2026-01-01T00:00:02Z" },
+                ],
                 "containerStatuses": [
                     { "name": "main", "restartCount": 0, "state": { "running": { "startedAt": "2026-01-01T00:00:01Z" } } },
                 ],
@@ -154,6 +157,9 @@ fn check(inventory: &Inventory) {
     // The pod that is not ready has no start.
     let startup = backing.startup.expect("its pods have started");
     assert_eq!((startup.pods, startup.median, startup.longest), (2, 2, 3));
+    // But its containers are ready: a gate keeps it.
+    let containers = backing.containers_ready.expect("its containers have started");
+    assert_eq!((containers.pods, containers.median, containers.longest), (3, 1, 1));
     let names = |backing: &Backing| backing.budgets.iter().flatten().map(|it| it.name.clone()).collect::<Vec<_>>();
     assert_eq!(names(backing), ["web"]);
     assert_eq!((backing.autoscaler.clone(), web.unread.len()), (Some(None), 0));

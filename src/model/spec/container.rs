@@ -150,6 +150,11 @@ impl Probe {
         self.period.saturating_mul(self.failures)
     }
 
+    /// The longest time from the start of the container until failures have an effect, in seconds.
+    pub fn last_effect(&self) -> u32 {
+        self.initial_delay.saturating_add(self.patience()).saturating_add(self.timeout)
+    }
+
     /// The shortest time from the start of the container until failures have an effect, in seconds. The kubelet asks first when
     /// initialDelaySeconds are over, and acts on the last failure at once: doProbe in pkg/kubelet/prober/worker.go.
     pub fn first_effect(&self) -> u32 {
@@ -203,7 +208,7 @@ mod tests {
     fn the_first_failure_comes_when_the_initial_delay_is_over() {
         let handler = Handler::Tcp { port: "http".to_owned(), host: None };
         let probe = Probe { handler, initial_delay: 5, period: 10, timeout: 1, failures: 6 };
-        assert_eq!((probe.first_effect(), probe.patience()), (55, 60));
+        assert_eq!((probe.first_effect(), probe.patience(), probe.last_effect()), (55, 60, 66));
         assert_eq!(Probe { failures: 1, ..probe }.first_effect(), 5);
     }
 
