@@ -225,7 +225,7 @@ checks! {
         "During a rollout each pod is missing for as long as its replacement takes to start.",
         "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#max-surge";
     BUDGET_MISSING = "pod-disruption-budget-missing", DisruptionBudget, Warning, false,
-        "Two replicas or more, and no PodDisruptionBudget selects them.",
+        "Two replicas or more, and no PodDisruptionBudget selects them. A note without a patch where one selects some of the pods.",
         "A drain of several nodes may evict all replicas at once.",
         "https://kubernetes.io/docs/tasks/run-application/configure-pdb/";
     BUDGET_BLOCKS = "pod-disruption-budget-blocks", DisruptionBudget, Error, false,

@@ -194,6 +194,7 @@ mod tests {
             let backing = Backing {
                 workload,
                 budgets: None,
+                has_unguarded: false,
                 autoscaler: Some(None),
                 startup: None,
                 containers_ready: None,

@@ -125,9 +125,9 @@ impl Inventory {
             }
         }
         drop(pods);
-        for (owner, budget) in owners.guarded() {
+        for (owner, guarded) in owners.guarded() {
             let (namespace, owner) = &resolved[owner];
-            owned.entry((*namespace, owner)).or_default().budgets.insert(budget);
+            owned.entry((*namespace, owner)).or_default().add(guarded);
         }
 
         // By the labels of its template, and by those of its pods: an operator adds `role: primary` to one of them.
@@ -137,9 +137,12 @@ impl Inventory {
             let mut services: BTreeSet<_> = index.selecting(namespace, labels).copied().collect();
             let mut budgets: BTreeSet<_> = guards.selecting(namespace, labels).collect();
             services.extend(own.into_iter().flat_map(|it| &it.services));
-            budgets.extend(own.into_iter().flat_map(|it| &it.budgets));
+            let of_pods = || own.into_iter().flat_map(|own| own.budgets.iter().map(move |it| (it, own.pods)));
+            let partly = of_pods().filter(|((budget, number), pods)| !budgets.contains(budget) && *number < pods);
+            let partly: BTreeSet<_> = partly.map(|((budget, _), _)| *budget).collect();
+            budgets.extend(of_pods().map(|((budget, _), _)| *budget));
             let fewest = guards.fewest(&workload);
-            let counted = Counted { namespace: namespace.to_owned(), owner, fewest, budgets };
+            let counted = Counted { namespace: namespace.to_owned(), owner, fewest, budgets, partly };
             Some((counted, (!services.is_empty()).then_some((workload, services))))
         };
         let (mut all, mut unreadable) = (Vec::new(), Vec::new());
@@ -156,7 +159,7 @@ impl Inventory {
         let (counted, selected): (Vec<_>, Vec<_>) = all.into_iter().unzip();
         let reach = Reach::new(guards.number(), counted, &owned);
         for (workload, by) in selected.into_iter().flatten() {
-            let backing = backing(workload, &guards, &reach, &starts);
+            let backing = backing(workload, &guards, &reach, &owned, &starts);
             by.into_iter().for_each(|at| sets[at].backings.push(backing.clone()));
         }
         for (set, owners) in sets.iter_mut().zip(owning) {
@@ -188,12 +191,16 @@ impl Set {
     }
 }
 
-fn backing(workload: Workload, guards: &Guards, reach: &Reach, starts: &StartsOf<'_>) -> Backing {
+fn backing(workload: Workload, guards: &Guards, reach: &Reach, owned: &Owned<'_>, starts: &StartsOf<'_>) -> Backing {
     let owner = Owner::of(&workload);
     let name = (workload.namespace.clone(), workload.name.clone());
     let took = starts.get(&(workload.namespace.as_str(), &owner));
+    let own = owned.get(&(workload.namespace.as_str(), &owner));
+    // New pods will have the labels of the template.
+    let by_template = guards.selecting(&workload.namespace, &workload.template.labels).next();
     Backing {
-        budgets: guards.budgets(&workload, reach),
+        budgets: guards.budgets(&workload, own, reach),
+        has_unguarded: by_template.is_none() && own.is_none_or(|own| own.pods == 0 || own.unguarded > 0),
         autoscaler: guards.autoscaler(&workload),
         startup: took.and_then(Starts::ready),
         containers_ready: took.and_then(Starts::containers_ready),

@@ -5,8 +5,14 @@ use serde_json::json;
 
 fn budget(limit: Limit) -> impl FnOnce(&mut Scene) {
     |scene| {
-        scene.backing.budgets =
-            Some(vec![Budget { name: "web".to_owned(), limit, lets_unhealthy_go: true, pods: Some(3) }])
+        scene.backing.budgets = Some(vec![Budget {
+            name: "web".to_owned(),
+            limit,
+            lets_unhealthy_go: true,
+            pods: Some(3),
+            selected: None,
+            overlaps: false,
+        }])
     }
 }
 
@@ -169,7 +175,14 @@ fn a_budget_of_several_workloads() {
             scene.backing.workload.replicas = 1;
             scene.backing.workload.ignored = Some("autoscaling=a canary".to_owned());
             scene.backing.autoscaler = Some(None);
-            scene.backing.budgets = Some(vec![Budget { name: "web".to_owned(), limit, lets_unhealthy_go: true, pods }]);
+            scene.backing.budgets = Some(vec![Budget {
+                name: "web".to_owned(),
+                limit,
+                lets_unhealthy_go: true,
+                pods,
+                selected: None,
+                overlaps: false,
+            }]);
         })
         .advice()
         .findings
@@ -215,17 +228,58 @@ fn a_budget_that_protects_a_single_pod_is_not_patched() {
 fn a_budget_that_keeps_pods_that_crash() {
     let finding = Scene::with(|scene| {
         let limit = Limit::MaxUnavailable(Amount::Number(1));
-        scene.backing.budgets =
-            Some(vec![Budget { name: "web".to_owned(), limit, lets_unhealthy_go: false, pods: Some(3) }]);
+        scene.backing.budgets = Some(vec![Budget {
+            name: "web".to_owned(),
+            limit,
+            lets_unhealthy_go: false,
+            pods: Some(3),
+            selected: None,
+            overlaps: false,
+        }]);
     })
     .finding();
     assert_eq!((finding.check.id, finding.severity), ("pod-disruption-budget-keeps-unhealthy", Severity::Note));
+}
+
+/// An operator marks its pods with labels, and has budgets for them.
+#[test]
+fn budgets_that_select_some_of_the_pods() {
+    let with = |has_unguarded, names: &[&str], limit: Limit, selected| {
+        Scene::with(|scene| {
+            let new = |name: &&str| Budget {
+                name: (*name).to_owned(),
+                limit: limit.clone(),
+                lets_unhealthy_go: true,
+                pods: Some(3),
+                selected: Some(selected),
+                overlaps: false,
+            };
+            scene.backing.budgets = Some(names.iter().map(new).collect());
+            scene.backing.has_unguarded = has_unguarded;
+        })
+    };
+    let least = |number| Limit::MinAvailable(Amount::Number(number));
+    // A second budget for the primary would keep it from being evicted.
+    let finding = with(true, &["primary"], least(0), 1).finding();
+    assert_eq!((finding.check.id, finding.severity), ("pod-disruption-budget-missing", Severity::Note));
+    assert_eq!(
+        (finding.patch, &*finding.set),
+        (None, "PodDisruptionBudget primary selects some of its pods, and none selects the rest")
+    );
+    // The primary and the others have one each: no pod has two.
+    assert_eq!(with(false, &["primary", "replicas"], least(0), 1).found(), [""; 0]);
+    let blocks = with(false, &["primary"], least(1), 1).finding();
+    assert_eq!((blocks.check.id, blocks.patch), ("pod-disruption-budget-blocks", None));
+    assert_eq!(blocks.rule, "with 3 pods, of which it selects 1, no pod may be evicted");
+    assert!(blocks.advice.ends_with("Otherwise minAvailable: 0."), "{}", blocks.advice);
+    assert_eq!(with(false, &["replicas"], least(1), 2).found(), [""; 0]);
 }
 
 #[test]
 fn two_budgets_for_the_same_pods() {
     let finding = Scene::with(|scene| {
         let budgets = scene.backing.budgets.as_mut().expect("can be read");
+        budgets[0].overlaps = true;
         budgets.push(Budget { name: "other".to_owned(), ..budgets[0].clone() });
     })
     .finding();

@@ -13,7 +13,7 @@ use k8s_openapi::{
 use kube::{ResourceExt, core::PartialObjectMeta};
 use serde::{Deserialize, de::IgnoredAny};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt,
     sync::Arc,
 };
@@ -107,8 +107,20 @@ pub(super) struct Owners {
     positions: HashMap<Arc<Owned>, usize>,
     all: Vec<Arc<Owned>>,
     nodes: HashSet<Arc<str>>,
-    /// Positions of owners, each with that of a PodDisruptionBudget that selects a pod of it.
-    guarded: HashSet<(usize, usize)>,
+    /// By the position of the owner: which PodDisruptionBudgets select its pods.
+    guarded: HashMap<usize, Guarded>,
+}
+
+/// What PodDisruptionBudgets, by position, select of the pods of an owner.
+#[derive(Debug, Default)]
+pub(super) struct Guarded {
+    /// The number of pods that each selects.
+    pub(super) budgets: BTreeMap<usize, u32>,
+    /// Those that select a pod which another one selects too.
+    pub(super) overlapping: BTreeSet<usize>,
+    /// Number of pods, and of those that none selects.
+    pub(super) pods: u32,
+    pub(super) unguarded: u32,
 }
 
 /// An owner in its namespace, as pods name it.
@@ -216,12 +228,15 @@ impl Owners {
         let labels = metadata.labels.as_ref()?;
         let services: Box<[_]> = services.selecting(namespace, labels).copied().collect();
         let budgets: Box<[_]> = guards.selecting(namespace, labels).collect();
-        if services.is_empty() && budgets.is_empty() {
+        // A budget counts pods of all owners, also behind no Service. And whether it selects all pods of an owner, only all of them tell.
+        let may_be_guarded = guards.has_any(namespace);
+        if services.is_empty() && !may_be_guarded {
             return None;
         }
-        // A budget counts pods of all owners, also behind no Service.
         let owner = self.position(Owned::new(namespace, metadata));
-        self.guarded.extend(budgets.iter().map(|budget| (owner, *budget)));
+        if may_be_guarded {
+            self.guarded.entry(owner).or_default().add(&budgets);
+        }
         if services.is_empty() {
             return None;
         }
@@ -262,14 +277,28 @@ impl Owners {
         self.all.iter().filter_map(|owned| owned.set()).collect()
     }
 
-    /// Positions of owners, each with that of a budget that selects a pod of it.
-    pub(super) fn guarded(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.guarded.iter().copied()
+    /// Positions of owners, each with what budgets select of its pods.
+    pub(super) fn guarded(&self) -> impl Iterator<Item = (usize, &Guarded)> {
+        self.guarded.iter().map(|(owner, guarded)| (*owner, guarded))
     }
 
     /// Each of them by its position: its namespace, and who makes its pods again.
     pub(super) fn resolve(&self, sets: Option<&ReplicaSets>) -> Vec<(&str, Owner)> {
         self.all.iter().map(|owned| (owned.namespace.as_str(), owned.resolve(sets))).collect()
+    }
+}
+
+// === impl Guarded ===
+
+impl Guarded {
+    /// Adds a pod that these budgets select.
+    fn add(&mut self, budgets: &[usize]) {
+        self.pods += 1;
+        self.unguarded += u32::from(budgets.is_empty());
+        budgets.iter().for_each(|budget| *self.budgets.entry(*budget).or_default() += 1);
+        if budgets.len() > 1 {
+            self.overlapping.extend(budgets);
+        }
     }
 }
 

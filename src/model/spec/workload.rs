@@ -8,8 +8,10 @@ use std::{collections::BTreeMap, fmt};
 pub struct Backing {
     /// The workload.
     pub workload: Workload,
-    /// The PodDisruptionBudgets that select its pods; `None` if they may not be read.
+    /// The PodDisruptionBudgets that select its pods, or some of them; `None` if they may not be read.
     pub budgets: Option<Vec<Budget>>,
+    /// Whether none of them selects some of its pods.
+    pub has_unguarded: bool,
     /// Its HorizontalPodAutoscaler: `None` if they may not be read, `Some(None)` if it has none.
     pub autoscaler: Option<Option<Autoscaler>>,
     /// How long its pods took until they were Ready; `None` if that is not known.
