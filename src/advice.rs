@@ -41,7 +41,7 @@ pub use self::{
     ends::{Ends, OnNodes},
     finding::{Advice, Finding, Skipped, Target},
     in_rollout::{Help, in_rollout},
-    measured::{Bound, ENOUGH, Facts, Measured, NodeHop, Removal, Sample, rollouts},
+    measured::{Bound, ENOUGH, Facts, Measured, NodeHop, Open, Removal, Sample, rollouts},
     patch::{Action, Patch, Spec, merged},
     samples::of_cluster,
     starts::Starts,

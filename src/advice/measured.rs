@@ -36,6 +36,8 @@ pub struct Sample {
     pub p999: Duration,
     /// The longest.
     pub max: Duration,
+    /// How many of them are no delays but ages of changes that expired. As no delay is longer than the expiry, they are the longest.
+    pub expired: u64,
     /// Changes that have not ended.
     pub pending: u64,
     /// Age of the oldest of them.
@@ -49,8 +51,17 @@ pub struct Bound {
     pub delay: Duration,
     /// Number of samples.
     pub count: u64,
-    /// It is the age of a change that has not ended, so the delay is at least this.
-    pub is_pending: bool,
+    /// Where it is the age of a change, the delay is more than this.
+    pub open: Option<Open>,
+}
+
+/// Changes of which it is not known how long they took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Open {
+    /// They have not ended.
+    Pending,
+    /// This many have expired.
+    Expired(u64),
 }
 
 /// The hop to the nodes, for one kind of change of one Service: the time from the slice event until the last node did what it says.
@@ -110,9 +121,14 @@ impl Sample {
     /// there are too few for anything.
     pub fn bound(&self) -> Option<Bound> {
         let (delay, may_exceed) = if self.count < FOR_P999 { (self.max, 0) } else { (self.p999, self.count / 1_000) };
-        let is_pending = self.pending > may_exceed && self.oldest_pending > delay;
+        let is_pending = self.pending + self.expired > may_exceed && self.oldest_pending > delay;
+        let open = match self.expired {
+            _ if is_pending => Some(Open::Pending),
+            expired if expired > may_exceed => Some(Open::Expired(expired)),
+            _ => None,
+        };
         let delay = if is_pending { self.oldest_pending } else { delay };
-        (self.count >= ENOUGH).then_some(Bound { delay, count: self.count, is_pending })
+        (self.count >= ENOUGH).then_some(Bound { delay, count: self.count, open })
     }
 }
 
@@ -121,8 +137,15 @@ impl Sample {
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (took, count) = (delay(self.delay), self.count);
-        if self.is_pending {
-            return write!(f, "more than {took} (a change is still pending, beside {count} that have ended)");
+        match self.open {
+            None => {}
+            Some(Open::Pending) => {
+                return write!(f, "more than {took} (a change is still pending, beside {count} that have ended)");
+            }
+            Some(Open::Expired(expired)) => {
+                let (expired, ended) = (counted(expired, "change"), count.saturating_sub(expired));
+                return write!(f, "more than {took} ({expired} expired, beside {ended} that have ended)");
+            }
         }
         if count >= FOR_P999 {
             return write!(f, "{took} (p99.9 of {count})");
@@ -157,9 +180,10 @@ impl Removal {
         self.slices.delay + self.nodes.map_or(UNMEASURED_NODES, |nodes| nodes.bound())
     }
 
-    /// How long to wait for it in whole seconds: a quarter more, and `spare`.
-    pub(super) fn with_margin(&self, spare: Duration) -> u32 {
-        super::words::ceil(self.total() * 5 / 4 + spare)
+    /// How long to wait for it in whole seconds: a quarter more, and `spare`. `None` if it is only known to be more than something:
+    /// that is mostly an outage of the controller, and no setting of a workload can wait for its end.
+    pub(super) fn with_margin(&self, spare: Duration) -> Option<u32> {
+        self.slices.open.is_none().then(|| super::words::ceil(self.total() * 5 / 4 + spare))
     }
 
     /// The hop to the nodes in words.
@@ -288,12 +312,15 @@ mod tests {
 
     #[test]
     fn without_agents_a_second_is_allowed_for_the_nodes() {
-        let slices = Bound { delay: Duration::from_secs(3), count: 29, is_pending: false };
+        let slices = Bound { delay: Duration::from_secs(3), count: 29, open: None };
         let hop = |seconds, count| NodeHop { count, longest: Duration::from_secs(seconds), ..NodeHop::default() };
         let with = |hop| Removal { slices, nodes: Some(hop) };
         let (unmeasured, measured) = (Removal { slices, nodes: None }, with(hop(5, 29)));
-        assert_eq!((unmeasured.total(), unmeasured.with_margin(Duration::from_secs(1))), (Duration::from_secs(4), 6));
-        assert_eq!((measured.total(), measured.with_margin(Duration::ZERO)), (Duration::from_secs(8), 10));
+        assert_eq!(
+            (unmeasured.total(), unmeasured.with_margin(Duration::from_secs(1))),
+            (Duration::from_secs(4), Some(6))
+        );
+        assert_eq!((measured.total(), measured.with_margin(Duration::ZERO)), (Duration::from_secs(8), Some(10)));
         // Too few changes never make it less.
         assert_eq!([with(hop(0, 28)), with(hop(5, 28))].map(|it| it.total().as_secs()), [4, 8]);
         let unknown = with(NodeHop { unknown: 2, ..hop(5, 29) });
@@ -314,5 +341,19 @@ mod tests {
         assert_eq!([pending(29, 1, 91), pending(29, 1, 90), pending(28, 1, 91)], [Some(91), Some(90), None]);
         // Three of 2,995 are more than p99.9 leaves out; two are not.
         assert_eq!([pending(2_995, 3, 91), pending(2_995, 2, 91)], [Some(91), Some(80)]);
+        let expired = |count, expired, pending| {
+            let oldest_pending = if pending > 0 { Duration::from_millis(91) } else { Duration::ZERO };
+            Sample { expired, pending, oldest_pending, ..sample(count) }.bound().map(|it| it.to_string())
+        };
+        assert_eq!(
+            expired(29, 2, 0).as_deref(),
+            Some("more than 90 ms (2 changes expired, beside 27 that have ended)")
+        );
+        assert_eq!(expired(2_995, 2, 0).as_deref(), Some("80 ms (p99.9 of 2995)"));
+        let three = "more than 80 ms (3 changes expired, beside 2992 that have ended)";
+        assert_eq!(expired(2_995, 3, 0).as_deref(), Some(three));
+        // Both together are more than p99.9 leaves out.
+        let both = "more than 91 ms (a change is still pending, beside 2995 that have ended)";
+        assert_eq!(expired(2_995, 2, 1).as_deref(), Some(both));
     }
 }

@@ -7,6 +7,10 @@ use std::time::Duration;
 pub(super) const ONLY_OWNER: &str =
     "There is no patch: only who knows the application can say whether two may run at once.";
 
+/// What to do where it is only known that something takes longer than was seen.
+pub(super) const FIND_OUT: &str = "How long it takes is not known, so no figure is proposed: some changes did not end while they were followed. Find \
+     out why, such as an outage of kube-controller-manager, and measure again.";
+
 /// A measured duration, such as `230 ms` or `4.2 s`.
 pub(super) fn delay(duration: Duration) -> String {
     match duration {

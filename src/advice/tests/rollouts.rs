@@ -37,6 +37,13 @@ fn min_ready_seconds_below_the_measured_visibility() {
     assert_eq!(set(0, 300).finding().severity, Severity::Note);
     let nodes = Scene::with(|scene| scene.nodes(Change::Ready, 100, millis(9_000)));
     assert_eq!(nodes.found(), ["min-ready-seconds-too-short", "node-hop-dominates"]);
+    let expired = Scene::with(|scene| {
+        let sample = scene.sample(Change::Ready);
+        (sample.max, sample.expired) = (millis(600_000), 1);
+    });
+    let finding = expired.finding();
+    assert_eq!((finding.check.id, &finding.patch), ("min-ready-seconds-too-short", &None));
+    assert!(finding.advice.contains("no figure is proposed"), "{}", finding.advice);
     let few = Scene::with(|scene| {
         scene.backing.workload.min_ready_seconds = 0;
         scene.sample(Change::Ready).count = 28;

@@ -262,6 +262,45 @@ fn a_sleep_shorter_than_the_measured_removal() {
     assert_eq!(slept(8, 4_000, None).found(), [""; 0]);
 }
 
+/// kube-controller-manager was down for longer than the expiry. No sleep can wait for its return.
+#[test]
+fn what_expired_or_is_pending_gives_no_figure() {
+    let with = |pre_stop: Option<Hook>, change: fn(&mut Sample)| {
+        Scene::with(|scene| {
+            scene.container().pre_stop = pre_stop.clone();
+            change(scene.sample(Change::Terminating));
+        })
+    };
+    let expired: fn(&mut Sample) = |it| (it.max, it.expired) = (millis(600_000), 2);
+    let pending: fn(&mut Sample) = |it| (it.oldest_pending, it.pending) = (millis(500_000), 2);
+    for (change, words) in [
+        (expired, "slices more than 600.0 s (2 changes expired, beside 98 that have ended)"),
+        (pending, "slices more than 500.0 s (a change is still pending, beside 100 that have ended)"),
+    ] {
+        for hook in [None, Some(Hook::Sleep { seconds: 15 })] {
+            let finding = with(hook, change).finding();
+            assert_eq!((finding.severity, &finding.patch), (Severity::Warning, &None), "{finding:?}");
+            assert!(finding.measured.as_ref().is_some_and(|it| it.contains(words)), "{finding:?}");
+            assert!(finding.rule.starts_with("more than 60") || finding.rule.starts_with("more than 50"));
+            assert!(finding.advice.contains("no figure is proposed"), "{}", finding.advice);
+        }
+    }
+    // It sleeps long enough for them all.
+    assert_eq!(with(Some(Hook::Exec { command: vec!["true".to_owned()] }), expired).found(), [""; 0]);
+    // What is left out above p99.9 does not count.
+    let of_many: fn(&mut Sample) = |it| {
+        (it.count, it.p999, it.max, it.expired) = (5_000, millis(200), millis(600_000), 5);
+    };
+    assert_eq!(with(Some(Hook::Sleep { seconds: 15 }), of_many).found(), [""; 0]);
+    // A proxy gets no figure from it either.
+    let mut with_proxy = with(Some(Hook::Sleep { seconds: 15 }), expired);
+    let proxy = Container { name: "istio-proxy".to_owned(), ..Container::default() };
+    with_proxy.backing.workload.template.containers.push(proxy);
+    let advice = with_proxy.advice();
+    let sidecar = advice.findings.iter().find(|it| it.check == checks::SIDECAR_ORDER).expect("found");
+    assert!(sidecar.advice.contains("let it sleep 15 s too"), "{}", sidecar.advice);
+}
+
 #[test]
 fn p99_9_counts_from_2995_samples_on() {
     let with = |count| {

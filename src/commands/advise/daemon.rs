@@ -10,6 +10,7 @@ use crate::{
             Agents, Changes, Ended, Histogram, Histograms, Line, PhaseLine, Seconds, Services, Startup, kind, name,
         },
     },
+    ledger::Outcome,
     propagation::ServiceName,
     startup::{KEPT, Phase},
 };
@@ -101,7 +102,8 @@ fn starts_of(answer: &Startup) -> Starts {
 impl Line {
     fn sample(&self) -> Sample {
         let Seconds(oldest_pending) = self.oldest_pending_seconds.unwrap_or_default();
-        let sample = Sample { pending: self.pending, oldest_pending, ..Sample::default() };
+        let expired = self.outcomes.get(Outcome::Expired { age: Duration::ZERO }.as_str()).copied().unwrap_or_default();
+        let sample = Sample { expired, pending: self.pending, oldest_pending, ..Sample::default() };
         let Some(it) = self.windows.get(WINDOW) else { return sample };
         // Without a delay there are no quantiles.
         let [p50, p90, p99, p999, max] =
@@ -120,5 +122,25 @@ impl Histogram {
         };
         let [p50, p90, p99, p999, max] = [0.5, 0.9, 0.99, 0.999, 1.0].map(at);
         Sample { count: self.count, p50, p90, p99, p999, max, ..Sample::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_has_expired_is_told_apart() {
+        let line = json!({
+            "namespace": "shop",
+            "service": "web",
+            "change": "terminating",
+            "outcomes": { "propagated": 1, "expired": 1 },
+            "pending": 0,
+            "windows": { "start": { "count": 2, "p50": 0.2, "p90": 600, "p99": 600, "p99_9": 600, "max": 600 } },
+        });
+        let sample = serde_json::from_value::<Line>(line).expect("a line").sample();
+        assert_eq!((sample.count, sample.expired, sample.max), (2, 1, Duration::from_secs(600)));
     }
 }

@@ -29,6 +29,9 @@ pub(in crate::commands) struct Line {
     #[serde(default)]
     pub(in crate::commands) change: String,
     pub(in crate::commands) objective_seconds: Option<Seconds>,
+    /// Since the start.
+    #[serde(default)]
+    pub(in crate::commands) outcomes: BTreeMap<String, u64>,
     pub(in crate::commands) pending: u64,
     pub(in crate::commands) oldest_pending_seconds: Option<Seconds>,
     pub(in crate::commands) windows: BTreeMap<String, Quantiles>,
