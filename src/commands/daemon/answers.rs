@@ -64,6 +64,8 @@ pub(in crate::commands) struct Histogram {
 pub(in crate::commands) struct Changes {
     pub(in crate::commands) time: Timestamp,
     pub(in crate::commands) pending: Vec<PendingLine>,
+    /// Not if `ended` reaches back to the daemon's start.
+    pub(in crate::commands) ended_since: Option<Timestamp>,
     pub(in crate::commands) ended: Vec<Ended>,
 }
 
