@@ -41,7 +41,7 @@ pub use self::{
     ends::{Ends, OnNodes},
     finding::{Advice, Finding, Skipped, Target},
     in_rollout::{Help, in_rollout},
-    measured::{Bound, ENOUGH, Facts, Measured, NodeHop, Removal, Sample, rollouts},
+    measured::{Bound, ENOUGH, Facts, Measured, NodeHop, Open, Removal, Sample, rollouts},
     patch::{Action, Patch, Spec, merged},
     samples::of_cluster,
     starts::Starts,
@@ -74,7 +74,9 @@ impl Subject {
     pub fn with_starts(mut self, name: &ServiceName, starts: &Starts) -> Self {
         for backing in &mut self.backings {
             let seen = starts.of_workload(name, &backing.workload);
-            backing.startup = seen.filter(|seen| seen.pods >= liveness_probe::ENOUGH_PODS).or(backing.startup);
+            if let Some(seen) = seen.filter(|seen| seen.ready.pods >= liveness_probe::ENOUGH_PODS) {
+                (backing.startup, backing.containers_ready) = (Some(seen.ready), Some(seen.containers_ready));
+            }
         }
         self
     }

@@ -7,9 +7,9 @@ use super::{
     finding::Findings,
     liveness_probe::ENOUGH_PODS,
     patch::{Action, Patch},
-    words::start_times,
+    words::{ONLY_OWNER, start_times},
 };
-use crate::model::spec::{Autoscaler, Obstacle, Strategy, WorkloadKind};
+use crate::model::spec::{Autoscaler, Obstacle, WorkloadKind};
 use serde_json::json;
 
 const KIND: &str = "HorizontalPodAutoscaler";
@@ -62,36 +62,32 @@ fn single_replica(case: &Case<'_>) -> Finding {
             )
             .cost("Another pod with its own volume; more than `replicas: 2` has to be set up in the application.");
     }
-    let finding = finding.advice("replicas: 2, if the application allows two at once.").cost("One more pod.");
-    // Recreate may say that it does not.
-    if workload.strategy == Strategy::Recreate || !workload.template.obstacles.is_empty() {
-        return finding;
-    }
-    finding.patch(case.patch(json!({ "replicas": 2 })))
+    // Two of one that runs jobs or holds a lock would do its work twice.
+    finding.advice(format!("replicas: 2, if two may run at once. {ONLY_OWNER}")).cost("One more pod.")
 }
 
 fn minimum(case: &Case<'_>, autoscaler: &Autoscaler, findings: &mut Findings) {
     if autoscaler.minimum > 1 {
         return;
     }
-    let mut spec = json!({ "minReplicas": 2 });
-    if autoscaler.maximum < 2 {
-        spec["maxReplicas"] = json!(2);
-    }
     let finding = Finding::new(
         checks::AUTOSCALER_MINIMUM,
         target(case, autoscaler),
         format!("minReplicas: {}", autoscaler.minimum),
     )
-    .advice("minReplicas: 2.")
-    .cost("One more pod when there is little load.")
-    .patch(Patch {
+    .cost("One more pod when there is little load.");
+    if autoscaler.maximum < 2 {
+        let advice = format!("minReplicas: 2 and maxReplicas: 2, if two may run at once. {ONLY_OWNER}");
+        return findings.add(finding.advice(advice));
+    }
+    // More than one may run already, with more load.
+    let finding = finding.advice("minReplicas: 2.").patch(Patch {
         action: Action::Merge,
         api_version: "autoscaling/v2",
         kind: KIND,
         namespace: case.workload().namespace.clone(),
         name: autoscaler.name.clone(),
-        spec: spec.into(),
+        spec: json!({ "minReplicas": 2 }).into(),
     });
     findings.add(finding);
 }

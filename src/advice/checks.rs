@@ -178,8 +178,9 @@ checks! {
         "A process that hangs is not restarted. That is fine where it ends by itself when it cannot go on.",
         "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#when-should-you-use-a-liveness-probe";
     LIVENESS_EAGER = "liveness-probe-eager", LivenessProbe, Error, false,
-        "Without a startup probe, initialDelaySeconds + periodSeconds x failureThreshold is less than 1.5 times the longest start-up. The \
-         readiness probe's initialDelaySeconds and one period of it are taken off first, because it can add as much.",
+        "Without a startup probe, initialDelaySeconds + periodSeconds x (failureThreshold - 1) is less than 1.5 times the longest time until \
+         all containers were ready. The readiness probe's initialDelaySeconds and one period of it are taken off first, because it can add as \
+         much. A note without a patch where another container may have taken the time, or where the probe would have restarted the pods.",
         "A container that starts a little slower than usual is killed before it is up, and starts again, slower still under load.",
         "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#when-should-you-use-a-startup-probe";
     PRE_STOP_MISSING = "pre-stop-missing", PreStop, Warning, false,
@@ -224,7 +225,7 @@ checks! {
         "During a rollout each pod is missing for as long as its replacement takes to start.",
         "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#max-surge";
     BUDGET_MISSING = "pod-disruption-budget-missing", DisruptionBudget, Warning, false,
-        "Two replicas or more, and no PodDisruptionBudget selects them.",
+        "Two replicas or more, and no PodDisruptionBudget selects them. A note without a patch where one selects some of the pods.",
         "A drain of several nodes may evict all replicas at once.",
         "https://kubernetes.io/docs/tasks/run-application/configure-pdb/";
     BUDGET_BLOCKS = "pod-disruption-budget-blocks", DisruptionBudget, Error, false,

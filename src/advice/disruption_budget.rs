@@ -1,7 +1,7 @@
 //! The PodDisruptionBudget: whether drains leave endpoints, and whether they get through.
 
 use super::{
-    Finding, Target,
+    Finding, Severity, Target,
     case::Case,
     checks,
     finding::Findings,
@@ -19,13 +19,18 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
         return;
     }
     let Some(budgets) = &case.backing.budgets else { return };
-    match &**budgets {
-        [] => missing(case, findings),
-        [budget] => {
-            blocks(case, budget, findings);
-            keeps_unhealthy(case, budget, findings);
-        }
-        several => overlap(case, several, findings),
+    let (overlapping, single): (Vec<_>, Vec<_>) = budgets.iter().partition(|budget| budget.overlaps);
+    if !overlapping.is_empty() {
+        overlap(case, &overlapping, findings);
+    }
+    for budget in single {
+        blocks(case, budget, findings);
+        keeps_unhealthy(case, budget, findings);
+    }
+    if budgets.is_empty() {
+        missing(case, findings);
+    } else if case.backing.has_unguarded {
+        missing_for_some(case, budgets, findings);
     }
 }
 
@@ -49,6 +54,26 @@ fn missing(case: &Case<'_>, findings: &mut Findings) {
     findings.add(finding);
 }
 
+/// Some of its pods have a budget, by labels that the template has not.
+fn missing_for_some(case: &Case<'_>, budgets: &[Budget], findings: &mut Findings) {
+    if case.backing.fewest() < 2 {
+        return;
+    }
+    let others = names(budgets);
+    let finding = Finding::new(
+        checks::BUDGET_MISSING,
+        case.target(),
+        format!("PodDisruptionBudget {others} selects some of its pods, and none selects the rest"),
+    )
+    .severity(Severity::Note)
+    .advice(format!(
+        "Nothing, if only these pods matter. Otherwise a budget whose selector leaves out what {others} selects. There is \
+         no patch: a pod that two budgets select cannot be evicted at all, and which labels pods get is not known here."
+    ))
+    .cost("A drain waits until the evicted pod is replaced and ready.");
+    findings.add(finding);
+}
+
 /// The name of the workload. A second object of one name would replace the first.
 fn new_name(case: &Case<'_>) -> String {
     let workload = case.workload();
@@ -61,13 +86,23 @@ fn new_name(case: &Case<'_>) -> String {
 
 fn blocks(case: &Case<'_>, budget: &Budget, findings: &mut Findings) {
     let limit = &budget.limit;
-    let is_blocking = budget.pods.map_or(limit.allows_none(), |pods| limit.allowed(pods) == 0);
+    let is_blocking = |pods| limit.allowed(pods, budget.selected.unwrap_or(pods)) == 0;
+    let is_blocking = budget.pods.map_or(limit.allows_none(), is_blocking);
     let pods = budget.pods.unwrap_or(case.backing.fewest());
     if pods == 0 || !is_blocking {
         return;
     }
     let finding = Finding::new(checks::BUDGET_BLOCKS, target(case, budget), format!("{limit}"))
         .rule(format!("{}, no pod may be evicted", with_pods(case, budget)));
+    if let Some(selected) = budget.selected {
+        let advice = format!(
+            "Leave it, if whoever drains a node first moves what these pods do, as operators of databases do, and ignore this \
+             with that reason. Otherwise minAvailable: {}.",
+            selected.saturating_sub(1)
+        );
+        findings.add(finding.advice(advice).cost("A drain may stop one of these pods at a time."));
+        return;
+    }
     // For a single pod Kubernetes' own documentation proposes such a budget, so that whoever drains its node asks first.
     findings.add(if pods == 1 {
         finding
@@ -93,6 +128,9 @@ fn with_pods(case: &Case<'_>, budget: &Budget) -> String {
         (_, Some(pods)) => counted(pods.into(), "pod"),
     };
     match &case.backing.autoscaler {
+        _ if budget.selected.is_some() => {
+            format!("with {}, of which it selects {}", of, budget.selected.unwrap_or_default())
+        }
         _ if budget.pods != Some(case.backing.fewest()) => format!("with {of} of all workloads that it selects"),
         Some(Some(autoscaler)) => format!("with {of}, the minimum of autoscaler {}", autoscaler.name),
         _ => format!("with {of}"),
@@ -130,11 +168,15 @@ fn keeps_unhealthy(case: &Case<'_>, budget: &Budget, findings: &mut Findings) {
     findings.add(finding);
 }
 
-fn overlap(case: &Case<'_>, budgets: &[Budget], findings: &mut Findings) {
-    let names: Vec<_> = budgets.iter().map(|budget| budget.name.as_str()).collect();
-    let finding =
-        Finding::new(checks::BUDGETS_OVERLAP, case.target(), format!("PodDisruptionBudgets {}", names.join(", ")))
-            .advice("One budget for these pods: delete the others, or make their selectors differ.");
+/// Their names in words.
+fn names<'a>(budgets: impl IntoIterator<Item = &'a Budget>) -> String {
+    budgets.into_iter().map(|budget| budget.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn overlap(case: &Case<'_>, budgets: &[&Budget], findings: &mut Findings) {
+    let names = names(budgets.iter().copied());
+    let finding = Finding::new(checks::BUDGETS_OVERLAP, case.target(), format!("PodDisruptionBudgets {names}"))
+        .advice("One budget for these pods: delete the others, or make their selectors differ.");
     findings.add(finding);
 }
 

@@ -27,6 +27,8 @@ pub struct Ends<'a> {
     nodes: BTreeMap<(Arc<ServiceName>, Change), NodeDelays>,
     /// The names of the pods, and when they began to be removed.
     removals: BTreeMap<Arc<ServiceName>, Vec<(&'a str, Duration)>>,
+    /// How far they reach back; `None` if to the start of the measurement.
+    recent: Option<Duration>,
 }
 
 /// How long changes of a kind took on all nodes.
@@ -52,9 +54,14 @@ impl From<&Spread> for OnNodes {
 // === impl Ends ===
 
 impl<'a> Ends<'a> {
+    /// None yet, of changes that reach back for this long only; `None` if they reach back to the start of the measurement.
+    pub fn reaching_back(recent: Option<Duration>) -> Self {
+        Self { recent, ..Self::default() }
+    }
+
     /// The last changes that ended.
-    pub fn of(recent: &'a Recent) -> Self {
-        let mut ends = Self::default();
+    pub fn of(recent: &'a Recent, now: Stamp) -> Self {
+        let mut ends = Self::reaching_back(recent.since().map(|since| now.since(since)));
         for change in recent.newest() {
             let (ended, nodes) = (&change.ended, change.spread.as_deref().map(OnNodes::from));
             let pod = ended.key.pod.as_ref().map(|pod| &*pod.name);
@@ -90,6 +97,7 @@ impl<'a> Ends<'a> {
 
     /// Adds all of it to what was measured of these Services.
     pub fn add_to(self, measured: &mut BTreeMap<Arc<ServiceName>, Measured>) {
+        measured.values_mut().for_each(|own| own.recent = self.recent);
         for ((service, change), NodeDelays { mut known, unknown, at_least }) in self.nodes {
             known.sort_unstable();
             if let (Some(own), Some(hop)) = (measured.get_mut(&service), NodeHop::of(&known, unknown, at_least)) {
@@ -114,7 +122,7 @@ mod tests {
         let (web, gone) = (name("web"), name("gone"));
         let seconds = Duration::from_secs;
         let on = |all: Option<u64>, is_open| Some(OnNodes { all: all.map(seconds), at_least: seconds(2), is_open });
-        let mut ends = Ends::default();
+        let mut ends = Ends::reaching_back(Some(seconds(50)));
         let removals = [("web-a-1", 0, on(Some(3), false)), ("web-a-2", 9, on(Some(1), false))];
         let rest = [("web-a-3", 900, on(None, true)), ("web-a-4", 901, on(None, false)), ("web-a-5", 902, None)];
         for (pod, at, nodes) in removals.into_iter().chain(rest) {
@@ -131,6 +139,6 @@ mod tests {
         assert_eq!((web.rollouts, web.nodes.get(&Change::Terminating)), (Some(2), Some(&hop)));
         let unknown = NodeHop { count: 0, median: Duration::ZERO, longest: seconds(2), unknown: 1 };
         assert_eq!(web.nodes.get(&Change::Unready), Some(&unknown));
-        assert_eq!((measured.len(), web.nodes.len()), (1, 2));
+        assert_eq!((measured.len(), web.nodes.len(), web.recent), (1, 2, Some(seconds(50))));
     }
 }

@@ -1,7 +1,7 @@
 //! The liveness probe: whether there is one, and whether it waits for the start.
 
-use super::{Finding, case::Case, checks, finding::Findings, words::start_times};
-use crate::model::spec::{Container, Handler, HttpGet, Probe};
+use super::{Finding, Severity, case::Case, checks, finding::Findings, words::containers_ready};
+use crate::model::spec::{Beyond, Container, Handler, HttpGet, Probe};
 use serde_json::{Value, json};
 
 /// The least number of pods whose start-up is taken for how the workload starts.
@@ -27,7 +27,8 @@ fn missing(case: &Case<'_>, container: &Container) -> Finding {
 }
 
 fn eager(case: &Case<'_>, container: &Container, probe: &Probe, findings: &mut Findings) {
-    let Some(startup) = case.backing.startup.filter(|startup| startup.pods >= ENOUGH_PODS) else { return };
+    let startup = case.backing.containers_ready.filter(|startup| startup.pods >= ENOUGH_PODS);
+    let Some(startup) = startup else { return };
     // A pod is Ready no earlier than its readiness probe asks, however early the application is up.
     let by_readiness = container.readiness.as_ref().map_or(0, |it| it.initial_delay.saturating_add(it.period));
     let own = startup.longest.saturating_sub(by_readiness);
@@ -44,23 +45,53 @@ fn eager(case: &Case<'_>, container: &Container, probe: &Probe, findings: &mut F
         ),
     };
     let period = probe.period.max(1);
-    let failures = startup.longest.saturating_mul(2).div_ceil(period).max(1);
-    let (delay, patience) = (probe.initial_delay, probe.patience());
+    // The first failure comes at once, and each further one a period later.
+    let failures = startup.longest.saturating_mul(2).div_ceil(period).saturating_add(1);
+    let (delay, given_up) = (probe.initial_delay, probe.failures);
     let started = json!({ "periodSeconds": period, "timeoutSeconds": probe.timeout, "failureThreshold": failures });
     let finding = Finding::new(
         checks::LIVENESS_EAGER,
         case.target_in(container),
-        format!("livenessProbe: first after {delay} s, gives up after {patience} s more; no startupProbe"),
+        format!("livenessProbe: first after {delay} s, every {period} s, {given_up} failures; no startupProbe"),
     )
-    .measured(start_times(&startup))
+    .measured(containers_ready(&startup))
     .rule(format!("{allowed} s until the first restart, and 1.5 x {own} s = {wanted} s are wanted{without}"))
-    .advice(format!("A startupProbe that asks the same, every {period} s, failureThreshold: {failures}."))
     .cost("A container that hangs while it starts is restarted later.")
-    .figure(failures)
-    .patch(
-        case.patch(case.patch_container(container, json!({ "startupProbe": with_handler(started, &probe.handler) }))),
-    );
-    findings.add(finding);
+    .figure(failures);
+    let advice = format!("A startupProbe that asks the same, every {period} s, failureThreshold: {failures}.");
+    findings.add(match doubt(case, container, probe, own) {
+        Some(doubt) => finding.severity(Severity::Note).advice(format!("Nothing, if {doubt}. Otherwise: {advice}")),
+        None => {
+            let change = json!({ "startupProbe": with_handler(started, &probe.handler) });
+            finding.advice(advice).patch(case.patch(case.patch_container(container, change)))
+        }
+    });
+}
+
+/// Why it may not be this container that took so long, or not its start.
+fn doubt(case: &Case<'_>, container: &Container, probe: &Probe, own: u32) -> Option<String> {
+    let template = &case.workload().template;
+    let others: Vec<_> = template.running().filter(|it| it.name != container.name).collect();
+    // A startup probe of a native sidecar holds back the start of the containers, so it is no part of the time.
+    let decides = |it: &&&Container| it.readiness.is_some() || (it.startup.is_some() && !case.is_sidecar(it));
+    if let Some(other) = others.iter().find(decides) {
+        return Some(format!("it was container {} that took so long, which is not known here", other.name));
+    }
+    let injected = case.service.beyond.iter().find_map(|beyond| match beyond {
+        Beyond::Mesh(proxy) if template.running().all(|it| it.name != *proxy) => Some(proxy),
+        _ => None,
+    });
+    if let Some(proxy) = injected {
+        return Some(format!("it was {proxy} that took so long, which something adds to the pods"));
+    }
+    let latest = probe.last_effect();
+    // So what was slow is not what the probe asks for, or not the start.
+    (own > latest).then(|| {
+        format!(
+            "the pods are of this template: after {latest} s of failures they would have been restarted, so the probe \
+             succeeded before they were ready, or they were unready in between"
+        )
+    })
 }
 
 /// Adds what is asked, as in a manifest.

@@ -61,7 +61,7 @@ fn node_hop(service: &ServiceSpec, measured: &Measured, findings: &mut Findings)
         delay(nodes.median),
         delay(nodes.longest),
         nodes.count,
-        window(measured.window)
+        window(measured.recent.unwrap_or(measured.window))
     ))
     .advice(
         "Look for nodes that are always last (endpointlag_stale_nodes, /api/v1/changes), then at \

@@ -36,6 +36,8 @@ pub struct Sample {
     pub p999: Duration,
     /// The longest.
     pub max: Duration,
+    /// How many of them are no delays but ages of changes that expired. As no delay is longer than the expiry, they are the longest.
+    pub expired: u64,
     /// Changes that have not ended.
     pub pending: u64,
     /// Age of the oldest of them.
@@ -49,8 +51,17 @@ pub struct Bound {
     pub delay: Duration,
     /// Number of samples.
     pub count: u64,
-    /// It is the age of a change that has not ended, so the delay is at least this.
-    pub is_pending: bool,
+    /// Where it is the age of a change, the delay is more than this.
+    pub open: Option<Open>,
+}
+
+/// Changes of which it is not known how long they took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Open {
+    /// They have not ended.
+    Pending,
+    /// This many have expired.
+    Expired(u64),
 }
 
 /// The hop to the nodes, for one kind of change of one Service: the time from the slice event until the last node did what it says.
@@ -77,6 +88,8 @@ pub struct Measured {
     pub nodes: BTreeMap<Change, NodeHop>,
     /// From how many rollouts the removals come, if that is known: see [`rollouts`].
     pub rollouts: Option<u64>,
+    /// Over how long `nodes` and `rollouts` are known, because only the last changes are kept; `None` if as long as the rest.
+    pub recent: Option<Duration>,
 }
 
 /// What is known of the cluster as a whole.
@@ -101,6 +114,8 @@ pub struct Removal {
     pub slices: Bound,
     /// The last node; `None` if it is not measured.
     pub nodes: Option<NodeHop>,
+    /// Over how long the last node is known, if that is shorter than the time in which the slice hop was measured.
+    pub recent: Option<Duration>,
 }
 
 // === impl Sample ===
@@ -110,9 +125,14 @@ impl Sample {
     /// there are too few for anything.
     pub fn bound(&self) -> Option<Bound> {
         let (delay, may_exceed) = if self.count < FOR_P999 { (self.max, 0) } else { (self.p999, self.count / 1_000) };
-        let is_pending = self.pending > may_exceed && self.oldest_pending > delay;
+        let is_pending = self.pending + self.expired > may_exceed && self.oldest_pending > delay;
+        let open = match self.expired {
+            _ if is_pending => Some(Open::Pending),
+            expired if expired > may_exceed => Some(Open::Expired(expired)),
+            _ => None,
+        };
         let delay = if is_pending { self.oldest_pending } else { delay };
-        (self.count >= ENOUGH).then_some(Bound { delay, count: self.count, is_pending })
+        (self.count >= ENOUGH).then_some(Bound { delay, count: self.count, open })
     }
 }
 
@@ -121,8 +141,15 @@ impl Sample {
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (took, count) = (delay(self.delay), self.count);
-        if self.is_pending {
-            return write!(f, "more than {took} (a change is still pending, beside {count} that have ended)");
+        match self.open {
+            None => {}
+            Some(Open::Pending) => {
+                return write!(f, "more than {took} (a change is still pending, beside {count} that have ended)");
+            }
+            Some(Open::Expired(expired)) => {
+                let (expired, ended) = (counted(expired, "change"), count.saturating_sub(expired));
+                return write!(f, "more than {took} ({expired} expired, beside {ended} that have ended)");
+            }
         }
         if count >= FOR_P999 {
             return write!(f, "{took} (p99.9 of {count})");
@@ -143,9 +170,9 @@ impl NodeHop {
         (!known.is_empty() || unknown > 0).then_some(Self { count: known.len() as u64, median, longest, unknown })
     }
 
-    /// What is hardly ever exceeded. If there are too few changes, not less than without any.
-    fn bound(&self) -> Duration {
-        if self.count < ENOUGH { self.longest.max(UNMEASURED_NODES) } else { self.longest }
+    /// What is hardly ever exceeded. If there are too few changes, or only recent ones, not less than without any.
+    fn bound(&self, recent: Option<Duration>) -> Duration {
+        if self.count < ENOUGH || recent.is_some() { self.longest.max(UNMEASURED_NODES) } else { self.longest }
     }
 }
 
@@ -154,30 +181,35 @@ impl NodeHop {
 impl Removal {
     /// Until the last node, without a margin.
     pub fn total(&self) -> Duration {
-        self.slices.delay + self.nodes.map_or(UNMEASURED_NODES, |nodes| nodes.bound())
+        self.slices.delay + self.nodes.map_or(UNMEASURED_NODES, |nodes| nodes.bound(self.recent))
     }
 
-    /// How long to wait for it in whole seconds: a quarter more, and `spare`.
-    pub(super) fn with_margin(&self, spare: Duration) -> u32 {
-        super::words::ceil(self.total() * 5 / 4 + spare)
+    /// How long to wait for it in whole seconds: a quarter more, and `spare`. `None` if it is only known to be more than something:
+    /// that is mostly an outage of the controller, and no setting of a workload can wait for its end.
+    pub(super) fn with_margin(&self, spare: Duration) -> Option<u32> {
+        self.slices.open.is_none().then(|| super::words::ceil(self.total() * 5 / 4 + spare))
     }
 
     /// The hop to the nodes in words.
     pub(super) fn nodes_in_words(&self) -> String {
+        let lately = lately(self.recent);
         match self.nodes {
             Some(nodes) => {
-                let (longest, bound) = (delay(nodes.longest), delay(nodes.bound()));
+                let (longest, bound) = (delay(nodes.longest), delay(nodes.bound(self.recent)));
                 let at_least = if nodes.unknown > 0 { "at least " } else { "" };
                 let few = match nodes.count {
-                    ENOUGH.. => String::new(),
-                    0 => format!(": {bound} allowed"),
-                    few => format!(" in {}, which are too few: {bound} allowed", counted(few, "change")),
+                    ENOUGH.. if self.recent.is_none() => String::new(),
+                    0 | ENOUGH.. => format!("{lately}: {bound} allowed"),
+                    few => format!(" in {}{lately}, which are too few: {bound} allowed", counted(few, "change")),
                 };
                 let open = match nodes.unknown {
                     0 => String::new(),
                     open => format!(" (not known of {})", counted(open, "change")),
                 };
                 format!("last node {at_least}{longest} after the slice{few}{open}")
+            }
+            None if self.recent.is_some() => {
+                format!("nodes not measured{lately}, {} allowed for them", delay(UNMEASURED_NODES))
             }
             None => format!("nodes not measured (no agents), {} allowed for them", delay(UNMEASURED_NODES)),
         }
@@ -195,7 +227,7 @@ impl Measured {
     /// The time until a change of this kind is in effect everywhere; `None` if there are too few samples.
     pub fn reach(&self, change: Change) -> Option<Removal> {
         let slices = self.changes.get(&change)?.bound()?;
-        Some(Removal { slices, nodes: self.nodes.get(&change).copied() })
+        Some(Removal { slices, nodes: self.nodes.get(&change).copied(), recent: self.recent })
     }
 
     /// What was measured for this kind of change, in words.
@@ -203,8 +235,9 @@ impl Measured {
         let lasted = window(self.window);
         let mut text = format!("{change}: slices {}, {}; window {lasted}", reach.slices, reach.nodes_in_words());
         if let (Change::Terminating, Some(rollouts)) = (change, self.rollouts) {
-            text += &format!(", from {}", counted(rollouts, "rollout"));
-            if rollouts == 1 {
+            text += &format!(", from {}{}", counted(rollouts, "rollout"), lately(self.recent));
+            // Those before are not known.
+            if rollouts == 1 && self.recent.is_none() {
                 text += " (its removals depend on each other, so measure more)";
             }
         }
@@ -213,6 +246,11 @@ impl Measured {
         }
         text
     }
+}
+
+/// Over how long only the last changes are known, in words.
+pub(super) fn lately(recent: Option<Duration>) -> String {
+    recent.map(|recent| format!(" in the last {}", window(recent))).unwrap_or_default()
 }
 
 /// From how many rollouts removals come. Each has the pod's name and its time, in any order. Pods whose names differ only in the part
@@ -288,12 +326,15 @@ mod tests {
 
     #[test]
     fn without_agents_a_second_is_allowed_for_the_nodes() {
-        let slices = Bound { delay: Duration::from_secs(3), count: 29, is_pending: false };
+        let slices = Bound { delay: Duration::from_secs(3), count: 29, open: None };
         let hop = |seconds, count| NodeHop { count, longest: Duration::from_secs(seconds), ..NodeHop::default() };
-        let with = |hop| Removal { slices, nodes: Some(hop) };
-        let (unmeasured, measured) = (Removal { slices, nodes: None }, with(hop(5, 29)));
-        assert_eq!((unmeasured.total(), unmeasured.with_margin(Duration::from_secs(1))), (Duration::from_secs(4), 6));
-        assert_eq!((measured.total(), measured.with_margin(Duration::ZERO)), (Duration::from_secs(8), 10));
+        let with = |hop| Removal { slices, nodes: Some(hop), recent: None };
+        let (unmeasured, measured) = (Removal { slices, nodes: None, recent: None }, with(hop(5, 29)));
+        assert_eq!(
+            (unmeasured.total(), unmeasured.with_margin(Duration::from_secs(1))),
+            (Duration::from_secs(4), Some(6))
+        );
+        assert_eq!((measured.total(), measured.with_margin(Duration::ZERO)), (Duration::from_secs(8), Some(10)));
         // Too few changes never make it less.
         assert_eq!([with(hop(0, 28)), with(hop(5, 28))].map(|it| it.total().as_secs()), [4, 8]);
         let unknown = with(NodeHop { unknown: 2, ..hop(5, 29) });
@@ -302,6 +343,35 @@ mod tests {
         let never = with(NodeHop { unknown: 29, ..hop(2, 0) });
         let words = "last node at least 2.0 s after the slice: 2.0 s allowed (not known of 29 changes)";
         assert_eq!((&*never.nodes_in_words(), never.total().as_secs()), (words, 5));
+    }
+
+    /// The last 10,000 changes of all Services are kept, and the slice hop is counted since the start.
+    #[test]
+    fn no_figure_of_the_last_changes_is_told_as_one_of_the_whole_window() {
+        let hop = NodeHop { count: 100, longest: Duration::from_millis(400), ..NodeHop::default() };
+        let measured = |recent, rollouts, nodes: Option<NodeHop>| {
+            let measured = Measured {
+                window: Duration::from_secs(14 * 86_400),
+                changes: [(Change::Terminating, sample(100))].into(),
+                nodes: nodes.map(|hop| (Change::Terminating, hop)).into_iter().collect(),
+                rollouts: Some(rollouts),
+                recent,
+            };
+            let reach = measured.reach(Change::Terminating).expect("enough");
+            let words = measured.in_words(Change::Terminating, &reach);
+            (reach.total().as_millis(), words.split_once("shorter), ").expect("of the maximum").1.to_owned())
+        };
+        let hours = Some(Duration::from_secs(5 * 3_600));
+        // The nodes may have been slower before: no less is allowed for them than without agents.
+        let words = "last node 400 ms after the slice in the last 5 h: 1.0 s allowed; window 14 days, from 1 rollout in the last 5 h";
+        assert_eq!(measured(hours, 1, Some(hop)), (1_090, words.to_owned()));
+        let words = "last node 400 ms after the slice; window 14 days, from 2 rollouts";
+        assert_eq!(measured(None, 2, Some(hop)), (490, words.to_owned()));
+        let few = "last node 400 ms after the slice in 28 changes in the last 5 h, which are too few: 1.0 s allowed;";
+        assert!(measured(hours, 2, Some(NodeHop { count: 28, ..hop })).1.starts_with(few));
+        // With agents, but nothing of this Service is among the last changes.
+        let none = "nodes not measured in the last 5 h, 1.0 s allowed for them; window 14 days,";
+        assert!(measured(hours, 2, None).1.starts_with(none));
     }
 
     #[test]
@@ -314,5 +384,19 @@ mod tests {
         assert_eq!([pending(29, 1, 91), pending(29, 1, 90), pending(28, 1, 91)], [Some(91), Some(90), None]);
         // Three of 2,995 are more than p99.9 leaves out; two are not.
         assert_eq!([pending(2_995, 3, 91), pending(2_995, 2, 91)], [Some(91), Some(80)]);
+        let expired = |count, expired, pending| {
+            let oldest_pending = if pending > 0 { Duration::from_millis(91) } else { Duration::ZERO };
+            Sample { expired, pending, oldest_pending, ..sample(count) }.bound().map(|it| it.to_string())
+        };
+        assert_eq!(
+            expired(29, 2, 0).as_deref(),
+            Some("more than 90 ms (2 changes expired, beside 27 that have ended)")
+        );
+        assert_eq!(expired(2_995, 2, 0).as_deref(), Some("80 ms (p99.9 of 2995)"));
+        let three = "more than 80 ms (3 changes expired, beside 2992 that have ended)";
+        assert_eq!(expired(2_995, 3, 0).as_deref(), Some(three));
+        // Both together are more than p99.9 leaves out.
+        let both = "more than 91 ms (a change is still pending, beside 2995 that have ended)";
+        assert_eq!(expired(2_995, 2, 1).as_deref(), Some(both));
     }
 }

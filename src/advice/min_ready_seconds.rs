@@ -1,6 +1,12 @@
 //! minReadySeconds: whether a rollout waits until a new pod gets traffic.
 
-use super::{Finding, Severity, case::Case, checks, finding::Findings, words::delay};
+use super::{
+    Finding, Severity,
+    case::Case,
+    checks,
+    finding::Findings,
+    words::{FIND_OUT, delay},
+};
 use crate::{ledger::Change, model::spec::Strategy};
 use serde_json::json;
 use std::time::Duration;
@@ -21,16 +27,23 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     if Duration::from_secs(set.into()) >= known {
         return;
     }
-    let wanted = reach.with_margin(Duration::ZERO);
     let (total, replicas) = (delay(known), case.workload().replicas);
+    let finding = Finding::new(checks::MIN_READY_SHORT, case.target(), format!("minReadySeconds: {set}"))
+        .severity(if known < SHORT { Severity::Note } else { Severity::Warning })
+        .measured(measured.in_words(Change::Ready, &reach))
+        .rule(format!("a new pod counts as available after {set} s, and gets traffic {total} after it is ready"));
+    let Some(wanted) = reach.with_margin(Duration::ZERO) else {
+        let rule = format!(
+            "a new pod counts as available after {set} s, and gets traffic more than {total} after it is ready"
+        );
+        let advice = format!("minReadySeconds that are longer than this takes. {FIND_OUT}");
+        return findings.add(finding.rule(rule).advice(advice).cost("A rollout waits longer at each step."));
+    };
     let mut advice = format!("minReadySeconds: {wanted}.");
     if let Some(beyond) = case.beyond() {
         advice += &format!(" This is a lower bound, because the path goes on: {beyond}.");
     }
-    let finding = Finding::new(checks::MIN_READY_SHORT, case.target(), format!("minReadySeconds: {set}"))
-        .severity(if known < SHORT { Severity::Note } else { Severity::Warning })
-        .measured(measured.in_words(Change::Ready, &reach))
-        .rule(format!("a new pod counts as available after {set} s, and gets traffic {total} after it is ready"))
+    let finding = finding
         .advice(advice)
         .cost(format!(
             "A rollout waits {wanted} s longer at each step, with {replicas} replicas at most {} s.",

@@ -1,6 +1,8 @@
 //! The preStop hook and the grace period: whether a pod serves until the last node has stopped sending to it.
 
-use super::{Finding, Severity, case::Case, checks, finding::Findings, measured::Removal, patch::Patch};
+use super::{
+    Finding, Severity, case::Case, checks, finding::Findings, measured::Removal, patch::Patch, words::FIND_OUT,
+};
 use crate::{
     ledger::Change,
     model::spec::{Container, Hook, MESH_PROXIES, WorkloadKind},
@@ -27,13 +29,13 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     }
     let template = &case.workload().template;
     let removal = case.measured.and_then(|measured| measured.reach(Change::Terminating));
-    let wanted = removal.map(|removal| removal.with_margin(SPARE));
+    let wanted = removal.and_then(|removal| removal.with_margin(SPARE));
     let serving: Vec<_> = case.serving().into_iter().filter(|container| !case.is_sidecar(container)).collect();
     for container in &serving {
-        match (&container.pre_stop, removal, wanted) {
-            (None, removal, wanted) => findings.add(missing(case, container, removal.zip(wanted))),
-            (Some(hook), Some(removal), Some(wanted)) => short(case, container, hook, &removal, wanted, findings),
-            _ => {}
+        match (&container.pre_stop, &removal) {
+            (None, removal) => findings.add(missing(case, container, removal.as_ref())),
+            (Some(hook), Some(removal)) => short(case, container, hook, removal, findings),
+            (Some(_), None) => {}
         }
     }
     for container in &template.containers {
@@ -48,9 +50,9 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     }
 }
 
-fn missing(case: &Case<'_>, container: &Container, measured: Option<(Removal, u32)>) -> Finding {
+fn missing(case: &Case<'_>, container: &Container, removal: Option<&Removal>) -> Finding {
     let finding = Finding::new(checks::PRE_STOP_MISSING, case.target_in(container), "no preStop hook");
-    let Some((removal, wanted)) = measured else {
+    let Some(removal) = removal else {
         return finding
             .advice(
                 "A preStop sleep that is longer than the removal takes. Measure it first: endpointlag advise \
@@ -61,25 +63,34 @@ fn missing(case: &Case<'_>, container: &Container, measured: Option<(Removal, u3
                  after SIGTERM for as long.",
             );
     };
-    with_sleep(case, container, &removal, wanted, finding)
+    with_sleep(case, container, removal, finding)
 }
 
-fn short(case: &Case<'_>, container: &Container, hook: &Hook, removal: &Removal, wanted: u32, findings: &mut Findings) {
+fn short(case: &Case<'_>, container: &Container, hook: &Hook, removal: &Removal, findings: &mut Findings) {
+    let least = removal.with_margin(SPARE).unwrap_or_else(|| super::words::ceil(removal.total()));
     // What another program or an HTTP request waits for cannot be told.
-    let Some(sleep) = hook.seconds().filter(|sleep| *sleep < wanted) else { return };
+    let Some(sleep) = hook.seconds().filter(|sleep| *sleep < least) else { return };
     let finding = Finding::new(checks::PRE_STOP_SHORT, case.target_in(container), format!("preStop sleeps {sleep} s"));
     // A hook that does more than sleep is for its owner to change.
     if matches!(hook, Hook::Exec { .. }) && !hook.is_exec_sleep() {
-        findings.add(with_sleep(case, container, removal, wanted, finding).without_patch());
+        findings.add(with_sleep(case, container, removal, finding).without_patch());
         return;
     }
-    findings.add(with_sleep(case, container, removal, wanted, finding));
+    findings.add(with_sleep(case, container, removal, finding));
 }
 
-/// Proposes a sleep of this length, and a grace period for it.
-fn with_sleep(case: &Case<'_>, container: &Container, removal: &Removal, wanted: u32, finding: Finding) -> Finding {
+/// Proposes a sleep for this removal, and a grace period for it.
+fn with_sleep(case: &Case<'_>, container: &Container, removal: &Removal, finding: Finding) -> Finding {
     let measured = case.measured.map(|measured| measured.in_words(Change::Terminating, removal)).unwrap_or_default();
     let total = super::words::delay(removal.total());
+    let Some(wanted) = removal.with_margin(SPARE) else {
+        return finding
+            .severity(Severity::Warning)
+            .measured(measured)
+            .rule(format!("more than {total} until the last node stops sending"))
+            .advice(format!("A preStop sleep that is longer than the removal takes. {FIND_OUT}"))
+            .cost("Each pod lives longer by the sleep.");
+    };
     let mut advice = format!("lifecycle.preStop.sleep.seconds: {wanted}{}.", and_grace(case, wanted));
     if let Some(beyond) = case.beyond() {
         advice += &format!(

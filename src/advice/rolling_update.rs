@@ -6,7 +6,7 @@ use super::{
     checks,
     finding::Findings,
     liveness_probe::ENOUGH_PODS,
-    words::{counted, start_times},
+    words::{ONLY_OWNER, counted, start_times},
 };
 use crate::model::spec::{Amount, Strategy, WorkloadKind};
 use serde_json::json;
@@ -38,12 +38,12 @@ fn recreate(case: &Case<'_>) -> Finding {
             .advice(format!("Nothing, if {obstacle}. Otherwise RollingUpdate."))
             .cost(BESIDE);
     }
+    // Recreate may be there so that old and new never run together.
     finding
-        .advice("strategy: RollingUpdate with maxUnavailable: 0 and maxSurge: 1.")
+        .advice(format!(
+            "strategy: RollingUpdate with maxUnavailable: 0 and maxSurge: 1, if old and new may run together. {ONLY_OWNER}"
+        ))
         .cost("One more pod during a rollout; old and new version serve at the same time.")
-        .patch(case.patch(json!({
-            "strategy": { "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 0, "maxSurge": 1 } },
-        })))
 }
 
 fn no_endpoints(case: &Case<'_>, max_unavailable: &Amount, findings: &mut Findings) {
@@ -65,6 +65,11 @@ fn no_endpoints(case: &Case<'_>, max_unavailable: &Amount, findings: &mut Findin
         let advice = format!("Nothing, if {obstacle}. Otherwise {path}.rollingUpdate: maxUnavailable: 0, maxSurge: 1.");
         return findings.add(finding.severity(Severity::Note).advice(advice).cost(BESIDE));
     }
+    if is_single(case, pods) {
+        let advice =
+            format!("{path}.rollingUpdate: maxUnavailable: 0, maxSurge: 1, if two may run at once. {ONLY_OWNER}");
+        return findings.add(finding.advice(advice).cost("One more pod during a rollout."));
+    }
     let wanted = u32::from(kind != WorkloadKind::Deployment || obstacle.is_some());
     let mut change = json!({ "maxUnavailable": wanted });
     let mut advice = format!("{path}.rollingUpdate.maxUnavailable: {wanted}.");
@@ -79,6 +84,13 @@ fn no_endpoints(case: &Case<'_>, max_unavailable: &Amount, findings: &mut Findin
         cost += " One more pod meanwhile.";
     }
     findings.add(finding.advice(advice).cost(cost).patch(case.patch(json!({ path: { "rollingUpdate": change } }))));
+}
+
+/// Whether never more than one pod of this Deployment runs. That may be meant so.
+fn is_single(case: &Case<'_>, pods: u32) -> bool {
+    let Strategy::RollingUpdate { max_surge, .. } = &case.workload().strategy else { return false };
+    let most = case.backing.autoscaler.iter().flatten().map(|autoscaler| autoscaler.maximum).max().unwrap_or(pods);
+    case.workload().kind == WorkloadKind::Deployment && pods == 1 && most < 2 && max_surge.rounded_up(pods) == 0
 }
 
 fn no_surge(case: &Case<'_>, max_surge: &Amount, findings: &mut Findings) {
@@ -96,6 +108,9 @@ fn no_surge(case: &Case<'_>, max_surge: &Amount, findings: &mut Findings) {
             let advice = format!("Nothing, if {obstacle}. Otherwise {advice}");
             finding.severity(Severity::Note).advice(advice).cost(BESIDE)
         }
+        None if is_single(case, pods) => finding
+            .advice(format!("{advice} That is, if two may run at once. {ONLY_OWNER}"))
+            .cost("One more pod during a rollout."),
         None => finding
             .advice(advice)
             .cost("One more pod during a rollout, for which a node must have room.")

@@ -9,7 +9,24 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// The first starts of pods, by Service.
 #[derive(Clone, Debug, Default)]
-pub struct Starts(BTreeMap<Arc<ServiceName>, Vec<(Arc<str>, Duration)>>);
+pub struct Starts(BTreeMap<Arc<ServiceName>, Vec<Start>>);
+
+/// The first start of a pod, from that of its last container.
+#[derive(Clone, Debug)]
+struct Start {
+    pod: Arc<str>,
+    /// Until all its containers were ready.
+    containers_ready: Duration,
+    /// Until it was Ready.
+    ready: Duration,
+}
+
+/// The starts of a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StartsOfWorkload {
+    pub(super) containers_ready: StartTimes,
+    pub(super) ready: StartTimes,
+}
 
 // === impl Starts ===
 
@@ -32,16 +49,21 @@ impl Starts {
     /// Adds a start: the time from the start of its last container until all were ready, if that is known, and from then until the pod
     /// was Ready, if it has readiness gates.
     pub fn add(&mut self, service: &Arc<ServiceName>, pod: Arc<str>, ready: Option<Duration>, gates: Option<Duration>) {
-        if let Some(ready) = ready {
-            self.0.entry(service.clone()).or_default().push((pod, ready + gates.unwrap_or_default()));
+        if let Some(containers_ready) = ready {
+            let ready = containers_ready + gates.unwrap_or_default();
+            self.0.entry(service.clone()).or_default().push(Start { pod, containers_ready, ready });
         }
     }
 
     /// Those of a workload behind a Service. The names of its pods tell that they are its own.
-    pub(super) fn of_workload(&self, service: &ServiceName, workload: &Workload) -> Option<StartTimes> {
-        let own = self.0.get(service)?.iter().filter(|(pod, _)| is_of(pod, workload));
-        let times = StartTimes::of(own.map(|(_, took)| super::words::ceil(*took)).collect())?;
-        Some(StartTimes { source: StartSource::Phases, ..times })
+    pub(super) fn of_workload(&self, service: &ServiceName, workload: &Workload) -> Option<StartsOfWorkload> {
+        let own: Vec<_> = self.0.get(service)?.iter().filter(|start| is_of(&start.pod, workload)).collect();
+        let times = |took: fn(&Start) -> Duration| {
+            let times = StartTimes::of(own.iter().map(|start| super::words::ceil(took(start))).collect())?;
+            Some(StartTimes { source: StartSource::Phases, ..times })
+        };
+        let (containers_ready, ready) = (times(|start| start.containers_ready)?, times(|start| start.ready)?);
+        Some(StartsOfWorkload { containers_ready, ready })
     }
 }
 
@@ -93,17 +115,18 @@ mod tests {
     }
 
     #[test]
-    fn starts_are_those_of_the_service_and_the_workload_with_their_gates() {
+    fn starts_are_those_of_the_service_and_the_workload_with_and_without_their_gates() {
         let name = |name: &str| Arc::new(ServiceName { namespace: "shop".into(), name: name.into() });
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         let mut starts = Starts::default();
         starts.add(&name("web"), "web-0".into(), seconds(9), None);
-        starts.add(&name("web"), "web-1".into(), seconds(2), seconds(3));
+        starts.add(&name("web"), "web-1".into(), seconds(2), seconds(88));
         starts.add(&name("web"), "web-2".into(), None, None);
         starts.add(&name("web"), "other-0".into(), seconds(99), None);
         starts.add(&name("api"), "web-3".into(), seconds(99), None);
         let web = workload(WorkloadKind::StatefulSet, "web");
-        let expected = StartTimes { pods: 2, median: 5, longest: 9, source: StartSource::Phases };
+        let times = |median, longest| StartTimes { pods: 2, median, longest, source: StartSource::Phases };
+        let expected = StartsOfWorkload { containers_ready: times(2, 9), ready: times(9, 90) };
         assert_eq!(starts.of_workload(&name("web"), &web), Some(expected));
         assert_eq!(starts.of_workload(&name("none"), &web), None);
     }

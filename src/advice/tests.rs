@@ -88,9 +88,18 @@ impl Scene {
         let target = Scaled { kind: "Deployment".to_owned(), name: "web".to_owned() };
         let backing = Backing {
             workload,
-            budgets: Some(vec![Budget { name: "web".to_owned(), limit, lets_unhealthy_go: true, pods: Some(3) }]),
+            budgets: Some(vec![Budget {
+                name: "web".to_owned(),
+                limit,
+                lets_unhealthy_go: true,
+                pods: Some(3),
+                selected: None,
+                overlaps: false,
+            }]),
+            has_unguarded: false,
             autoscaler: Some(Some(Autoscaler { name: "web".to_owned(), target, minimum: 3, maximum: 9 })),
             startup: Some(StartTimes { pods: 3, median: 4, longest: 6, source: StartSource::Status }),
+            containers_ready: Some(StartTimes { pods: 3, median: 4, longest: 6, source: StartSource::Status }),
             is_name_taken: false,
         };
         let service = ServiceSpec {

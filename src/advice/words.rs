@@ -3,6 +3,14 @@
 use crate::model::spec::{StartSource, StartTimes};
 use std::time::Duration;
 
+/// Why there is no patch where a second pod would run beside the only one.
+pub(super) const ONLY_OWNER: &str =
+    "There is no patch: only who knows the application can say whether two may run at once.";
+
+/// What to do where it is only known that something takes longer than was seen.
+pub(super) const FIND_OUT: &str = "How long it takes is not known, so no figure is proposed: some changes did not end while they were followed. Find \
+     out why, such as an outage of kube-controller-manager, and measure again.";
+
 /// A measured duration, such as `230 ms` or `4.2 s`.
 pub(super) fn delay(duration: Duration) -> String {
     match duration {
@@ -27,13 +35,23 @@ pub(super) fn counted(number: u64, thing: &str) -> String {
     format!("{number} {thing}{plural}")
 }
 
-/// How long pods took to start.
-pub(super) fn start_times(StartTimes { pods, median, longest, source }: &StartTimes) -> String {
+/// How long pods took until they were Ready.
+pub(super) fn start_times(times: &StartTimes) -> String {
+    took("start-up", times)
+}
+
+/// How long they took until all their containers were ready.
+pub(super) fn containers_ready(times: &StartTimes) -> String {
+    took("start-up until all containers were ready", times)
+}
+
+fn took(what: &str, StartTimes { pods, median, longest, source }: &StartTimes) -> String {
     let source = match source {
-        StartSource::Status => "",
+        // The status has only the last time at which a pod turned ready.
+        StartSource::Status => "; at most, as the pods' status tells it",
         StartSource::Phases => ", as the daemon has followed them",
     };
-    format!("start-up of {pods} pods: half within {median} s, the longest {longest} s (whole seconds{source})")
+    format!("{what} of {pods} pods: half within {median} s, the longest {longest} s (whole seconds{source})")
 }
 
 /// Whole seconds, rounded up.

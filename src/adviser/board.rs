@@ -191,8 +191,15 @@ mod tests {
                 template: PodTemplate { containers: vec![container], grace_seconds: 30, ..PodTemplate::default() },
                 ignored: ignored.map(str::to_owned),
             };
-            let backing =
-                Backing { workload, budgets: None, autoscaler: Some(None), startup: None, is_name_taken: false };
+            let backing = Backing {
+                workload,
+                budgets: None,
+                has_unguarded: false,
+                autoscaler: Some(None),
+                startup: None,
+                containers_ready: None,
+                is_name_taken: false,
+            };
             let (namespace, name) = ("shop".to_owned(), name.to_owned());
             let service = ServiceSpec { namespace, name, ..ServiceSpec::default() };
             Subject { service, backings: vec![backing], unread: Vec::new(), measured: None }

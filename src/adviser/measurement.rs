@@ -42,7 +42,7 @@ impl Measurement {
         let computing = spawn_blocking(move || {
             let window = table.at.since_origin();
             let mut services = Measured::of_table(&table.value, table.at, window);
-            Ends::of(&changes.value.recent).add_to(&mut services);
+            Ends::of(&changes.value.recent, changes.at).add_to(&mut services);
             let cluster = of_cluster(&cluster.value, cluster.at);
             Self { window: Some(window), services, cluster, proxy_modes, starts }
         });

@@ -15,6 +15,7 @@ mod list;
 mod pods;
 mod reach;
 mod services;
+mod starts;
 mod template;
 mod workloads;
 
@@ -27,9 +28,10 @@ use self::{
     pods::{Owner, Owners, PodFacts, PodObject, ReplicaSets},
     reach::{Counted, Owned, Reach},
     services::Paths,
+    starts::Starts,
 };
 use super::ScopeSettings;
-use crate::model::spec::{Backing, Beyond, Place, ServiceSpec, StartTimes, Workload, WorkloadKind};
+use crate::model::spec::{Backing, Beyond, Place, ServiceSpec, Workload, WorkloadKind};
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
     core::v1::{Node, Pod, Service},
@@ -66,8 +68,8 @@ pub struct Set {
     pub unread: Vec<(String, String)>,
 }
 
-/// How long pods took to start, in whole seconds, by their namespace and who makes them again.
-type Starts<'a> = HashMap<(&'a str, &'a Owner), Vec<u32>>;
+/// The starts of pods, by their namespace and who makes them again.
+type StartsOf<'a> = HashMap<(&'a str, &'a Owner), Starts>;
 
 /// Zones by the names of their nodes.
 type Zones = HashMap<String, Arc<str>>;
@@ -109,13 +111,13 @@ impl Inventory {
         let number = zones.as_ref().map(|zones| zones.values().collect::<BTreeSet<_>>().len());
 
         let resolved = owners.resolve(replica_sets.as_ref());
-        let mut starts = Starts::new();
+        let mut starts = StartsOf::new();
         let mut owned = Owned::new();
         let mut owning: Vec<BTreeSet<&Owner>> = vec![BTreeSet::new(); sets.len()];
         let zones = zones.unwrap_or_default();
         for pod in &pods {
             let (namespace, owner) = &resolved[pod.owner];
-            starts.entry((*namespace, owner)).or_default().extend(pod.start_seconds);
+            starts.entry((*namespace, owner)).or_default().add(pod.start);
             owned.entry((*namespace, owner)).or_default().services.extend(&pod.services);
             for at in &pod.services {
                 sets[*at].add(pod, &zones);
@@ -123,9 +125,9 @@ impl Inventory {
             }
         }
         drop(pods);
-        for (owner, budget) in owners.guarded() {
+        for (owner, guarded) in owners.guarded() {
             let (namespace, owner) = &resolved[owner];
-            owned.entry((*namespace, owner)).or_default().budgets.insert(budget);
+            owned.entry((*namespace, owner)).or_default().add(guarded);
         }
 
         // By the labels of its template, and by those of its pods: an operator adds `role: primary` to one of them.
@@ -135,9 +137,12 @@ impl Inventory {
             let mut services: BTreeSet<_> = index.selecting(namespace, labels).copied().collect();
             let mut budgets: BTreeSet<_> = guards.selecting(namespace, labels).collect();
             services.extend(own.into_iter().flat_map(|it| &it.services));
-            budgets.extend(own.into_iter().flat_map(|it| &it.budgets));
+            let of_pods = || own.into_iter().flat_map(|own| own.budgets.iter().map(move |it| (it, own.pods)));
+            let partly = of_pods().filter(|((budget, number), pods)| !budgets.contains(budget) && *number < pods);
+            let partly: BTreeSet<_> = partly.map(|((budget, _), _)| *budget).collect();
+            budgets.extend(of_pods().map(|((budget, _), _)| *budget));
             let fewest = guards.fewest(&workload);
-            let counted = Counted { namespace: namespace.to_owned(), owner, fewest, budgets };
+            let counted = Counted { namespace: namespace.to_owned(), owner, fewest, budgets, partly };
             Some((counted, (!services.is_empty()).then_some((workload, services))))
         };
         let (mut all, mut unreadable) = (Vec::new(), Vec::new());
@@ -154,7 +159,7 @@ impl Inventory {
         let (counted, selected): (Vec<_>, Vec<_>) = all.into_iter().unzip();
         let reach = Reach::new(guards.number(), counted, &owned);
         for (workload, by) in selected.into_iter().flatten() {
-            let backing = backing(workload, &guards, &reach, &starts);
+            let backing = backing(workload, &guards, &reach, &owned, &starts);
             by.into_iter().for_each(|at| sets[at].backings.push(backing.clone()));
         }
         for (set, owners) in sets.iter_mut().zip(owning) {
@@ -186,14 +191,19 @@ impl Set {
     }
 }
 
-fn backing(workload: Workload, guards: &Guards, reach: &Reach, starts: &Starts<'_>) -> Backing {
+fn backing(workload: Workload, guards: &Guards, reach: &Reach, owned: &Owned<'_>, starts: &StartsOf<'_>) -> Backing {
     let owner = Owner::of(&workload);
     let name = (workload.namespace.clone(), workload.name.clone());
     let took = starts.get(&(workload.namespace.as_str(), &owner));
+    let own = owned.get(&(workload.namespace.as_str(), &owner));
+    // New pods will have the labels of the template.
+    let by_template = guards.selecting(&workload.namespace, &workload.template.labels).next();
     Backing {
-        budgets: guards.budgets(&workload, reach),
+        budgets: guards.budgets(&workload, own, reach),
+        has_unguarded: by_template.is_none() && own.is_none_or(|own| own.pods == 0 || own.unguarded > 0),
         autoscaler: guards.autoscaler(&workload),
-        startup: took.and_then(|took| StartTimes::of(took.clone())),
+        startup: took.and_then(Starts::ready),
+        containers_ready: took.and_then(Starts::containers_ready),
         is_name_taken: reach.is_shared(&name) || guards.has_budget(&name),
         workload,
     }

@@ -1,7 +1,7 @@
 //! The changes that ended last, for queries by pod.
 
 use super::Selection;
-use crate::{programming::Spread, propagation::Ended};
+use crate::{model::Stamp, programming::Spread, propagation::Ended};
 use std::collections::VecDeque;
 
 /// Number of changes that are kept, for all Services together: about 3 MB. Half of it is the versions of the slices that showed them.
@@ -59,6 +59,11 @@ impl Recent {
     fn kept(&mut self, number: u64) -> Option<&mut RecentChange> {
         let index = usize::try_from(number.checked_sub(self.dropped)?).ok()?;
         self.changes.get_mut(index)
+    }
+
+    /// Since when they are all that ended: the end of the oldest. `None` if none was dropped, and so they reach back to the start.
+    pub fn since(&self) -> Option<Stamp> {
+        self.changes.front().filter(|_| self.dropped > 0).map(|oldest| oldest.ended.at)
     }
 
     /// All of them, the newest first.

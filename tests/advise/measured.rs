@@ -130,6 +130,8 @@ async fn slow_starts_are_found_without_measuring() -> Result<()> {
         let mut objects = sound(name);
         objects[1]["spec"]["strategy"]["rollingUpdate"] = json!({ "maxUnavailable": 1, "maxSurge": 0 });
         container(&mut objects[1])["livenessProbe"]["httpGet"] = asked.clone();
+        // It lets 70 s pass at most, and 60 s at least: pods that took 70 s have just got through.
+        container(&mut objects[1])["livenessProbe"]["failureThreshold"] = json!(7);
         scene.apply(&objects)?;
         for number in 0..3 {
             scene.place(name, &format!("{name}-{number}"), &format!("advise-start-{number}"), seconds).await?;

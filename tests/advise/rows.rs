@@ -52,7 +52,7 @@ fn cases() -> Vec<Case> {
             let proxy = json!({ "name": "istio-proxy", "image": "registry.example.org/proxy:1" });
             it[1]["spec"]["template"]["spec"]["containers"].as_array_mut().expect("a list").push(proxy);
         }),
-        case("rollout-recreate", true, |it| it[1]["spec"]["strategy"] = json!({ "type": "Recreate" })),
+        case("rollout-recreate", false, |it| it[1]["spec"]["strategy"] = json!({ "type": "Recreate" })),
         case("rollout-without-endpoints", true, |it| {
             it[1]["spec"]["strategy"]["rollingUpdate"] = json!({ "maxUnavailable": "100%", "maxSurge": 0 });
         }),
@@ -69,7 +69,7 @@ fn cases() -> Vec<Case> {
         case("pod-disruption-budget-keeps-unhealthy", true, |it| {
             it[2]["spec"]["unhealthyPodEvictionPolicy"] = Value::Null;
         }),
-        case("single-replica", true, |it| {
+        case("single-replica", false, |it| {
             it[1]["spec"]["replicas"] = json!(1);
             it.truncate(2);
         }),

@@ -156,7 +156,10 @@ impl Scene {
             "phase": "Running",
             "podIP": "10.244.9.9",
             "podIPs": [{ "ip": "10.244.9.9" }],
-            "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": ready }],
+            "conditions": [
+                { "type": "ContainersReady", "status": "True", "lastTransitionTime": ready },
+                { "type": "Ready", "status": "True", "lastTransitionTime": ready },
+            ],
             "containerStatuses": [{
                 "name": "main",
                 "image": "registry.example.org/main:1",

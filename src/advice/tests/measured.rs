@@ -59,6 +59,11 @@ fn the_node_hop_dominates() {
         measured.starts_with("unready: median 100 ms until the slice, then 900 ms until the last node (90 %)"),
         "{measured}"
     );
+    assert!(measured.ends_with("29 changes in 10 min"), "{measured}");
+    // Only the last changes are kept.
+    let mut recent = nodes(900, 29);
+    recent.measured.as_mut().expect("is measured").recent = Some(millis(300_000));
+    assert!(recent.finding().measured.is_some_and(|it| it.ends_with("29 changes in 5 min")));
     assert_eq!(nodes(899, 29).found(), [""; 0]);
     assert_eq!(nodes(900, 28).found(), [""; 0]);
     let slow_slices = Scene::with(|scene| {

@@ -5,8 +5,14 @@ use serde_json::json;
 
 fn budget(limit: Limit) -> impl FnOnce(&mut Scene) {
     |scene| {
-        scene.backing.budgets =
-            Some(vec![Budget { name: "web".to_owned(), limit, lets_unhealthy_go: true, pods: Some(3) }])
+        scene.backing.budgets = Some(vec![Budget {
+            name: "web".to_owned(),
+            limit,
+            lets_unhealthy_go: true,
+            pods: Some(3),
+            selected: None,
+            overlaps: false,
+        }])
     }
 }
 
@@ -31,6 +37,13 @@ fn min_ready_seconds_below_the_measured_visibility() {
     assert_eq!(set(0, 300).finding().severity, Severity::Note);
     let nodes = Scene::with(|scene| scene.nodes(Change::Ready, 100, millis(9_000)));
     assert_eq!(nodes.found(), ["min-ready-seconds-too-short", "node-hop-dominates"]);
+    let expired = Scene::with(|scene| {
+        let sample = scene.sample(Change::Ready);
+        (sample.max, sample.expired) = (millis(600_000), 1);
+    });
+    let finding = expired.finding();
+    assert_eq!((finding.check.id, &finding.patch), ("min-ready-seconds-too-short", &None));
+    assert!(finding.advice.contains("no figure is proposed"), "{}", finding.advice);
     let few = Scene::with(|scene| {
         scene.backing.workload.min_ready_seconds = 0;
         scene.sample(Change::Ready).count = 28;
@@ -47,7 +60,11 @@ fn recreate_leaves_no_endpoint() {
         })
         .finding()
     };
-    assert_eq!((recreate(&[]).check.id, recreate(&[]).severity), ("rollout-recreate", Severity::Warning));
+    let finding = recreate(&[]);
+    assert_eq!((finding.check.id, finding.severity), ("rollout-recreate", Severity::Warning));
+    // Whether old and new may run together, only the application's owner knows.
+    assert_eq!(finding.patch, None);
+    assert!(finding.advice.contains("only who knows the application"), "{}", finding.advice);
     for obstacle in [Obstacle::Claim, Obstacle::HostPath, Obstacle::HostPort, Obstacle::AntiAffinity] {
         // Often that is why, so there is no patch.
         let finding = recreate(&[obstacle]);
@@ -74,7 +91,12 @@ fn no_surge_is_advised_where_another_pod_may_not_run() {
         (finding.severity, finding.patch.map(|patch| patch.spec.tree()["strategy"]["rollingUpdate"].clone()))
     };
     let surge = json!({ "maxUnavailable": 0, "maxSurge": 1 });
+    assert_eq!(of(with(3, 3, &[]).advice()), (Severity::Error, Some(surge.clone())));
+    // The autoscaler lets several run.
     assert_eq!(of(with(1, 1, &[]).advice()), (Severity::Error, Some(surge)));
+    let mut single = with(1, 1, &[]);
+    single.backing.autoscaler = Some(None);
+    assert_eq!(of(single.advice()), (Severity::Error, None));
     assert_eq!(of(with(1, 1, &[Obstacle::Claim]).advice()), (Severity::Note, None));
     // One of several can be stopped first.
     assert_eq!(of(with(3, 3, &[Obstacle::HostPort]).advice()), (Severity::Error, Some(json!({ "maxUnavailable": 1 }))));
@@ -109,6 +131,13 @@ fn a_rollout_without_surge_and_with_a_slow_start() {
     assert_eq!(with(Amount::Number(0), 10).finding().check.id, "rollout-without-surge");
     assert_eq!(with(Amount::Number(0), 9).found(), [""; 0]);
     assert_eq!(with(Amount::Percent(1), 10).found(), [""; 0]);
+    assert!(with(Amount::Number(0), 10).finding().patch.is_some());
+    let mut single = with(Amount::Number(0), 10);
+    single.backing.workload.replicas = 1;
+    single.backing.autoscaler = Some(None);
+    let advice = single.advice();
+    let finding = advice.findings.iter().find(|it| it.check == checks::ROLLOUT_NO_SURGE).expect("found");
+    assert_eq!(finding.patch, None, "never more than one runs");
     let mut bound = with(Amount::Number(0), 10);
     bound.backing.workload.template.obstacles = vec![Obstacle::HostPort];
     let finding = bound.finding();
@@ -153,7 +182,14 @@ fn a_budget_of_several_workloads() {
             scene.backing.workload.replicas = 1;
             scene.backing.workload.ignored = Some("autoscaling=a canary".to_owned());
             scene.backing.autoscaler = Some(None);
-            scene.backing.budgets = Some(vec![Budget { name: "web".to_owned(), limit, lets_unhealthy_go: true, pods }]);
+            scene.backing.budgets = Some(vec![Budget {
+                name: "web".to_owned(),
+                limit,
+                lets_unhealthy_go: true,
+                pods,
+                selected: None,
+                overlaps: false,
+            }]);
         })
         .advice()
         .findings
@@ -199,17 +235,58 @@ fn a_budget_that_protects_a_single_pod_is_not_patched() {
 fn a_budget_that_keeps_pods_that_crash() {
     let finding = Scene::with(|scene| {
         let limit = Limit::MaxUnavailable(Amount::Number(1));
-        scene.backing.budgets =
-            Some(vec![Budget { name: "web".to_owned(), limit, lets_unhealthy_go: false, pods: Some(3) }]);
+        scene.backing.budgets = Some(vec![Budget {
+            name: "web".to_owned(),
+            limit,
+            lets_unhealthy_go: false,
+            pods: Some(3),
+            selected: None,
+            overlaps: false,
+        }]);
     })
     .finding();
     assert_eq!((finding.check.id, finding.severity), ("pod-disruption-budget-keeps-unhealthy", Severity::Note));
+}
+
+/// An operator marks its pods with labels, and has budgets for them.
+#[test]
+fn budgets_that_select_some_of_the_pods() {
+    let with = |has_unguarded, names: &[&str], limit: Limit, selected| {
+        Scene::with(|scene| {
+            let new = |name: &&str| Budget {
+                name: (*name).to_owned(),
+                limit: limit.clone(),
+                lets_unhealthy_go: true,
+                pods: Some(3),
+                selected: Some(selected),
+                overlaps: false,
+            };
+            scene.backing.budgets = Some(names.iter().map(new).collect());
+            scene.backing.has_unguarded = has_unguarded;
+        })
+    };
+    let least = |number| Limit::MinAvailable(Amount::Number(number));
+    // A second budget for the primary would keep it from being evicted.
+    let finding = with(true, &["primary"], least(0), 1).finding();
+    assert_eq!((finding.check.id, finding.severity), ("pod-disruption-budget-missing", Severity::Note));
+    assert_eq!(
+        (finding.patch, &*finding.set),
+        (None, "PodDisruptionBudget primary selects some of its pods, and none selects the rest")
+    );
+    // The primary and the others have one each: no pod has two.
+    assert_eq!(with(false, &["primary", "replicas"], least(0), 1).found(), [""; 0]);
+    let blocks = with(false, &["primary"], least(1), 1).finding();
+    assert_eq!((blocks.check.id, blocks.patch), ("pod-disruption-budget-blocks", None));
+    assert_eq!(blocks.rule, "with 3 pods, of which it selects 1, no pod may be evicted");
+    assert!(blocks.advice.ends_with("Otherwise minAvailable: 0."), "{}", blocks.advice);
+    assert_eq!(with(false, &["replicas"], least(1), 2).found(), [""; 0]);
 }
 
 #[test]
 fn two_budgets_for_the_same_pods() {
     let finding = Scene::with(|scene| {
         let budgets = scene.backing.budgets.as_mut().expect("can be read");
+        budgets[0].overlaps = true;
         budgets.push(Budget { name: "other".to_owned(), ..budgets[0].clone() });
     })
     .finding();

@@ -1,6 +1,7 @@
 //! Replicas, autoscalers, and where pods are.
 
 use super::*;
+use serde_json::json;
 
 #[test]
 fn one_replica() {
@@ -10,7 +11,9 @@ fn one_replica() {
     };
     let scene = Scene::with(one);
     assert_eq!(scene.finding().check.id, "single-replica");
-    assert!(scene.finding().patch.is_some());
+    // Two of a singleton would do its work twice.
+    assert_eq!(scene.finding().patch, None);
+    assert!(scene.finding().advice.contains("only who knows the application"), "{}", scene.finding().advice);
     for obstacle in [Obstacle::Claim, Obstacle::HostPort] {
         let bound = Scene::with(|scene| {
             one(scene);
@@ -34,15 +37,21 @@ fn one_replica() {
 
 #[test]
 fn an_autoscaler_with_a_minimum_of_one() {
-    let scene = Scene::with(|scene| {
-        if let Some(Some(autoscaler)) = &mut scene.backing.autoscaler {
-            (autoscaler.minimum, autoscaler.maximum) = (1, 1);
-        }
-    });
-    let finding = scene.finding();
+    let with_maximum = |maximum| {
+        let scene = Scene::with(|scene| {
+            if let Some(Some(autoscaler)) = &mut scene.backing.autoscaler {
+                (autoscaler.minimum, autoscaler.maximum) = (1, maximum);
+            }
+        });
+        scene.finding()
+    };
+    let finding = with_maximum(2);
     assert_eq!((finding.check.id, finding.target.kind), ("autoscaler-minimum-one", "HorizontalPodAutoscaler"));
-    // Otherwise the API server refuses the minimum.
-    assert_eq!(finding.patch.expect("has one").spec.tree()["maxReplicas"], 2);
+    assert_eq!(finding.patch.expect("has one").spec.tree(), json!({ "minReplicas": 2 }));
+    // Never more than one runs, which may be meant so.
+    let finding = with_maximum(1);
+    assert_eq!(finding.patch, None);
+    assert!(finding.advice.starts_with("minReplicas: 2 and maxReplicas: 2, if two may"), "{}", finding.advice);
 }
 
 #[test]

@@ -117,18 +117,83 @@ fn liveness_probes() {
         Scene::with(|scene| {
             scene.container().liveness = Some(probe(http("/live"), 10, 3));
             scene.container().startup = has_startup_probe.then(|| probe(http("/live"), 1, 60));
-            scene.backing.startup = Some(startup);
+            scene.backing.containers_ready = Some(startup);
         })
     };
     // The readiness probe, every 3 s, adds up to 3 s.
-    let slow = StartTimes { pods: 3, median: 9, longest: 24, source: StartSource::Status };
+    let slow = StartTimes { pods: 3, median: 9, longest: 17, source: StartSource::Status };
     let finding = eager(slow, false).finding();
     assert_eq!((finding.check.id, finding.severity), ("liveness-probe-eager", Severity::Error));
-    assert!(finding.rule.starts_with("30 s until the first restart, and 1.5 x 21 s = 32 s"), "{}", finding.rule);
+    assert!(finding.rule.starts_with("20 s until the first restart, and 1.5 x 14 s = 21 s"), "{}", finding.rule);
     assert_eq!(eager(slow, true).found(), [""; 0]);
-    assert!(finding.rule.contains("21 s is the longest start-up without the 3 s"), "{}", finding.rule);
-    assert_eq!(eager(StartTimes { longest: 23, ..slow }, false).found(), [""; 0]);
+    assert!(finding.rule.contains("14 s is the longest start-up without the 3 s"), "{}", finding.rule);
+    assert_eq!(eager(StartTimes { longest: 16, ..slow }, false).found(), [""; 0]);
     assert_eq!(eager(StartTimes { pods: 2, ..slow }, false).found(), [""; 0]);
+}
+
+/// A load balancer that sets a readiness gate late.
+#[test]
+fn what_readiness_gates_wait_is_no_start_up_of_a_container() {
+    let scene = Scene::with(|scene| {
+        scene.container().liveness = Some(probe(http("/live"), 10, 3));
+        let times = |longest| StartTimes { pods: 3, median: longest, longest, source: StartSource::Status };
+        (scene.backing.startup, scene.backing.containers_ready) = (Some(times(50)), Some(times(5)));
+    });
+    assert_eq!(scene.found(), [""; 0]);
+}
+
+#[test]
+fn where_it_may_not_be_the_container_there_is_a_note_without_a_patch() {
+    let with = |longest, change: fn(&mut Scene)| {
+        Scene::with(|scene| {
+            scene.container().liveness = Some(probe(http("/live"), 10, 3));
+            scene.backing.containers_ready =
+                Some(StartTimes { pods: 3, median: 9, longest, source: StartSource::Status });
+            change(scene);
+        })
+        .finding()
+    };
+    let other = |change: fn(&mut Container)| {
+        let mut other = Container { name: "log".to_owned(), ..Container::default() };
+        change(&mut other);
+        other
+    };
+    let error = with(34, |_| ());
+    assert_eq!((error.check.id, error.severity), ("liveness-probe-eager", Severity::Error));
+    let without_probe: fn(&mut Scene) = |scene| {
+        let log = Container { name: "log".to_owned(), ..Container::default() };
+        scene.backing.workload.template.containers.push(log);
+    };
+    assert_eq!(with(34, without_probe).severity, Severity::Error);
+    for (place, container) in [
+        ("containers", other(|it| it.readiness = Some(probe(http("/"), 1, 1)))),
+        ("containers", other(|it| it.startup = Some(probe(http("/"), 1, 1)))),
+        ("sidecars", other(|it| it.readiness = Some(probe(http("/"), 1, 1)))),
+    ] {
+        let mut scene = Scene::with(|scene| {
+            scene.container().liveness = Some(probe(http("/live"), 10, 3));
+            scene.backing.containers_ready =
+                Some(StartTimes { pods: 3, median: 9, longest: 34, source: StartSource::Status });
+        });
+        let template = &mut scene.backing.workload.template;
+        if place == "sidecars" { &mut template.sidecars } else { &mut template.containers }.push(container);
+        let note = scene.finding();
+        assert_eq!((note.severity, &note.patch), (Severity::Note, &None), "{place}");
+        assert!(note.advice.starts_with("Nothing, if it was container log that took so long"), "{}", note.advice);
+    }
+    // A sidecar that has started before the containers is no part of their time.
+    let started_before = with(34, |scene| {
+        let startup = Some(probe(http("/"), 1, 1));
+        let sidecar = Container { name: "log".to_owned(), startup, ..Container::default() };
+        scene.backing.workload.template.sidecars.push(sidecar);
+    });
+    assert_eq!(started_before.severity, Severity::Error);
+    let injected = with(34, |scene| scene.service.beyond = vec![Beyond::Mesh("istio-proxy".to_owned())]);
+    assert_eq!((injected.severity, injected.patch), (Severity::Note, None));
+    // 31 s after its start at the latest the probe would have restarted it.
+    let longer = with(35, |_| ());
+    assert_eq!((longer.severity, longer.patch), (Severity::Note, None));
+    assert!(longer.advice.contains("after 31 s of failures they would have been restarted"), "{}", longer.advice);
 }
 
 /// An application that is up in two seconds, whose readiness probe asks late.
@@ -138,15 +203,16 @@ fn what_the_readiness_probe_itself_waits_is_no_start_up() {
         Scene::with(|scene| {
             scene.container().readiness = Some(Probe { initial_delay, ..probe(http("/ready"), period, 1) });
             scene.container().liveness = Some(probe(http("/live"), 5, 3));
-            scene.backing.startup = Some(StartTimes { pods: 3, median: 9, longest, source: StartSource::Status });
+            scene.backing.containers_ready =
+                Some(StartTimes { pods: 3, median: 9, longest, source: StartSource::Status });
         })
         .found()
     };
     assert_eq!(with(25, 10, 27), [""; 0]);
     assert_eq!(with(25, 10, 35), [""; 0]);
-    // Up to 1.5 x 10 s fit into the 15 s.
-    assert_eq!(with(25, 10, 45), [""; 0]);
-    assert_eq!(with(25, 10, 46), ["liveness-probe-eager"]);
+    // Up to 1.5 x 6 s fit into the 10 s.
+    assert_eq!(with(25, 10, 41), [""; 0]);
+    assert_eq!(with(25, 10, 42), ["liveness-probe-eager"]);
     assert_eq!(with(0, 10, 21), ["liveness-probe-eager"]);
 }
 
@@ -194,6 +260,45 @@ fn a_sleep_shorter_than_the_measured_removal() {
     // Without agents a second is allowed for the nodes.
     assert_eq!(slept(7, 4_000, None).found(), ["pre-stop-too-short"]);
     assert_eq!(slept(8, 4_000, None).found(), [""; 0]);
+}
+
+/// kube-controller-manager was down for longer than the expiry. No sleep can wait for its return.
+#[test]
+fn what_expired_or_is_pending_gives_no_figure() {
+    let with = |pre_stop: Option<Hook>, change: fn(&mut Sample)| {
+        Scene::with(|scene| {
+            scene.container().pre_stop = pre_stop.clone();
+            change(scene.sample(Change::Terminating));
+        })
+    };
+    let expired: fn(&mut Sample) = |it| (it.max, it.expired) = (millis(600_000), 2);
+    let pending: fn(&mut Sample) = |it| (it.oldest_pending, it.pending) = (millis(500_000), 2);
+    for (change, words) in [
+        (expired, "slices more than 600.0 s (2 changes expired, beside 98 that have ended)"),
+        (pending, "slices more than 500.0 s (a change is still pending, beside 100 that have ended)"),
+    ] {
+        for hook in [None, Some(Hook::Sleep { seconds: 15 })] {
+            let finding = with(hook, change).finding();
+            assert_eq!((finding.severity, &finding.patch), (Severity::Warning, &None), "{finding:?}");
+            assert!(finding.measured.as_ref().is_some_and(|it| it.contains(words)), "{finding:?}");
+            assert!(finding.rule.starts_with("more than 60") || finding.rule.starts_with("more than 50"));
+            assert!(finding.advice.contains("no figure is proposed"), "{}", finding.advice);
+        }
+    }
+    // It sleeps long enough for them all.
+    assert_eq!(with(Some(Hook::Exec { command: vec!["true".to_owned()] }), expired).found(), [""; 0]);
+    // What is left out above p99.9 does not count.
+    let of_many: fn(&mut Sample) = |it| {
+        (it.count, it.p999, it.max, it.expired) = (5_000, millis(200), millis(600_000), 5);
+    };
+    assert_eq!(with(Some(Hook::Sleep { seconds: 15 }), of_many).found(), [""; 0]);
+    // A proxy gets no figure from it either.
+    let mut with_proxy = with(Some(Hook::Sleep { seconds: 15 }), expired);
+    let proxy = Container { name: "istio-proxy".to_owned(), ..Container::default() };
+    with_proxy.backing.workload.template.containers.push(proxy);
+    let advice = with_proxy.advice();
+    let sidecar = advice.findings.iter().find(|it| it.check == checks::SIDECAR_ORDER).expect("found");
+    assert!(sidecar.advice.contains("let it sleep 15 s too"), "{}", sidecar.advice);
 }
 
 #[test]

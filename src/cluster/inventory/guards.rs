@@ -3,7 +3,7 @@
 use super::{
     index::{Index, Labels},
     list::{InventoryError, Lists},
-    reach::Reach,
+    reach::{Reach, Selecting},
     template::amount,
 };
 use crate::model::spec::{Autoscaler, Budget, Limit, Scaled, Workload};
@@ -12,7 +12,7 @@ use kube::{
     ResourceExt,
     core::{Selector, SelectorExt},
 };
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// All of them, as far as they may be read.
 #[derive(Default)]
@@ -73,11 +73,30 @@ impl Guards {
         selecting.filter(move |it| it.selector.matches(labels))
     }
 
-    /// Those that select the pods of this workload; `None` if they may not be read.
-    pub(super) fn budgets(&self, workload: &Workload, reach: &Reach) -> Option<Vec<Budget>> {
-        self.budgets.as_ref()?;
-        let with_pods = |it: &Numbered| Budget { pods: reach.pods(it.position), ..it.budget.clone() };
-        Some(self.matching(&workload.namespace, &workload.template.labels).map(with_pods).collect())
+    /// Whether this namespace has a budget.
+    pub(super) fn has_any(&self, namespace: &str) -> bool {
+        self.budgets.as_ref().is_some_and(|budgets| budgets.has_any(namespace))
+    }
+
+    /// Those that select pods of this workload, by the labels of its template or those of `own`, the pods that it has; `None` if they may
+    /// not be read.
+    pub(super) fn budgets(&self, workload: &Workload, own: Option<&Selecting>, reach: &Reach) -> Option<Vec<Budget>> {
+        let labels = &workload.template.labels;
+        let by_template: BTreeSet<_> = self.selecting(&workload.namespace, labels).collect();
+        let of_pods = |it: &Numbered| own.is_some_and(|own| own.budgets.contains_key(&it.position));
+        let overlaps = |position| {
+            by_template.len() > 1 && by_template.contains(&position)
+                || own.is_some_and(|own| own.overlapping.contains(&position))
+        };
+        let here = self.budgets.as_ref()?.all(&workload.namespace);
+        let selecting = here.filter(|it| by_template.contains(&it.position) || of_pods(it));
+        let budget = |it: &Numbered| Budget {
+            pods: reach.pods(it.position),
+            selected: reach.selected(it.position),
+            overlaps: overlaps(it.position),
+            ..it.budget.clone()
+        };
+        Some(selecting.map(budget).collect())
     }
 
     /// Whether one has this namespace and name.
@@ -110,7 +129,8 @@ fn budget(object: &PodDisruptionBudget) -> Option<(String, Labels, (Selector, Bu
         (None, None) => Limit::Unset,
     };
     let lets_unhealthy_go = spec.unhealthy_pod_eviction_policy.as_deref() == Some("AlwaysAllow");
-    let budget = Budget { name: object.name_any(), limit, lets_unhealthy_go, pods: None };
+    let budget =
+        Budget { name: object.name_any(), limit, lets_unhealthy_go, pods: None, selected: None, overlaps: false };
     Some((object.namespace()?, labels, (selector, budget)))
 }
 

@@ -46,6 +46,16 @@ impl<T> Index<T> {
         selecting.filter(move |entry| entry.labels.iter().all(has)).map(|entry| &entry.value)
     }
 
+    /// Those of this namespace, in the order in which they were given.
+    pub(super) fn all(&self, namespace: &str) -> impl Iterator<Item = &T> {
+        self.namespaces.get(namespace).into_iter().flat_map(|it| &it.entries).map(|entry| &entry.value)
+    }
+
+    /// Whether there is one for this namespace.
+    pub(super) fn has_any(&self, namespace: &str) -> bool {
+        self.namespaces.contains_key(namespace)
+    }
+
     /// Those that are compared with the object.
     fn candidates(&self, namespace: &str, labels: &Labels) -> (&[Entry<T>], Vec<usize>) {
         let Some(Selectors { entries, by_label, rest }) = self.namespaces.get(namespace) else {

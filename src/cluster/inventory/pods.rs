@@ -3,6 +3,7 @@
 use super::{
     guards::Guards,
     index::{Index, Labels},
+    starts::Start,
 };
 use crate::model::spec::{MESH_PROXIES, Workload};
 use k8s_openapi::{
@@ -12,13 +13,10 @@ use k8s_openapi::{
 use kube::{ResourceExt, core::PartialObjectMeta};
 use serde::{Deserialize, de::IgnoredAny};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt,
     sync::Arc,
 };
-
-/// A start that seems to have taken longer, in seconds, is more likely a pod that was unready in between.
-const LONGEST_START: i64 = 900;
 
 /// The label with which a Deployment marks the pods of a ReplicaSet, which has its value at the end of its name.
 const HASH: &str = "pod-template-hash";
@@ -90,8 +88,8 @@ pub(super) struct PodFacts {
     pub(super) node: Option<Arc<str>>,
     /// Whether it is ready, and not being deleted.
     pub(super) is_ready: bool,
-    /// From the start of its last container until it was ready, in whole seconds, if it has not restarted.
-    pub(super) start_seconds: Option<u32>,
+    /// Its start, if it has not restarted.
+    pub(super) start: Option<Start>,
     /// Its proxy of a mesh.
     pub(super) proxy: Option<&'static str>,
 }
@@ -109,8 +107,20 @@ pub(super) struct Owners {
     positions: HashMap<Arc<Owned>, usize>,
     all: Vec<Arc<Owned>>,
     nodes: HashSet<Arc<str>>,
-    /// Positions of owners, each with that of a PodDisruptionBudget that selects a pod of it.
-    guarded: HashSet<(usize, usize)>,
+    /// By the position of the owner: which PodDisruptionBudgets select its pods.
+    guarded: HashMap<usize, Guarded>,
+}
+
+/// What PodDisruptionBudgets, by position, select of the pods of an owner.
+#[derive(Debug, Default)]
+pub(super) struct Guarded {
+    /// The number of pods that each selects.
+    pub(super) budgets: BTreeMap<usize, u32>,
+    /// Those that select a pod which another one selects too.
+    pub(super) overlapping: BTreeSet<usize>,
+    /// Number of pods, and of those that none selects.
+    pub(super) pods: u32,
+    pub(super) unguarded: u32,
 }
 
 /// An owner in its namespace, as pods name it.
@@ -218,12 +228,15 @@ impl Owners {
         let labels = metadata.labels.as_ref()?;
         let services: Box<[_]> = services.selecting(namespace, labels).copied().collect();
         let budgets: Box<[_]> = guards.selecting(namespace, labels).collect();
-        if services.is_empty() && budgets.is_empty() {
+        // A budget counts pods of all owners, also behind no Service. And whether it selects all pods of an owner, only all of them tell.
+        let may_be_guarded = guards.has_any(namespace);
+        if services.is_empty() && !may_be_guarded {
             return None;
         }
-        // A budget counts pods of all owners, also behind no Service.
         let owner = self.position(Owned::new(namespace, metadata));
-        self.guarded.extend(budgets.iter().map(|budget| (owner, *budget)));
+        if may_be_guarded {
+            self.guarded.entry(owner).or_default().add(&budgets);
+        }
         if services.is_empty() {
             return None;
         }
@@ -235,7 +248,7 @@ impl Owners {
             owner,
             node: spec.and_then(|spec| spec.node_name.as_deref()).map(|node| self.node(node)),
             is_ready: metadata.deletion_timestamp.is_none() && status.is_some_and(Status::is_ready),
-            start_seconds: status.and_then(Status::start_seconds),
+            start: status.and_then(Status::start),
             proxy,
         })
     }
@@ -264,9 +277,9 @@ impl Owners {
         self.all.iter().filter_map(|owned| owned.set()).collect()
     }
 
-    /// Positions of owners, each with that of a budget that selects a pod of it.
-    pub(super) fn guarded(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.guarded.iter().copied()
+    /// Positions of owners, each with what budgets select of its pods.
+    pub(super) fn guarded(&self) -> impl Iterator<Item = (usize, &Guarded)> {
+        self.guarded.iter().map(|(owner, guarded)| (*owner, guarded))
     }
 
     /// Each of them by its position: its namespace, and who makes its pods again.
@@ -275,19 +288,33 @@ impl Owners {
     }
 }
 
+// === impl Guarded ===
+
+impl Guarded {
+    /// Adds a pod that these budgets select.
+    fn add(&mut self, budgets: &[usize]) {
+        self.pods += 1;
+        self.unguarded += u32::from(budgets.is_empty());
+        budgets.iter().for_each(|budget| *self.budgets.entry(*budget).or_default() += 1);
+        if budgets.len() > 1 {
+            self.overlapping.extend(budgets);
+        }
+    }
+}
+
 // === impl Status ===
 
 impl Status {
-    fn ready(&self) -> Option<&PodCondition> {
-        self.conditions.iter().flatten().find(|condition| condition.type_ == "Ready" && condition.status == "True")
+    /// This condition, if it is true.
+    fn condition(&self, name: &str) -> Option<&PodCondition> {
+        self.conditions.iter().flatten().find(|condition| condition.type_ == name && condition.status == "True")
     }
 
     fn is_ready(&self) -> bool {
-        self.ready().is_some()
+        self.condition("Ready").is_some()
     }
 
-    /// Whole seconds, as the kubelet writes them.
-    fn start_seconds(&self) -> Option<u32> {
+    fn start(&self) -> Option<Start> {
         let containers = self.container_statuses.as_deref().filter(|containers| !containers.is_empty())?;
         if containers.iter().any(|container| container.restart_count > 0) {
             return None;
@@ -295,9 +322,9 @@ impl Status {
         let started =
             containers.iter().map(|container| Some(container.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0));
         let started = started.collect::<Option<Vec<_>>>()?.into_iter().max()?;
-        let ready = self.ready()?.last_transition_time.as_ref()?.0;
-        let seconds = ready.as_second() - started.as_second();
-        (0..=LONGEST_START).contains(&seconds).then_some(u32::try_from(seconds).unwrap_or(0))
+        let since = |name| Some(self.condition(name)?.last_transition_time.as_ref()?.0.as_second());
+        let (containers_ready, ready) = (since("ContainersReady"), since("Ready"));
+        Some(Start { began: started.as_second(), containers_ready, ready })
     }
 }
 
@@ -320,6 +347,7 @@ mod tests {
                 "phase": "Running",
                 "conditions": [
                     { "type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:07Z" },
+                    { "type": "ContainersReady", "status": "True", "lastTransitionTime": "2026-01-01T00:00:05Z" },
                 ],
                 "containerStatuses": [
                     { "name": "web", "restartCount": 0, "state": { "running": { "startedAt": "2026-01-01T00:00:03Z" } } },
@@ -347,7 +375,11 @@ mod tests {
         let mut owners = Owners::default();
         let facts = facts(&mut owners, pod("web-0", owner("StatefulSet", "web"))).expect("selected");
         assert_eq!((&*facts.services, facts.node.as_deref(), facts.is_ready), (&[7][..], Some("a"), true));
-        assert_eq!((facts.start_seconds, facts.proxy), (Some(4), Some("istio-proxy")));
+        let start = facts.start.expect("it has not restarted");
+        let after = |end: Option<i64>| end.map(|end| end - start.began);
+        // The readiness gates took two seconds.
+        assert_eq!((after(start.containers_ready), after(start.ready)), (Some(2), Some(4)));
+        assert_eq!(facts.proxy, Some("istio-proxy"));
         assert_eq!(owners.resolve(None), [("shop", named("StatefulSet", "web"))]);
     }
 
@@ -367,7 +399,7 @@ mod tests {
         assert!(!facts(&mut owners, terminating).expect("selected").is_ready);
         let new = json!({ "metadata": { "namespace": "shop", "labels": { "app": "web" } }, "spec": {}, "status": {} });
         let new = facts(&mut owners, new).expect("selected");
-        assert_eq!((new.is_ready, new.node, new.start_seconds), (false, None, None));
+        assert_eq!((new.is_ready, new.node, new.start), (false, None, None));
     }
 
     /// Pods share their owners and nodes.

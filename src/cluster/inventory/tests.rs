@@ -45,7 +45,10 @@ impl Server {
             let ready = if is_ready { "True" } else { "False" };
             let second = format!("2026-01-01T00:00:0{}Z", 3 + number);
             let status = json!({
-                "conditions": [{ "type": "Ready", "status": ready, "lastTransitionTime": second }],
+                "conditions": [
+                    { "type": "Ready", "status": ready, "lastTransitionTime": second },
+                    { "type": "ContainersReady", "status": "True", "lastTransitionTime": "2026-01-01T00:00:02Z" },
+                ],
                 "containerStatuses": [
                     { "name": "main", "restartCount": 0, "state": { "running": { "startedAt": "2026-01-01T00:00:01Z" } } },
                 ],
@@ -154,6 +157,9 @@ fn check(inventory: &Inventory) {
     // The pod that is not ready has no start.
     let startup = backing.startup.expect("its pods have started");
     assert_eq!((startup.pods, startup.median, startup.longest), (2, 2, 3));
+    // But its containers are ready: a gate keeps it.
+    let containers = backing.containers_ready.expect("its containers have started");
+    assert_eq!((containers.pods, containers.median, containers.longest), (3, 1, 1));
     let names = |backing: &Backing| backing.budgets.iter().flatten().map(|it| it.name.clone()).collect::<Vec<_>>();
     assert_eq!(names(backing), ["web"]);
     assert_eq!((backing.autoscaler.clone(), web.unread.len()), (Some(None), 0));
@@ -326,6 +332,46 @@ async fn a_budget_counts_the_pods_of_all_workloads_that_it_selects() {
         server.denied.push(STATEFUL_SETS);
     });
     assert_eq!(denied.await.pods, None);
+}
+
+/// An operator marks the primary with a label, and has a budget for it.
+#[tokio::test]
+async fn a_budget_is_found_by_labels_that_only_pods_have() {
+    let with_role = |name: &str, role: &str| {
+        let selector = json!({ "matchLabels": { "role": role } });
+        let spec = json!({ "maxUnavailable": 1, "selector": selector });
+        json!({ "metadata": { "namespace": "shop", "name": name }, "spec": spec })
+    };
+    let read = async |roles: [Option<&str>; 3], budgets: Vec<Value>| {
+        let mut server = Server::new();
+        server.objects.insert(BUDGETS, budgets);
+        let pods = server.objects.get_mut(PODS).expect("there are some");
+        for (pod, role) in pods.iter_mut().zip(roles) {
+            pod["metadata"]["labels"]["role"] = json!(role);
+            // Not even the Service selects it.
+            if role.is_none() {
+                pod["metadata"]["labels"] = json!({ "pod": "web" });
+            }
+        }
+        let inventory = inventory(server, &ScopeSettings::whole_cluster()).await;
+        let backing = find(&inventory, "shop", "web").backings[0].clone();
+        let budgets = backing.budgets.expect("can be read").into_iter();
+        let budgets: Vec<_> = budgets.map(|it| (it.name, it.pods, it.selected, it.overlaps)).collect();
+        (budgets, backing.has_unguarded)
+    };
+    let (first, second) = (Some("primary"), Some("replica"));
+    let budget = |name: &str, selected, overlaps| (name.to_owned(), Some(3), selected, overlaps);
+    let primary = || with_role("primary", "primary");
+    let some = (vec![budget("primary", Some(1), false)], true);
+    assert_eq!(read([first, second, second], vec![primary()]).await, some);
+    assert_eq!(read([first, None, None], vec![primary()]).await, some);
+    let all = (vec![budget("primary", None, false)], false);
+    assert_eq!(read([first, first, first], vec![primary()]).await, all);
+    let each = (vec![budget("primary", Some(1), false), budget("replica", Some(2), false)], false);
+    assert_eq!(read([first, second, second], vec![primary(), with_role("replica", "replica")]).await, each);
+    let twice = (vec![budget("primary", Some(1), true), budget("again", Some(1), true)], true);
+    assert_eq!(read([first, second, second], vec![primary(), with_role("again", "primary")]).await, twice);
+    assert_eq!(read([second, second, second], vec![primary()]).await, (Vec::new(), true));
 }
 
 #[tokio::test]

@@ -6,10 +6,9 @@ use crate::{
     adviser::Measurement,
     commands::daemon::{
         Daemon, DaemonError,
-        answers::{
-            Agents, Changes, Ended, Histogram, Histograms, Line, PhaseLine, Seconds, Services, Startup, kind, name,
-        },
+        answers::{Agents, Changes, Histogram, Histograms, Line, PhaseLine, Seconds, Services, Startup, kind, name},
     },
+    ledger::Outcome,
     propagation::ServiceName,
     startup::{KEPT, Phase},
 };
@@ -42,7 +41,7 @@ pub(super) async fn measured(daemon: &Daemon, settings: &Settings) -> Result<Mea
         own.changes.insert(change, line.sample());
     }
     let changes: Changes = client.get(&format!("/api/v1/changes?limit={CHANGES}{only}")).await?;
-    add_changes(&changes.ended, &mut measured);
+    add_changes(&changes, &mut measured);
     let startup: Startup = client.get(&format!("/api/v1/startup?limit={KEPT}{only}")).await?;
     let histograms: Histograms = client.get(&format!("/api/v1/histogram?window={WINDOW}")).await?;
     let cluster = histograms.histograms.iter().filter_map(|it| Some((kind(&it.change)?, it.sample())));
@@ -66,9 +65,10 @@ pub(super) async fn measured(daemon: &Daemon, settings: &Settings) -> Result<Mea
 }
 
 /// Adds the hop to the nodes, and from how many rollouts the removals come, as far as single changes are kept.
-fn add_changes(ended: &[Ended], measured: &mut BTreeMap<Arc<ServiceName>, Measured>) {
-    let mut ends = Ends::default();
-    for it in ended {
+fn add_changes(changes: &Changes, measured: &mut BTreeMap<Arc<ServiceName>, Measured>) {
+    let lasted = |since| Duration::try_from(changes.time.duration_since(since)).unwrap_or_default();
+    let mut ends = Ends::reaching_back(changes.ended_since.map(lasted));
+    for it in &changes.ended {
         let Some(change) = kind(&it.change) else { continue };
         // Only differences count. A time before 1970 is that of a clock that is not set.
         let at = Duration::try_from(it.ended.duration_since(Timestamp::UNIX_EPOCH)).unwrap_or_default();
@@ -101,7 +101,8 @@ fn starts_of(answer: &Startup) -> Starts {
 impl Line {
     fn sample(&self) -> Sample {
         let Seconds(oldest_pending) = self.oldest_pending_seconds.unwrap_or_default();
-        let sample = Sample { pending: self.pending, oldest_pending, ..Sample::default() };
+        let expired = self.outcomes.get(Outcome::Expired { age: Duration::ZERO }.as_str()).copied().unwrap_or_default();
+        let sample = Sample { expired, pending: self.pending, oldest_pending, ..Sample::default() };
         let Some(it) = self.windows.get(WINDOW) else { return sample };
         // Without a delay there are no quantiles.
         let [p50, p90, p99, p999, max] =
@@ -120,5 +121,39 @@ impl Histogram {
         };
         let [p50, p90, p99, p999, max] = [0.5, 0.9, 0.99, 0.999, 1.0].map(at);
         Sample { count: self.count, p50, p90, p99, p999, max, ..Sample::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn how_far_single_changes_reach_back_is_told() {
+        let service = name("shop", "web");
+        let recent = |since: serde_json::Value| {
+            let changes = json!({ "time": "2026-01-01T05:00:00Z", "pending": [], "ended_since": since, "ended": [] });
+            let changes: Changes = serde_json::from_value(changes).expect("an answer");
+            let mut measured = BTreeMap::from([(service.clone(), Measured::default())]);
+            add_changes(&changes, &mut measured);
+            measured[&service].recent
+        };
+        assert_eq!(recent(json!("2026-01-01T00:00:00Z")), Some(Duration::from_secs(5 * 3_600)));
+        assert_eq!(recent(json!(null)), None);
+    }
+
+    #[test]
+    fn what_has_expired_is_told_apart() {
+        let line = json!({
+            "namespace": "shop",
+            "service": "web",
+            "change": "terminating",
+            "outcomes": { "propagated": 1, "expired": 1 },
+            "pending": 0,
+            "windows": { "start": { "count": 2, "p50": 0.2, "p90": 600, "p99": 600, "p99_9": 600, "max": 600 } },
+        });
+        let sample = serde_json::from_value::<Line>(line).expect("a line").sample();
+        assert_eq!((sample.count, sample.expired, sample.max), (2, 1, Duration::from_secs(600)));
     }
 }

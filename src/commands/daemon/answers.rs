@@ -29,6 +29,9 @@ pub(in crate::commands) struct Line {
     #[serde(default)]
     pub(in crate::commands) change: String,
     pub(in crate::commands) objective_seconds: Option<Seconds>,
+    /// Since the start.
+    #[serde(default)]
+    pub(in crate::commands) outcomes: BTreeMap<String, u64>,
     pub(in crate::commands) pending: u64,
     pub(in crate::commands) oldest_pending_seconds: Option<Seconds>,
     pub(in crate::commands) windows: BTreeMap<String, Quantiles>,
@@ -61,6 +64,8 @@ pub(in crate::commands) struct Histogram {
 pub(in crate::commands) struct Changes {
     pub(in crate::commands) time: Timestamp,
     pub(in crate::commands) pending: Vec<PendingLine>,
+    /// Not if `ended` reaches back to the daemon's start.
+    pub(in crate::commands) ended_since: Option<Timestamp>,
     pub(in crate::commands) ended: Vec<Ended>,
 }
 

@@ -44,6 +44,8 @@ struct Answer<'a> {
     pending: Vec<PendingLine<'a>>,
     /// Number of selected changes among the last that ended. The list may contain fewer.
     ended_total: usize,
+    /// Since when the last that ended are all, whatever is selected; `null` if they are all since the daemon started.
+    ended_since: Option<String>,
     ended: Vec<EndedLine<'a>>,
 }
 
@@ -188,6 +190,7 @@ pub fn changes(now: &Now<Changes>, query: &ChangesQuery) -> serde_json::Result<V
         time: time(now, now.at),
         pending_total: pending.len(),
         ended_total: ended.len(),
+        ended_since: now.value.recent.since().map(|since| time(now, since)),
         pending: pending.into_iter().take(query.limit).map(|it| PendingLine::new(it, now)).collect(),
         ended: ended.into_iter().take(query.limit).map(|it| EndedLine::new(it, now)).collect(),
     })

@@ -6,7 +6,7 @@ use crate::{
     pipeline::Changes,
     programming,
     propagation::{Ended, OutOfSyncEndpoint, PendingChange, PodRef, Report, ServiceName, Subject},
-    stats::{Bounds, Measured, OutOfSync, Recent, Selection, SeriesLimits, Stats, Table},
+    stats::{Bounds, KEPT, Measured, OutOfSync, Recent, Selection, SeriesLimits, Stats, Table},
 };
 use serde_json::Value;
 use std::{str::FromStr, sync::Arc, time::SystemTime};
@@ -295,6 +295,17 @@ fn changes_come_newest_or_slowest_first() {
     assert_eq!((&slowest["ended"][0]["slice"], &slowest["ended"][0]["cause"]), (&slice, &"pod".into()));
     assert_eq!(slowest["pending"][0]["cause"], "first-sight");
     assert_eq!(ask("change=removed")["ended_total"], 1);
+    assert!(newest["ended_since"].is_null(), "they are all since the start");
+    // One more than are kept.
+    let mut recent = Recent::default();
+    let ended = all_ended();
+    for ended in ended.iter().cycle().take(KEPT + 1) {
+        recent.push(ended);
+    }
+    let all = now(Changes { pending: Vec::new(), recent });
+    let query = ChangesQuery::from_str("limit=1&service=none").expect("valid");
+    let answer: Value = serde_json::from_slice(&changes(&all, &query).expect("JSON")).expect("JSON");
+    assert_eq!(answer["ended_since"], super::time(&now(()), ended[1].at));
 }
 
 #[test]

@@ -145,14 +145,20 @@ impl ContainerPort {
 // === impl Probe ===
 
 impl Probe {
-    /// How long failures last until they have an effect, in seconds.
+    /// How long failures last at most until they have an effect, in seconds: the first may come a period after what it shows.
     pub fn patience(&self) -> u32 {
         self.period.saturating_mul(self.failures)
     }
 
-    /// The time from the start of the container until failures can have an effect, in seconds.
+    /// The longest time from the start of the container until failures have an effect, in seconds.
+    pub fn last_effect(&self) -> u32 {
+        self.initial_delay.saturating_add(self.patience()).saturating_add(self.timeout)
+    }
+
+    /// The shortest time from the start of the container until failures have an effect, in seconds. The kubelet asks first when
+    /// initialDelaySeconds are over, and acts on the last failure at once: doProbe in pkg/kubelet/prober/worker.go.
     pub fn first_effect(&self) -> u32 {
-        self.initial_delay.saturating_add(self.patience())
+        self.initial_delay.saturating_add(self.period.saturating_mul(self.failures.saturating_sub(1)))
     }
 }
 
@@ -195,6 +201,15 @@ mod tests {
 
     fn exec(command: &[&str]) -> Hook {
         Hook::Exec { command: command.iter().map(|&word| word.to_owned()).collect() }
+    }
+
+    /// Six failures are five periods apart.
+    #[test]
+    fn the_first_failure_comes_when_the_initial_delay_is_over() {
+        let handler = Handler::Tcp { port: "http".to_owned(), host: None };
+        let probe = Probe { handler, initial_delay: 5, period: 10, timeout: 1, failures: 6 };
+        assert_eq!((probe.first_effect(), probe.patience(), probe.last_effect()), (55, 60, 66));
+        assert_eq!(Probe { failures: 1, ..probe }.first_effect(), 5);
     }
 
     #[test]

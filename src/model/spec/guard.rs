@@ -11,8 +11,14 @@ pub struct Budget {
     pub limit: Limit,
     /// Whether pods that are not ready can always be evicted: unhealthyPodEvictionPolicy AlwaysAllow.
     pub lets_unhealthy_go: bool,
-    /// The fewest pods that may run of all the workloads that it selects, as it counts them together; `None` if an owner is not known.
+    /// The fewest pods that may run of all the workloads of which it selects pods, as it counts them together; `None` if an owner is
+    /// not known.
     pub pods: Option<u32>,
+    /// How many pods it selects now, if it selects only some of the pods of a workload: by a label that only pods have, such as that
+    /// of a primary. `None` if it selects all.
+    pub selected: Option<u32>,
+    /// Whether another budget selects pods of the same workload that it selects too.
+    pub overlaps: bool,
 }
 
 /// What a PodDisruptionBudget limits.
@@ -51,13 +57,15 @@ pub struct Scaled {
 // === impl Limit ===
 
 impl Limit {
-    /// How many of `pods` healthy pods may be evicted. The disruption controller rounds both limits up.
-    pub fn allowed(&self, pods: u32) -> u32 {
-        match self {
-            Self::MinAvailable(least) => pods.saturating_sub(least.rounded_up(pods)),
-            Self::MaxUnavailable(most) => most.rounded_up(pods).min(pods),
-            Self::Unset => 0,
-        }
+    /// How many pods may be evicted if `healthy` pods are selected, and their workloads want `pods`. The disruption controller rounds both
+    /// limits up, and counts all pods of a workload of which it selects one: getExpectedPodCount in pkg/controller/disruption.
+    pub fn allowed(&self, pods: u32, healthy: u32) -> u32 {
+        let wanted = match self {
+            Self::MinAvailable(least) => least.rounded_up(pods),
+            Self::MaxUnavailable(most) => pods.saturating_sub(most.rounded_up(pods)),
+            Self::Unset => return 0,
+        };
+        healthy.saturating_sub(wanted)
     }
 
     /// Whether it allows no eviction, whatever the number of pods.
@@ -98,9 +106,12 @@ mod tests {
             (Unset, 9, 0),
         ];
         for (limit, pods, expected) in allowed {
-            assert_eq!(limit.allowed(pods), expected, "{limit} of {pods}");
+            assert_eq!(limit.allowed(pods, pods), expected, "{limit} of {pods}");
             assert!(!limit.allows_none() || expected == 0, "{limit}");
         }
+        // Only one of three pods is selected, as a primary is.
+        let allowed = [MinAvailable(Number(1)), MaxUnavailable(Number(1)), MaxUnavailable(Number(3))];
+        assert_eq!(allowed.map(|limit| limit.allowed(3, 1)), [0, 0, 1]);
         let never = [MaxUnavailable(Number(0)), MaxUnavailable(Percent(0)), MinAvailable(Percent(100)), Unset];
         assert!(never.iter().all(super::Limit::allows_none));
         assert!(![MinAvailable(Number(9)), MaxUnavailable(Percent(1))].iter().any(super::Limit::allows_none));

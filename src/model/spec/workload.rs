@@ -8,12 +8,16 @@ use std::{collections::BTreeMap, fmt};
 pub struct Backing {
     /// The workload.
     pub workload: Workload,
-    /// The PodDisruptionBudgets that select its pods; `None` if they may not be read.
+    /// The PodDisruptionBudgets that select its pods, or some of them; `None` if they may not be read.
     pub budgets: Option<Vec<Budget>>,
+    /// Whether none of them selects some of its pods.
+    pub has_unguarded: bool,
     /// Its HorizontalPodAutoscaler: `None` if they may not be read, `Some(None)` if it has none.
     pub autoscaler: Option<Option<Autoscaler>>,
-    /// How long its pods took to start; `None` if that is not known.
+    /// How long its pods took until they were Ready; `None` if that is not known.
     pub startup: Option<StartTimes>,
+    /// The same until all their containers were ready: without readiness gates, which no container can make faster.
+    pub containers_ready: Option<StartTimes>,
     /// Whether its name is not enough for a new PodDisruptionBudget: another workload of its namespace has it, or a budget.
     pub is_name_taken: bool,
 }
@@ -103,7 +107,7 @@ pub enum Obstacle {
     AntiAffinity,
 }
 
-/// How long pods took from the start of their containers until they were ready. Kubelets write whole seconds.
+/// How long pods took from the start of their last container until they or their containers were ready. Kubelets write whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StartTimes {
     /// Number of pods.
