@@ -15,7 +15,7 @@ const ROUNDS: usize = 14;
 const STILL: Duration = Duration::from_millis(300);
 const RUNS: Duration = Duration::from_millis(1000);
 
-/// How often both are compared. The busy machine may let a slice come first as well, or hold up the slow server's end of the pair.
+/// How often both are compared. On a busy machine a slice may come before its cause over one connection too.
 const ATTEMPTS: usize = 2;
 
 /// Time between two changes.
