@@ -116,3 +116,14 @@ impl Watcher {
         process::exit(code);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The documented limit: SIGTERM ends the process within two seconds.
+    #[test]
+    fn a_forced_end_begins_early_enough() {
+        assert!(LIMIT + LAST_WORDS < Duration::from_secs(2));
+    }
+}

@@ -4,7 +4,7 @@
 //! share the cores, and each of them adds to the error of a delay: the truth counts from answer to answer, the daemon from
 //! watch event to watch event.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 use std::time::Duration;
@@ -31,6 +31,9 @@ const LEAST_RATE: f64 = 100.0;
 /// Maximum number of writes at the same time.
 const AT_ONCE: usize = 32;
 
+/// How often it is measured. What else the machine does may spoil one measurement; an error of the daemon is in each.
+const ATTEMPTS: usize = 3;
+
 /// Bounds of the error that hold on a busy machine too. An idle one stays far below.
 const MEDIAN: Duration = Duration::from_millis(10);
 const PERCENTILE_99: Duration = Duration::from_millis(100);
@@ -38,7 +41,19 @@ const PERCENTILE_99: Duration = Duration::from_millis(100);
 #[tokio::test]
 async fn delays_agree_with_the_audit_log() -> Result<()> {
     let plane = ControlPlane::start(Options::default()).await?;
-    let mut scene = Scene::start(&plane, "accuracy").await?;
+    let mut found = Vec::new();
+    for attempt in 1..=ATTEMPTS {
+        match measure(&plane, &format!("accuracy-{attempt}")).await? {
+            Ok(()) => return Ok(()),
+            Err(inexact) => found.push(inexact),
+        }
+    }
+    bail!("{}", found.join("; "))
+}
+
+/// Drives the load in a new namespace. Returns an error within if the machine was too busy, or the delays are not exact.
+async fn measure(plane: &ControlPlane, namespace: &str) -> Result<Result<(), String>> {
+    let mut scene = Scene::start(plane, namespace).await?;
     let pods = create(&scene.objects).await?;
     scene.settle().await?;
 
@@ -58,12 +73,19 @@ async fn delays_agree_with_the_audit_log() -> Result<()> {
     }
     let error = report("all", pairs.iter().filter(|pair| pair.record.change != Change::Service));
     let of_pods = pairs.iter().filter(|pair| pair.record.pod.is_some()).count();
-    ensure!(rate >= LEAST_RATE, "only {rate:.0} changes a second: the machine is too busy for this test");
+    scene.finish().await?;
     // A pod makes at most five changes that are not superseded. Superseded changes are not among these.
-    ensure!(of_pods <= 5 * pods.len() && error.count > 4 * pods.len(), "{of_pods} changes, {} delays", error.count);
-    ensure!(error.median < MEDIAN, "the median error is {:?}", error.median);
-    ensure!(error.percentile_99 < PERCENTILE_99, "the 99th percentile of the error is {:?}", error.percentile_99);
-    scene.finish().await
+    ensure!(of_pods <= 5 * pods.len(), "{of_pods} changes of {} pods", pods.len());
+    let inexact = [
+        (rate < LEAST_RATE, format!("only {rate:.0} changes a second: the machine is too busy for this test")),
+        (error.count <= 4 * pods.len(), format!("{of_pods} changes, {} delays", error.count)),
+        (error.median >= MEDIAN, format!("the median error is {:?}", error.median)),
+        (
+            error.percentile_99 >= PERCENTILE_99,
+            format!("the 99th percentile of the error is {:?}", error.percentile_99),
+        ),
+    ];
+    Ok(inexact.into_iter().find(|(is_so, _)| *is_so).map_or(Ok(()), |(_, words)| Err(words)))
 }
 
 /// The Services with their pods, none of which has an address yet. Neighbours in the list belong to different Services.

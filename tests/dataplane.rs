@@ -4,6 +4,7 @@
 /// The tests by topic, and what they share.
 mod dataplane {
     mod accuracy;
+    mod again;
     mod agent;
     mod clocks;
     mod fleet;

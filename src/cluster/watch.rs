@@ -175,17 +175,16 @@ impl Watch {
             }
             let progress = self.ask_progress().await?;
             let asked_to_wait = end.retry_after();
-            let Account { restart, failure, needs_list } = end.account(&progress);
+            let account = end.account(&progress);
+            let lists_at_once = account.lists_at_once(resumes);
+            let Account { restart, failure, needs_list } = account;
             resume = progress.resume.filter(|_| !needs_list);
             self.health.set_trying(None);
             self.health.count_restart(restart);
             if let Some(failure) = retry.doubt(clear.is_some(), restart, failure) {
                 self.health.set_failure(self.clock.now(), failure);
             }
-            // If the server is up and asks for a new list, the watch lists at once: a pause as for a server that is down would
-            // only make the gap longer. If the server then rejects the list, the watch did not resume, and pauses.
-            let asks_for_list = restart == Restart::Expired && resumes;
-            if asked_to_wait.is_some() || !(was_sound || asks_for_list) {
+            if asked_to_wait.is_some() || !(was_sound || lists_at_once) {
                 tokio::time::sleep(retry.pause(asked_to_wait)).await;
             }
         }

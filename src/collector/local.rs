@@ -104,7 +104,8 @@ mod tests {
         let Told { node: of, when: Some(when), what } = &**last else { panic!("{last:?}") };
         assert_eq!((of, what), (&node, &What::Event(Event::Changed(observation))));
         assert!(when.earliest <= after && when.latest >= before, "{when:?} is not {before:?} to {after:?}");
-        assert!(when.error() < Duration::from_millis(5), "{when:?}");
+        // As long as two comparisons of the clocks: ample for a busy machine.
+        assert!(when.error() < Duration::from_millis(100), "{when:?}");
 
         assert_eq!((agents.summary().connected, agents.list()[0].counts.received), (1, 1));
         drop(agent);

@@ -11,7 +11,7 @@ use tokio::{
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Much shorter than [`TIMEOUT`] and than the tested limits.
-const SHORT: Duration = Duration::from_millis(200);
+const SHORT: Duration = Duration::from_secs(1);
 
 /// A port with nothing to measure. So it is ready.
 struct Served {

@@ -66,10 +66,10 @@ async fn a_release_measures_and_goes_without_a_trace() -> Result<()> {
 
         let who = format!("system:serviceaccount:{namespace}:measure-endpointlag");
         let lists = ["list", "deployments.apps", "--namespace=default"];
-        ensure!(!cluster.may(&who, &lists)?, "it may list workloads without advice");
+        ensure!(cluster.soon_may(&who, &lists, false).await?, "it may list workloads without advice");
         run(helm, cluster, &["upgrade", "measure", CHART, &in_it, &values, "--set=advice.enabled=true"])?;
         for question in [["watch", lists[1], lists[2]], ["patch", lists[1], lists[2]], ["list", "secrets", lists[2]]] {
-            ensure!(!cluster.may(&who, &question)?, "it may {question:?}");
+            ensure!(cluster.soon_may(&who, &question, false).await?, "it may {question:?}");
         }
         let deployment = cluster.object(&namespace, "deployment", "measure-endpointlag")?;
         let daemon = Container::of(&deployment, 0)?.start(&account.kubeconfig).await?;
@@ -90,16 +90,17 @@ async fn a_release_measures_and_goes_without_a_trace() -> Result<()> {
         changes(cluster, &shards, &places.iter().map(String::as_str).collect::<Vec<_>>()).await?;
 
         run(helm, cluster, &["upgrade", "measure", CHART, &in_it, &values, "--set=namespaces={default}"])?;
-        ensure!(cluster.may(&who, &["list", "pods", "--namespace=default"])?, "the Role is not enough");
-        ensure!(!cluster.may(&who, &["list", "pods", "--namespace=kube-system"])?, "the ClusterRole is still there");
+        let [here, there] = ["default", "kube-system"].map(|namespace| format!("--namespace={namespace}"));
+        ensure!(cluster.soon_may(&who, &["list", "pods", &here], true).await?, "the Role is not enough");
+        ensure!(cluster.soon_may(&who, &["list", "pods", &there], false).await?, "the ClusterRole is still there");
 
         let agents = "--set=agents.enabled=true,tls.secretName=any";
         run(helm, cluster, &["upgrade", "measure", CHART, &in_it, &values, agents])?;
         let reviews = ["create", "tokenreviews.authentication.k8s.io"];
         let who_reports = format!("system:serviceaccount:{namespace}:measure-endpointlag-agent");
-        ensure!(cluster.may(&who, &reviews)?, "the daemon cannot review the tokens of agents");
+        ensure!(cluster.soon_may(&who, &reviews, true).await?, "the daemon cannot review the tokens of agents");
         for question in [&reviews[..], &["list", "pods"], &["watch", "services"], &["get", "/metrics"]] {
-            ensure!(!cluster.may(&who_reports, question)?, "an agent may {question:?}");
+            ensure!(cluster.soon_may(&who_reports, question, false).await?, "an agent may {question:?}");
         }
 
         run(helm, cluster, &["uninstall", "measure", &in_it])?;
@@ -132,13 +133,14 @@ async fn the_manifests_apply_as_they_are() -> Result<()> {
         for (question, expected) in RIGHTS {
             for (namespace, here) in [("default", true), ("kube-system", everywhere)] {
                 let question = [question, &["--namespace", namespace]].concat();
-                ensure!(cluster.may(who, &question)? == (expected && here), "{file}: {question:?}");
+                ensure!(cluster.soon_may(who, &question, expected && here).await?, "{file}: {question:?}");
             }
         }
-        ensure!(cluster.may(who, &["create", "tokenreviews.authentication.k8s.io"])?, "rbac-auth.yaml");
+        let reviews = ["create", "tokenreviews.authentication.k8s.io"];
+        ensure!(cluster.soon_may(who, &reviews, true).await?, "rbac-auth.yaml");
         cluster.kubectl(&["apply", "-f", &advice])?;
-        ensure!(cluster.may(who, &["list", "poddisruptionbudgets.policy"])?, "rbac-advice.yaml");
-        ensure!(!cluster.may(who, &["get", "/metrics"])?, "the daemon is no reader");
+        ensure!(cluster.soon_may(who, &["list", "poddisruptionbudgets.policy"], true).await?, "rbac-advice.yaml");
+        ensure!(cluster.soon_may(who, &["get", "/metrics"], false).await?, "the daemon is no reader");
         // This deletes the namespace, with everything in it.
         cluster.kubectl(&["delete", "-f", &path])?;
         cluster.kubectl(&["delete", "-f", &auth, "-f", &advice])?;

@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use testkit::controlplane::binaries::{Binaries, Binary};
 use testkit::controlplane::plane::{ControlPlane, Options};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
@@ -13,6 +14,9 @@ use tokio::sync::{Mutex, MutexGuard, OnceCell};
 /// check their contents.
 const CUSTOM_KINDS: [(&str, &str); 3] =
     [("ServiceMonitor", "servicemonitors"), ("PodMonitor", "podmonitors"), ("PrometheusRule", "prometheusrules")];
+
+/// Ample time for the API server to learn of a new right on a busy machine.
+const SOON: Duration = Duration::from_secs(10);
 
 /// The control plane that the tests share, with kubectl.
 pub struct Cluster {
@@ -112,6 +116,22 @@ impl Cluster {
             no if no.starts_with("no") => Ok(false),
             _ => anyhow::bail!("may {account} {question:?}? {}", String::from_utf8_lossy(&output.stderr)),
         }
+    }
+
+    /// Waits until an account has this right, or does not have it any more: the API server learns of a new Role by a watch. Returns whether it
+    /// is so in time.
+    ///
+    /// # Errors
+    /// The API server does not answer.
+    pub async fn soon_may(&self, account: &str, question: &[&str], expected: bool) -> Result<bool> {
+        let started = Instant::now();
+        while self.may(account, question)? != expected {
+            if started.elapsed() > SOON {
+                return Ok(false);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Ok(true)
     }
 
     /// Creates a namespace that accepts restricted pods, and no others.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use testkit::daemon::metrics::Metrics;
-use testkit::daemon::program;
+use testkit::daemon::{program, until_trusted};
 use testkit::http::{self, Response};
 use testkit::process::{Output, Process};
 use testkit::workspace::Workspace;
@@ -101,6 +101,10 @@ impl Running {
         http::get(&self.address, path).await
     }
 
+    async fn metrics(&self) -> Result<Metrics> {
+        Metrics::parse(&self.get("/metrics").await?.body)
+    }
+
     /// What its advice leaves out, once it has judged.
     ///
     /// # Errors
@@ -123,7 +127,7 @@ impl Running {
     /// # Errors
     /// It does not answer.
     pub async fn reflected(&self, namespace: &str) -> Result<f64> {
-        let metrics = Metrics::parse(&self.get("/metrics").await?.body)?;
+        let metrics = self.metrics().await?;
         let of = |outcome| [("namespace", namespace), ("change", "ready"), ("outcome", outcome)];
         let count = |outcome| metrics.sum("endpointlag_changes_total", &of(outcome));
         Ok(count("propagated") + if metrics.has_doubts() { count("censored") } else { 0.0 })
@@ -138,9 +142,8 @@ pub async fn measured(daemons: &[Running], namespace: &str, service: &str) -> Re
     let (started, labels) = (Instant::now(), [("namespace", namespace), ("service", service)]);
     loop {
         for daemon in daemons {
-            let metrics = Metrics::parse(&daemon.get("/metrics").await?.body)?;
-            if metrics.matching("endpointlag_objective_seconds", &labels).next().is_some() {
-                return Ok(());
+            if daemon.metrics().await?.matching("endpointlag_objective_seconds", &labels).next().is_some() {
+                return until_trusted(async || daemon.metrics().await).await;
             }
         }
         ensure!(started.elapsed() < SOON, "{namespace}/{service} is not measured");

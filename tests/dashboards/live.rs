@@ -4,6 +4,7 @@ use super::grafana::{self, Dashboard, Target, Values, interpolate, list, text};
 use super::nodes::Nodes;
 use anyhow::{Context, Result, bail, ensure};
 use futures::{StreamExt, stream};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
 use testkit::controlplane::objects::{Objects, PodHandle};
@@ -84,7 +85,7 @@ async fn each_query_has_data_for_each_choice_of_variables() -> Result<()> {
             nodes.stick();
         }
         for (objects, service, pod) in &mut pods {
-            *pod = change(objects, service, pod, round).await?;
+            *pod = change(objects, service, pod, round, round + 1 < ROUNDS).await?;
         }
         tokio::time::sleep(BETWEEN).await;
     }
@@ -104,16 +105,32 @@ async fn each_query_has_data_for_each_choice_of_variables() -> Result<()> {
     scene.finish().await
 }
 
-/// Every kind of change, of one pod and its Service. Returns the pod that replaces it.
-async fn change(objects: &Objects, service: &str, pod: &PodHandle, round: usize) -> Result<PodHandle> {
+/// Every kind of change, of one pod and its Service. If the controllers run, each is in the slices before the next: else a busy machine
+/// merges them. Returns the pod that replaces it.
+async fn change(objects: &Objects, service: &str, pod: &PodHandle, round: usize, is_shown: bool) -> Result<PodHandle> {
+    let shown = async |expected: &dyn Fn(&Endpoint) -> bool| -> Result<()> {
+        if !is_shown {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            return Ok(());
+        }
+        let is_its = |it: &&Endpoint| it.target_ref.as_ref().is_some_and(|of| of.name.as_ref() == Some(&pod.name));
+        let is_listed = |slices: &[EndpointSlice]| {
+            let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
+            endpoints.filter(is_its).any(expected)
+        };
+        objects.wait_for_slices(service, is_listed).await.map(drop)
+    };
+    let is_ready = |it: &Endpoint| it.conditions.as_ref().and_then(|conditions| conditions.ready) == Some(true);
+    let is_terminating =
+        |it: &Endpoint| it.conditions.as_ref().and_then(|conditions| conditions.terminating) == Some(true);
     objects.report(pod, false).await?;
     let ports = json!({"ports": [{"port": 80, "targetPort": 8000 + round}]});
     objects.edit_service(service, ports).await?;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    shown(&|it| !is_ready(it)).await?;
     objects.report(pod, true).await?;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    shown(&is_ready).await?;
     objects.terminate(pod).await?;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    shown(&is_terminating).await?;
     objects.finish(pod).await?;
     let next = objects.create_pod(&format!("{}-{round}", pod.name), service).await?;
     objects.report(&next, true).await?;

@@ -1,5 +1,6 @@
 //! Every change is reported once, and its time is what a client sees.
 
+use super::again::{Inexact, until_exact};
 use super::story::{Judged, Kind, Story};
 use anyhow::{Result, ensure};
 use serde_json::json;
@@ -12,9 +13,12 @@ use testkit::progress::say;
 /// How often the Service goes through all kinds of change: for p99, over a hundred changes.
 const ROUNDS: usize = 24;
 
-/// Maximum difference to what the client saw if the machine is so busy that threads wait. The agent's thread may wait for 20 ms before
+/// Maximum difference to what the client saw of a change during which the client was on time. The agent's thread may wait for 20 ms before
 /// its stamps become unusable, and kube-proxy's may wait as long before the kernel sends the notification.
 const TOLERANCE: Duration = Duration::from_millis(40);
+
+/// The same of all changes: on a machine with more threads than CPUs a single one may be kept from running for that long.
+const BUSY: Duration = Duration::from_millis(250);
 
 /// Bounds of the 90th percentile, beyond the time between two connections of the client.
 const NFTABLES: Duration = Duration::from_millis(1);
@@ -68,8 +72,12 @@ impl Family {
 
 async fn changes_are_told_once_and_in_time(mode: Mode, family: Family, bound: Duration) -> Result<()> {
     let name = format!("accuracy-{}-{}", mode.name(), family.name());
+    until_exact(&name, async |name| told_once_and_in_time(name, mode, family, bound).await).await
+}
+
+async fn told_once_and_in_time(name: &str, mode: Mode, family: Family, bound: Duration) -> Result<()> {
     let families = json!({ "ipFamilies": [if family == Family::V4 { "IPv4" } else { "IPv6" }] });
-    let mut story = Story::begin_with(&name, mode, &[], families).await?;
+    let mut story = Story::begin_with(name, mode, &[], families).await?;
     let (first, second) = (story.pod("first").await?, story.pod("second").await?);
     let [port, other_port] = PORTS;
     let at = |pod: &PodHandle, port| SocketAddr::from((family.address(pod), port));
@@ -101,7 +109,7 @@ async fn changes_are_told_once_and_in_time(mode: Mode, family: Family, bound: Du
     story.expect(Kind::First, &[at(&first, port)]).await?;
     // The last pod is terminating, and serves as long as there is no other.
     story.objects.terminate(&first).await?;
-    story.objects.wait_for_slices(&name, is_terminating).await?;
+    story.objects.wait_for_slices(name, is_terminating).await?;
     story.objects.report_dual_stack(&second, true).await?;
     story.expect(Kind::Edit, &[at(&second, port)]).await?;
     story.objects.finish(&first).await?;
@@ -114,7 +122,8 @@ async fn changes_are_told_once_and_in_time(mode: Mode, family: Family, bound: Du
     let losses = story.agent.losses();
     ensure!(losses.iter().all(|loss| loss == "not_running"), "{losses:?}");
     let judged = story.judge()?;
-    ensure!(judged.len() >= 3 * ROUNDS, "only {} changes have a time: {losses:?}", judged.len());
+    let few = || Inexact(format!("only {} changes have a time: {losses:?}", judged.len()));
+    ensure!(judged.len() >= 3 * ROUNDS, few());
     let title = format!("{}, {}", mode.name(), family.name());
     for kind in [Kind::First, Kind::Add, Kind::Remove, Kind::Edit, Kind::Last] {
         report(&format!("{title}, {kind:?}"), judged.iter().filter(|it| it.kind == kind));
@@ -122,12 +131,19 @@ async fn changes_are_told_once_and_in_time(mode: Mode, family: Family, bound: Du
     // The first datagram is the time that the daemon gets. Its end comes later if the machine is busy.
     let [percentile_90, _, worst, worst_end] = report(&format!("{title}, all"), judged.iter());
     let on_time: Vec<_> = judged.iter().filter(|it| it.is_client_on_time).collect();
-    let [_, percentile_99, ..] = report(&format!("{title}, client on time"), on_time.iter().copied());
-    ensure!(percentile_90 < bound, "the 90th percentile is {percentile_90:?} off");
-    let bound_99 = bound + MORE;
-    ensure!(percentile_99 < bound_99, "while the client was on time, the 99th percentile is {percentile_99:?} off");
-    ensure!(worst < TOLERANCE, "the worst is {worst:?} off");
-    ensure!(worst_end < TOLERANCE, "the worst end of a commit is {worst_end:?} off");
+    ensure!(!on_time.is_empty(), Inexact("the client was never on time".to_owned()));
+    let title = format!("{title}, client on time");
+    let [_, percentile_99, exact, exact_end] = report(&title, on_time.iter().copied());
+    for (what, found, bound) in [
+        ("the 90th percentile is", percentile_90, bound),
+        ("while the client was on time, the 99th percentile is", percentile_99, bound + MORE),
+        ("while the client was on time, the worst is", exact, TOLERANCE),
+        ("while the client was on time, the worst end of a commit is", exact_end, TOLERANCE),
+        ("the worst is", worst, BUSY),
+        ("the worst end of a commit is", worst_end, BUSY),
+    ] {
+        ensure!(found < bound, Inexact(format!("{what} {found:?} off")));
+    }
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! Changes of endpoints that are none for some kernels, and kernels that change without one: the client on each node is the truth.
 
-use super::fleet::{Fleet, Unseen, until_seen};
+use super::again::{Unseen, until_seen};
+use super::fleet::Fleet;
+use super::kernel;
 use super::probe::{Probe, Prober, now};
 use anyhow::{Result, ensure};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -8,8 +10,9 @@ use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use rustix::process::Signal;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use testkit::controlplane::objects::PodHandle;
 use testkit::daemon::metrics::Metrics;
 use testkit::node::{Mode, PORTS};
@@ -21,6 +24,13 @@ const MODES: [Mode; 2] = [Mode::Nftables, Mode::Iptables];
 
 /// Time in which a client surely sees what the kernel does.
 const SETTLE: Duration = Duration::from_millis(500);
+
+/// Nanoseconds before the end of [`SETTLE`] in which the client saw nothing but the present state. Almost all of it: a busy machine may keep
+/// the client from connecting for a while.
+const SETTLED: u64 = 450_000_000;
+
+/// Ample time until kube-proxy writes its rules on a busy machine.
+const WRITTEN: Duration = Duration::from_secs(60);
 
 /// Waits until all changes of a kind so far have ended, and checks on how many nodes they ended how. On a busy machine a node that shows one
 /// may be censored, and one that does not reach the nodes at all is [`Unseen`].
@@ -43,6 +53,23 @@ async fn ended(fleet: &Fleet, change: Change, shown: f64, not_applicable: f64) -
     let of = |outcome| count(&metrics, &[("outcome", outcome)]);
     let found = (of("in_effect") + of("censored"), of("not_applicable"));
     ensure!(found == (shown, not_applicable), "{change:?}: expected {shown} and {not_applicable}, found {found:?}");
+    Ok(())
+}
+
+/// Waits until the kernels of all nodes send the Service to these pods, as their own tools show.
+async fn written(fleet: &Fleet, pods: &[PodHandle]) -> Result<()> {
+    let expected: BTreeSet<_> = pods.iter().map(|pod| SocketAddr::from((pod.ipv4(), PORTS[0]))).collect();
+    let started = Instant::now();
+    for (follower, mode) in fleet.followers.iter().zip(MODES) {
+        loop {
+            let found = kernel::endpoints(&follower.node.namespace, mode, fleet.target)?;
+            if found == expected {
+                break;
+            }
+            ensure!(started.elapsed() < WRITTEN, "{}: {found:?}, and not {expected:?}", follower.name);
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
     Ok(())
 }
 
@@ -89,7 +116,8 @@ async fn published(name: &str) -> Result<()> {
     let fleet = Fleet::begin_with(name, &MODES, &[], more).await?;
     let pod = fleet.pod("pod").await?;
     fleet.objects.report(&pod, false).await?;
-    sleep(SETTLE * 4).await;
+    written(&fleet, std::slice::from_ref(&pod)).await?;
+    sleep(SETTLE).await;
     let before = now();
     fleet.objects.report(&pod, true).await?;
     ended(&fleet, Change::Ready, 0.0, 2.0).await?;
@@ -105,7 +133,7 @@ async fn published(name: &str) -> Result<()> {
     for probes in fleet.finish()? {
         ensure!(reached(&probes, &pod, 0, before) > 0, "it is not reached before it is ready");
         ensure!(
-            reached(&probes, &pod, terminating - 100_000_000, terminating) > 0,
+            reached(&probes, &pod, terminating - SETTLED, terminating) > 0,
             "it is not reached while it terminates"
         );
         ensure!(reached(&probes, &pod, gone, u64::MAX) == 0, "it is reached when it is gone");
@@ -138,10 +166,7 @@ async fn fallback(name: &str) -> Result<()> {
     let unmatched = fleet.metrics().await?.sum("endpointlag_dataplane_unmatched_total", &[("reason", "no_change")]);
     ensure!(unmatched == 0.0, "{unmatched} observations fit no change");
     for probes in fleet.finish()? {
-        ensure!(
-            reached(&probes, &last, terminating - 100_000_000, terminating) > 0,
-            "it is not used while it terminates"
-        );
+        ensure!(reached(&probes, &last, terminating - SETTLED, terminating) > 0, "it is not used while it terminates");
         ensure!(reached(&probes, &last, exchanged, u64::MAX) == 0, "it is used beside a ready one");
         ensure!(reached(&probes, &next, exchanged, u64::MAX) > 0, "the next is not used");
     }
@@ -223,7 +248,7 @@ async fn custom(name: &str) -> Result<()> {
     ensure!(metrics.sum("endpointlag_stale_nodes", &[]) == 0.0, "no node is behind");
     // Without it, all is as before.
     api.delete("by-hand", &DeleteParams::default()).await?;
-    sleep(SETTLE * 4).await;
+    written(&fleet, &pods).await?;
     fleet.objects.report(&pods[2], false).await?;
     ended(&fleet, Change::Unready, 2.0, 0.0).await?;
     ensure!(fleet.metrics().await?.sum("endpointlag_stale_nodes", &[]) == 0.0, "no node is behind");

@@ -1,7 +1,7 @@
 //! Services over each protocol that Kubernetes has. kube-proxy writes different rules for them.
 
 use super::agent::Agent;
-use super::shared_plane;
+use super::{MACHINE, shared_plane};
 use super::story::create_service;
 use anyhow::Result;
 use serde_json::json;
@@ -24,6 +24,7 @@ async fn iptables() -> Result<()> {
 }
 
 async fn endpoints_are_seen_over_each_protocol(mode: Mode) -> Result<()> {
+    let _machine = MACHINE.read().await;
     let plane = shared_plane().await?;
     let mut node = Node::create(plane).await?;
     let name = format!("protocols-{}", mode.name());

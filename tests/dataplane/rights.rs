@@ -1,7 +1,7 @@
 //! The capabilities that the agent needs, and its messages if they are missing or if there is nothing to see.
 
 use super::agent::Agent;
-use super::shared_plane;
+use super::{MACHINE, shared_plane};
 use anyhow::{Context, Result, ensure};
 use std::process::Command;
 use testkit::namespace::Namespace;
@@ -17,6 +17,7 @@ fn with_capabilities(namespace: &Namespace, kept: &str) -> Command {
 
 #[tokio::test]
 async fn without_cap_net_admin_it_says_what_to_do() -> Result<()> {
+    let _machine = MACHINE.read().await;
     let namespace = Namespace::create()?;
     let output = with_capabilities(&namespace, "-net_admin").output()?;
     let says = String::from_utf8_lossy(&output.stderr);
@@ -27,6 +28,7 @@ async fn without_cap_net_admin_it_says_what_to_do() -> Result<()> {
 
 #[tokio::test]
 async fn cap_net_admin_is_all_that_it_needs() -> Result<()> {
+    let _machine = MACHINE.read().await;
     let node = Node::create(shared_plane().await?).await?;
     let command = with_capabilities(&node.namespace, "-all,+net_admin");
     let agent = Agent::start_command(&node, command).await?;
@@ -36,6 +38,7 @@ async fn cap_net_admin_is_all_that_it_needs() -> Result<()> {
 
 #[tokio::test]
 async fn what_it_cannot_see_is_named() -> Result<()> {
+    let _machine = MACHINE.read().await;
     let node = Node::create(shared_plane().await?).await?;
     node.namespace.run("iptables-legacy", &["-t", "nat", "-L"])?;
     node.namespace.run("ip", &["link", "add", "kube-ipvs0", "type", "veth", "peer", "name", "ipvs-peer"])?;

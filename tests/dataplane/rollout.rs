@@ -4,6 +4,7 @@ use super::fleet::Fleet;
 use super::shared_plane;
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use rustix::process::Signal;
@@ -18,10 +19,11 @@ use tokio::time::sleep;
 
 const PACE: Pace = Pace { start: Duration::from_millis(300), stop: Duration::from_millis(400) };
 
-/// How long the kube-proxy of one node is stopped, from the start of the rollout. It has no other share in the delays.
+/// How long the kube-proxy of one node stays stopped after the slices have shown both changes of the rollout. It has no other share in the
+/// delays.
 const STOPPED: Duration = Duration::from_secs(3);
 
-/// The least that this adds to the delay of each change. The pod takes a part of that time to become ready, and another to be deleted.
+/// The least that this adds to the delay of each change. The other node follows within a second, and later on a busy machine.
 const LATE: f64 = 1.0;
 
 /// Number of rollouts, until one has all its times. On a busy machine some changes are censored.
@@ -97,13 +99,23 @@ async fn roll(fleet: &mut Fleet, deployments: &Api<Deployment>, number: usize) -
     let flags = ["deploy/web", "-n", "rollout", "-o", "json", "--objective=1m", &daemon[0], &daemon[1]];
     let following = Watching::start_as("rollout", &kubeconfig, workspace.path(), &flags)?;
     following.wait_for_message("waiting for a rollout of ").await?;
+    let before = fleet.objects.wait_for_endpoints("rollout", 1).await?;
+    let old = listed(&before);
     fleet.followers[1].node.signal_proxy(Signal::STOP)?;
     let container = json!({ "name": "main", "image": format!("registry.example.org/main:{number}") });
     let patch = json!({ "spec": { "template": { "spec": { "containers": [container] } } } });
     deployments.patch("web", &PatchParams::default(), &Patch::Strategic(patch)).await?;
+    // The new pod is there, and the old one is not any more.
+    fleet.objects.wait_for_slices("rollout", |slices| listed(slices).len() == 1 && listed(slices) != old).await?;
     sleep(STOPPED).await;
     fleet.followers[1].node.signal_proxy(Signal::CONT)?;
     let ended = following.end().await?;
     ensure!(ended.code == Some(0), "{ended:?}");
     serde_json::from_str(&ended.printed).with_context(|| format!("{ended:?}"))
+}
+
+/// Names of the pods that the slices list.
+fn listed(slices: &[EndpointSlice]) -> Vec<String> {
+    let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
+    endpoints.filter_map(|it| it.target_ref.as_ref()?.name.clone()).collect()
 }

@@ -2,11 +2,14 @@
 
 use super::changes::selecting;
 use anyhow::{Context, Result};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use testkit::controlplane::objects::Objects;
 use testkit::controlplane::plane::{ControlPlane, Controllers, Options};
 use testkit::truth::audit::AuditLog;
 use testkit::truth::{self, Change, Outcome, Record};
+
+/// Ample time until a write that was answered is in the audit log.
+const SOON: Duration = Duration::from_secs(30);
 
 /// A pod becomes Ready while no slices are written, and one after the API server crashed. The delay of the first is as long as
 /// the controllers were stopped.
@@ -30,11 +33,7 @@ async fn parts_stop_and_come_back() -> Result<()> {
     assert_eq!(pending.outcome, None, "{pending}");
     plane.start_controllers(Controllers { max_endpoints_per_slice: 1, ..Controllers::default() }).await?;
     objects.wait_for_slices("web", |slices| endpoints(slices) == 2).await?;
-    // A slice can be read before its write is answered and logged.
-    while ready_of(&audit, &first.uid)?.outcome.is_none() {
-        audit.refresh()?;
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    ended(&mut audit, &first.uid).await?;
 
     plane.kill_api_server()?;
     plane.kill_etcd();
@@ -45,16 +44,28 @@ async fn parts_stop_and_come_back() -> Result<()> {
     let slices = objects.wait_for_slices("web", |slices| endpoints(slices) == 4).await?;
     assert_eq!(slices.len(), 4, "one endpoint a slice, two families");
 
-    audit.refresh()?;
-    let first = ready_of(&audit, &first.uid)?;
+    let first = ended(&mut audit, &first.uid).await?;
     assert!(matches!(first.outcome, Some(Outcome::Propagated(delay)) if delay >= AWAY), "{first}");
-    let second = ready_of(&audit, &second.uid)?;
+    let second = ended(&mut audit, &second.uid).await?;
     assert!(matches!(second.outcome, Some(Outcome::Propagated(_))), "{second}");
     Ok(())
 }
 
 fn endpoints(slices: &[k8s_openapi::api::discovery::v1::EndpointSlice]) -> usize {
     slices.iter().map(|slice| slice.endpoints.iter().flatten().count()).sum()
+}
+
+/// The `ready` of a pod, once it has ended in the audit log: a slice can be read before its write is answered and logged.
+async fn ended(audit: &mut AuditLog, uid: &str) -> Result<Record> {
+    let started = Instant::now();
+    loop {
+        audit.refresh()?;
+        let record = ready_of(audit, uid);
+        if record.as_ref().is_ok_and(|record| record.outcome.is_some()) || started.elapsed() > SOON {
+            return record;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 fn ready_of(audit: &AuditLog, uid: &str) -> Result<Record> {

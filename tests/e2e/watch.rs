@@ -30,9 +30,9 @@ pub async fn namespace(name: &str) -> Result<(Objects, PathBuf, Workspace)> {
 async fn each_change_is_a_line_until_the_time_is_over() -> Result<()> {
     let (objects, config, workspace) = namespace("watch-lines").await?;
     // Nothing else is late on a busy machine either.
-    let flags = ["-n", "watch-lines", "--for", "8s", "--objective", "1m"];
+    let flags = ["-n", "watch-lines", "--for", "30s", "--objective", "1m"];
     let watching = Watching::start_synced(&config, workspace.path(), &flags).await?;
-    ensure!(watching.messages()?.contains("watching 1 Service in watch-lines for 8s\n"), "{}", watching.messages()?);
+    ensure!(watching.messages()?.contains("watching 1 Service in watch-lines for 30s\n"), "{}", watching.messages()?);
     let pod = watching.wait_for_delay(&objects, "web").await?;
     watching.wait_for_line(&["web  ", &pod, "ready", "propagated", "ms"]).await?;
 
@@ -42,7 +42,7 @@ async fn each_change_is_a_line_until_the_time_is_over() -> Result<()> {
     ensure!(lines[0].starts_with("TIME          SERVICE  POD"), "{}", ended.printed);
     ensure!(!ended.printed.contains('\u{1b}'), "colours in a pipe: {:?}", ended.printed);
     let summary =
-        ["watched 1 Service in watch-lines for 8s", "CHANGE       PROPAGATED", "objective met: no change was late"];
+        ["watched 1 Service in watch-lines for 30s", "CHANGE       PROPAGATED", "objective met: no change was late"];
     ensure!(summary.iter().all(|words| ended.printed.contains(words)), "{}", ended.printed);
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::demo::{Demo, SOON, changes};
 use anyhow::{Context, Result, ensure};
 use std::time::{Duration, Instant};
-use testkit::client::Client;
+use testkit::client::{Answer, Client};
 use testkit::daemon::metrics::Metrics;
 use testkit::workspace::Workspace;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,9 +13,15 @@ use tokio::task::JoinSet;
 /// Scrapes at the same time.
 const SCRAPES: usize = 200;
 
+/// How often each is tried.
+const TRIES: usize = 5;
+
 /// How many times that many scrapes are made, and the pause between. In the simulated cluster something changes about every two seconds.
 const ROUNDS: u32 = 6;
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// How much later than that it may have counted them, on a busy machine.
+const LATE: Duration = Duration::from_secs(15);
 
 /// How much more memory than before it may use: each connection's buffers, and answers in progress.
 const GROWTH: u64 = 64 << 20;
@@ -102,9 +108,19 @@ async fn probe(client: Client, until: Instant) -> Result<Duration> {
     Ok(longest)
 }
 
+/// Scrapes, and again if there is no answer: a busy daemon may drop the connection to make room before it has read the request.
+async fn scrape(client: &Client) -> Result<Answer> {
+    for _ in 1..TRIES {
+        if let Ok(answer) = client.get("/metrics").await {
+            return Ok(answer);
+        }
+    }
+    client.get("/metrics").await
+}
+
 /// All at once. Returns the answer of each.
 async fn scrape_all(client: &Client) -> Result<Vec<String>> {
-    let scrapes = (0..SCRAPES).map(|_| client.get("/metrics"));
+    let scrapes = (0..SCRAPES).map(|_| scrape(client));
     let answers = futures::future::try_join_all(scrapes).await.context("a scrape")?;
     answers
         .into_iter()
@@ -139,27 +155,33 @@ async fn measuring_goes_on_whatever_clients_do() -> Result<()> {
         most = most.max(demo.memory()?);
         tokio::time::sleep(PAUSE).await;
     }
-    let now = changes(&client.get("/metrics").await?.body)?;
-    ensure!(now >= counted + 5.0, "measuring stood still: {counted} changes, then {now}");
+    let started = Instant::now();
+    loop {
+        let now = changes(&scrape(&client).await?.body)?;
+        if now >= counted + 5.0 {
+            break;
+        }
+        ensure!(started.elapsed() < LATE, "measuring stood still: {counted} changes, then {now}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     let longest = probes.await??;
     assert!(longest < PROBE, "a probe took {longest:?}");
 
     let started = Instant::now();
-    let metrics = loop {
-        let metrics = Metrics::parse(&client.get("/metrics").await?.body)?;
-        if dropped(&metrics, "slow_reader") > 0.0 {
-            break metrics;
+    loop {
+        let metrics = Metrics::parse(&scrape(&client).await?.body)?;
+        let drops = ["slow_reader", "made_room", "malformed_request", "large_request"];
+        let dropped = drops.map(|reason| (reason, dropped(&metrics, reason)));
+        let refused = metrics.sum("endpointlag_http_requests_total", &[("path", "/metrics"), ("code", "413")]);
+        if dropped.iter().all(|(_, count)| *count > 0.0) && refused >= 20.0 {
+            break;
         }
-        ensure!(started.elapsed() < SOON, "no slow reader was dropped");
+        ensure!(started.elapsed() < SOON, "counted of dropped connections: {dropped:?}, of large bodies: {refused}");
         tokio::time::sleep(Duration::from_millis(500)).await;
-    };
+    }
     most = most.max(demo.memory()?);
     eprintln!("memory {} MiB, then at most {} MiB; a probe took at most {longest:?}", before >> 20, most >> 20);
     assert!(most < before + GROWTH, "from {before} to {most} bytes");
-    for reason in ["made_room", "malformed_request", "large_request"] {
-        assert!(dropped(&metrics, reason) > 0.0, "{reason} is not counted");
-    }
-    assert!(metrics.sum("endpointlag_http_requests_total", &[("path", "/metrics"), ("code", "413")]) >= 20.0);
     drop(clients);
     Ok(())
 }

@@ -69,8 +69,11 @@ async fn credentials_that_come_late_are_used() -> Result<()> {
     let workspace = Workspace::create("late-plugin")?;
     let credential =
         r#"{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "t"}}"#;
-    let (process, client) = start(&workspace, &format!("sleep 2; echo '{credential}'")).await?;
+    let go = workspace.file("go");
+    let script = format!("until [ -e '{}' ]; do sleep 0.1; done; echo '{credential}'", go.display());
+    let (process, client) = start(&workspace, &script).await?;
     assert!(client.get("/readyz").await?.body.contains("waiting for credentials"));
+    fs::write(&go, "")?;
     let started = Instant::now();
     // Nothing listens there. The message shows that the daemon sent a request.
     while !client.get("/readyz").await.is_ok_and(|answer| answer.body.contains("cannot reach the API server")) {

@@ -77,7 +77,7 @@ async fn a_hangup_opens_files_anew_and_takes_the_certificate_at_once() -> Result
         "--hdr-log-interval=200ms".to_owned(),
     ]);
     let mut demo = Demo::start(&workspace, &flags).await?;
-    wait_for("samples", || lines(&samples) >= 3).await?;
+    wait_for("delays", || delays(&samples) >= 2).await?;
     let (old_samples, old_log) = (workspace.file("samples.1"), workspace.file("delays.hlog.1"));
     fs::rename(&samples, &old_samples)?;
     fs::rename(&log, &old_log)?;
@@ -90,13 +90,14 @@ async fn a_hangup_opens_files_anew_and_takes_the_certificate_at_once() -> Result
         ensure!(started.elapsed() < Duration::from_secs(5), "the certificate is not taken at once");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    wait_for("new files", || lines(&samples) >= 3 && lines(&log) > 8).await?;
+    wait_for("new files", || delays(&samples) >= 2 && lines(&log) > 8).await?;
     demo.signal(Signal::TERM)?;
     assert!(demo.wait_for_end().await?.success());
 
-    let told = daemon::samples::parse(&(fs::read_to_string(&old_samples)? + &fs::read_to_string(&samples)?))?;
-    let delays = told.iter().filter(|sample| sample.delay().is_some()).count();
-    ensure!(delays >= 3, "{delays} delays");
+    daemon::samples::parse(&(fs::read_to_string(&old_samples)? + &fs::read_to_string(&samples)?))?;
+    for file in [&old_samples, &samples] {
+        ensure!(delays(file) >= 2, "{} delays in {}", delays(file), file.display());
+    }
     for file in [&old_log, &log] {
         ensure!(fs::read_to_string(file)?.starts_with("#[endpointlag"), "{} has no header", file.display());
     }
@@ -106,4 +107,10 @@ async fn a_hangup_opens_files_anew_and_takes_the_certificate_at_once() -> Result
 /// The number of complete lines of a file.
 fn lines(file: &Path) -> usize {
     fs::read_to_string(file).unwrap_or_default().matches('\n').count()
+}
+
+/// The number of complete samples in a file that have a delay. On a busy machine others are censored.
+fn delays(file: &Path) -> usize {
+    let samples = daemon::samples::parse(&fs::read_to_string(file).unwrap_or_default()).unwrap_or_default();
+    samples.iter().filter(|sample| sample.delay().is_some()).count()
 }

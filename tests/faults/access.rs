@@ -81,7 +81,12 @@ async fn changes_across(
     scene.daemon.wait_until_ready().await?;
     let until = Timestamp::now();
     scene.objects.report(&pods[2], true).await?;
-    reckon(scene, Gap { from, dark_until, until, relisted: false, crashed: false }).await?.check(3, 1, 0, 0)?;
+    reckon(scene, Gap { from, dark_until, until, relisted: false, crashed: false }).await?.check(
+        &[1, 1, 1],
+        1,
+        0,
+        0,
+    )?;
 
     check_log(scene, status)?;
     let metrics = scene.daemon.metrics().await?;

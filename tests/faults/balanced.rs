@@ -2,7 +2,7 @@
 
 use super::relay::Relay;
 use super::{selecting, start_plane};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::time::Duration;
 use testkit::controlplane::plane::Options;
@@ -14,6 +14,9 @@ const ROUNDS: usize = 14;
 /// How long the slow server is stopped each time, and how long it runs between.
 const STILL: Duration = Duration::from_millis(300);
 const RUNS: Duration = Duration::from_millis(1000);
+
+/// How often both are compared. On a busy machine a slice may come before its cause over one connection too.
+const ATTEMPTS: usize = 2;
 
 /// Time between two changes.
 const PACE: Duration = Duration::from_millis(60);
@@ -82,9 +85,14 @@ async fn timed(scene: &Scene) -> Result<f64> {
 /// the pause is missing from every delay.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_server_for_all_watches_has_no_bias() -> Result<()> {
-    let (http1, of_http1) = leads_over("http1").await?;
-    let (http2, of_http2) = leads_over("auto").await?;
-    ensure!(of_http1 >= 3.0 && http1 >= 0.3, "no bias over HTTP/1.1: {of_http1} of {http1} s");
-    ensure!(http2 <= http1 / 10.0, "{of_http2} of {http2} s over HTTP/2, {of_http1} of {http1} s over HTTP/1.1");
-    Ok(())
+    let mut found = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let (http1, of_http1) = leads_over("http1").await?;
+        let (http2, of_http2) = leads_over("auto").await?;
+        if of_http1 >= 3.0 && http1 >= 0.3 && http2 <= http1 / 10.0 {
+            return Ok(());
+        }
+        found.push(format!("{of_http1} of {http1} s over HTTP/1.1, {of_http2} of {http2} s over HTTP/2"));
+    }
+    bail!("slices before their cause: {}", found.join("; "))
 }

@@ -35,15 +35,19 @@ async fn compact(plane: &ControlPlane) -> Result<()> {
     Ok(())
 }
 
-/// A watch that cannot be resumed lists at once, however long it had to wait for the server before.
-fn check_log(scene: &Scene) -> Result<()> {
+/// Checks that a watch that cannot be resumed, which the daemon logs with these words, lists at once, however long it had to wait for the
+/// server before.
+///
+/// # Errors
+/// It does not.
+pub fn lists_at_once(scene: &Scene, words: &str) -> Result<()> {
     let log = scene.daemon.log()?;
     for resource in RESOURCES {
         let mut of_watch = log.iter().filter(|line| line.field("watch").starts_with(resource));
-        let expired = of_watch.find(|line| line.field("message").contains("(410)")).context("no line about the 410")?;
-        let listed = of_watch.find(|line| line.field("message") == "listed").context("no list after the 410")?;
-        let took = listed.written()?.duration_since(expired.written()?);
-        ensure!(took < LISTED, "{resource}: {took:?} from the 410 to the list");
+        let ended = of_watch.find(|line| line.field("message").contains(words)).context("no line about the end")?;
+        let listed = of_watch.find(|line| line.field("message") == "listed").context("no list after the end")?;
+        let took = listed.written()?.duration_since(ended.written()?);
+        ensure!(took < LISTED, "{resource}: {took:?} from {words:?} to the list");
     }
     Ok(())
 }
@@ -136,7 +140,7 @@ async fn compacted_while_the_watches_are_cut() -> Result<()> {
     let of_last = [Outcome::Propagated, Outcome::Censored].map(|outcome| count("last", "web", Change::Ready, outcome));
     assert!(of_last == [1, 0] || (tally.doubts && of_last == [0, 1]), "{told:?}");
     assert!(tally.unseen >= 2, "the flap came and went: {tally:?}");
-    check_log(&scene)?;
+    lists_at_once(&scene, "(410)")?;
     let objectives = scene.daemon.metrics().await?;
     let doomed = [("service", "doomed")];
     assert_eq!(objectives.matching("endpointlag_objective_seconds", &doomed).count(), 0, "a deleted Service was found");

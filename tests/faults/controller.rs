@@ -121,8 +121,9 @@ async fn services_edited_while_changes_are_pending() -> Result<()> {
 
     plane.stop_controllers().await?;
     let objects = &scene.objects;
-    // Pending for all three Services.
+    // Pending for all three Services, and seen before the next one is.
     objects.report(&pod, true).await?;
+    wait_for_scrape(&scene, |it| it.pending == 3.0).await?;
     objects.create_service("late", selecting("blue")).await?;
     objects.edit_service("selector", json!({ "selector": { "app": "green" } })).await?;
     let ports = json!({ "ports": [{ "port": 80, "targetPort": 9090 }] });

@@ -90,7 +90,7 @@ async fn what_is_wrong_is_shown_until_it_is_right() -> Result<()> {
     }
     held.release().await?;
     anew.check_end(daemon).await?;
-    ignored.check_end(daemon)?;
+    ignored.check_end(daemon).await?;
     scene.finish().await
 }
 
@@ -161,17 +161,25 @@ impl View<'_> {
         .await
     }
 
-    /// The daemon's samples of a kind of change, in order.
-    fn told(&self, change: Change) -> Result<Vec<Sample>> {
-        let samples = self.daemon.samples()?.into_iter();
-        let of_service = |it: &Sample| it.namespace == self.namespace && it.service == self.service;
-        Ok(samples.filter(|it| of_service(it) && it.change == change).collect())
+    /// The daemon's samples of a kind of change, in order. They are written by another thread: this waits for as many as it has counted.
+    async fn told(&self, change: Change) -> Result<Vec<Sample>> {
+        let counted = self.figure(|it| it.ended(change)).await?;
+        let of_kind = |it: &Sample| it.namespace == self.namespace && it.service == self.service && it.change == change;
+        let started = Instant::now();
+        loop {
+            let told: Vec<_> = self.daemon.samples()?.into_iter().filter(of_kind).collect();
+            if told.len() as f64 >= counted {
+                return Ok(told);
+            }
+            ensure!(started.elapsed() < TIMEOUT, "{counted} are counted, and told: {told:#?}");
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// Checks how the last changes of a kind ended. A daemon that says that it was too busy may have censored any of them.
     async fn check_last(&self, change: Change, expected: &[Outcome]) -> Result<()> {
         // First the samples: what they say of doubts is counted before.
-        let told = self.told(change)?;
+        let told = self.told(change).await?;
         let doubts = self.daemon.metrics().await?.has_doubts();
         let is_right = |(sample, expected): (&Sample, &Outcome)| {
             sample.outcome == *expected || (doubts && sample.outcome == Outcome::Censored)
@@ -183,7 +191,7 @@ impl View<'_> {
 
     /// The same of all changes of a kind.
     async fn check_all(&self, change: Change, expected: &[Outcome]) -> Result<()> {
-        let told = self.told(change)?;
+        let told = self.told(change).await?;
         ensure!(told.len() == expected.len(), "not {expected:?}: {told:#?}");
         self.check_last(change, expected).await
     }
@@ -201,8 +209,8 @@ impl View<'_> {
     }
 
     /// The outcomes of a kind of change, in order.
-    fn outcomes(&self, change: Change) -> Result<Vec<Outcome>> {
-        Ok(self.told(change)?.iter().map(|sample| sample.outcome).collect())
+    async fn outcomes(&self, change: Change) -> Result<Vec<Outcome>> {
+        Ok(self.told(change).await?.iter().map(|sample| sample.outcome).collect())
     }
 }
 
@@ -215,6 +223,10 @@ impl Figures<'_> {
 
     fn pending(&self, change: Change) -> f64 {
         self.sum("endpointlag_pending_changes", &[("change", change.label())])
+    }
+
+    fn ended(&self, change: Change) -> f64 {
+        self.sum("endpointlag_changes_total", &[("change", change.label())])
     }
 
     fn all_pending(&self) -> f64 {

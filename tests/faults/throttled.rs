@@ -1,7 +1,7 @@
 //! The daemon's container has a limit of CPU time that is far too low, as a LimitRange may set one.
 
 use super::cgroup::CpuLimit;
-use super::reckoning::{add_up, check_delays};
+use super::reckoning::{add_up, check_delays, measures};
 use super::{selecting, start_plane};
 use anyhow::{Result, ensure};
 use std::collections::BTreeSet;
@@ -22,14 +22,12 @@ const PODS: usize = 20;
 /// Time between two changes.
 const PACE: Duration = Duration::from_millis(10);
 
-/// Pods that change after the limit is removed.
-const AFTERWARDS: usize = 12;
-
 /// How many of a hundred changes may seem to take no time: a stall of less than 60 ms is not noticed.
 const ZEROES: usize = 1;
 
-/// The error that a delay may have: the daemon allows 60 ms, and the test shares its machine with others.
-const BOUND: Duration = Duration::from_millis(150);
+/// The error that a delay may have: the daemon allows 60 ms, and the test shares its machine with others. What is left unread waits for
+/// seconds.
+const BOUND: Duration = Duration::from_millis(250);
 
 /// How long stamps are not trusted after a stall, at most.
 const DOUBT: Duration = Duration::from_secs(2);
@@ -57,29 +55,27 @@ async fn throttled_to_a_hundredth_of_a_cpu() -> Result<()> {
         scene.create_service(&app, selecting(&app)).await?;
     }
     let mut pods = Vec::new();
-    for number in 0..SERVICES * PODS + AFTERWARDS {
+    for number in 0..SERVICES * PODS {
         let app = format!("web-{}", number % SERVICES);
         pods.push(scene.objects.create_pod(&format!("pod-{number}"), &app).await?);
     }
-    let (throttled, afterwards) = pods.split_at(SERVICES * PODS);
     scene.agree().await?;
     let at_first = scene.daemon.samples()?.len();
 
     let limit = CpuLimit::apply(scene.daemon.process(), MILLICORES)?;
     // Its saved CPU time is used up.
     tokio::time::sleep(PACE * 50).await;
-    report_all(&scene, throttled).await?;
+    report_all(&scene, &pods).await?;
     scene.settle().await?;
     drop(limit);
     let started = Instant::now();
-    while scene.daemon.samples()?.len() < at_first + throttled.len() {
+    while scene.daemon.samples()?.len() < at_first + pods.len() {
         ensure!(started.elapsed() < SOON, "only {} of the changes are told", scene.daemon.samples()?.len() - at_first);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     tokio::time::sleep(DOUBT).await;
-    report_all(&scene, afterwards).await?;
-    scene.settle().await?;
-    tokio::time::sleep(DOUBT).await;
+    // Without a limit it has delays again.
+    measures(&scene, "web-0").await?;
 
     check_delays(&mut scene, BOUND).await?;
     let samples = scene.daemon.samples()?;
@@ -87,16 +83,14 @@ async fn throttled_to_a_hundredth_of_a_cpu() -> Result<()> {
     add_up(scene.objects.namespace(), &metrics, &samples).map_err(anyhow::Error::msg)?;
     let zeroes = samples.iter().filter(|it| it.delay() == Some(Duration::ZERO)).count();
     ensure!(zeroes * 100 <= samples.len() * ZEROES, "{zeroes} of {} changes took no time", samples.len());
-    let count = |pods: &[PodHandle], wanted: Outcome| {
-        let uids: BTreeSet<_> = pods.iter().map(|pod| pod.uid.as_str()).collect();
-        let of_pods = samples.iter().filter(|it| it.uid.as_deref().is_some_and(|uid| uids.contains(uid)));
-        of_pods.filter(|it| it.outcome == wanted).count()
+    let uids: BTreeSet<_> = pods.iter().map(|pod| pod.uid.as_str()).collect();
+    let count = |wanted: Outcome| {
+        let throttled = samples.iter().filter(|it| it.uid.as_deref().is_some_and(|uid| uids.contains(uid)));
+        throttled.filter(|it| it.outcome == wanted).count()
     };
-    let (timed, censored) = (count(throttled, Outcome::Propagated), count(throttled, Outcome::Censored));
-    ensure!(timed + censored == throttled.len(), "{timed} timed and {censored} censored of {}", throttled.len());
-    ensure!(censored > throttled.len() / 2, "it can't have seen {timed} of {} in time", throttled.len());
-    let timed = count(afterwards, Outcome::Propagated);
-    ensure!(timed > AFTERWARDS / 2, "{timed} of {AFTERWARDS} are timed without a limit");
+    let (timed, censored) = (count(Outcome::Propagated), count(Outcome::Censored));
+    ensure!(timed + censored == pods.len(), "{timed} timed and {censored} censored of {}", pods.len());
+    ensure!(censored > pods.len() / 2, "it can't have seen {timed} of {} in time", pods.len());
     let stalled = metrics.sum("endpointlag_reader_stalled_seconds_total", &[]);
     ensure!(stalled > 1.0, "{stalled} s");
     scene.finish().await

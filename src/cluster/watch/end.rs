@@ -79,6 +79,16 @@ impl End {
     }
 }
 
+// === impl Account ===
+
+impl Account {
+    /// Whether the watch lists without a pause. The server is up, and cannot serve the version to resume from: a pause as for a server
+    /// that is down would only make the gap longer. If the server then rejects the list, the watch did not resume, and pauses.
+    pub(super) fn lists_at_once(&self, resumed: bool) -> bool {
+        resumed && matches!(self.restart, Restart::Expired | Restart::Rewound)
+    }
+}
+
 impl From<RequestError> for End {
     fn from(error: RequestError) -> Self {
         Self::Request(error)
@@ -165,4 +175,30 @@ fn reason_of(error: &RequestError) -> Restart {
 fn cannot_resume(status: StatusCode, message: &str) -> bool {
     let too_new = status == StatusCode::GATEWAY_TIMEOUT && message.contains("Too large resource version");
     status == StatusCode::GONE || too_new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How a stream of a watch is recorded whose decoder has found nothing wrong.
+    fn account(ended: Ended) -> Account {
+        End::from(ended).account(&Progress::default())
+    }
+
+    #[test]
+    fn a_version_that_the_server_does_not_have_asks_for_a_list_at_once() {
+        let rewound = account(Ended::rewound(1, 2));
+        assert!(rewound.needs_list && rewound.lists_at_once(true) && !rewound.lists_at_once(false));
+        let gone = RequestError::Refused { status: StatusCode::GONE, message: String::new(), retry_after: None };
+        let expired = End::from(gone).account(&Progress::default());
+        assert!(expired.needs_list && expired.lists_at_once(true) && !expired.lists_at_once(false));
+    }
+
+    #[test]
+    fn what_the_next_attempt_may_meet_again_waits() {
+        for ended in [Ended::broken(), Ended::silently(Restart::Malformed), Ended::silently(Restart::Idle)] {
+            assert!(!account(ended).lists_at_once(true));
+        }
+    }
 }

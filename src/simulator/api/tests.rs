@@ -316,12 +316,20 @@ async fn bookmarks_come_while_nothing_happens_and_carry_the_cluster_version() {
 
 #[tokio::test]
 async fn shutdown_ends_open_watches() {
-    let simulator = start(SimulatorSettings::default()).await;
-    let mut watch = Watch::open(&simulator, "api/v1/pods?watch=true").await;
-    let begun = std::time::Instant::now();
-    simulator.shutdown().await;
-    assert!(begun.elapsed() < Duration::from_millis(900));
-    assert_eq!(watch.event().await, None);
+    // One that it waits for takes a second each time. A busy machine may make any end that slow, but hardly each.
+    let mut took = Vec::new();
+    for _ in 0..5 {
+        let simulator = start(SimulatorSettings::default()).await;
+        let mut watch = Watch::open(&simulator, "api/v1/pods?watch=true").await;
+        let begun = std::time::Instant::now();
+        simulator.shutdown().await;
+        took.push(begun.elapsed());
+        assert_eq!(watch.event().await, None);
+        if took.last() < Some(&Duration::from_millis(900)) {
+            return;
+        }
+    }
+    panic!("it waits for watches: {took:?}");
 }
 
 #[tokio::test]

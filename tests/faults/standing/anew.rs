@@ -61,10 +61,10 @@ impl Anew {
     pub async fn check_end(&self, daemon: &Daemon) -> Result<()> {
         for service in ["web", "empty"] {
             let view = View { daemon, namespace: "anew", service };
-            let told = view.told(Change::Service)?;
+            let told = view.told(Change::Service).await?;
             ensure!(told.len() == 2, "{service}: {told:?}");
             view.check_last(Change::Service, &[Outcome::Expired]).await?;
-            let removed = view.told(Change::Removed)?;
+            let removed = view.told(Change::Removed).await?;
             view.check_all(Change::Removed, &vec![Outcome::Withdrawn; removed.len()]).await?;
         }
         Ok(())

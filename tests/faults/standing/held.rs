@@ -35,7 +35,7 @@ impl Held {
         view.wait_pending(1.0, &[Change::Ready]).await?;
         self.objects.delete_service("web").await?;
         view.wait_standing(0.0).await?;
-        let told = view.outcomes(Change::Ready)?;
+        let told = view.outcomes(Change::Ready).await?;
         // `Censored` if the daemon had to wait for a CPU at that moment.
         ensure!(matches!(told[..], [Outcome::Withdrawn | Outcome::Censored]), "{told:?}");
         view.wait("no miss", |it| it.missed(Change::Ready) == 0.0).await

@@ -74,14 +74,14 @@ impl Ignored {
     }
 
     /// These changes have no known delay.
-    pub fn check_end(&self, daemon: &Daemon) -> Result<()> {
+    pub async fn check_end(&self, daemon: &Daemon) -> Result<()> {
         for service in SERVICES {
             let view = View { daemon, namespace: "ignored", service };
             for change in [Change::Unready, Change::Removed] {
-                let outcomes = view.outcomes(change)?;
+                let outcomes = view.outcomes(change).await?;
                 ensure!(outcomes == [Outcome::Censored], "{service} {}: {outcomes:?}", change.label());
             }
-            ensure!(view.told(Change::Terminating)?.is_empty(), "{service}");
+            ensure!(view.told(Change::Terminating).await?.is_empty(), "{service}");
         }
         Ok(())
     }

@@ -92,7 +92,7 @@ impl LateWrites {
     async fn check_delay(view: View<'_>, change: Change, back: Instant, written: Instant) -> Result<()> {
         view.wait_standing(0.0).await?;
         view.check_last(change, &[Outcome::Propagated]).await?;
-        let told = view.told(change)?;
+        let told = view.told(change).await?;
         let (sample, truth) = (last(&told)?, written.duration_since(back));
         ensure!(sample.delay().is_none_or(|delay| delay.abs_diff(truth) < LOOSE), "{truth:?}, told {sample:?}");
         Ok(())

@@ -169,15 +169,7 @@ impl Daemon {
             );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        // If the daemon read late both of the Service and of a pod, it cannot know which came first. Most stalls are over after this.
-        if expected {
-            // A stall is counted with the next beat.
-            tokio::time::sleep(BEAT).await;
-            if self.metrics().await?.has_doubts() {
-                tokio::time::sleep(DOUBT).await;
-            }
-        }
-        Ok(())
+        if expected { until_trusted(async || self.metrics().await).await } else { Ok(()) }
     }
 
     /// The outcomes that it has written so far.
@@ -256,6 +248,20 @@ impl Daemon {
         ensure!(status.success(), "after {signal:?} the daemon ended with {status}:\n{}", self.log_tail());
         Ok(())
     }
+}
+
+/// Waits until a daemon that has begun to measure a Service most likely trusts its stamps. If it reads late both of the Service and of a pod,
+/// it cannot know which came first. Most stalls are over after this.
+///
+/// # Errors
+/// `metrics` fails.
+pub async fn until_trusted(metrics: impl AsyncFn() -> Result<Metrics>) -> Result<()> {
+    // A stall is counted with the next beat.
+    tokio::time::sleep(BEAT).await;
+    if metrics().await?.has_doubts() {
+        tokio::time::sleep(DOUBT).await;
+    }
+    Ok(())
 }
 
 /// `endpointlag run` without flags, and without settings from the environment of the tests.

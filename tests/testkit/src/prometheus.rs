@@ -3,10 +3,10 @@
 use crate::gobuild::{Module, Program, version};
 use crate::http;
 use crate::process::{Output, Process};
+use crate::workspace::free_port;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -72,7 +72,7 @@ impl Prometheus {
         );
         let file = folder.path().join("prometheus.yml");
         fs::write(&file, config)?;
-        let address = free_address()?;
+        let address = format!("127.0.0.1:{}", free_port()?);
         let mut command = Command::new(programs.join(PROMETHEUS.name));
         command
             .arg(format!("--config.file={}", file.display()))
@@ -182,8 +182,4 @@ fn programs() -> Result<PathBuf> {
 /// A query, encoded for a URL.
 pub fn encode(query: &str) -> String {
     query.bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
-
-fn free_address() -> Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }

@@ -40,7 +40,9 @@ impl Workspace {
         let scratch = scratch()?;
         remove_leftovers(&scratch)?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = scratch.join(format!("{}-{number}-{name}", process::id()));
+        // Another process, in a container of its own, may have the same ID.
+        let random = rand::random::<u32>();
+        let folder = scratch.join(format!("{}-{number}-{name}-{random:08x}", process::id()));
         fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
         Ok(Self { folder })
     }
