@@ -1,8 +1,8 @@
 //! Services over each protocol that Kubernetes has. kube-proxy writes different rules for them.
 
 use super::agent::Agent;
-use super::{MACHINE, shared_plane};
 use super::story::create_service;
+use super::{MACHINE, shared_plane};
 use anyhow::Result;
 use serde_json::json;
 use std::collections::BTreeSet;
