@@ -25,7 +25,7 @@ use testkit::truth::Change;
 const OBJECTIVE: Duration = Duration::from_secs(1);
 
 /// When a change expires. Long enough for the steps before, on a busy machine.
-const EXPIRY: Duration = Duration::from_secs(6);
+const EXPIRY: Duration = Duration::from_secs(15);
 
 /// Ample time for what the daemon should show.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -36,7 +36,7 @@ const POLL: Duration = Duration::from_millis(50);
 #[tokio::test]
 async fn what_is_wrong_is_shown_until_it_is_right() -> Result<()> {
     let (_permit, mut plane) = start_plane(Options { dual_stack: true, ..Options::default() }).await?;
-    let setup = Setup::cluster(&plane).with(&["--objective", "1s", "--expiry", "6s"]);
+    let setup = Setup::cluster(&plane).with(&["--objective", "1s", "--expiry", "15s"]);
     let scene = Scene::prepare(&plane, "standing", setup).await?;
     scene.daemon.wait_until_ready().await?;
     let daemon = &scene.daemon;
