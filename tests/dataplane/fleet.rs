@@ -97,6 +97,8 @@ pub struct Judged {
     pub kind: Kind,
     /// In nanoseconds, without the error that the daemon stated.
     pub off: u64,
+    /// Whether it is before what they saw, not after it.
+    pub is_early: bool,
     /// The stated error in nanoseconds.
     pub error: u64,
     /// Whether all clients connected on time around that moment.
@@ -514,7 +516,7 @@ impl Fleet {
                 let [early, late] = outside(&windows, needed, shown, delay);
                 let off = early.max(late).saturating_sub(error);
                 let are_clients_on_time = probes.iter().all(|probes| is_on_time(probes, shown + delay));
-                judged.push(Judged { kind: step.kind, off, error, are_clients_on_time });
+                judged.push(Judged { kind: step.kind, off, is_early: early > late, error, are_clients_on_time });
             }
         }
         Ok(judged)
