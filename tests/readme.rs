@@ -50,7 +50,7 @@ fn every_check_is_in_the_table_of_its_lever() {
 
 #[test]
 fn every_flag_is_in_the_table_with_its_default() {
-    for subcommand in ["run", "watch", "rollout", "advise", "record", "replay"] {
+    for subcommand in ["run", "node", "watch", "rollout", "advise", "record", "replay"] {
         assert_in(FLAGS_PAGE, "docs/flags.md", &flags_of(subcommand));
     }
 }

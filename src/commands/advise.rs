@@ -40,7 +40,7 @@ that end in .patch.yaml change an object, and files that end in .new.yaml create
   for file in advice/*.patch.yaml; do kubectl patch -f $file --patch-file $file; done
   for file in advice/*.new.yaml; do kubectl apply -f $file; done
 
-Each is also a patch for kustomize. To ignore advice, give a Service or workload an annotation with a check, or a whole lever, and \
+With kustomize, files that end in .patch.yaml are patches, and files that end in .new.yaml are resources. To ignore advice, give a Service or workload an annotation with a check, or a whole lever, and \
 a reason, several separated by semicolons:
 
   endpointlag.io/ignore-advice: \"pod-disruption-budget=batch job, may stop; pre-stop-missing=drains by itself\"

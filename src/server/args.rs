@@ -8,7 +8,7 @@ use std::{net::AddrParseError, path::PathBuf};
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct Args {
-    /// Address and port of /metrics, /healthz and /readyz. Port 0 uses a free port and logs it.
+    /// Address and port of the page, the API, /metrics, /healthz and /readyz. Port 0 uses a free port and logs it.
     #[arg(long, value_name = "ADDRESS", env = "ENDPOINTLAG_LISTEN", default_value = "0.0.0.0:10911")]
     listen: String,
 
