@@ -73,6 +73,9 @@ pub enum WatchError {
         /// The part of the cluster that was watched.
         place: String,
     },
+    /// The daemon has not seen all changes, or has not shown them all.
+    #[error("not all changes were seen: {0}")]
+    Unseen(&'static str),
     /// Changes cannot be printed.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),

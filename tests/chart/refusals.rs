@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use testkit::helm::{CHART, Helm};
 
 /// Flags, and the words of the message.
-const REFUSED: [(&[&str], &str); 36] = [
+const REFUSED: [(&[&str], &str); 37] = [
     // By the schema.
     (&["--set=objective=soon"], "'/objective': 'soon' does not match pattern"),
     (&["--set=expiry=0s"], "'/expiry': '0s' does not match pattern"),
@@ -39,6 +39,7 @@ const REFUSED: [(&[&str], &str); 36] = [
         "podMonitor.authorization has to name a token",
     ),
     (&["--set=extraArgs={--listen=0.0.0.0:1}"], "extraArgs: --listen has a value of its own"),
+    (&["--set=extraArgs={--watch-protocol=http1}"], "extraArgs: --watch-protocol has a value of its own"),
     (&["--set=extraArgs={--advice}"], "extraArgs: --advice has a value of its own"),
     (&["--set=agents.enabled=true"], "agents.enabled needs tls.secretName"),
     (&["--set=agents.enabled=true,tls.secretName=tls,replicas=2"], "set replicas and shards to 1"),

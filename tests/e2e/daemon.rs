@@ -10,14 +10,20 @@ use kube::api::{DeleteParams, PostParams};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::time::Duration;
 use testkit::controlplane::access::ACCOUNT;
 use testkit::controlplane::objects::Objects;
 use testkit::daemon::Daemon;
+use testkit::daemon::metrics::Metrics;
 use testkit::demo::Demo;
 use testkit::forwarding::Forwarding;
 use testkit::running::run;
 use testkit::watching::Watching;
 use testkit::workspace::Workspace;
+use tokio::time::sleep;
+
+/// Longer than an objective of a second, and until that is judged.
+const LATE: Duration = Duration::from_secs(3);
 
 /// A namespace with a Service, and an account that may measure it.
 struct Scene {
@@ -119,6 +125,45 @@ async fn a_daemon_in_the_cluster_is_found_and_asked_through_the_api_server() -> 
     silent.wait_for_message("measuring 1 Service in daemon-found for 10m").await?;
     silent.signal(Signal::TERM)?;
     silent.end().await?;
+    Ok(())
+}
+
+/// What a daemon judges late counts also if it ended without a delay. What was not seen is no success.
+#[tokio::test]
+async fn the_exit_code_is_that_of_what_the_daemon_judges() -> Result<()> {
+    let Scene { objects, kubeconfig, workspace, .. } = Scene::start("daemon-judged").await?;
+    let namespace = objects.namespace();
+    let flags = ["--namespace".to_owned(), namespace.to_owned(), "--objective=1s".to_owned()];
+    let daemon = Daemon::start(&kubeconfig, workspace.path(), &flags).await?;
+    daemon.wait_until_ready().await?;
+    daemon.wait_until_measuring(namespace, "web", true).await?;
+    let url = format!("--daemon=http://{}", daemon.address());
+    let typo = run(&kubeconfig, &["watch", &url, "-n", namespace, "--for=1s", "wep"]).await?;
+    ensure!(typo.code == Some(2) && typo.messages.contains("no Service wep in daemon-judged was measured"), "{typo:?}");
+
+    let watching = Watching::start_synced(&kubeconfig, workspace.path(), &[&url, "-n", namespace, "web"]).await?;
+    // The controller lists no pod of a node that does not exist. On a busy machine the daemon may not trust its time.
+    let mut has_missed = false;
+    for number in 0..5 {
+        let pod = objects.create_pod_on("no-such-node", &format!("unlisted-{number}"), "web").await?;
+        objects.report(&pod, true).await?;
+        sleep(LATE).await;
+        let metrics = Metrics::parse(&daemon.get("/metrics").await?.body)?;
+        has_missed = metrics.sum("endpointlag_slo_missed_total", &[("change", "ready")]) > 0.0;
+        objects.report(&pod, false).await?;
+        if has_missed {
+            watching.wait_for_line(&["web  ", &format!("unlisted-{number}"), "ready", "superseded"]).await?;
+            break;
+        }
+    }
+    ensure!(has_missed, "nothing is late");
+    watching.signal(Signal::INT)?;
+    let ended = watching.end().await?;
+    ensure!(
+        ended.code == Some(1)
+            && ended.printed.contains("objective missed by 1 change: 1 of daemon-judged/web (objective 1 s)"),
+        "{ended:?}"
+    );
     Ok(())
 }
 

@@ -14,6 +14,13 @@ pub(in crate::commands) struct Overview {
     pub(in crate::commands) uptime_seconds: Seconds,
     /// Only with agents.
     pub(in crate::commands) nodes: Option<IgnoredAny>,
+    pub(in crate::commands) watches: Vec<Watch>,
+}
+
+/// A watch of the daemon.
+#[derive(Deserialize)]
+pub(in crate::commands) struct Watch {
+    pub(in crate::commands) synced: bool,
 }
 
 #[derive(Deserialize)]
@@ -32,6 +39,8 @@ pub(in crate::commands) struct Line {
     /// Since the start.
     #[serde(default)]
     pub(in crate::commands) outcomes: BTreeMap<String, u64>,
+    /// Since the start.
+    pub(in crate::commands) missed: u64,
     pub(in crate::commands) pending: u64,
     pub(in crate::commands) oldest_pending_seconds: Option<Seconds>,
     pub(in crate::commands) windows: BTreeMap<String, Quantiles>,
@@ -188,7 +197,7 @@ pub(in crate::commands) fn name(namespace: &str, name: &str) -> Arc<ServiceName>
 
 impl Overview {
     /// Where it is.
-    pub(super) const PATH: &str = "/api/v1/overview";
+    pub(in crate::commands) const PATH: &str = "/api/v1/overview";
 }
 
 // === impl Nodes ===

@@ -5,7 +5,7 @@ use crate::{
     commands::{
         daemon::{
             Daemon,
-            answers::{Changes, OutOfSync, Services},
+            answers::{Changes, OutOfSync, Overview, Services, kind, name},
             told::{Origin, ToldChange, ToldKey, objectives, pending},
         },
         print::print,
@@ -15,7 +15,7 @@ use crate::{
         text::{counted, has_colours, round, until},
     },
     exposition::samples::write_line,
-    ledger::{Fault, Outcome},
+    ledger::{Change, Fault, Outcome},
     model::{Stamp, Uid},
     pipeline::{Ending, Now},
     propagation::{OutOfSyncEndpoint, PodRef, Report, ServiceName, Standing},
@@ -40,6 +40,9 @@ const CHANGES: usize = 10_000;
 /// How long a daemon may not answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How many changes have missed their objective since the daemon started. Also those count that ended without a delay.
+type Misses = BTreeMap<(Arc<ServiceName>, Change), u64>;
+
 /// Changes of a daemon, and what prints them.
 pub(super) struct Told<'a> {
     settings: &'a Settings,
@@ -50,6 +53,8 @@ pub(super) struct Told<'a> {
     /// What waits for its nodes, since when.
     held: HashMap<ToldKey, (Instant, ToldChange)>,
     objectives: BTreeMap<Arc<ServiceName>, Duration>,
+    /// What had missed its objective before.
+    missed: Misses,
     began: Stamp,
     stats: Stats,
     rows: Option<Rows>,
@@ -64,6 +69,8 @@ pub(super) struct Told<'a> {
 impl<'a> Told<'a> {
     /// Asks for what there is, which is not printed.
     pub(super) async fn start(settings: &'a Settings, daemon: Daemon) -> Result<Self, WatchError> {
+        // Before the changes: a miss of one that is seen then is counted.
+        let missed = misses(settings, &daemon).await?;
         let changes: Changes = daemon.client.get(&path(settings)).await?;
         let origin = Origin::before(changes.time);
         let began = origin.stamp(changes.time);
@@ -76,6 +83,7 @@ impl<'a> Told<'a> {
             seen,
             held: HashMap::new(),
             objectives: BTreeMap::new(),
+            missed,
             began,
             stats: stats(began),
             rows: None,
@@ -114,20 +122,29 @@ impl<'a> Told<'a> {
         let last = self.look().await?;
         self.print_held(true).await?;
         self.ask_services().await?;
+        let now: Overview = self.daemon.client.get(Overview::PATH).await?;
+        let unseen = unseen(&now, lasted, self.has_gap);
+        self.count_misses().await?;
         let summary = self.summary(&last).await?;
-        if self.has_gap {
-            settings.log_format.say("more changes ended than the daemon keeps: some are not in this");
-        }
-        let verdict = summary.verdict();
+        let verdict = match (summary.verdict(), unseen, &settings.service) {
+            (Verdict::Missed, _, _) => Ok(Verdict::Missed),
+            (Verdict::Met, Some(why), _) => Err(WatchError::Unseen(why)),
+            (Verdict::Met, None, Some(name)) if self.objectives.is_empty() && summary.is_empty() => {
+                Err(WatchError::NoService { name: name.clone(), place: place.to_owned() })
+            }
+            (Verdict::Met, None, _) => Ok(Verdict::Met),
+        };
         let services = counted(self.objectives.len() as u64, "Service");
-        let text =
-            format!("\nwatched {services} in {place} for {}\n{summary}\n{}\n", round(lasted), summary.verdict_line());
+        let mut text = format!("\nwatched {services} in {place} for {}\n{summary}", round(lasted));
+        if verdict.is_ok() {
+            text += &format!("\n{}\n", summary.verdict_line());
+        }
         match settings.output {
             Output::Table if self.is_read => drop(print(text).await.map_err(WatchError::Output)?),
             Output::Table => {}
             Output::Json => settings.log_format.say(text.trim_end()),
         }
-        Ok(verdict)
+        verdict
     }
 
     /// Looks again and again, until nobody reads.
@@ -162,7 +179,7 @@ impl<'a> Told<'a> {
                 continue;
             };
             if is_new {
-                self.count(&told);
+                self.stats.record(&Report::Ended(told.ended.clone()), told.ended.at);
             }
             let since = self.held.get(&key).map_or_else(Instant::now, |(since, _)| *since);
             self.held.insert(key, (since, told));
@@ -177,16 +194,18 @@ impl<'a> Told<'a> {
         namespaces.is_empty() || namespaces.iter().any(|namespace| **namespace == *service.namespace)
     }
 
-    /// Counts it as this process would have, had it measured it.
-    fn count(&mut self, told: &ToldChange) {
-        let ended = &told.ended;
-        self.stats.record(&Report::Ended(ended.clone()), ended.at);
-        let objective = self.objectives.get(&ended.key.service);
-        if let (Some(delay), Some(objective)) = (ended.outcome.delay(), objective) {
-            let missed = delay > *objective || matches!(ended.outcome, Outcome::Expired { .. });
-            let (service, change) = (ended.key.service.clone(), ended.change);
-            self.stats.record(&Report::Judged { service, change, missed }, ended.at);
+    /// Counts what has missed its objective meanwhile, as the daemon judges it, whether it has ended or not.
+    async fn count_misses(&mut self) -> Result<(), WatchError> {
+        for ((service, change), missed) in misses(self.settings, &self.daemon).await? {
+            let before = self.missed.get(&(service.clone(), change)).copied().unwrap_or_default();
+            if self.takes(&service) {
+                let judged = Report::Judged { service, change, missed: true };
+                for _ in before..missed {
+                    self.stats.record(&judged, self.began);
+                }
+            }
         }
+        Ok(())
     }
 
     /// Prints what waits for nothing any more, in the order in which it ended.
@@ -234,15 +253,10 @@ impl<'a> Told<'a> {
         let now = self.origin.stamp(last.time);
         let mut pending = pending(last, &self.objectives, self.origin);
         pending.retain(|pending| self.takes(&pending.key.service));
-        // What began before is not of this time.
-        for late in pending.iter().filter(|it| it.since >= self.began && now.since(it.since) > it.objective) {
-            let (service, change) = (late.key.service.clone(), late.change);
-            self.stats.record(&Report::Judged { service, change, missed: true }, now);
-        }
         let path = format!("/api/v1/out-of-sync?limit={CHANGES}{}", only(self.settings));
         let found: OutOfSync = self.daemon.client.get(&path).await?;
         let endpoint = |line: crate::commands::daemon::answers::Endpoint| OutOfSyncEndpoint {
-            service: crate::commands::daemon::answers::name(&line.namespace, &line.service),
+            service: name(&line.namespace, &line.service),
             pod: PodRef { name: line.pod.into(), uid: Uid::from(&*line.uid) },
             fault: Fault { since: now.minus(line.age_seconds.0), traffic: line.traffic },
         };
@@ -254,6 +268,28 @@ impl<'a> Told<'a> {
         let now = Now { at: now, wall: self.origin.wall(now), value: table };
         Ok(Summary::new(&now, pending, out_of_sync))
     }
+}
+
+/// Why not all changes of the last `lasted` were seen, if so, by the daemon's state at the end.
+fn unseen(now: &Overview, lasted: Duration, has_gap: bool) -> Option<&'static str> {
+    if now.uptime_seconds.0 < lasted {
+        Some("the daemon was started again meanwhile")
+    } else if now.watches.iter().any(|watch| !watch.synced) {
+        Some("a watch of the daemon is not synced")
+    } else {
+        has_gap.then_some("more changes ended between two answers than the daemon keeps")
+    }
+}
+
+/// All of the daemon, as far as a question can say which.
+async fn misses(settings: &Settings, daemon: &Daemon) -> Result<Misses, WatchError> {
+    let path = format!("/api/v1/services?by=change&window=start&limit=100000{}", only(settings));
+    let services: Services = daemon.client.get(&path).await?;
+    let missed = services.services.iter().filter_map(|line| {
+        let service = name(&line.namespace, &line.service);
+        Some(((service, kind(&line.change)?), line.missed))
+    });
+    Ok(missed.collect())
 }
 
 fn is_seen(seen: &HashSet<ToldKey>, key: &ToldKey) -> bool {
@@ -270,5 +306,24 @@ fn only(settings: &Settings) -> String {
     match &*settings.session.scope.namespaces {
         [one] => format!("{service}&namespace={one}"),
         _ => service,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_has_not_seen_all_is_told_from_one_that_has() {
+        let unseen = |uptime: u64, is_synced: bool, has_gap: bool| {
+            let watches = [true, is_synced].map(|synced| serde_json::json!({ "resource": "pods", "synced": synced }));
+            let overview = serde_json::json!({ "uptime_seconds": uptime, "nodes": null, "watches": watches });
+            let overview: Overview = serde_json::from_value(overview).expect("an overview");
+            unseen(&overview, Duration::from_secs(60), has_gap)
+        };
+        assert_eq!(unseen(61, true, false), None);
+        assert_eq!(unseen(59, true, false), Some("the daemon was started again meanwhile"));
+        assert_eq!(unseen(61, false, false), Some("a watch of the daemon is not synced"));
+        assert_eq!(unseen(61, true, true), Some("more changes ended between two answers than the daemon keeps"));
     }
 }

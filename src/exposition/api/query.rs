@@ -37,6 +37,9 @@ pub enum QueryError {
         /// The largest.
         most: usize,
     },
+    /// What is asked for is known of Services only, and rows are kinds of change.
+    #[error("only=stuck, first=stuck, sort=out_of_sync and sort=oldest_out_of_sync are of Services: add by=service")]
+    OfServices,
     /// Only one of the two parameters that name a Service is given.
     #[error("a Service needs both namespace and service")]
     Halved,

@@ -151,6 +151,10 @@ impl FromStr for ServicesQuery {
             offset: query.number("offset", (0, usize::MAX), 0)?,
         };
         query.end()?;
+        let of_services = parsed.stuck_first || parsed.stuck_only || parsed.sort.is_of_services();
+        if of_services && parsed.by != By::Service {
+            return Err(QueryError::OfServices);
+        }
         Ok(parsed)
     }
 }
@@ -196,6 +200,11 @@ impl Sort {
         ("out_of_sync", Self::OutOfSync),
         ("oldest_out_of_sync", Self::OldestOutOfSync),
     ];
+
+    /// Whether it is a property of a Service, not of a kind of change.
+    fn is_of_services(self) -> bool {
+        matches!(self, Self::OutOfSync | Self::OldestOutOfSync)
+    }
 
     fn of(self, line: &Line<'_>, window: &str) -> Option<f64> {
         let counted = line.windows.get(window);

@@ -122,6 +122,9 @@ fn kinds_of_change_merge_into_their_service() {
 fn what_cannot_be_understood_is_refused() {
     let error = |query: &str| ServicesQuery::from_str(query).expect_err("bad").to_string();
     assert_eq!(error("sort=size").split(':').next(), Some("sort=\"size\""));
+    for of_services in ["only=stuck", "first=stuck&by=change", "sort=out_of_sync", "sort=oldest_out_of_sync"] {
+        assert!(error(of_services).ends_with("add by=service"), "{of_services}");
+    }
     assert_eq!(error("window=2m"), "window=\"2m\": write one of 5m, 1h, start");
     assert_eq!(error("limit=-1"), "limit=\"-1\": write a whole number from 0 to 100000");
     assert_eq!(error("srot=p99"), "unknown parameter \"srot\"");

@@ -25,7 +25,7 @@ after the installation. */}}
 {{- if has $flag $set }}{{ fail (printf "agents.extraArgs: --%s has a value of its own in this chart" $flag) }}{{ end -}}
 {{- end -}}
 {{- end -}}
-{{- $set := list "listen" "probe-listen" "tls-cert-file" "tls-key-file" "objective" "expiry" "pod-startup" "advice" "advice-interval" "buckets" "histogram" "max-services" "series-idle" "samples" "watch-idle-timeout" "log-level" "log-format" "namespace" "exclude-namespace" "shard" "auth" "agents-listen" "agents-service-account" "visible-slo" -}}
+{{- $set := list "listen" "probe-listen" "tls-cert-file" "tls-key-file" "objective" "expiry" "pod-startup" "advice" "advice-interval" "buckets" "histogram" "max-services" "series-idle" "samples" "watch-protocol" "watch-idle-timeout" "log-level" "log-format" "namespace" "exclude-namespace" "shard" "auth" "agents-listen" "agents-service-account" "visible-slo" -}}
 {{- range .extraArgs -}}
 {{- $flag := . | trimPrefix "--" | splitList "=" | first -}}
 {{- if has $flag $set }}{{ fail (printf "extraArgs: --%s has a value of its own in this chart" $flag) }}{{ end -}}
