@@ -22,7 +22,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 /// How long a step waits for the slice hop's change that it belongs to. The pod's event may arrive after the slice's.
 const UNCLAIMED: Duration = Duration::from_secs(10);
 
-/// How much earlier than its change a step may have started, if the slices of another address family showed it first.
+/// How much earlier than its change a step may have started, if another slice of the Service showed it first.
 const LEAD: Duration = Duration::from_secs(1);
 
 /// How often it looks for what has become too old.
@@ -173,13 +173,15 @@ impl Programming {
         let change = self.changes.next_id();
         let kind = carried.change;
         let (began, shown) = (carried.began.min(carried.shown), carried.shown);
+        let is_shown_by_several = service.is_some_and(|service| self.views.is_shown_by_several(service, kind));
+        let lead = if is_shown_by_several { LEAD } else { Duration::ZERO };
         let fits = |step: &Step| {
             let is_direction = match kind {
                 Change::Ready => step.adds,
                 Change::Unready | Change::Terminating | Change::Removed => !step.adds,
                 Change::Service => true,
             };
-            is_direction && step.since >= began.minus(LEAD) && step.since <= shown
+            is_direction && step.since >= began.minus(lead) && step.since <= shown
         };
         let pod = carried.key.pod.as_ref().map(|pod| &pod.uid);
         let steps = service.map(|service| self.steps.claim(service, pod, change, fits)).unwrap_or_default();

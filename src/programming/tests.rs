@@ -59,6 +59,20 @@ fn shares_of_nodes_that_are_not_known_do_not_expire() {
     assert_eq!(scene.expired_shares(), []);
 }
 
+/// A pod that is published before it is ready has changed the kernel then. That it turns ready soon after does not.
+#[test]
+fn a_pod_that_is_ready_soon_after_it_is_published_changes_no_kernel() {
+    for mut scene in [Scene::with_nodes(&["a"]), Scene::with_nodes(&["a"]).with_both_families()] {
+        scene.service.publish_not_ready_addresses = true;
+        scene.update_service(10);
+        // Ready in the slice: it is published.
+        scene.slice(1_000, &[endpoint("p", 7).ready()]);
+        scene.shows("a", 1_050, true, 7);
+        scene.carried(Change::Ready, "p", 1_400, 1_450);
+        assert_eq!(scene.outcomes(), [(NodeOutcome::NotApplicable, 1)]);
+    }
+}
+
 #[test]
 fn a_removal_is_followed_too() {
     let mut scene = Scene::with_nodes(&["a"]);

@@ -247,6 +247,14 @@ impl Views {
         self.services.get(&id)?.spec.as_ref()?.objective
     }
 
+    /// Whether several slices show a change of this kind, so that one may do so before the change itself arrives: those of each address family,
+    /// or all of an edited Service. With publishNotReadyAddresses a pod is listed some time before it turns ready: that is another change.
+    pub(super) fn is_shown_by_several(&self, id: ServiceId, change: Change) -> bool {
+        let Some(spec) = self.services.get(&id).and_then(|entry| entry.spec.as_ref()) else { return false };
+        let families = spec.virtual_ips.as_ref().map_or(0, |it| it.addresses.len());
+        change == Change::Service || (families > 1 && !spec.publishes_all)
+    }
+
     /// Whether nodes would have to follow a change that no slice shows.
     pub(super) fn would_follow(&self, service: &ServiceName, change: Change) -> bool {
         let Some(entry) = self.by_name.get(service).and_then(|id| self.services.get(id)) else { return false };
