@@ -163,9 +163,11 @@ fn source(number: usize, target: SocketAddr) -> Result<SocketAddr> {
     const FIRST: usize = 12_000;
     const PORTS: usize = 50_000;
     let host = u8::try_from(1 + number / PORTS).context("too many connections")?;
+    // Of a port's own: another client of the same node may connect to another port.
+    let net = u8::try_from(120 + target.port() % 100).context("a byte")?;
     let address = match target.ip() {
-        IpAddr::V4(_) => IpAddr::from(Ipv4Addr::new(10, 244, 200, host)),
-        IpAddr::V6(_) => IpAddr::from(Ipv6Addr::new(0xfd00, 0x10, 0x244, 0, 0, 0, 200, host.into())),
+        IpAddr::V4(_) => IpAddr::from(Ipv4Addr::new(10, 244, net, host)),
+        IpAddr::V6(_) => IpAddr::from(Ipv6Addr::new(0xfd00, 0x10, 0x244, 0, 0, 0, net.into(), host.into())),
     };
     Ok(SocketAddr::new(address, u16::try_from(FIRST + number % PORTS)?))
 }
