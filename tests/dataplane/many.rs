@@ -46,7 +46,7 @@ async fn iptables() -> Result<()> {
     the_stated_error_covers_a_thousand_endpoints(Mode::Iptables).await
 }
 
-/// Beside other programs that take both CPUs, single changes were up to 200 ms outside of the stated error, alone none by a millisecond. That looks
+/// Beside other programs that take both CPUs, single changes were up to 11 ms outside of the stated error, alone none by a millisecond. That looks
 /// like the kernel's work between a commit and its notifications, which waits for a CPU then; no agent sees it. An error that is stated too small
 /// would be so each time. So it must hold once when endpoints are added, and once when they are removed.
 async fn the_stated_error_covers_a_thousand_endpoints(mode: Mode) -> Result<()> {
