@@ -55,6 +55,12 @@ fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+/// The only budget of the workload.
+fn budget(limit: Limit) -> Budget {
+    let name = "web".to_owned();
+    Budget { name, limit, lets_unhealthy_go: true, pods: Some(3), selected: None, overlaps: false }
+}
+
 impl Scene {
     /// A Deployment about which there is nothing to say.
     fn sound() -> Self {
@@ -88,14 +94,7 @@ impl Scene {
         let target = Scaled { kind: "Deployment".to_owned(), name: "web".to_owned() };
         let backing = Backing {
             workload,
-            budgets: Some(vec![Budget {
-                name: "web".to_owned(),
-                limit,
-                lets_unhealthy_go: true,
-                pods: Some(3),
-                selected: None,
-                overlaps: false,
-            }]),
+            budgets: Some(vec![budget(limit)]),
             has_unguarded: false,
             autoscaler: Some(Some(Autoscaler { name: "web".to_owned(), target, minimum: 3, maximum: 9 })),
             startup: Some(StartTimes { pods: 3, median: 4, longest: 6, source: StartSource::Status }),

@@ -73,14 +73,7 @@ fn each_sleep_brings_its_grace_period() {
 fn a_budget_has_one_limit_and_a_missing_one_is_created() {
     let blocks = Scene::with(|scene| {
         let limit = Limit::MinAvailable(Amount::Number(3));
-        scene.backing.budgets = Some(vec![Budget {
-            name: "web".to_owned(),
-            limit,
-            lets_unhealthy_go: false,
-            pods: Some(3),
-            selected: None,
-            overlaps: false,
-        }]);
+        scene.backing.budgets = Some(vec![Budget { lets_unhealthy_go: false, ..budget(limit) }]);
     });
     let advice = blocks.advice();
     let patches = merged(&advice.findings);

@@ -3,17 +3,8 @@
 use super::*;
 use serde_json::json;
 
-fn budget(limit: Limit) -> impl FnOnce(&mut Scene) {
-    |scene| {
-        scene.backing.budgets = Some(vec![Budget {
-            name: "web".to_owned(),
-            limit,
-            lets_unhealthy_go: true,
-            pods: Some(3),
-            selected: None,
-            overlaps: false,
-        }])
-    }
+fn has_budget(limit: Limit) -> impl FnOnce(&mut Scene) {
+    |scene| scene.backing.budgets = Some(vec![budget(limit)])
 }
 
 fn rolling(max_unavailable: Amount, max_surge: Amount) -> Strategy {
@@ -160,13 +151,13 @@ fn no_budget() {
 
 #[test]
 fn a_budget_that_blocks_every_eviction() {
-    let found = |limit| Scene::with(budget(limit)).found();
+    let found = |limit| Scene::with(has_budget(limit)).found();
     assert_eq!(found(Limit::MaxUnavailable(Amount::Percent(0))), ["pod-disruption-budget-blocks"]);
     assert_eq!(found(Limit::MinAvailable(Amount::Percent(100))), ["pod-disruption-budget-blocks"]);
     // The autoscaler may go down to three pods.
     let finding = Scene::with(|scene| {
         scene.backing.workload.replicas = 9;
-        budget(Limit::MinAvailable(Amount::Number(3)))(scene);
+        has_budget(Limit::MinAvailable(Amount::Number(3)))(scene);
     })
     .finding();
     assert_eq!(finding.rule, "with 3 pods, the minimum of autoscaler web, no pod may be evicted");
@@ -209,7 +200,7 @@ fn a_budget_of_several_workloads() {
 
 #[test]
 fn a_budget_without_a_limit_lets_no_pod_go() {
-    let finding = Scene::with(budget(Limit::Unset)).finding();
+    let finding = Scene::with(has_budget(Limit::Unset)).finding();
     assert_eq!(finding.check.id, "pod-disruption-budget-blocks");
     assert_eq!(finding.set, "neither minAvailable nor maxUnavailable");
     assert_eq!(finding.patch.expect("has one").spec.tree(), serde_json::json!({ "maxUnavailable": 1 }));
@@ -222,7 +213,7 @@ fn a_budget_that_protects_a_single_pod_is_not_patched() {
         scene.backing.workload.replicas = 1;
         scene.backing.workload.kind = WorkloadKind::StatefulSet;
         scene.backing.autoscaler = None;
-        budget(Limit::MaxUnavailable(Amount::Number(0)))(scene);
+        has_budget(Limit::MaxUnavailable(Amount::Number(0)))(scene);
         scene.backing.budgets.iter_mut().flatten().for_each(|budget| budget.pods = Some(1));
     })
     .finding();
@@ -235,14 +226,7 @@ fn a_budget_that_protects_a_single_pod_is_not_patched() {
 fn a_budget_that_keeps_pods_that_crash() {
     let finding = Scene::with(|scene| {
         let limit = Limit::MaxUnavailable(Amount::Number(1));
-        scene.backing.budgets = Some(vec![Budget {
-            name: "web".to_owned(),
-            limit,
-            lets_unhealthy_go: false,
-            pods: Some(3),
-            selected: None,
-            overlaps: false,
-        }]);
+        scene.backing.budgets = Some(vec![Budget { lets_unhealthy_go: false, ..budget(limit) }]);
     })
     .finding();
     assert_eq!((finding.check.id, finding.severity), ("pod-disruption-budget-keeps-unhealthy", Severity::Note));
