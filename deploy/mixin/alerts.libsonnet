@@ -169,7 +169,7 @@ local duration = import 'duration.libsonnet';
         outOfSync,
         duration.seconds(config.outOfSync.withoutTraffic),
         by(names.serviceLabels),
-        names.indented(tooLong),
+        names.indented(misrouted + '> 0'),
       ],
       'for': config.outOfSync['for'],
       summary: 'The EndpointSlices of a Service are out of sync, but no traffic is affected.',
@@ -189,14 +189,14 @@ local duration = import 'duration.libsonnet';
         (
         %(all)s  > %(outOfSync)d
           or
-        %(all)s  and on (%(cluster)s) %(superseded)s >= %(minimum)d
+        %(all)s  and on (%(cluster)s) %(outcomes)s{outcome="superseded"} * %(window)d >= %(minimum)d
         )
         unless on (%(cluster)s) (%(outcomes)s{outcome="propagated"} > 0)
       ||| % {
         all: names.indented(all),
         cluster: cluster,
         outOfSync: duration.seconds(config.stalled.outOfSync),
-        superseded: names.events('%s{outcome="superseded"}' % names.outcomes, config.stalled.superseded),
+        window: duration.seconds(config.rateWindow),
         minimum: config.stalled.minimumSuperseded,
         outcomes: names.outcomes,
       },

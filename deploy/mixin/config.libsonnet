@@ -54,8 +54,8 @@
     otherObjective: 5,
 
     // The controller has stalled if nothing is reflected in the whole cluster for `rateWindow`, while an endpoint has affected
-    // traffic for more than `outOfSync`, or while at least `minimumSuperseded` changes are superseded within `superseded`.
-    stalled: { outOfSync: '1m', superseded: '10m', minimumSuperseded: 3, 'for': '2m' },
+    // traffic for more than `outOfSync`, or while at least `minimumSuperseded` changes are superseded within the same `rateWindow`.
+    stalled: { outOfSync: '1m', minimumSuperseded: 3, 'for': '2m' },
 
     // A daemon does not see changes if one of its watches is not synced, or has received nothing for this long. The alerts about
     // the controller then ignore it, and EndpointLagBlind fires instead. Longer than the minute between two bookmarks, and shorter
