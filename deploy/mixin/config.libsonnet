@@ -74,6 +74,9 @@
       blindWindow: '10m',
       stalledShare: 0.02,
       stalledWindow: '10m',
+      // Number of restarts of a daemon for the alert. A new pod is another daemon, so rollouts do not count.
+      restarts: 3,
+      restartWindow: '1h',
       // Share of the changes of a cluster that may end censored, and the minimum number of censored changes for the alert.
       censoredShare: 0.1,
       minimumCensored: 10,
@@ -95,6 +98,10 @@
 
     // How long Prometheus may fail to scrape one of several daemons, or all, before an alert.
     downFor: '15m',
+
+    // There should be as many targets as there were so long ago. After a reduction on purpose the alert lasts for as long, less
+    // `downFor`.
+    missingSince: '1h',
 
     // Prefix of a runbook's URL, such as 'https://example.org/runbooks/'. The name of the alert and runbookURLSuffix
     // follow. Without a prefix, alerts have only the path in this repository.
