@@ -109,7 +109,7 @@ function(config)
 
       dashboard.row(4, [
         dashboard.alerts(
-          'EndpointLag(Blind|Down)', [['job=~"$job|"', 'instance=~"$instance|"']], 'of the daemons'
+          'EndpointLag(Blind|Down)', [{ matchers: ['job=~"$job|"', 'instance=~"$instance|"'] }], 'of the daemons'
         ),
       ]),
       dashboard.row(6, [
@@ -209,13 +209,13 @@ function(config)
         panel.timeseries(
           'Gaps',
           |||
-            Share of the time in which a resource was not watched, between one connection and the next.
+            Share of the time in which a resource was not watched, between one connection and the next, as the mean of its watches for the worst daemon.
 
             When this is above zero: changes in this time end censored. See why the watches restarted.
           |||,
           'percentunit',
           [query.series(
-            watch('max', query.ownRate('endpointlag_watch_gap_seconds_total')), '{{resource}}'
+            watch('max', query.shareOf('endpointlag_watch_gap_seconds_total')), '{{resource}}'
           )],
           panel.upTo(0.01),
         ),
@@ -235,13 +235,13 @@ function(config)
         panel.timeseries(
           'Time blind',
           |||
-            Share of the time in which a watch did not deliver events as they happened: lists, gaps, stalls, a slow connection, a full queue. A blind time is counted when it is over.
+            Share of the time in which the watches of a resource did not deliver events as they happened: lists, gaps, stalls, a slow connection, a full queue. It is their mean, for the worst daemon. A blind time is counted when it is over.
 
             When this is above zero: changes in this time end censored. The other panels of this section show the cause.
           |||,
           'percentunit',
           [query.series(
-            watch('max', query.ownRate('endpointlag_watch_blind_seconds_total')), '{{resource}}'
+            watch('max', query.shareOf('endpointlag_watch_blind_seconds_total')), '{{resource}}'
           )],
           panel.upTo(0.01),
         ),

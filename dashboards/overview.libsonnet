@@ -14,25 +14,32 @@ function(config)
     [query.by(query.serviceLabels), query.of('endpointlag_objective_seconds')],
     'objective (median)'
   );
-  local oldest = query.of('endpointlag_oldest_pending_seconds');
-  local wrong = query.of('endpointlag_oldest_out_of_sync_seconds');
-  local misrouted = query.of('endpointlag_oldest_out_of_sync_traffic_seconds');
+  local oldest = query.seen('endpointlag_oldest_pending_seconds');
+  local wrong = query.seen('endpointlag_oldest_out_of_sync_seconds');
+  local misrouted = query.seen('endpointlag_oldest_out_of_sync_traffic_seconds');
+  local outOfSync = query.seen('endpointlag_out_of_sync_endpoints');
+  local pending = query.seen('endpointlag_pending_changes');
   local service = query.by(query.serviceLabels);
   local range(metric) = query.increase(metric);
-  local perService(metric) =
-    'sum %s (%s)' % [service, query.each(range(metric))];
-  local worst = 'topk(20, %s)' % perService('endpointlag_slo_missed_total');
+  local worst = 'topk(20, %s)' % query.count('missed');
   local stuck = 'topk(20, max %s (%s))' % [service, misrouted];
-  // Services in which this gauge exceeds the objective.
-  local past(gauge) = 'max %s (%s) > on (%s) max %s (%s)' % [
+  // Services in which this gauge exceeds the objective. Those beyond --max-services share one series, without an objective.
+  local past(gauge) = 'max %s (%s) > on (%s) (max %s (%s) or 0 * max %s (%s) + %g)' % [
     service,
     gauge,
     std.join(', ', query.serviceLabels),
     service,
     query.of('endpointlag_objective_seconds'),
+    service,
+    query.of('endpointlag_out_of_sync_endpoints'),
+    config.otherObjective,
   ];
   local ofStuck(expression) = '%s and on (%s) %s' % [expression, std.join(', ', query.serviceLabels), stuck];
   local ofWorst(expression) = '%s and on (%s) %s' % [expression, std.join(', ', query.serviceLabels), worst];
+
+  // Alerts about daemons, and the others.
+  local ofDaemons = 'EndpointLag(Blind|Down)';
+  local others = 'alertname!~"%s"' % ofDaemons;
 
   // One of the hops side by side. All have the same axis, unless a delay is beyond it.
   local hop(title, description, quantile) = panel.timeseries(
@@ -63,14 +70,14 @@ function(config)
         panel.stat(
           'Services lagging',
           |||
-            Services in which, right now, traffic has been affected or a change has been pending for longer than the objective; and the number of measured Services.
+            Services in which, right now, traffic has been affected or a change has been pending for longer than the objective; and the number of measured Services. Services beyond --max-services count as one. A blind daemon does not count, here and in the next panels.
 
             When this is red: the table below names the Services. If all are lagging, look at the EndpointSlice controller (is kube-controller-manager up, is its client throttled?) and at the API server. If it is one, open that Service.
           |||,
           'short',
           [
-            query.series(query.orZero('count(%s or %s)' % [past(misrouted), past(oldest)]), 'lagging'),
-            query.series(query.orZero('count(max %s (%s))' % [service, query.of('endpointlag_objective_seconds')]), 'of'),
+            query.now(query.orSeenZero('count(%s or %s)' % [past(misrouted), past(oldest)]), 'lagging'),
+            query.now(query.orZero('count(max %s (%s))' % [service, query.of('endpointlag_objective_seconds')]), 'of'),
           ],
           panel.thresholds('green', [['red', 1]]),
           panel.named { fieldConfig+: { overrides+: [
@@ -85,7 +92,7 @@ function(config)
             When this stays high: look at the age in the next panel. A few for a moment are normal. Endpoints that affect no traffic, such as a failed pod that was not ready before, may stay.
           |||,
           'short',
-          query.series('sum(max %s (%s))' % [service, query.of('endpointlag_out_of_sync_endpoints')], 'out of sync'),
+          query.now('sum(max %s (%s))' % [service, outOfSync], 'out of sync'),
           panel.thresholds('blue'),
         ),
         panel.stat(
@@ -96,7 +103,7 @@ function(config)
             When this is red: traffic has been affected for longer than 5 s, the default objective. The table below shows the Service; the daemon's /api/v1/out-of-sync names the pods.
           |||,
           's',
-          query.series('max(%s)' % misrouted, 'wrong for'),
+          query.now('max(%s)' % misrouted, 'wrong for'),
           delays,
         ),
         panel.stat(
@@ -107,7 +114,7 @@ function(config)
             When this is red: a change has been pending for longer than 5 s, the default objective. See below which kind and which Service.
           |||,
           's',
-          query.series('max(%s)' % oldest, 'oldest'),
+          query.now('max(%s)' % oldest, 'oldest'),
           delays,
         ),
         panel.stat(
@@ -118,7 +125,7 @@ function(config)
             When this stays high: the controller does not keep up. Compare with the oldest age: many young changes mean a rollout, old changes mean a problem.
           |||,
           'short',
-          query.series(query.sum(query.of('endpointlag_pending_changes')), 'pending'),
+          query.now(query.sum(pending), 'pending'),
           panel.thresholds('blue'),
         ),
         panel.stat(
@@ -146,7 +153,12 @@ function(config)
       dashboard.row(7, [
         dashboard.alerts(
           'EndpointLag.+',
-          [['service=""'], ['namespace=~"$namespace"', 'service=~"$service"']],
+          [
+            // The target of a daemon may have labels `namespace` and `service` of its own, which the variables do not choose.
+            { matchers: [others, 'service=""'] },
+            { matchers: ['alertname=~"%s"' % ofDaemons], without: ['namespace', 'service'] },
+            { matchers: [others, 'namespace=~"$namespace"', 'service=~"$service"'] },
+          ],
           'of whole clusters, of daemons and of the chosen Services',
         ),
       ]),
@@ -160,7 +172,7 @@ function(config)
           |||,
           [
             query.table(stuck),
-            query.table(ofStuck('max %s (%s)' % [service, query.of('endpointlag_out_of_sync_endpoints')])),
+            query.table(ofStuck('max %s (%s)' % [service, outOfSync])),
             query.table(ofStuck('max %s (%s)' % [service, wrong])),
           ],
           [
@@ -188,7 +200,7 @@ function(config)
             When it rises and does not fall: the controller writes nothing. When it stays at one for hours: one pod is listed wrongly. The table shows whether traffic is affected.
           |||,
           'short',
-          [query.series('sum(max %s (%s))' % [service, query.of('endpointlag_out_of_sync_endpoints')], 'endpoints')],
+          [query.series('sum(max %s (%s))' % [service, outOfSync], 'endpoints')],
           panel.whole { options+: { legend+: { showLegend: false } } },
         ),
         panel.timeseries(
@@ -273,18 +285,15 @@ function(config)
         panel.table(
           'Services by missed objectives',
           |||
-            The twenty Services with the most changes in the shown time that missed their objective, and their pending changes now.
+            The twenty Services with the most changes in the shown time that missed their objective, and their pending changes now. Without the recording rules of deploy/prometheus, the numbers are too small if a daemon was replaced in this time.
 
             When a share is red: that Service uses more than its error budget. Open it to see which kind of change, and since when.
           |||,
           [
             query.table(worst),
-            query.table(ofWorst(perService('endpointlag_slo_changes_total'))),
-            query.table(ofWorst('%s / (%s > 0)' % [
-              perService('endpointlag_slo_missed_total'),
-              perService('endpointlag_slo_changes_total'),
-            ])),
-            query.table(ofWorst('sum %s (%s)' % [service, query.each(query.of('endpointlag_pending_changes'))])),
+            query.table(ofWorst(query.count('changes'))),
+            query.table(ofWorst(query.missedShare(range, query.serviceLabels))),
+            query.table(ofWorst('sum %s (%s)' % [service, query.each(pending)])),
             query.table(ofWorst('max %s (%s)' % [service, oldest])),
             query.table(ofWorst('max %s (%s)' % [service, query.of('endpointlag_objective_seconds')])),
           ],
@@ -377,7 +386,7 @@ function(config)
             When it rises and does not fall: the controller has stopped or does not keep up. Check that it runs and is the leader, and check its work queue (`workqueue_depth{name="endpoint_slice"}`).
           |||,
           'short',
-          [query.series(query.sum(query.of('endpointlag_pending_changes'), ['change']), '{{change}}')],
+          [query.series(query.sum(pending, ['change']), '{{change}}')],
           panel.stacked + panel.whole,
         ),
         panel.timeseries(
@@ -565,7 +574,7 @@ function(config)
           |||,
           'short',
           [query.now(
-            'sort_desc(topk(10, max %s (%s)))' % [service, query.of('endpointlag_stale_nodes')],
+            'sort_desc(topk(10, max %s (%s)))' % [service, query.seen('endpointlag_stale_nodes')],
             '{{namespace}}/{{service}}'
           )],
           panel.thresholds('orange'),

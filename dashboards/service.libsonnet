@@ -7,10 +7,11 @@ function(config)
 
   local delays = panel.thresholds('green', [['yellow', 1], ['red', 5]]);
   local objective = query.series('max(%s)' % query.of('endpointlag_objective_seconds'), 'objective');
-  local oldest = query.of('endpointlag_oldest_pending_seconds');
-  local wrong = query.of('endpointlag_oldest_out_of_sync_seconds');
-  local misrouted = query.of('endpointlag_oldest_out_of_sync_traffic_seconds');
-  local endpoints = 'max(%s)' % query.of('endpointlag_out_of_sync_endpoints');
+  local oldest = query.seen('endpointlag_oldest_pending_seconds');
+  local wrong = query.seen('endpointlag_oldest_out_of_sync_seconds');
+  local misrouted = query.seen('endpointlag_oldest_out_of_sync_traffic_seconds');
+  local endpoints = 'max(%s)' % query.seen('endpointlag_out_of_sync_endpoints');
+  local pending = query.seen('endpointlag_pending_changes');
   local range(metric) = query.increase(metric);
 
   // Quantiles of one kind of change. The exemplars are single pods.
@@ -52,12 +53,12 @@ function(config)
         panel.stat(
           'Out of sync now',
           |||
-            Endpoints that the EndpointSlices show differently from their pods and the Service, whatever the outcome of the change.
+            Endpoints that the EndpointSlices show differently from their pods and the Service, whatever the outcome of the change. A blind daemon does not count, here and in the next panels.
 
             When this stays above zero: the daemon's page and its /api/v1/out-of-sync name the pods, and show whether traffic is affected.
           |||,
           'short',
-          query.series(endpoints, 'out of sync'),
+          query.now(endpoints, 'out of sync'),
           panel.thresholds('blue'),
         ),
         panel.stat(
@@ -68,7 +69,7 @@ function(config)
             When this is red: `kubectl get endpointslices -l kubernetes.io/service-name=SERVICE -o yaml` shows where traffic goes; compare it with the pods.
           |||,
           's',
-          query.series('max(%s)' % misrouted, 'wrong for'),
+          query.now('max(%s)' % misrouted, 'wrong for'),
           delays,
         ),
         panel.stat(
@@ -79,7 +80,7 @@ function(config)
             When this is red: `kubectl get endpointslices -l kubernetes.io/service-name=SERVICE -o yaml` shows what is there; the daemon's page and its /api/v1/changes name the pods with pending changes.
           |||,
           's',
-          query.series('max(%s)' % oldest, 'oldest'),
+          query.now('max(%s)' % oldest, 'oldest'),
           delays,
         ),
         panel.stat(
@@ -90,7 +91,7 @@ function(config)
             When this stays high: either the whole controller is behind (see Overview), or this Service changes faster than its slices are written.
           |||,
           'short',
-          query.series(query.sum(query.of('endpointlag_pending_changes')), 'pending'),
+          query.now(query.sum(pending), 'pending'),
           panel.thresholds('blue'),
         ),
       ]),
@@ -133,12 +134,12 @@ function(config)
         panel.stat(
           'Changes',
           |||
-            Changes of the shown time that met or missed their objective.
+            Changes of the shown time that met or missed their objective. Without the recording rules of deploy/prometheus, the number is too small if a daemon was replaced in this time.
 
             When this is high without a rollout of the Service: its pods flap. Look at their readiness probes.
           |||,
           'short',
-          query.now(query.sum(range('endpointlag_slo_changes_total')), 'changes'),
+          query.now('sum(%s)' % query.count('changes'), 'changes'),
           panel.thresholds('text'),
           { fieldConfig+: { defaults+: { decimals: 0 } } },
         ),
@@ -146,7 +147,7 @@ function(config)
 
       dashboard.section('What is wrong now'),
       dashboard.row(5, [
-        dashboard.alerts('EndpointLag.+', [['namespace=~"$namespace"', 'service=~"$service"']], 'of this Service'),
+        dashboard.alerts('EndpointLag.+', [{ matchers: ['namespace=~"$namespace"', 'service=~"$service"'] }], 'of this Service'),
       ]),
       dashboard.row(8, [
         panel.timeseries(
@@ -249,7 +250,7 @@ function(config)
             When it rises and does not fall: the controller writes nothing for this Service. Look for its errors: `kubectl describe service` shows FailedToUpdateEndpointSlices.
           |||,
           'short',
-          [query.series(query.sum(query.of('endpointlag_pending_changes'), ['change']), '{{change}}')],
+          [query.series(query.sum(pending, ['change']), '{{change}}')],
           panel.stacked + panel.whole,
         ),
         panel.timeseries(
@@ -354,7 +355,7 @@ function(config)
           'short',
           [query.series(
             'max(%s) or 0 * max(%s)' %
-            [query.of('endpointlag_stale_nodes'), query.own('endpointlag_dataplane_nodes')],
+            [query.seen('endpointlag_stale_nodes'), query.sighted(query.own('endpointlag_dataplane_nodes'))],
             'stale nodes'
           )],
           panel.whole + panel.steps { options+: { legend+: { showLegend: false } } },

@@ -8,4 +8,5 @@ mod dashboards {
     mod nodes;
     mod promql;
     mod rules;
+    mod values;
 }

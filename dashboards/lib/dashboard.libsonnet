@@ -128,15 +128,16 @@ function(config) {
   },
 
   // The firing alerts, each with its runbook. Alerts of severity info are left out here, and on the time axis too. Within a
-  // severity, the first group comes before the second, with at most twenty alerts each.
+  // severity, the first group comes before the second, with at most twenty alerts each. A group has the labels, but for those that it is
+  // `without`.
   alerts(alertname, groups, what)::
     local labels = [config.clusterLabel, 'severity', 'alertname', 'namespace', 'service', 'instance'];
     // An alert about a whole cluster has no Service, and an alert about a Service has no daemon.
     local maybe = { noValue: '–' };
-    local firing(matchers) =
-      local selector = 'alertname=~"%s", severity!="info", %s' % [alertname, std.join(', ', [inCluster] + matchers)];
+    local firing(group) =
+      local selector = 'alertname=~"%s", severity!="info", %s' % [alertname, std.join(', ', [inCluster] + group.matchers)];
       'topk by (severity) (20, max by (%s) ((time() - ALERTS_FOR_STATE{%s}) and ignoring (alertstate) ALERTS{%s, alertstate="firing"}))' %
-      [std.join(', ', labels), selector, selector];
+      [std.join(', ', std.filter(function(label) !std.member(std.get(group, 'without', []), label), labels)), selector, selector];
     panel.table(
       'Firing alerts',
       |||
@@ -146,7 +147,7 @@ function(config) {
       ||| % what,
       [{
         expr: 'label_replace(%s, "runbook", "%s$1%s", "alertname", "(.+)")' % [
-          std.join(' or ', [firing(matchers) for matchers in groups]),
+          std.join(' or ', [firing(group) for group in groups]),
           if config.runbookURLPrefix == '' then 'deploy/runbooks/' else config.runbookURLPrefix,
           config.runbookURLSuffix,
         ],

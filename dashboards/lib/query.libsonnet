@@ -1,8 +1,10 @@
 // Queries that are right for one daemon, for replicas and for shards.
 //
-// For counters and gauges of a Service, queries take the maximum over all daemons, because replicas see the same, and of several
-// shards only one sees the Service. Services are summed after that. Histograms are summed directly: quantiles and shares do not
-// change if each delay is counted twice.
+// For gauges and rates of a Service, queries take the maximum over all daemons, because replicas see the same, and of several
+// shards only one sees the Service. Services are summed after that. Histograms are summed directly, and so are both sides of a
+// share: quantiles and shares do not change if each delay is counted twice.
+local duration = import '../../deploy/mixin/duration.libsonnet';
+
 function(config) {
   local query = self,
 
@@ -23,6 +25,19 @@ function(config) {
   // A series of a Service.
   of(metric, matchers=''):: '%s{%s%s}' % [metric, query.service, matchers],
 
+  // A gauge of the daemons that can see, as in the alerts: a daemon that is blind shows what it saw last.
+  sighted(gauge)::
+    '%s unless on (%s) (%s == 0 or %s > %d)' % [
+      gauge,
+      std.join(', ', [config.clusterLabel, 'job', 'instance']),
+      query.own('endpointlag_watch_synced'),
+      query.own('endpointlag_watch_age_seconds'),
+      duration.seconds(config.blindAfter),
+    ],
+
+  // A gauge of a Service, from the daemons that can see.
+  seen(metric):: query.sighted(query.of(metric)),
+
   // A gauge or a rate by Service, change and other labels, as the maximum over all daemons.
   each(expression, labels=['change'])::
     'max %s (%s)' % [query.by(query.serviceLabels + labels), expression],
@@ -30,6 +45,10 @@ function(config) {
   rate(metric, matchers=''):: 'rate(%s[$__rate_interval])' % query.of(metric, matchers),
   ownRate(metric, matchers=''):: 'rate(%s[$__rate_interval])' % query.own(metric, matchers),
   increase(metric, over='$__range'):: 'increase(%s[%s])' % [query.of(metric), over],
+
+  // Share of the time that the watches of a resource lost. All watches of the resource, one for each namespace, add to one counter.
+  shareOf(metric)::
+    '%s / clamp_min(sum without (protocol) (%s), 1)' % [query.ownRate(metric), query.own('endpointlag_watch_protocol')],
 
   // Sums over Services.
   sum(expression, labels=[], of=['change'])::
@@ -77,11 +96,26 @@ function(config) {
   zero:: '0 * max(%s)' % query.own('endpointlag_build_info'),
   orZero(expression):: '%s or %s' % [expression, query.zero],
 
-  // Share of the changes that missed their objective. Empty if there were no changes.
-  missedShare(increase)::
-    '%s / (%s > 0)' % [
-      query.sum(increase('endpointlag_slo_missed_total')),
-      query.sum(increase('endpointlag_slo_changes_total')),
+  // The same if there is a daemon that can see.
+  orSeenZero(expression):: '%s or 0 * max(%s)' % [expression, query.sighted(query.own('endpointlag_build_info'))],
+
+  // Share of the changes that missed their objective. Empty if there were no changes. The sums are over all daemons: each daemon has
+  // both its changes and its misses, and those that ran one after the other are added up.
+  missedShare(increase, labels=[])::
+    local sum(metric) = 'sum %s(%s)' % [if labels == [] then '' else query.by(labels) + ' ', increase(metric)];
+    '%s / (%s > 0)' % [sum('endpointlag_slo_missed_total'), sum('endpointlag_slo_changes_total')],
+
+  // The number of `changes` or `missed` of the shown time by Service. One daemon counts only what happened while it ran. The recorded
+  // rates add up daemons that ran one after the other, and count replicas once, but the last window is not complete. Both are too
+  // small, so the larger number counts. Without the recording rules it is that of one daemon.
+  count(what)::
+    local recorded = 'cluster_namespace_service:endpointlag_slo_%s:rate%s{%s=~"$cluster", namespace=~"$namespace", service=~"$service"}' %
+                     [what, config.rateWindow, config.clusterLabel];
+    'max %s (label_replace(sum_over_time(%s[$__range]) * %d, "from", "rules", "", "") or %s)' % [
+      query.by(query.serviceLabels),
+      recorded,
+      duration.seconds(config.interval),
+      query.sum(query.increase('endpointlag_slo_%s_total' % what), query.serviceLabels),
     ],
 
   // A target that is drawn over time.

@@ -169,7 +169,7 @@ local duration = import 'duration.libsonnet';
         outOfSync,
         duration.seconds(config.outOfSync.withoutTraffic),
         by(names.serviceLabels),
-        names.indented(tooLong),
+        names.indented(misrouted + '> 0'),
       ],
       'for': config.outOfSync['for'],
       summary: 'The EndpointSlices of a Service are out of sync, but no traffic is affected.',
@@ -189,14 +189,14 @@ local duration = import 'duration.libsonnet';
         (
         %(all)s  > %(outOfSync)d
           or
-        %(all)s  and on (%(cluster)s) %(superseded)s >= %(minimum)d
+        %(all)s  and on (%(cluster)s) %(outcomes)s{outcome="superseded"} * %(window)d >= %(minimum)d
         )
         unless on (%(cluster)s) (%(outcomes)s{outcome="propagated"} > 0)
       ||| % {
         all: names.indented(all),
         cluster: cluster,
         outOfSync: duration.seconds(config.stalled.outOfSync),
-        superseded: names.events('%s{outcome="superseded"}' % names.outcomes, config.stalled.superseded),
+        window: duration.seconds(config.rateWindow),
         minimum: config.stalled.minimumSuperseded,
         outcomes: names.outcomes,
       },
@@ -322,6 +322,25 @@ local duration = import 'duration.libsonnet';
         ||| % config.blind.stalledWindow,
       },
       {
+        // Each run of a daemon that crashes again and again may be scraped once, so that EndpointLagDown never waits long enough.
+        cause: 'restarts',
+        expr: |||
+          changes(%(start)s[%(over)s]) >= %(minimum)d
+          and on (%(daemon)s) %(up)s
+        ||| % {
+          start: metric('process_start_time_seconds'),
+          over: config.blind.restartWindow,
+          minimum: config.blind.restarts,
+          daemon: by(daemon),
+          up: metric('up'),
+        },
+        summary: 'A daemon restarts again and again.',
+        description: |||
+          The daemon at {{ $labels.instance }} has restarted at least {{ $value }} times in the last %s. Each restart loses the
+          pending changes, and nothing is measured until all watches are synced again.
+        ||| % config.blind.restartWindow,
+      },
+      {
         local over = config.blind.censoredWindow,
         local all = 'sum by (%s) (sum_over_time(%s[%s]))' % [cluster, names.outcomes, over],
         local censored = '%s{outcome="censored"}' % names.outcomes,
@@ -359,6 +378,28 @@ local duration = import 'duration.libsonnet';
         Prometheus could not scrape the daemon at {{ $labels.instance }} for %s. If it is a replica, the others measure the same. If it
         is a shard, its namespaces are not measured.
       ||| % config.downFor,
+    }),
+    alert('EndpointLagDown', 'warning', 'daemon', {
+      // A pod without an address is no target, so it has no `up`.
+      expr: |||
+        %(before)s - (
+          count by (%(cluster)s) (%(up)s)
+          or
+          0 * %(before)s
+        )
+        > 0
+      ||| % {
+        before: 'count by (%s) (%s offset %s)' % [cluster, metric('up'), config.missingSince],
+        up: metric('up'),
+        cluster: cluster,
+      },
+      'for': config.downFor,
+      labels: { cause: 'missing' },
+      summary: 'There are fewer daemons than before.',
+      description: |||
+        Prometheus has {{ $value }} fewer daemon(s) to scrape%(inCluster)s than %(since)s ago. Their pods may be Pending. If one is a shard,
+        its namespaces are not measured. If there are fewer on purpose, this alert ends within %(since)s.
+      ||| % { inCluster: inCluster, since: config.missingSince },
     }),
     alert('EndpointLagDown', 'critical', 'daemon', {
       expr: |||

@@ -54,8 +54,8 @@
     otherObjective: 5,
 
     // The controller has stalled if nothing is reflected in the whole cluster for `rateWindow`, while an endpoint has affected
-    // traffic for more than `outOfSync`, or while at least `minimumSuperseded` changes are superseded within `superseded`.
-    stalled: { outOfSync: '1m', superseded: '10m', minimumSuperseded: 3, 'for': '2m' },
+    // traffic for more than `outOfSync`, or while at least `minimumSuperseded` changes are superseded within the same `rateWindow`.
+    stalled: { outOfSync: '1m', minimumSuperseded: 3, 'for': '2m' },
 
     // A daemon does not see changes if one of its watches is not synced, or has received nothing for this long. The alerts about
     // the controller then ignore it, and EndpointLagBlind fires instead. Longer than the minute between two bookmarks, and shorter
@@ -74,6 +74,9 @@
       blindWindow: '10m',
       stalledShare: 0.02,
       stalledWindow: '10m',
+      // Number of restarts of a daemon for the alert. A new pod is another daemon, so rollouts do not count.
+      restarts: 3,
+      restartWindow: '1h',
       // Share of the changes of a cluster that may end censored, and the minimum number of censored changes for the alert.
       censoredShare: 0.1,
       minimumCensored: 10,
@@ -95,6 +98,10 @@
 
     // How long Prometheus may fail to scrape one of several daemons, or all, before an alert.
     downFor: '15m',
+
+    // There should be as many targets as there were so long ago. After a reduction on purpose the alert lasts for as long, less
+    // `downFor`.
+    missingSince: '1h',
 
     // Prefix of a runbook's URL, such as 'https://example.org/runbooks/'. The name of the alert and runbookURLSuffix
     // follow. Without a prefix, alerts have only the path in this repository.

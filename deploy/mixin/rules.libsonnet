@@ -21,13 +21,13 @@ local duration = import 'duration.libsonnet';
   // A Service's counters start to exist with its first change, or with the first one after a day without changes. rate() ignores
   // the first value of a series, which here are the first changes of a rollout. So if a series did not exist one window ago, its
   // value counts as its increase. This holds only if its daemon was scraped then: otherwise the series may be old, and only its
-  // scrapes were missing.
+  // scrapes were missing. A series with other labels of the target, after a change of its relabeling, is not a new one.
   local rate(metric, labels, matchers='') =
     |||
       max by (%(labels)s) (
         (
           %(series)s
-          unless %(series)s offset %(window)s
+          unless on (%(own)s) %(series)s offset %(window)s
           and on (%(target)s) (up{%(selector)s} offset %(window)s == 1)
         ) / %(seconds)d
         or
@@ -37,6 +37,7 @@ local duration = import 'duration.libsonnet';
       labels: by(service + labels),
       series: '%s{%s}' % [metric, std.join(', ', [config.selector] + (if matchers == '' then [] else [matchers]))],
       selector: config.selector,
+      own: by([cluster, 'job', 'instance', 'namespace', 'service'] + labels),
       target: by([cluster, 'job', 'instance']),
       window: window,
       seconds: duration.seconds(window),
