@@ -95,8 +95,8 @@ async fn alerts_fire_while_the_controller_is_stopped_and_resolve_when_it_is_back
 
     plane.start_controllers(Controllers::default()).await?;
     scene.settle().await?;
-    // The budget burns as long as the misses are in the windows.
-    prometheus.until("absent(ALERTS)").await?;
+    // The budget burns as long as the misses are in the windows. If a busy machine had changes censored, EndpointLagBlind says so, rightly.
+    prometheus.until("absent(ALERTS{alertname!=\"EndpointLagBlind\"})").await?;
     selectors_of_pyrra_have_data(&prometheus).await?;
     scene.finish().await
 }
