@@ -150,6 +150,7 @@ mod tests {
             "service": "web",
             "change": "terminating",
             "outcomes": { "propagated": 1, "expired": 1 },
+            "missed": 1,
             "pending": 0,
             "windows": { "start": { "count": 2, "p50": 0.2, "p90": 600, "p99": 600, "p99_9": 600, "max": 600 } },
         });
