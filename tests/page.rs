@@ -81,7 +81,8 @@ async fn ten_thousand_services_are_searched_sorted_and_paged() -> Result<()> {
     drive(&tools, "many.mjs", &address).await
 }
 
-/// A daemon that gives advice, with a real control plane: a Service with a workload that has no probe, and one with a warning.
+/// A daemon that gives advice, with a real control plane: a Service with a workload that has no probe, and one without a budget, for which
+/// there is a patch.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_advice() -> Result<()> {
     let tools = tools().await?;
@@ -89,13 +90,14 @@ async fn the_page_shows_advice() -> Result<()> {
     let workspace = Workspace::create("page-advice")?;
     let objects = Objects::create(plane.admin().await?, "shop").await?;
     let deployments: Api<Deployment> = Api::namespaced(objects.client().clone(), "shop");
-    for (name, ready) in [("web", None), ("api", Some(json!({ "tcpSocket": { "port": 8080 } })))] {
+    for (name, replicas, ready) in [("web", 1, None), ("api", 2, Some(json!({ "tcpSocket": { "port": 8080 } })))] {
         let labels = json!({ "app": name });
         objects.create_service(name, json!({ "selector": labels, "ports": [{ "port": 80 }] })).await?;
         let container = json!({ "name": "main", "image": "registry.example.org/main:1", "readinessProbe": ready });
         let deployment = json!({
             "metadata": { "name": name },
             "spec": {
+                "replicas": replicas,
                 "selector": { "matchLabels": labels },
                 "template": { "metadata": { "labels": labels }, "spec": { "containers": [container] } },
             },
