@@ -2,8 +2,11 @@
 
 use super::http_metrics::{Dropped, HttpMetrics};
 use parking_lot::Mutex;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
+
+/// How long a connection has to send its request before it may have to make room for another one.
+const CHANCE: Duration = Duration::from_millis(100);
 
 /// The open connections of a port.
 ///
@@ -69,6 +72,25 @@ pub(super) struct ConnectionGuard {
 impl Connections {
     pub(super) fn new(bound: usize, http_metrics: Arc<HttpMetrics>) -> Arc<Self> {
         Arc::new(Self { bound, http_metrics, open: Mutex::default() })
+    }
+
+    /// Completes when a connection can be accepted without closing one that has only just come, whose request may not have been read yet.
+    pub(super) async fn give_chance(&self) {
+        while let Some(since) = self.next_to_leave() {
+            let left = CHANCE.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left).await;
+        }
+    }
+
+    /// Since when the connection has waited for a request that would have to make room now. `None` if none would.
+    fn next_to_leave(&self) -> Option<Instant> {
+        let open = self.open.lock();
+        let number = open.dispensable().filter(|_| open.connections.len() >= self.bound)?;
+        let progress = open.connections.get(&number)?.progress.lock();
+        (progress.phase == Phase::Waiting).then_some(progress.since)
     }
 
     /// Accepts a connection.
@@ -197,6 +219,20 @@ mod tests {
 
     fn leaves(guard: &ConnectionGuard) -> bool {
         guard.connection.must_leave().now_or_never().is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_has_only_just_come_can_send_its_request_before_it_makes_room() {
+        let connections = Connections::new(2, Arc::default());
+        connections.give_chance().await;
+        let began = Instant::now();
+        let [_first, _second] = [(); 2].map(|()| connections.enter());
+        tokio::time::sleep(CHANCE / 4).await;
+        connections.give_chance().await;
+        let waited = began.elapsed();
+        assert!(waited >= CHANCE && waited < 2 * CHANCE, "{waited:?}");
+        connections.give_chance().await;
+        assert_eq!(began.elapsed(), waited, "it had its chance");
     }
 
     #[tokio::test]

@@ -99,6 +99,7 @@ impl Port {
                     continue;
                 }
             };
+            connections.give_chance().await;
             let (port, guard, watcher) = (port.clone(), connections.enter(), graceful.watcher());
             conversations.spawn(async move {
                 let connection = guard.connection.clone();
