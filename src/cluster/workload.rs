@@ -270,6 +270,11 @@ impl Rolls for Deployment {
     }
 }
 
+/// Whether this type of updateStrategy replaces pods after an edit. It is the default, and the other one is OnDelete.
+fn updates_by_itself(strategy: Option<&str>) -> bool {
+    strategy.is_none_or(|strategy| strategy == "RollingUpdate")
+}
+
 impl Rolls for StatefulSet {
     const RESOURCE: &'static str = "statefulsets.apps";
 
@@ -282,8 +287,7 @@ impl Rolls for StatefulSet {
     }
 
     fn is_rolling(&self) -> bool {
-        let strategy = self.spec.update_strategy.as_ref().and_then(|strategy| strategy.type_.as_deref());
-        strategy.is_none_or(|strategy| strategy == "RollingUpdate")
+        updates_by_itself(self.spec.update_strategy.as_ref().and_then(|strategy| strategy.type_.as_deref()))
     }
 
     fn status(&self) -> RolloutStatus {
@@ -315,8 +319,7 @@ impl Rolls for DaemonSet {
     }
 
     fn is_rolling(&self) -> bool {
-        let strategy = self.spec.update_strategy.as_ref().and_then(|strategy| strategy.type_.as_deref());
-        strategy.is_none_or(|strategy| strategy == "RollingUpdate")
+        updates_by_itself(self.spec.update_strategy.as_ref().and_then(|strategy| strategy.type_.as_deref()))
     }
 
     fn status(&self) -> RolloutStatus {

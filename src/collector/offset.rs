@@ -114,18 +114,14 @@ impl Offset {
     /// Whether the last comparison is much less exact than an earlier one, so that another one is worth its round trip.
     pub(super) fn is_rough(&self) -> bool {
         let Some(last) = self.comparisons.back() else { return false };
-        let width = |comparison: &Comparison| {
-            let (least, most) = comparison.at(last.received);
-            most - least
-        };
-        self.comparisons.iter().any(|earlier| width(last) > 2 * width(earlier))
+        let now = last.received;
+        self.comparisons.iter().any(|earlier| last.width(now) > 2 * earlier.width(now))
     }
 
     /// The maximum error of the difference, as of the last comparison. `None` if there was none.
     pub(super) fn error(&self) -> Option<Duration> {
-        let last = self.comparisons.back()?;
-        let widths = self.comparisons.iter().map(|it| it.at(last.received)).map(|(least, most)| most - least);
-        let error = widths.min()? / 2;
+        let now = self.comparisons.back()?.received;
+        let error = self.comparisons.iter().map(|it| it.width(now)).min()? / 2;
         Some(Duration::from_nanos(u64::try_from(error).unwrap_or(u64::MAX)))
     }
 }
@@ -146,6 +142,12 @@ impl Comparison {
     fn at(&self, stamp: Stamp) -> (i128, i128) {
         let away = self.received.since(stamp).max(stamp.since(self.replied));
         (self.least - drift(away), self.most + drift(away))
+    }
+
+    /// How far the minimum and the maximum are apart at another time.
+    fn width(&self, stamp: Stamp) -> i128 {
+        let (least, most) = self.at(stamp);
+        most - least
     }
 
     /// Whether a later one is compatible with this one.
